@@ -1,0 +1,176 @@
+//! The crate's one error: what was tried, on what, and what to do about it.
+//!
+//! Opaque outside: callers ask predicates and [`Error::exit_code`]; the causes stay reachable through
+//! [`std::error::Error::source`]. Secrets, header values and payloads never enter a message: connection strings are named by
+//! host and database only (see `pg::pool`), URLs without their query (see `http::client`).
+
+use std::fmt;
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What kind of failure it was; the single place that retry and exit code are derived from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The caller asked for something that cannot be: a malformed domain, an unknown model, a bad URL.
+    Usage,
+    /// The database refused, was away, or answered something that was not understood.
+    Database,
+    /// The database answers, but is not what is needed: not Odoo's, not installed, too old, a copy.
+    Unfit,
+    /// This process no longer leads; another one does. Nothing was written.
+    LeaseLost,
+    /// Anything else: files, sockets, our own mistakes.
+    Other,
+}
+
+/// See the [module documentation](self).
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Source>,
+}
+
+impl Error {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// Wrong use: the user can mend it by asking differently. Exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// The database is there but is not fit for what was asked. Exit code 1.
+    pub fn unfit(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unfit, message)
+    }
+
+    /// Another instance took over; what was about to be written is not ours to write any more.
+    pub fn lease_lost(message: impl Into<String>) -> Self {
+        Self::new(Kind::LeaseLost, message)
+    }
+
+    /// A failure of the surroundings: files, sockets, processes. Exit code 1.
+    pub fn other(message: impl Into<String>) -> Self {
+        Self::new(Kind::Other, message)
+    }
+
+    /// A database call failed while `tried` was attempted ("read subscriptions").
+    pub fn database(tried: impl fmt::Display, source: impl Into<Source>) -> Self {
+        Self::new(Kind::Database, format!("cannot {tried}")).with_source(source)
+    }
+
+    /// Adds what the user can do about it; printed on a line of its own.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What to do about it, if it is known.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// True when asking differently would help (exit code 2).
+    pub fn is_usage(&self) -> bool {
+        self.kind == Kind::Usage
+    }
+
+    /// True when another instance leads now.
+    pub fn is_lease_lost(&self) -> bool {
+        self.kind == Kind::LeaseLost
+    }
+
+    /// True when the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        self.kind == Kind::Database
+    }
+
+    /// The SQLSTATE of the database error at the root of this one, if there is one.
+    pub fn sql_state(&self) -> Option<&tokio_postgres::error::SqlState> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
+        while let Some(error) = cause {
+            if let Some(pg) = error.downcast_ref::<tokio_postgres::Error>() {
+                return pg.code();
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    /// The process's exit code: 2 for wrong use, 1 for everything else (SPEC: exit 0 done, 1 failed, 2 wrong use).
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Usage => 2,
+            Kind::Database | Kind::Unfit | Kind::LeaseLost | Kind::Other => 1,
+        }
+    }
+
+    /// The message with all its causes on one line, as it is logged or shown; without the hint.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
+        while let Some(error) = cause {
+            // A PostgreSQL error says its text in `as_db_error`; its own Display is only "db error".
+            let said = match error.downcast_ref::<tokio_postgres::error::DbError>() {
+                Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+                None => error.to_string(),
+            };
+            if said != "db error" && !text.ends_with(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.chain())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_names_every_cause_once() {
+        let io = std::io::Error::other("disk is gone");
+        let error = Error::other("cannot write the unit").with_source(io).with_hint("free some space");
+        assert_eq!(error.chain(), "cannot write the unit: disk is gone");
+        assert_eq!(error.hint(), Some("free some space"));
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn wrong_use_exits_with_two() {
+        assert_eq!(Error::usage("no such model").exit_code(), 2);
+    }
+}

@@ -1,0 +1,5 @@
+//! odoo-eventd: signed webhooks for every create, write and unlink in an Odoo database.
+
+pub mod error;
+
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! The `odoo-eventd` program.
+
+fn main() {}
