@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod delivery;
 pub mod error;
+pub mod http;
 pub mod signature;
 
 pub use error::{Error, Result};
