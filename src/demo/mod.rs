@@ -1,0 +1,12 @@
+//! Everything the demonstration and the tests stand on: a throw-away PostgreSQL with Odoo-shaped tables.
+//!
+//! Nothing here runs in production. It lives in the library so that `odoo-eventd demo`, the tests and the benches start
+//! the same server in the same way, and so that a stranger's `make test` needs no running database.
+
+pub mod cluster;
+pub mod programs;
+pub mod scratch;
+
+mod account;
+
+pub use cluster::{Cluster, Durability, Options};
