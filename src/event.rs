@@ -227,21 +227,21 @@ pub fn event_id(epoch: Uuid, xid: u64, model: &str, event_type: EventType, at: T
     digest.update(xid.to_be_bytes());
     digest.update([event_type as u8]);
     digest.update(model.as_bytes());
-    timed_id(at, &digest.finalize())
+    timed_id(&at.as_millisecond().to_be_bytes()[2..], &digest.finalize())
 }
 
 /// The id of a delivery: of one event to one subscription, in one part. Derived like [`event_id`].
-pub fn delivery_id(event_id: Uuid, subscription_id: i32, part: i64, at: Timestamp) -> Uuid {
+pub fn delivery_id(event_id: Uuid, subscription_id: i32, part: i64) -> Uuid {
     let mut digest = Sha256::new();
     digest.update(event_id.as_bytes());
     digest.update(subscription_id.to_be_bytes());
     digest.update(part.to_be_bytes());
-    timed_id(at, &digest.finalize())
+    timed_id(&event_id.as_bytes()[..6], &digest.finalize())
 }
 
-fn timed_id(at: Timestamp, digest: &[u8]) -> Uuid {
+fn timed_id(time: &[u8], digest: &[u8]) -> Uuid {
     let mut bytes = [0_u8; 16];
-    bytes[..6].copy_from_slice(&at.as_millisecond().to_be_bytes()[2..]);
+    bytes[..6].copy_from_slice(time);
     bytes[6..].copy_from_slice(&digest[..10]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }

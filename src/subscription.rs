@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::domain::{self, TypedDomain};
 use crate::event::{AUDIT_COLUMNS, Change, EventType};
-use crate::http::guard::Guard;
+use crate::http::guard::{Guard, parse_url};
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
 use crate::signature::Secret;
 use crate::{Error, Result};
@@ -41,9 +41,9 @@ pub struct Subscription {
     /// Where to send; empty = nowhere.
     pub webhook_url: Option<String>,
     /// Signs the requests.
-    pub webhook_secret: Option<Secret>,
+    pub webhook_secret: Option<Redacted>,
     /// Credentials for the endpoint.
-    pub auth: Option<Secret>,
+    pub auth: Option<Redacted>,
     /// JSON template.
     pub webhook_payload_template: Option<String>,
     /// Fields to send.
@@ -94,6 +94,24 @@ fn xid_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::resu
     text.map(|t| t.parse().map_err(serde::de::Error::custom)).transpose()
 }
 
+/// Text that never shows in a `Debug` print.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Redacted(String);
+
+impl Redacted {
+    /// The text itself; for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// When a record that matches the domain counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -121,6 +139,8 @@ impl fmt::Display for TriggerMode {
 pub struct Accepted {
     /// The row.
     pub row: Subscription,
+    /// Signs its requests.
+    pub secret: Option<Secret>,
     /// Its domain; `None` = every record.
     pub domain: Option<TypedDomain>,
     /// Columns of the model's table that have to be captured.
@@ -132,16 +152,20 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// Looks at a subscription against Odoo's metadata.
+    /// Looks at a subscription against Odoo's metadata, and at its URL where a guard says which addresses may be called.
     ///
     /// # Errors
     /// [`Error::is_usage`] with a sentence that says what is wrong with it and what to do.
-    pub fn check(row: Subscription, registry: &Registry, context: &domain::Context, guard: &Guard) -> Result<Self> {
+    pub fn check(row: Subscription, registry: &Registry, context: &domain::Context, guard: Option<&Guard>) -> Result<Self> {
         let model = known_model(&row.model, registry)?;
         refuse_what_is_not_served_yet(&row)?;
         if let Some(url) = row.webhook_url.as_deref().filter(|u| !u.is_empty()) {
-            guard.validate_url(url)?;
+            match guard {
+                Some(guard) => guard.validate_url(url)?,
+                None => parse_url(url)?,
+            };
         }
+        let secret = row.webhook_secret.as_ref().map(|text| Secret::parse(text.reveal())).transpose()?;
         let watched = watched_columns(&row, model, registry)?;
         let typed = domain::check(&row.domain, &row.model, registry, context).map_err(|error| error.into_error(&row.domain))?;
         let domain = (!typed.is_always_true()).then_some(typed);
@@ -150,7 +174,7 @@ impl Accepted {
             columns.extend(domain.own_columns().into_iter().filter(|c| c != "id"));
         }
         let compared = columns.iter().filter(|c| !AUDIT_COLUMNS.contains(&c.as_str())).cloned().collect();
-        Ok(Self { row, domain, columns, compared, watched })
+        Ok(Self { row, secret, domain, columns, compared, watched })
     }
 
     /// Whether events of this type are wanted at all.

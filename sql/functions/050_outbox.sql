@@ -57,7 +57,7 @@ end $$;
 comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer) is
   'The next rows beyond a position, in order of (xid, id); one row of nulls, with the snapshot read in, if there are none.';
 
-create or replace function odoo_eventd.read_transaction(of_xid xid8, after_generation bigint, after_record bigint, max_rows integer)
+create or replace function odoo_eventd.read_transaction(of_xid xid8, after_capture integer, after_record bigint, max_rows integer)
 returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[], capture_id integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -67,10 +67,10 @@ begin
     select o.id, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new, g.capture_id
     from odoo_eventd.outbox o
     join odoo_eventd.capture_generation g on g.generation = o.generation
-    where o.xid = of_xid and (g.capture_id, o.record_id) > (after_generation, after_record)
+    where o.xid = of_xid and (g.capture_id, o.record_id) > (after_capture, after_record)
     order by g.capture_id, o.record_id, o.id limit max_rows;
 end $$;
-comment on function odoo_eventd.read_transaction(xid8, bigint, bigint, integer) is
+comment on function odoo_eventd.read_transaction(xid8, integer, bigint, integer) is
   'One large transaction, record by record, in pages: (capture, record id, order).';
 
 create or replace function odoo_eventd.captures() returns table (

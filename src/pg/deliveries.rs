@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::GenericClient;
 use jiff::civil::DateTime;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::outbox::Position;
@@ -182,7 +183,7 @@ fn array_text(ids: &[i64]) -> String {
 ///
 /// # Errors
 /// Database errors.
-pub async fn due_subscriptions(client: &impl GenericClient) -> Result<Vec<(i32, Duration)>> {
+pub async fn due_subscriptions(client: &Client) -> Result<Vec<(i32, Duration)>> {
     let rows = client
         .query("select subscription_id, due_in_ms from odoo_eventd.due_subscriptions()", &[])
         .await
@@ -264,7 +265,7 @@ pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished
 ///
 /// # Errors
 /// [`Error::is_lease_lost`]; database errors.
-pub async fn recover_interrupted(client: &impl GenericClient, term: i64) -> Result<i64> {
+pub async fn recover_interrupted(client: &Client, term: i64) -> Result<i64> {
     let row = client
         .query_one("select odoo_eventd.recover_interrupted($1)", &[&term])
         .await
@@ -276,7 +277,7 @@ pub async fn recover_interrupted(client: &impl GenericClient, term: i64) -> Resu
 ///
 /// # Errors
 /// [`Error::is_lease_lost`]; database errors.
-pub async fn cancel_unwanted(client: &impl GenericClient, term: i64) -> Result<i64> {
+pub async fn cancel_unwanted(client: &Client, term: i64) -> Result<i64> {
     let row = client
         .query_one("select odoo_eventd.cancel_deliveries($1)", &[&term])
         .await
@@ -288,7 +289,7 @@ pub async fn cancel_unwanted(client: &impl GenericClient, term: i64) -> Result<i
 ///
 /// # Errors
 /// Database errors.
-pub async fn ensure_log_days(client: &impl GenericClient, days_ahead: i32) -> Result<()> {
+pub async fn ensure_log_days(client: &Client, days_ahead: i32) -> Result<()> {
     client
         .execute("select odoo_eventd.ensure_log_days($1)", &[&days_ahead])
         .await

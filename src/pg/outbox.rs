@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use crate::event::{Layout, RowChange};
@@ -70,7 +71,7 @@ pub struct Page {
 ///
 /// # Errors
 /// Database errors.
-pub async fn fence(client: &impl GenericClient) -> Result<Option<String>> {
+pub async fn fence(client: &Client) -> Result<Option<String>> {
     let row = client
         .query_one("select odoo_eventd.fence()", &[])
         .await
@@ -82,7 +83,7 @@ pub async fn fence(client: &impl GenericClient) -> Result<Option<String>> {
 ///
 /// # Errors
 /// Database errors.
-pub async fn take_lead(client: &impl GenericClient) -> Result<Lead> {
+pub async fn take_lead(client: &Client) -> Result<Lead> {
     let row = client
         .query_one("select * from odoo_eventd.take_lead()", &[])
         .await
@@ -154,29 +155,58 @@ pub async fn read(client: &impl GenericClient, position: &Position, max_rows: i3
     let mut page = Page { snapshot, rows: Vec::with_capacity(rows.len()) };
     for row in rows {
         let Some(id) = row.get::<_, Option<i64>>("id") else { continue };
-        let generation = row.get("generation");
-        if layouts.get(generation).is_none() {
-            // Capture changed since the last look. Rows are written after their generation, so it is there.
-            *layouts = Layouts::load(client).await?;
-        }
-        let layout = layouts
-            .get(generation)
-            .ok_or_else(|| Error::other(format!("outbox row {id} is of generation {generation}, which nobody recorded")))?;
         page.rows.push(OutboxRow {
             xid: parse_xid(row.get("xid"))?,
             at: row.get("at"),
-            change: RowChange {
-                id,
-                op: row.get::<_, i8>("op").to_ne_bytes()[0],
-                record_id: row.get("record_id"),
-                user_id: row.get("user_id"),
-                old: row.get("old"),
-                new: row.get("new"),
-                layout,
-            },
+            change: row_change(client, &row, id, layouts).await?,
         });
     }
     Ok(page)
+}
+
+/// One large transaction in pages, by table and record: the rows beyond `after`, a capture id and a record id.
+///
+/// # Errors
+/// Database errors.
+pub async fn read_transaction(
+    client: &impl GenericClient,
+    xid: u64,
+    after: (i32, i64),
+    max_rows: i32,
+    layouts: &mut Layouts,
+) -> Result<Vec<RowChange>> {
+    let rows = client
+        .query(
+            "select * from odoo_eventd.read_transaction($1::text::xid8, $2, $3, $4)",
+            &[&xid.to_string(), &after.0, &after.1, &max_rows],
+        )
+        .await
+        .map_err(|e| Error::database("read a large transaction", e))?;
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in rows {
+        changes.push(row_change(client, &row, row.get("id"), layouts).await?);
+    }
+    Ok(changes)
+}
+
+async fn row_change(client: &impl GenericClient, row: &Row, id: i64, layouts: &mut Layouts) -> Result<RowChange> {
+    let generation = row.get("generation");
+    if layouts.get(generation).is_none() {
+        // Capture changed since the last look. Rows are written after their generation, so it is there.
+        *layouts = Layouts::load(client).await?;
+    }
+    let layout = layouts
+        .get(generation)
+        .ok_or_else(|| Error::other(format!("outbox row {id} is of generation {generation}, which nobody recorded")))?;
+    Ok(RowChange {
+        id,
+        op: row.get::<_, i8>("op").to_ne_bytes()[0],
+        record_id: row.get("record_id"),
+        user_id: row.get("user_id"),
+        old: row.get("old"),
+        new: row.get("new"),
+        layout,
+    })
 }
 
 fn parse_xid(text: &str) -> Result<u64> {
@@ -187,7 +217,7 @@ fn parse_xid(text: &str) -> Result<u64> {
 ///
 /// # Errors
 /// Database errors.
-pub async fn rotate(client: &impl GenericClient, over_bytes: i64) -> Result<bool> {
+pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
     let row = client
         .query_one("select odoo_eventd.rotate_outbox($1)", &[&over_bytes])
         .await
@@ -199,7 +229,7 @@ pub async fn rotate(client: &impl GenericClient, over_bytes: i64) -> Result<bool
 ///
 /// # Errors
 /// Database errors; SQLSTATE 55P03 when one is still written to.
-pub async fn clear(client: &impl GenericClient) -> Result<usize> {
+pub async fn clear(client: &Client) -> Result<usize> {
     let rows = client
         .query("select odoo_eventd.clear_outbox()", &[])
         .await

@@ -44,6 +44,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("040_capture"),
     function_file!("050_outbox"),
     function_file!("060_deliveries"),
+    function_file!("070_operations"),
     function_file!("090_installation"),
 ];
 

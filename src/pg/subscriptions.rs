@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use deadpool_postgres::GenericClient;
+use tokio_postgres::Client;
 
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -11,20 +11,31 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// Database errors.
-pub async fn version(client: &impl GenericClient) -> Result<i64> {
-    let statement = client
-        .prepare_cached("select odoo_eventd.subscriptions_version()")
+pub async fn version_of(client: &Client) -> Result<i64> {
+    let row = client
+        .query_one("select odoo_eventd.subscriptions_version()", &[])
         .await
-        .map_err(|e| Error::database("prepare the look at subscriptions", e))?;
-    let row = client.query_one(&statement, &[]).await.map_err(|e| Error::database("look for changed subscriptions", e))?;
+        .map_err(|e| Error::database("look for changed subscriptions", e))?;
     Ok(row.get(0))
+}
+
+/// Models that are, or were, captured.
+///
+/// # Errors
+/// Database errors.
+pub async fn captured_models(client: &Client) -> Result<Vec<String>> {
+    let rows = client
+        .query("select distinct model from odoo_eventd.captures()", &[])
+        .await
+        .map_err(|e| Error::database("read what is captured", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
 /// All subscriptions, active or not, with their secrets.
 ///
 /// # Errors
 /// Database errors; a row that cannot be read names its id.
-pub async fn load(client: &impl GenericClient) -> Result<Vec<Subscription>> {
+pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
     let rows = client
         .query("select odoo_eventd.load_subscriptions()", &[])
         .await
@@ -43,7 +54,7 @@ pub async fn load(client: &impl GenericClient) -> Result<Vec<Subscription>> {
 ///
 /// # Errors
 /// Database errors.
-pub async fn accept(client: &impl GenericClient, accepted: &Accepted) -> Result<bool> {
+pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
     let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
     let compared: Vec<&str> = accepted.compared.iter().map(String::as_str).collect();
     judge(client, &accepted.row, "accepted", None, &columns, &compared).await
@@ -53,12 +64,12 @@ pub async fn accept(client: &impl GenericClient, accepted: &Accepted) -> Result<
 ///
 /// # Errors
 /// Database errors.
-pub async fn refuse(client: &impl GenericClient, row: &Subscription, reason: &str) -> Result<bool> {
+pub async fn refuse(client: &Client, row: &Subscription, reason: &str) -> Result<bool> {
     judge(client, row, "invalid", Some(reason), &[], &[]).await
 }
 
 async fn judge(
-    client: &impl GenericClient,
+    client: &Client,
     row: &Subscription,
     verdict: &str,
     reason: Option<&str>,
@@ -79,7 +90,7 @@ async fn judge(
 ///
 /// # Errors
 /// Database errors.
-pub async fn mark_ready(client: &impl GenericClient, ids: &[i32]) -> Result<()> {
+pub async fn mark_ready(client: &Client, ids: &[i32]) -> Result<()> {
     client
         .execute("select odoo_eventd.mark_ready($1)", &[&ids])
         .await
@@ -91,7 +102,7 @@ pub async fn mark_ready(client: &impl GenericClient, ids: &[i32]) -> Result<()> 
 ///
 /// # Errors
 /// Database errors; SQLSTATE 55P03 when the table was busy for longer than `lock_wait`: try again later.
-pub async fn sync_capture(client: &impl GenericClient, model: &str, lock_wait: Duration) -> Result<bool> {
+pub async fn sync_capture(client: &Client, model: &str, lock_wait: Duration) -> Result<bool> {
     let lock_wait_ms = i32::try_from(lock_wait.as_millis()).unwrap_or(i32::MAX);
     let row = client
         .query_one("select odoo_eventd.sync_capture($1, $2)", &[&model, &lock_wait_ms])
@@ -104,7 +115,7 @@ pub async fn sync_capture(client: &impl GenericClient, model: &str, lock_wait: D
 ///
 /// # Errors
 /// Database errors.
-pub async fn settle_capture(client: &impl GenericClient) -> Result<()> {
+pub async fn settle_capture(client: &Client) -> Result<()> {
     client
         .query("select odoo_eventd.settle_capture()", &[])
         .await
@@ -116,7 +127,7 @@ pub async fn settle_capture(client: &impl GenericClient) -> Result<()> {
 ///
 /// # Errors
 /// Database errors; SQLSTATE 55P03 when a table was busy.
-pub async fn drop_idle_triggers(client: &impl GenericClient, lock_wait: Duration) -> Result<Vec<String>> {
+pub async fn drop_idle_triggers(client: &Client, lock_wait: Duration) -> Result<Vec<String>> {
     let lock_wait_ms = i32::try_from(lock_wait.as_millis()).unwrap_or(i32::MAX);
     let rows = client
         .query("select odoo_eventd.drop_idle_triggers($1)", &[&lock_wait_ms])
@@ -140,7 +151,7 @@ pub struct Results {
 ///
 /// # Errors
 /// Database errors.
-pub async fn note_results(client: &impl GenericClient, results: &[(i32, Results)]) -> Result<()> {
+pub async fn note_results(client: &Client, results: &[(i32, Results)]) -> Result<()> {
     let ids: Vec<i32> = results.iter().map(|r| r.0).collect();
     let dates: Vec<SystemTime> = results.iter().map(|r| r.1.last_delivery).collect();
     let statuses: Vec<&str> = results.iter().map(|r| r.1.last_status).collect();

@@ -12,7 +12,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
@@ -67,7 +66,7 @@ impl Doorbell {
     ///
     /// # Errors
     /// Database errors, also those of `other`, the connection that is asked whether the request queues.
-    pub async fn arm(&mut self, other: &impl GenericClient) -> Result<()> {
+    pub async fn arm(&mut self, other: &Client) -> Result<()> {
         if matches!(self.state, State::Off) {
             let client = Arc::clone(&self.client);
             let mut request = JoinSet::new();
@@ -145,7 +144,7 @@ fn settle(granted: Option<std::result::Result<Result<()>, tokio::task::JoinError
     }
 }
 
-async fn is_queued(client: &impl GenericClient, pid: i32) -> Result<bool> {
+async fn is_queued(client: &Client, pid: i32) -> Result<bool> {
     let row = client
         .query_one(
             "select exists (select from pg_locks l where l.pid = $1 and l.locktype = 'advisory' and l.objid = $2::int4::oid)",
