@@ -1,1 +1,7 @@
 //! The integration tests: one binary.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
+
+mod http;
+mod support;
