@@ -338,6 +338,15 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<Failure> {
             None
         };
     }
+    if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+        // The receiver ended the stream or the connection. What we ended, we ended because it was not HTTP/2.
+        let ended = h2.is_remote() && (h2.is_reset() || h2.is_go_away());
+        return (!h2.is_io()).then_some(if ended {
+            Failure::ConnectionReset
+        } else {
+            Failure::Protocol
+        });
+    }
     match cause.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::ConnectionRefused => Some(Failure::ConnectionRefused),
         io::ErrorKind::ConnectionReset

@@ -435,3 +435,16 @@ async fn attempts_side_by_side_do_not_wait_for_one_another() {
     );
     assert!(started.elapsed() < SHORT * 4, "{:?}", started.elapsed());
 }
+
+#[tokio::test]
+async fn a_connection_that_the_receiver_closed_is_not_used_again() {
+    let receiver = Receiver::start().await;
+    // Keep-alive is promised and not kept, as by a server whose idle time has just run out.
+    receiver.otherwise(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    let client = client(&[LOOPBACK]);
+    for round in 1..=20 {
+        let attempt = client.send(post(&receiver.url("/"), AMPLE)).await;
+        assert!(attempt.outcome.is_success(), "{round}: {attempt:?}");
+    }
+    assert_eq!((receiver.connections(), receiver.requests().len()), (20, 20));
+}

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 /// How to answer one request.
 #[derive(Clone, Debug)]
@@ -238,7 +238,8 @@ struct Shared {
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    /// Aborted on drop, with the connections it serves.
+    _tasks: JoinSet<()>,
 }
 
 impl Receiver {
@@ -265,7 +266,8 @@ impl Receiver {
             bytes_written: AtomicU64::new(0),
         });
         let served = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 served.connections.fetch_add(1, Ordering::Relaxed);
@@ -279,7 +281,11 @@ impl Receiver {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, shared, task }
+        Self {
+            address,
+            shared,
+            _tasks: tasks,
+        }
     }
 
     /// The address it listens at.
@@ -333,12 +339,6 @@ impl Receiver {
             requests.len()
         );
         requests
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
