@@ -5,9 +5,12 @@ pub mod deliveries;
 pub mod demo;
 pub mod install;
 pub mod output;
+pub mod receive;
 pub mod run;
+pub mod secret;
 pub mod status;
 pub mod subscribe;
+pub mod verify;
 
 use std::future::Future;
 use std::path::PathBuf;

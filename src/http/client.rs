@@ -16,16 +16,18 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use reqwest::dns::Resolve;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
 
 use super::guard::{Blocked, Guard, Reach};
 use super::mask::mask_url;
-use super::resolver::GuardedResolver;
+use super::resolver::{GuardedResolver, SystemResolver};
 use super::tls;
 use crate::backoff::parse_retry_after;
 use crate::delivery::{Failure, Outcome};
@@ -55,7 +57,7 @@ const HTTP2_PING_EVERY: Duration = Duration::from_secs(10);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the client needs to know beforehand.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientConfig {
     /// Which addresses may be called.
     pub guard: Guard,
@@ -63,16 +65,19 @@ pub struct ClientConfig {
     pub authorities: Vec<CertificateDer<'static>>,
     /// How many bytes of an answer's body are read and kept.
     pub response_cap_bytes: usize,
+    /// Who resolves names. What it returns passes through the guard.
+    pub resolver: Arc<dyn Resolve>,
 }
 
 impl ClientConfig {
-    /// These rules, the system's authorities and [`DEFAULT_RESPONSE_CAP_BYTES`].
+    /// These rules, the system's authorities and resolver, and [`DEFAULT_RESPONSE_CAP_BYTES`].
     #[must_use]
     pub fn new(guard: Guard) -> Self {
         Self {
             guard,
             authorities: Vec::new(),
             response_cap_bytes: DEFAULT_RESPONSE_CAP_BYTES,
+            resolver: Arc::new(SystemResolver),
         }
     }
 }
@@ -149,7 +154,11 @@ impl Client {
         let build = |reach| {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
-                .dns_resolver(GuardedResolver::new(config.guard.clone(), reach))
+                .dns_resolver(GuardedResolver::new(
+                    Arc::clone(&config.resolver),
+                    config.guard.clone(),
+                    reach,
+                ))
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .no_proxy()
@@ -328,6 +337,15 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<Failure> {
         } else {
             None
         };
+    }
+    if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+        // The receiver ended the stream or the connection. What we ended, we ended because it was not HTTP/2.
+        let ended = h2.is_remote() && (h2.is_reset() || h2.is_go_away());
+        return (!h2.is_io()).then_some(if ended {
+            Failure::ConnectionReset
+        } else {
+            Failure::Protocol
+        });
     }
     match cause.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::ConnectionRefused => Some(Failure::ConnectionRefused),
