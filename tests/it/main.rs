@@ -1,5 +1,14 @@
 //! The integration tests: one binary, so one process, so one PostgreSQL server for all of them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking, in its helpers too"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "a skipped test says why; cargo keeps the output with the test"
+)]
 
 mod cluster;
+mod harness;
+mod support;
