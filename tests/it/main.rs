@@ -8,6 +8,7 @@
     clippy::print_stderr,
     reason = "a skipped test says why; cargo keeps the output with the test"
 )]
+#![allow(clippy::disallowed_methods, reason = "a test's tasks end with its runtime; no supervisor watches them")]
 
 mod cluster;
 mod harness;
