@@ -76,7 +76,7 @@ INSERT INTO declared_model (model, kind, relname, label, sort, transient) VALUES
 
 -- detail says what a type needs besides the related model:
 --     selection   value=Label,value=Label          one2many   the field at the other end
---     many2many   table(this side,other side)      float      numeric, where digits are fixed
+--     many2many   table(this side,other side)      float      numeric, where digits are fixed      char   its size
 -- flags: required readonly index nocopy translate company (a value per company); computed (not stored); attachment (binary
 -- kept in ir.attachment); cascade restrict (of a many2one; else set null); related=path.
 CREATE TEMPORARY TABLE declared_field (
@@ -193,7 +193,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('res.currency', 'active',                 'boolean',   NULL, NULL, '', 'Active'),
 
     ('res.country', 'name',                    'char',      NULL, NULL, 'required translate', 'Country Name'),
-    ('res.country', 'code',                    'char',      NULL, NULL, 'required', 'Country Code'),
+    ('res.country', 'code',                    'char',      NULL, '2', 'required', 'Country Code'),
     ('res.country', 'phone_code',              'integer',   NULL, NULL, '', 'Calling Code'),
     ('res.country', 'currency_id',             'many2one',  'res.currency', NULL, '', 'Currency'),
 
@@ -206,6 +206,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('res.company', 'user_ids',                'many2many', 'res.users', 'res_company_users_rel(cid,user_id)', '', 'Accepted Users'),
     ('res.company', 'email',                   'char',      NULL, NULL, 'nocopy related=partner_id.email', 'Email'),
     ('res.company', 'phone',                   'char',      NULL, NULL, 'nocopy related=partner_id.phone', 'Phone'),
+    ('res.company', 'account_fiscal_country_id', 'many2one', 'res.country', NULL, '', 'Fiscal Country'),
     ('res.company', 'country_id',              'many2one',  'res.country', NULL, 'nocopy computed', 'Country'),
     ('res.company', 'report_footer',           'html',      NULL, NULL, 'translate', 'Report Footer'),
     ('res.company', 'logo_web',                'binary',    NULL, NULL, 'readonly nocopy', 'Logo Web'),
@@ -268,6 +269,8 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
 
     ('res.users', 'login',                     'char',      NULL, NULL, 'required', 'Login'),
     ('res.users', 'password',                  'char',      NULL, NULL, 'nocopy computed', 'Password'),
+    ('res.users', 'name',                      'char',      NULL, NULL, 'nocopy computed related=partner_id.name', 'Name'),
+    ('res.users', 'email',                     'char',      NULL, NULL, 'nocopy computed related=partner_id.email', 'Email'),
     ('res.users', 'totp_secret',               'char',      NULL, NULL, 'nocopy computed', 'TOTP Secret'),
     ('res.users', 'partner_id',                'many2one',  'res.partner', NULL, 'required index restrict', 'Related Partner'),
     ('res.users', 'company_id',                'many2one',  'res.company', NULL, 'required restrict', 'Company'),
@@ -275,7 +278,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('res.users', 'action_id',                 'many2one',  'ir.actions.actions', NULL, '', 'Home Action'),
     ('res.users', 'signature',                 'html',      NULL, NULL, '', 'Email Signature'),
     ('res.users', 'share',                     'boolean',   NULL, NULL, 'readonly nocopy', 'Share User'),
-    ('res.users', 'notification_type',         'selection', NULL, 'email=Handle by Emails,inbox=Handle in Odoo', 'required', 'Notification'),
+    ('res.users', 'notification_type',         'selection', NULL, 'email=Handle by Emails,inbox=Handle in Odoo', 'required nocopy', 'Notification'),
     ('res.users', 'api_key_ids',               'one2many',  'res.users.apikeys', 'user_id', 'nocopy', 'API Keys'),
     ('res.users', 'active',                    'boolean',   NULL, NULL, '', 'Active'),
 
@@ -349,6 +352,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('product.product', 'standard_price',      'float',     NULL, NULL, 'index nocopy company', 'Cost'),
     ('product.product', 'weight',              'float',     NULL, 'numeric', '', 'Weight'),
     ('product.product', 'lst_price',           'float',     NULL, NULL, 'nocopy computed', 'Public Price'),
+    ('product.product', 'write_date',          'datetime',  NULL, NULL, 'readonly nocopy', 'Write Date'),
     ('product.product', 'active',              'boolean',   NULL, NULL, '', 'Active'),
 
     ('crm.tag', 'name',                        'char',      NULL, NULL, 'required translate', 'Tag Name'),
@@ -367,6 +371,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('sale.order', 'client_order_ref',         'char',      NULL, NULL, 'nocopy', 'Customer Reference'),
     ('sale.order', 'origin',                   'char',      NULL, NULL, '', 'Source Document'),
     ('sale.order', 'access_token',             'char',      NULL, NULL, 'nocopy', 'Security Token'),
+    ('sale.order', 'create_date',              'datetime',  NULL, NULL, 'readonly index', 'Creation Date'),
     ('sale.order', 'date_order',               'datetime',  NULL, NULL, 'required nocopy', 'Order Date'),
     ('sale.order', 'commitment_date',          'datetime',  NULL, NULL, 'nocopy', 'Delivery Date'),
     ('sale.order', 'expected_date',            'datetime',  NULL, NULL, 'readonly nocopy computed', 'Expected Date'),
@@ -385,7 +390,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('sale.order', 'signature',                'binary',    NULL, NULL, 'nocopy attachment', 'Signature'),
     ('sale.order', 'project_id',               'many2one',  'project.project', NULL, 'nocopy', 'Project'),
     ('sale.order', 'tasks_ids',                'many2many', 'project.task', NULL, 'readonly nocopy computed', 'Tasks'),
-    ('sale.order', 'country_code',             'char',      NULL, NULL, 'readonly nocopy computed related=company_id.country_id.code', 'Country code'),
+    ('sale.order', 'country_code',             'char',      NULL, NULL, 'readonly nocopy computed related=company_id.account_fiscal_country_id.code', 'Country code'),
     ('sale.order', 'message_ids',              'one2many',  'mail.message', 'res_id', 'nocopy', 'Messages'),
 
     ('sale.order.line', 'order_id',            'many2one',  'sale.order', NULL, 'required index nocopy cascade', 'Order Reference'),
@@ -439,7 +444,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('project.project', 'allow_billable',      'boolean',   NULL, NULL, '', 'Billable'),
     ('project.project', 'access_token',        'char',      NULL, NULL, 'nocopy', 'Security Token'),
     ('project.project', 'task_ids',            'one2many',  'project.task', 'project_id', 'nocopy', 'Tasks'),
-    ('project.project', 'type_ids',            'many2many', 'project.task.type', 'project_task_type_rel(project_id,type_id)', 'nocopy', 'Task Stages'),
+    ('project.project', 'type_ids',            'many2many', 'project.task.type', 'project_task_type_rel(project_id,type_id)', '', 'Task Stages'),
     ('project.project', 'tag_ids',             'many2many', 'project.tags', 'project_project_project_tags_rel(project_project_id,project_tags_id)', '', 'Tags'),
     ('project.project', 'favorite_user_ids',   'many2many', 'res.users', 'project_favorite_user_rel(project_id,user_id)', 'nocopy', 'Favorite Users'),
     ('project.project', 'task_properties_definition', 'properties_definition', NULL, NULL, '', 'Task Properties'),
@@ -464,6 +469,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('project.task', 'sequence',               'integer',   NULL, NULL, '', 'Sequence'),
     ('project.task', 'color',                  'integer',   NULL, NULL, '', 'Color Index'),
     ('project.task', 'access_token',           'char',      NULL, NULL, 'nocopy', 'Security Token'),
+    ('project.task', 'create_date',            'datetime',  NULL, NULL, 'readonly index', 'Created On'),
     ('project.task', 'date_deadline',          'datetime',  NULL, NULL, 'index', 'Deadline'),
     ('project.task', 'date_assign',            'datetime',  NULL, NULL, 'readonly nocopy', 'Assigning Date'),
     ('project.task', 'date_end',               'datetime',  NULL, NULL, 'index nocopy', 'Ending Date'),
@@ -481,7 +487,7 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
 
     ('project.task.stage.personal', 'task_id', 'many2one',  'project.task', NULL, 'required index cascade', 'Task'),
     ('project.task.stage.personal', 'user_id', 'many2one',  'res.users', NULL, 'required index cascade', 'User'),
-    ('project.task.stage.personal', 'stage_id', 'many2one', 'project.task.type', NULL, 'restrict', 'Stage'),
+    ('project.task.stage.personal', 'stage_id', 'many2one', 'project.task.type', NULL, '', 'Stage'),
 
     ('report.project.task.user', 'name',       'char',      NULL, NULL, 'readonly', 'Task'),
     ('report.project.task.user', 'task_id',    'many2one',  'project.task', NULL, 'readonly', 'Tasks'),
@@ -507,7 +513,7 @@ INSERT INTO declared_inherit VALUES
 -- 2. Tables and metadata
 -- ====================================================================================================================
 
--- Fields that every model has. Those of log_access (the audit columns) are missing from "bare" models.
+-- Fields that every model with a relation has, and the audit columns. A model may have declared one of them itself.
 INSERT INTO declared_field (model, name, ttype, relation, flags, label)
 SELECT model, common.name, common.ttype, common.relation, common.flags, common.label
 FROM declared_model
@@ -519,7 +525,8 @@ CROSS JOIN (VALUES
     ('write_uid',    'many2one', 'res.users', 'readonly',                 'Last Updated by'),
     ('write_date',   'datetime', NULL,        'readonly',                 'Last Updated on')
 ) AS common (name, ttype, relation, flags, label)
-WHERE kind = 'table' OR common.name IN ('id', 'display_name');
+WHERE kind = 'table' OR kind <> 'abstract' AND common.name IN ('id', 'display_name')
+ON CONFLICT (model, name) DO NOTHING;
 
 -- Fields of an _inherits parent show up on the child: not stored, related, their column in the parent's table alone.
 -- That a value is per company is then no longer said; that it is translated is.
@@ -528,7 +535,7 @@ SELECT inherit.model, field.name, field.ttype, field.relation,
        'computed related=' || inherit.via || '.' || field.name
            || (SELECT coalesce(string_agg(' ' || flag, ''), '')
                FROM regexp_split_to_table(field.flags, ' ') AS flag
-               WHERE flag IN ('required', 'nocopy', 'translate')),
+               WHERE flag IN ('required', 'readonly', 'nocopy', 'translate')),
        field.label
 FROM declared_inherit AS inherit
 JOIN declared_field AS field ON field.model = inherit.parent
@@ -561,7 +568,8 @@ BEGIN
         CONTINUE WHEN of_field.ttype IN ('one2many', 'many2many') OR of_field.flag && '{computed,attachment}';
         coltype := CASE
             WHEN of_field.flag && '{translate,company}' THEN 'jsonb'
-            WHEN of_field.ttype IN ('char', 'selection') THEN 'varchar'
+            WHEN of_field.ttype = 'char' THEN coalesce('varchar(' || of_field.detail || ')', 'varchar')
+            WHEN of_field.ttype = 'selection' THEN 'varchar'
             WHEN of_field.ttype IN ('text', 'html') THEN 'text'
             WHEN of_field.ttype IN ('integer', 'many2one', 'many2one_reference') THEN 'integer'
             WHEN of_field.ttype = 'float' THEN coalesce(of_field.detail, 'double precision')
@@ -691,9 +699,10 @@ INSERT INTO res_country (name, code, phone_code, currency_id) VALUES
     ('{"en_US": "United States", "fr_FR": "États-Unis"}', 'US', 1, 2),
     ('{"en_US": "Japan"}',                             'JP', 81, 3);
 
-INSERT INTO res_company (name, partner_id, currency_id, parent_id, parent_path, email, report_footer, sequence, active) VALUES
-    ('Meridian Tools',      1, 1, NULL, '1/',   'office@meridian.example', '{"en_US": "Tools since 1904", "fr_FR": "Outils depuis 1904"}', 10, true),
-    ('Meridian Tools Nord', 2, 1, 1,    '1/2/', 'nord@meridian.example',   NULL, 20, true);
+INSERT INTO res_company (name, partner_id, currency_id, account_fiscal_country_id, parent_id, parent_path, email, report_footer,
+                         sequence, active) VALUES
+    ('Meridian Tools',      1, 1, 1, NULL, '1/',   'office@meridian.example', '{"en_US": "Tools since 1904", "fr_FR": "Outils depuis 1904"}', 10, true),
+    ('Meridian Tools Nord', 2, 1, 2, 1,    '1/2/', 'nord@meridian.example',   NULL, 20, true);
 
 INSERT INTO res_partner_category (name, color, parent_id, parent_path, active) VALUES
     ('{"en_US": "Customer", "fr_FR": "Client"}',     1,    NULL, '1/',     true),

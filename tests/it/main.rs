@@ -8,8 +8,12 @@
     clippy::print_stderr,
     reason = "a skipped test says why; cargo keeps the output with the test"
 )]
-#![allow(clippy::disallowed_methods, reason = "a test's tasks end with its runtime; no supervisor watches them")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's tasks end with its runtime; no supervisor watches them"
+)]
 
 mod cluster;
+mod fixture;
 mod harness;
 mod support;
