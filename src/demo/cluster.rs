@@ -388,7 +388,15 @@ impl Cluster {
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub fn execute(&self, database: &str, sql: &str) -> Result<()> {
-        let url = self.url(database, SUPERUSER);
+        self.execute_as(SUPERUSER, database, sql)
+    }
+
+    /// [`Cluster::execute`] as another role.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub fn execute_as(&self, role: &str, database: &str, sql: &str) -> Result<()> {
+        let url = self.url(database, role);
         let run = || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

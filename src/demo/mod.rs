@@ -10,3 +10,8 @@ pub mod scratch;
 mod account;
 
 pub use cluster::{Cluster, Durability, Options};
+
+/// A small database that looks to a program as one of Odoo 18 does: the same metadata, types and relations, data of our own.
+///
+/// Runs as an ordinary role in an empty database, with psql or as one batch.
+pub const ODOO_SHAPED: &str = include_str!("odoo_shaped.sql");

@@ -10,7 +10,7 @@ cd /
 
 while read -r _; do :; done
 
-# Noted before the signal: a server that stops in time removes the file.
+# Read before the signal: a server that stops in time removes its file.
 servers=
 segments=
 for file in "$directory"/*/postmaster.pid; do
@@ -28,10 +28,12 @@ done
 # To PostgreSQL SIGQUIT is the immediate shutdown; initdb gives up on it. We ignore it.
 kill -s QUIT 0
 
-# Of its children that ignore the immediate shutdown, a postmaster kills the rest after 5 s; it gets 8.
+# A postmaster kills children that ignore the immediate shutdown after 5 s; it gets 8. Its number alone would not tell
+# that it is gone: an ended process keeps it until its parent, by now perhaps a lazy init, has collected it.
+locks() { for file in "$directory"/*/postmaster.pid; do [ -e "$file" ] && return; done; return 1; }
 for server in $servers; do
     waited=0
-    while kill -s 0 "$server" 2>/dev/null; do
+    while locks && kill -s 0 "$server" 2>/dev/null; do
         if [ "$waited" -eq 160 ]; then
             kill -s KILL "$server"
             break

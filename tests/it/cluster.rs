@@ -13,6 +13,8 @@ use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::demo::{Cluster, Durability, Options};
 use tokio_postgres::NoTls;
 
+use crate::support::{Database, Server};
+
 /// Set for the process that plays the owner of a cluster and is killed; its test does nothing without it.
 const VICTIM: &str = "ODOO_EVENTD_TEST_VICTIM";
 
@@ -63,23 +65,14 @@ fn fake_installation(version: &str) -> (Scratch, PathBuf) {
 
 #[tokio::test]
 async fn roles_need_no_password_on_the_socket_and_one_over_tcp() {
-    let cluster = Cluster::start(Options::new()).unwrap();
-    cluster.create_role("odoo", "CREATEDB").unwrap();
-    cluster.create_database("sales", "odoo").unwrap();
+    let database = Database::empty().await;
+    let (cluster, name) = (database.server().cluster(), database.name());
 
-    let who = "SELECT current_user || ' in ' || current_database()";
-    assert_eq!(
-        one_value(&cluster.url("sales", "odoo"), who).await.unwrap(),
-        "odoo in sales"
-    );
-    assert_eq!(
-        one_value(&cluster.tcp_url("sales", "odoo"), who).await.unwrap(),
-        "odoo in sales"
-    );
+    let who = "SELECT current_user::text";
+    assert_eq!(one_value(&cluster.url(name, "odoo"), who).await.unwrap(), "odoo");
+    assert_eq!(one_value(&cluster.tcp_url(name, "odoo"), who).await.unwrap(), "odoo");
 
-    let guessed = cluster
-        .tcp_url("sales", "postgres")
-        .replace(cluster.password(), "guessed");
+    let guessed = cluster.tcp_url(name, "postgres").replace(cluster.password(), "guessed");
     let refused = one_value(&guessed, who).await.unwrap_err();
     assert_eq!(refused.code(), Some(&tokio_postgres::error::SqlState::INVALID_PASSWORD));
     assert_eq!(
@@ -90,9 +83,9 @@ async fn roles_need_no_password_on_the_socket_and_one_over_tcp() {
 }
 
 #[tokio::test]
-async fn databases_are_made_as_odoo_makes_them() {
-    let cluster = Cluster::start(Options::new()).unwrap();
-    cluster.create_role("odoo", "").unwrap();
+async fn databases_are_made_as_odoo_makes_them_whatever_their_name() {
+    let server = Server::shared();
+    let cluster = server.cluster();
     cluster.create_database("it's \"odd\"", "odoo").unwrap();
     let how =
         "SELECT pg_encoding_to_char(encoding) || ' ' || datcollate FROM pg_database WHERE datname = current_database()";
@@ -105,7 +98,8 @@ async fn databases_are_made_as_odoo_makes_them() {
 
 #[test]
 fn the_server_never_runs_as_root_and_owns_its_files() {
-    let cluster = Cluster::start(Options::new()).unwrap();
+    let server = Server::shared();
+    let cluster = server.cluster();
     let ours = fs::metadata(Scratch::new(None).unwrap().path()).unwrap().uid();
     let data = fs::metadata(cluster.data_directory().join("base")).unwrap().uid();
     assert_ne!(data, 0);
@@ -117,11 +111,10 @@ fn the_server_never_runs_as_root_and_owns_its_files() {
 
 #[test]
 fn two_clusters_do_not_disturb_each_other() {
-    let first = Cluster::start(Options::new()).unwrap();
-    let second = Cluster::start(Options::new()).unwrap();
-    assert_ne!(first.directory(), second.directory());
-    drop(first);
-    second.execute("postgres", "SELECT 1").unwrap();
+    let (shared, own) = (Server::shared(), Cluster::start(Options::new()).unwrap());
+    assert_ne!(shared.cluster().directory(), own.directory());
+    drop(own);
+    shared.cluster().execute("postgres", "SELECT 1").unwrap();
 }
 
 #[tokio::test]
