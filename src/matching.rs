@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::event::{self, Change, EventType};
-use crate::payload::body::{Body, render};
+use crate::payload::body::Body;
 use crate::subscription::Accepted;
 
 /// How many records one delivery names at most (SPEC section 2, delivery).
@@ -153,8 +153,8 @@ impl Block {
         let part = if row.grouping == "record" { record_ids[0] } else { self.number };
         self.number += 1;
         let event_id = event::event_id(facts.epoch, facts.xid, &row.model, event_type, facts.at);
-        let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
-        let body = render(&Body {
+        let changed: Vec<String> = changed.into_iter().collect();
+        let body = Body {
             event_id,
             model: &row.model,
             event_type: event_type.as_str(),
@@ -166,7 +166,10 @@ impl Block {
             subscription_id: i64::from(row.id),
             changed_fields: &changed,
             records: None,
-        });
+        };
+        // Without records there is nothing to leave out: what names the event is sent whatever its size.
+        let rendered = body.render(row.max_body_bytes).or_else(|_| body.render(usize::MAX));
+        let body = rendered.map(|r| String::from_utf8_lossy(&r.bytes).into_owned()).unwrap_or_default();
         Assembled { subscription: Arc::clone(&self.subscription), event_id, event_type, part, record_ids, body }
     }
 }

@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::domain::{self, TypedDomain};
+use crate::domain::check::{Context, TypedDomain, check_text};
+use crate::domain::DomainError;
+use crate::domain::plan::Plan;
 use crate::event::{AUDIT_COLUMNS, Change, EventType};
 use crate::http::guard::{Guard, parse_url};
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
@@ -149,6 +152,8 @@ pub struct Accepted {
     pub compared: BTreeSet<String>,
     /// Watched columns, for write events.
     pub watched: BTreeSet<String>,
+    /// The model's columns and their PostgreSQL types.
+    pub types: Arc<BTreeMap<String, String>>,
 }
 
 impl Accepted {
@@ -156,7 +161,7 @@ impl Accepted {
     ///
     /// # Errors
     /// [`Error::is_usage`] with a sentence that says what is wrong with it and what to do.
-    pub fn check(row: Subscription, registry: &Registry, context: &domain::Context, guard: Option<&Guard>) -> Result<Self> {
+    pub fn check(row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
         let model = known_model(&row.model, registry)?;
         refuse_what_is_not_served_yet(&row)?;
         if let Some(url) = row.webhook_url.as_deref().filter(|u| !u.is_empty()) {
@@ -167,14 +172,24 @@ impl Accepted {
         }
         let secret = row.webhook_secret.as_ref().map(|text| Secret::parse(text.reveal())).transpose()?;
         let watched = watched_columns(&row, model, registry)?;
-        let typed = domain::check(&row.domain, &row.model, registry, context).map_err(|error| error.into_error(&row.domain))?;
-        let domain = (!typed.is_always_true()).then_some(typed);
+        let typed = check_text(&row.domain, &row.model, registry, context)
+            .map_err(|error| refused_domain(&error, &row.domain))?;
+        if typed.reads_related() || !typed.inherited().is_empty() {
+            return Err(Error::usage("the domain looks at other records, which this version does not do for events")
+                .with_hint("use stored fields of the model itself"));
+        }
+        let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
         let mut columns = watched.clone();
         if let Some(domain) = &domain {
-            columns.extend(domain.own_columns().into_iter().filter(|c| c != "id"));
+            columns.extend(domain.own_columns().iter().filter(|column| *column != "id").cloned());
         }
+        let types = model
+            .fields()
+            .filter_map(|field| field.column.as_ref())
+            .map(|column| (column.name.clone(), column.type_name.clone()))
+            .collect();
         let compared = columns.iter().filter(|c| !AUDIT_COLUMNS.contains(&c.as_str())).cloned().collect();
-        Ok(Self { row, secret, domain, columns, compared, watched })
+        Ok(Self { row, secret, domain, columns, compared, watched, types: Arc::new(types) })
     }
 
     /// Whether events of this type are wanted at all.
@@ -230,7 +245,11 @@ pub fn known_model<'a>(name: &str, registry: &'a Registry) -> Result<&'a Model> 
     };
     match &model.table {
         Table::Plain(_) => Ok(model),
-        other => Err(Error::usage(format!("model \"{name}\" cannot be watched: {}", other.describe()))),
+        Table::View(_) => Err(Error::usage(format!("model \"{name}\" cannot be watched: it is a view, and triggers see tables only"))),
+        Table::Inheritance(_) => Err(Error::usage(format!(
+            "model \"{name}\" cannot be watched: its table takes part in PostgreSQL inheritance, where triggers miss changes"
+        ))),
+        Table::None => Err(Error::usage(format!("model \"{name}\" cannot be watched: it has no table"))),
     }
 }
 
@@ -273,6 +292,20 @@ fn why_not_watchable(field: &Field, model: &Model) -> String {
             format!("field \"{name}\" of \"{of}\" is kept by a parent model, which this version does not watch")
         }
         _ => format!("field \"{name}\" of \"{of}\" is not stored in the database"),
+    }
+}
+
+/// The message and the hint; the caret is for terminals, and `odoo-eventd domain explain` shows it.
+fn refused_domain(error: &DomainError, text: &str) -> Error {
+    let place = error.span().and_then(|span| text.get(span.start..span.end)).filter(|t| !t.is_empty());
+    let sentence = match place {
+        Some(place) => format!("domain: {error} (at {place})"),
+        None => format!("domain: {error}"),
+    };
+    let refused = Error::usage(sentence);
+    match error.hint_text() {
+        Some(hint) => refused.with_hint(hint),
+        None => refused,
     }
 }
 

@@ -13,7 +13,6 @@ pub mod subscribe;
 pub mod verify;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,7 +25,7 @@ use crate::telemetry::LogFormat;
 use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "odoo-eventd", version, about, max_term_width = 120, arg_required_else_help = true)]
 pub struct Cli {
     /// The Odoo database: postgres://user@host/database
@@ -43,7 +42,7 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Shows everything on a throw-away PostgreSQL: install, subscribe, change records, watch signed deliveries arrive
     Demo(demo::Demo),
@@ -71,6 +70,10 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
     Redeliver(deliveries::Redeliver),
+    /// A receiver for development: verifies what arrives and prints it
+    Receive(receive::ReceiveArgs),
+    /// Checks a signature; the body comes on stdin
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs the program: arguments to exit code.
@@ -112,6 +115,8 @@ fn run_command(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => return block_on(status::status(database(url)?, args)),
         Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
+        Command::Receive(args) => block_on(receive::receive(&args))?,
+        Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -133,15 +138,4 @@ async fn connect_installed(database: &Database) -> Result<Client> {
     let client = database.connect().await?;
     schema::require_installed(&client).await?;
     Ok(client)
-}
-
-/// Reads a secret from a file: the first line, so that an editor's newline does not count.
-fn read_secret_file(path: &PathBuf) -> Result<String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Error::usage(format!("cannot read the secret from {}", path.display())).with_source(e))?;
-    text.lines()
-        .next()
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .ok_or_else(|| Error::usage(format!("the secret file {} is empty", path.display())))
 }

@@ -6,13 +6,15 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::output::{self, Json, cell, data, say};
-use super::{connect_installed, read_secret_file};
+use super::connect_installed;
+use super::secret::read_secret_file;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
 use crate::{Error, Result, ops};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.
-#[derive(Debug, Args)]
+#[derive(Args)]
+#[allow(missing_debug_implementations, reason = "it may hold a secret")]
 pub struct Subscribe {
     /// Odoo model: sale.order
     #[arg(long)]

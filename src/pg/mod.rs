@@ -5,6 +5,8 @@
 
 pub mod connect;
 pub mod deliveries;
+pub mod judge;
 pub mod outbox;
+pub mod registry;
 pub mod schema;
 pub mod subscriptions;

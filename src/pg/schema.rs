@@ -38,14 +38,15 @@ macro_rules! function_file {
 
 /// Applied by every install, in this order.
 const FUNCTIONS: &[(&str, &str)] = &[
-    function_file!("010_guard"),
-    function_file!("020_models"),
-    function_file!("030_subscriptions"),
-    function_file!("040_capture"),
-    function_file!("050_outbox"),
-    function_file!("060_deliveries"),
-    function_file!("070_operations"),
-    function_file!("090_installation"),
+    function_file!("guard"),
+    function_file!("registry"),
+    function_file!("models"),
+    function_file!("subscriptions"),
+    function_file!("capture"),
+    function_file!("outbox"),
+    function_file!("deliveries"),
+    function_file!("operations"),
+    function_file!("installation"),
 ];
 
 const ROLES: &str = include_str!("../../sql/roles.sql");

@@ -15,8 +15,8 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
-use crate::domain;
-use crate::domain::judge::Judge;
+use crate::domain::check::Context;
+use crate::pg::judge::Judge;
 use crate::http::guard::Guard;
 use crate::pg::{deliveries, registry, subscriptions};
 use crate::subscription::{Accepted, Subscription};
@@ -54,7 +54,7 @@ pub struct OfModel {
 }
 
 impl Roster {
-    fn new(accepted: Vec<Arc<Accepted>>, tally: Arc<Tally>) -> Result<Self> {
+    fn new(accepted: Vec<Arc<Accepted>>, tally: Arc<Tally>) -> Self {
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
         for subscription in accepted {
@@ -63,10 +63,10 @@ impl Roster {
         let mut by_model = HashMap::new();
         for (model, subscriptions) in grouped {
             let domains: Vec<_> = subscriptions.iter().filter_map(|s| s.domain.as_ref().map(|d| (s.row.id, d))).collect();
-            let judge = if domains.is_empty() { None } else { Some(Judge::new(&domains)?) };
+            let judge = if domains.is_empty() { None } else { Some(Judge::new(&domains, &subscriptions[0].types)) };
             by_model.insert(model, OfModel { subscriptions, judge });
         }
-        Ok(Self { by_id, by_model, tally })
+        Self { by_id, by_model, tally }
     }
 
     /// The subscriptions of a model.
@@ -166,7 +166,11 @@ fn is_of_the_model(error: &Error) -> bool {
 }
 
 fn check(row: Subscription, registry: &crate::odoo::registry::Registry, guard: Option<&Guard>) -> Result<Accepted> {
-    let context = domain::Context::for_subscription(&row);
+    let mut context = Context::at(jiff::Timestamp::now());
+    context.uid = row.user_id;
+    if let Some(lang) = &row.lang {
+        context.lang.clone_from(lang);
+    }
     Accepted::check(row, registry, &context, guard)
 }
 
@@ -229,7 +233,7 @@ impl Keeper {
     async fn publish(&self, accepted: Vec<Accepted>) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = accepted.len();
-        let roster = Roster::new(accepted.into_iter().map(Arc::new).collect(), tally)?;
+        let roster = Roster::new(accepted.into_iter().map(Arc::new).collect(), tally);
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;

@@ -31,7 +31,7 @@ as $$
   where a.attrelid = odoo_eventd.model_table(of_model) and a.attnum > 0 and not a.attisdropped
     and exists (select from public.ir_model_fields f
                 where f.model = of_model and f.name = a.attname and f.store)
-    and not exists (select from odoo_eventd.secret_fields() s
+    and not exists (select from odoo_eventd.registry_secret_fields() s
                     where s.field = a.attname and s.model in (of_model, '*'))
 $$;
 comment on function odoo_eventd.capturable_columns(text) is
