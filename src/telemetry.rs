@@ -15,9 +15,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is a level or a tracing filter; what cannot be read as one means `info`.
+/// The driver logs the server's notices at info; they are the server's log's business.
+const DEFAULT_FILTER: &str = "info,tokio_postgres=warn";
+
+/// Starts logging. `filter` is a level or a tracing filter; what cannot be read as one means the default.
 pub fn start(format: LogFormat, filter: Option<&str>) {
-    let filter = filter.and_then(|f| EnvFilter::try_new(f).ok()).unwrap_or_else(|| EnvFilter::new("info"));
+    let filter = filter.and_then(|f| EnvFilter::try_new(f).ok()).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),

@@ -93,7 +93,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
     say("starting a throw-away PostgreSQL ..");
     let cluster = tokio::task::spawn_blocking(|| -> Result<Cluster> {
         let cluster = Cluster::start(ClusterOptions::new().durability(Durability::Off))?;
-        cluster.create_role("odoo", "login")?;
+        cluster.create_role("odoo", "")?;
         cluster.create_database("odoo", "odoo")?;
         Ok(cluster)
     })

@@ -157,7 +157,7 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
     let mut steps = vec![
         Step {
             title: "One installation at a time in this database".to_owned(),
-            sql: "select pg_advisory_xact_lock(1868853103, 4);".to_owned(),
+            sql: "set local client_min_messages = warning;\nselect pg_advisory_xact_lock(1868853103, 4);".to_owned(),
         },
         Step {
             title: "Roles, where they are missing and may be made".to_owned(),
