@@ -463,12 +463,28 @@ impl Cluster {
         self.end_with("INT")
     }
 
-    /// Kills the server with SIGKILL, as the kernel does when memory runs out. Its sessions notice and end by themselves.
+    /// Kills the server with SIGKILL, and on Linux its other processes too: what a crash of the machine would leave, but
+    /// for what the kernel had not yet written to disk.
+    ///
+    /// (The other processes also end by themselves when the first one is gone, but some take their time, and until then
+    /// the server does not start again.)
     ///
     /// # Errors
     /// When the server cannot be signalled.
     pub fn crash(&self) -> Result<()> {
-        self.end_with("KILL")
+        self.end_with("KILL")?;
+        let data = self.data_directory();
+        let orphans: Vec<String> = std::fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|directory| directory == data))
+            .filter_map(|process| process.file_name().into_string().ok())
+            .collect();
+        // One that has just ended by itself is no error.
+        signal("KILL", &orphans)
+            .map(|_| ())
+            .map_err(|error| Error::other("cannot kill PostgreSQL").with_source(error))
     }
 
     /// Starts the server after [`Cluster::stop`] or [`Cluster::crash`], on the same port. Does nothing when it runs.
@@ -500,25 +516,21 @@ impl Cluster {
         self.start_again()
     }
 
-    fn end_with(&self, signal: &str) -> Result<()> {
+    fn end_with(&self, name: &str) -> Result<()> {
         let mut server = self.server();
         let Some(child) = server.as_mut() else { return Ok(()) };
-        let tried = || format!("cannot stop PostgreSQL (process {})", child.id());
-        // The standard library sends SIGKILL only. The number is still ours: nobody has waited for the process yet.
-        let sent = Command::new("/bin/sh")
-            .args(["-c", r#"kill -s "$1" "$2""#, "kill", signal, &child.id().to_string()])
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| Error::other(tried()).with_source(error))?;
-        if !sent.status.success() {
-            return Err(Error::other(format!(
-                "{}: {}",
-                tried(),
-                String::from_utf8_lossy(&sent.stderr).trim()
-            )));
-        }
-        let message = tried();
-        child.wait().map_err(|error| Error::other(message).with_source(error))?;
+        let tried = format!("cannot stop PostgreSQL (process {})", child.id());
+        // The number is still the server's: nobody has waited for the process yet.
+        let sent = signal(name, &[child.id().to_string()]).and_then(|sent| {
+            if sent.status.success() {
+                child.wait().map(|_| ())
+            } else {
+                Err(io::Error::other(
+                    String::from_utf8_lossy(&sent.stderr).trim().to_owned(),
+                ))
+            }
+        });
+        sent.map_err(|error| Error::other(tried).with_source(error))?;
         *server = None;
         Ok(())
     }
@@ -562,6 +574,16 @@ enum Failure {
     Ended,
     /// It did not accept connections in time.
     Slow,
+}
+
+/// Sends a signal by way of the shell: the standard library sends SIGKILL only, and only to children.
+fn signal(name: &str, processes: &[String]) -> io::Result<std::process::Output> {
+    let kill = r#"signal=$1; shift; [ $# -eq 0 ] || kill -s "$signal" "$@""#;
+    Command::new("/bin/sh")
+        .args(["-c", kill, "kill", name])
+        .args(processes)
+        .stdin(Stdio::null())
+        .output()
 }
 
 /// Quotes an SQL name (`"`), or a string constant or setting (`'`).

@@ -43,6 +43,14 @@ for server in $servers; do
     done
 done
 
+# Processes of a server that died by SIGKILL notice it on their own time, and some take a minute. On Linux their working
+# directory gives them away.
+for process in /proc/[0-9]*; do
+    if [ "$process/cwd" -ef "$directory/data" ] || [ "$process/cwd" -ef "$directory" ]; then
+        kill -s KILL "${process#/proc/}" 2>/dev/null
+    fi
+done
+
 # A postmaster that died by SIGKILL has left its segment; after any other end there is none of that number.
 for segment in $segments; do
     ipcrm -m "$segment" 2>/dev/null

@@ -21,6 +21,9 @@ pub(crate) const ODOO: &str = "odoo";
 /// A real Odoo's demonstration database, where it lies beside this repository. It is Odoo S.A.'s data (LGPL), so not in it.
 const DUMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/odoo/odoo_demo.dump.sql.gz");
 
+/// Its views are written for a server whose EXTRACT returns numeric.
+const DUMP_MAJOR: u32 = 14;
+
 static SHARED: LazyLock<Arc<Server>> = LazyLock::new(|| Server::private(Options::new()));
 
 /// A running server with templates to clone databases from.
@@ -64,6 +67,7 @@ impl Server {
     pub(crate) async fn fixture(self: &Arc<Self>) -> Database {
         self.clone_of("odoo_shaped", |server| {
             server.fixture.get_or_init(|| {
+                server.cluster.drop_database("odoo_shaped").unwrap();
                 server.cluster.create_database("odoo_shaped", ODOO).unwrap();
                 server.cluster.execute_as(ODOO, "odoo_shaped", ODOO_SHAPED).unwrap();
             });
@@ -71,14 +75,20 @@ impl Server {
         .await
     }
 
-    /// A fresh copy of a real Odoo database; `None`, and a line that says so, where its dump is not at hand.
+    /// A fresh copy of a real Odoo database; `None`, and a line that says so, where its dump is not at hand or the server
+    /// is too old for it.
     pub(crate) async fn dump(self: &Arc<Self>) -> Option<Database> {
         if !Path::new(DUMP).exists() {
             eprintln!("skipped: {DUMP} is not there");
             return None;
         }
+        if self.cluster.version().major < DUMP_MAJOR {
+            eprintln!("skipped: PostgreSQL {} cannot restore {DUMP}", self.cluster.version());
+            return None;
+        }
         let clone = self.clone_of("odoo_demo", |server| {
             server.dump.get_or_init(|| {
+                server.cluster.drop_database("odoo_demo").unwrap();
                 server.cluster.create_database("odoo_demo", ODOO).unwrap();
                 restore(&server.cluster, Path::new(DUMP), "odoo_demo");
             });
@@ -86,7 +96,7 @@ impl Server {
         Some(clone.await)
     }
 
-    /// Copies `template`, which `prepare` makes if it is the first to come.
+    /// Copies `template`, which `prepare` makes if it is the first to come, or if the first to come has failed.
     async fn clone_of(self: &Arc<Self>, template: &'static str, prepare: fn(&Self)) -> Database {
         let server = Arc::clone(self);
         // Blocking calls, up to seconds long; a test's other tasks go on meanwhile.
