@@ -5,6 +5,7 @@ pub mod cli;
 pub mod delivery;
 pub mod error;
 pub mod http;
+pub mod payload;
 pub mod signature;
 
 pub use error::{Error, Result};
