@@ -36,7 +36,12 @@ pub struct Error {
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            source: None,
+        }
     }
 
     /// Wrong use: the user can mend it by asking differently. Exit code 2.
@@ -163,7 +168,9 @@ mod tests {
     #[test]
     fn the_chain_names_every_cause_once() {
         let io = std::io::Error::other("disk is gone");
-        let error = Error::other("cannot write the unit").with_source(io).with_hint("free some space");
+        let error = Error::other("cannot write the unit")
+            .with_source(io)
+            .with_hint("free some space");
         assert_eq!(error.chain(), "cannot write the unit: disk is gone");
         assert_eq!(error.hint(), Some("free some space"));
         assert_eq!(error.exit_code(), 1);

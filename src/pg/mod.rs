@@ -1,0 +1,3 @@
+//! The PostgreSQL edge.
+
+pub mod registry;
