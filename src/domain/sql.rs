@@ -281,6 +281,16 @@ impl Printer<'_> {
                 );
                 self.push(")");
             }
+            // Without a negation above, null and false come to the same.
+            Plan::Settled { plan, .. } if scope.positive => self.plan(plan, scope),
+            Plan::Settled { plan, column } => {
+                let condition = self.condition(plan, scope);
+                let column = scope.column(column);
+                let _ = write!(
+                    self.out,
+                    "({condition} and ({column} is not null or {condition} is true))"
+                );
+            }
             Plan::All(items) => self.joined(items, " and ", scope),
             Plan::Any(items) => self.joined(items, " or ", scope),
             Plan::Compare { left, operator, right } => {
@@ -323,6 +333,10 @@ impl Printer<'_> {
                 let query = self.query(query);
                 let not = if *negated { "not " } else { "" };
                 let _ = write!(self.out, "({left} {not}in ({query}))");
+            }
+            Plan::Exists(query) => {
+                let query = self.query(query);
+                let _ = write!(self.out, "(exists ({query}))");
             }
             Plan::Linked {
                 table,

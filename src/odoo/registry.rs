@@ -30,6 +30,8 @@ pub struct Facts {
     pub week_starts: BTreeMap<String, i32>,
     /// Technical names of the installed modules.
     pub modules: BTreeSet<String>,
+    /// The topmost company above each company (branches, from 17 on).
+    pub company_roots: BTreeMap<i32, i32>,
     /// Decimals by the name of the `decimal.precision` record.
     pub precisions: BTreeMap<String, u32>,
 }

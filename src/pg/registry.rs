@@ -165,11 +165,16 @@ fn read_facts(rows: &[Row]) -> Result<Facts> {
     };
     let precisions: BTreeMap<String, Option<u32>> = from_json(row.get("precisions"));
     let week_starts: BTreeMap<String, Option<String>> = from_json(row.get("week_starts"));
+    let company_roots: BTreeMap<String, String> = from_json(row.get("company_roots"));
     Ok(Facts {
         version,
         unaccent: row.get("unaccent"),
         languages: row.get::<_, Vec<String>>("languages").into_iter().collect(),
         modules: row.get::<_, Vec<String>>("modules").into_iter().collect(),
+        company_roots: company_roots
+            .into_iter()
+            .filter_map(|(company, root)| Some((company.parse().ok()?, root.parse().ok()?)))
+            .collect(),
         precisions: precisions
             .into_iter()
             .filter_map(|(name, digits)| Some((name, digits?)))

@@ -343,12 +343,22 @@ impl<'a> Checker<'a> {
         if field.name == "id" && matches!(step.operator, Operator::ChildOf | Operator::ParentOf) && rest.is_none() {
             return self.id_hierarchy(model, step);
         }
+        let plan = self.dispatch(model, field, rest, step)?;
+        match step.value {
+            Operand::Lowered(_) => Ok(plan),
+            Operand::Literal(_) | Operand::Domain(_) => Ok(self.settled(field, step.operator, plan)),
+        }
+    }
+
+    /// A leaf about a field of the model itself, by the field's kind.
+    fn dispatch(&self, model: &Model, field: &Field, rest: Option<&str>, step: Step<'_>) -> Result<Plan, DomainError> {
         match (field.kind, rest) {
             (FieldType::Properties, _) => self.property(model, field, rest, step),
             (FieldType::Date | FieldType::Datetime, Some(part)) => self.date_part(model, field, part, step),
             (_, Some(rest)) => Err(DomainError::new(format!(
-                "{}.{head} is a {} field: no path goes through it to {rest:?}",
+                "{}.{} is a {} field: no path goes through it to {rest:?}",
                 model.name,
+                field.name,
                 field.kind.name()
             ))
             .at(step.spans.path)),
@@ -360,9 +370,31 @@ impl<'a> Checker<'a> {
             (FieldType::Binary, None) if field.column.is_none() => Err(self.attachment(model, field, step)),
             (_, None) => {
                 let literal = self.literal(step)?;
+                if let Some(plan) = self.overridden(model, field, literal, step)? {
+                    return Ok(plan);
+                }
                 let scalar = self.scalar(model, field, step.spans)?;
                 self.condition(model, field, &scalar, step.operator, literal, step.spans)
             }
+        }
+    }
+
+    /// From 18 on Odoo asks a company-dependent field for `.. AND column IS NOT NULL` where its default does not satisfy the
+    /// leaf. For rows without a value of their own null becomes false, which shows under a `!`; and `child_of` and
+    /// `parent_of` are never satisfied by a default, since Odoo tries them on a record without an id.
+    pub(super) fn settled(&self, field: &Field, operator: Operator, plan: Plan) -> Plan {
+        let (Some(column), true) = (&field.column, field.company_dependent && self.version >= 18) else {
+            return plan;
+        };
+        if matches!(plan, Plan::Const(_)) {
+            return plan;
+        }
+        if matches!(operator, Operator::ChildOf | Operator::ParentOf) {
+            return Plan::all(vec![plan, Plan::NotNull(Scalar::Column(column.name.clone()))]);
+        }
+        Plan::Settled {
+            plan: Box::new(plan),
+            column: column.name.clone(),
         }
     }
 

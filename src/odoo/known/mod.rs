@@ -94,6 +94,27 @@ pub fn digits(model: &str, field: &str) -> Option<Digits> {
         })
 }
 
+/// The fields in which a text is looked up that is compared with a record of this model, where it is known.
+pub fn name_fields(model: &str) -> Option<Vec<&'static str>> {
+    static NAMES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+        lines(include_str!("names.txt"))
+            .filter_map(|line| line.split_once(' '))
+            .collect()
+    });
+    NAMES.get(model).map(|fields| fields.split(' ').collect())
+}
+
+/// The path a computed field is searched by, where its Python search does nothing but follow it.
+pub fn searched_by(model: &str, field: &str) -> Option<&'static str> {
+    Some(match (model, field) {
+        ("product.template", "standard_price") => "product_variant_ids.standard_price",
+        ("res.users", "res_users_settings_id") => "res_users_settings_ids",
+        ("sale.order.line", "product_template_id") => "product_id.product_tmpl_id",
+        ("stock.move.line", "picking_type_id") => "picking_id.picking_type_id",
+        _ => return None,
+    })
+}
+
 /// What a field without a column is computed from, for hints. Empty if it is not known.
 pub fn computed_from(model: &str, field: &str) -> Vec<&'static str> {
     static COMPUTED: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
