@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use odoo_eventd::cli::domain::matching_ids;
 use odoo_eventd::domain::DomainError;
 use odoo_eventd::domain::check::{Context, TypedDomain, check_text};
+use odoo_eventd::domain::judge::{ImageColumn, Judge};
 use odoo_eventd::odoo::registry::Registry;
 use serde::Deserialize;
 use tokio_postgres::{Client, NoTls};
@@ -193,4 +194,94 @@ async fn what_odoo_refuses_is_refused_and_what_it_accepts_is_right_or_refused() 
         failures.len(),
         failures.join("\n")
     );
+}
+
+/// Every record of a model as an image, and its id.
+async fn images(
+    client: &Client,
+    table: &str,
+    columns: &[ImageColumn],
+    registry: &Registry,
+    model: &str,
+) -> (Vec<i64>, Vec<Vec<Option<String>>>) {
+    let mut joins: BTreeMap<&str, String> = BTreeMap::new();
+    let mut outputs = Vec::new();
+    for column in columns {
+        let source = match &column.link {
+            None => "record".to_owned(),
+            Some(link) => {
+                let parent = registry
+                    .model(model)
+                    .and_then(|model| model.field(link))
+                    .and_then(|field| field.relation.as_deref());
+                let parent = registry
+                    .model(parent.expect("a link leads to a model"))
+                    .and_then(|parent| parent.table.name());
+                let parent = parent.expect("a parent has a table");
+                joins.insert(
+                    link,
+                    format!("left join {parent} {link}_parent on {link}_parent.id = record.{link}"),
+                );
+                format!("{link}_parent")
+            }
+        };
+        outputs.push(format!("{source}.\"{}\"::text", column.column));
+    }
+    let joins: Vec<String> = joins.into_values().collect();
+    let sql = format!(
+        "select record.id::int8, {} from {table} record {} order by 1",
+        outputs.join(", "),
+        joins.join(" ")
+    );
+    let rows = client.query(&sql, &[]).await.expect("the records are read");
+    let ids = rows.iter().map(|row| row.get(0)).collect();
+    let values = (1..=columns.len())
+        .map(|at| rows.iter().map(|row| row.get(at)).collect())
+        .collect();
+    (ids, values)
+}
+
+#[tokio::test]
+async fn captured_rows_are_judged_as_the_table_is() {
+    let Some(text) = oracle("domain_cases.json") else {
+        return;
+    };
+    let Some(oracle) = Oracle::open().await else { return };
+    let cases: Vec<Case> = serde_json::from_str(&text).expect("the cases are JSON");
+    let mut by_model: BTreeMap<&str, Vec<(&Case, TypedDomain)>> = BTreeMap::new();
+    for case in &cases {
+        if let Ok(typed) = oracle.check(&case.model, &case.domain) {
+            by_model.entry(&case.model).or_default().push((case, typed));
+        }
+    }
+    let mut judged = 0;
+    for (model, domains) in &by_model {
+        // The subscription's id is the place in the list.
+        let subscriptions: Vec<(i64, &TypedDomain)> = (0..).zip(domains.iter().map(|(_, typed)| typed)).collect();
+        let judge = Judge::new(&subscriptions, &oracle.registry).expect("one model");
+        let prepared = judge.prepare(&oracle.client).await.expect("the domains are prepared");
+        let (ids, values) = images(
+            &oracle.client,
+            domains[0].1.table(),
+            judge.columns(),
+            &oracle.registry,
+            model,
+        )
+        .await;
+        let matches = prepared
+            .judge(&oracle.client, ids.len(), &values)
+            .await
+            .expect("the images are judged");
+        for (place, (case, _)) in (0..).zip(domains) {
+            let found: Vec<i64> = ids
+                .iter()
+                .zip(&matches)
+                .filter(|(_, found)| found.contains(&place))
+                .map(|(id, _)| *id)
+                .collect();
+            assert_eq!(found, case.ids, "{model} {}", case.domain);
+            judged += 1;
+        }
+    }
+    assert!(judged > 1600, "{judged} domains");
 }
