@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
 mod cluster;
+mod domains;
 mod fixture;
 mod harness;
 mod http;
