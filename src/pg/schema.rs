@@ -102,14 +102,7 @@ pub async fn installed(client: &Client) -> Result<Installed> {
             .with_hint("name Odoo's own database in --database-url; its base module must be installed"));
     };
     let mut version = 0;
-    if row.get::<_, bool>(2) && row.get::<_, bool>(3) {
-        // Through a function: the listener may not read the table.
-        version = client
-            .query_one("select odoo_eventd.schema_version()", &[])
-            .await
-            .map_err(|e| Error::database("read the installed version", e))?
-            .get(0);
-    } else if row.get::<_, bool>(2) {
+    if row.get::<_, bool>(2) {
         version = client
             .query_one("select coalesce(max(version), 0)::int4 from odoo_eventd.schema_migration", &[])
             .await

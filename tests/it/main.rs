@@ -19,6 +19,7 @@ mod domains;
 mod fixture;
 mod harness;
 mod http;
+mod install;
 mod main_job;
 mod receive;
 mod signature;
