@@ -25,3 +25,4 @@ mod receive;
 mod signature;
 mod support;
 mod tls;
+mod traces;
