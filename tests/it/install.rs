@@ -40,13 +40,28 @@ async fn program(server: &Server, name: &str, arguments: &[&str]) -> Output {
 #[track_caller]
 fn assert_silent_success(output: &Output, what: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !said.to_lowercase().contains("error"), "{what}: {said}");
+    assert!(
+        output.status.success() && !said.to_lowercase().contains("error"),
+        "{what}: {said}"
+    );
 }
 
 /// Installed by a superuser, so with all roles, and one subscription.
 async fn installed_by_superuser(database: &Database, url: &str) {
     eventd_ok(&database.admin_url(), &["install"]).await;
-    eventd_ok(&database.admin_url(), &["subscribe", "--model", "sale.order", "--url", url, "--secret", "hush-hush"]).await;
+    eventd_ok(
+        &database.admin_url(),
+        &[
+            "subscribe",
+            "--model",
+            "sale.order",
+            "--url",
+            url,
+            "--secret",
+            "hush-hush",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,24 +80,51 @@ async fn uninstalling_keeps_the_tables_and_installing_again_goes_on_with_them() 
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
-    eventd_ok(&database.url(), &["subscribe", "--model", "sale.order", "--url", &receiver.url("/")]).await;
+    eventd_ok(
+        &database.url(),
+        &["subscribe", "--model", "sale.order", "--url", &receiver.url("/")],
+    )
+    .await;
     eventd_ok(&database.url(), &["uninstall"]).await;
-    assert_eq!(database.psql("select count(*) from pg_trigger where tgname like 'odoo_eventd%'").await.trim(), "0");
-    assert_eq!(database.psql("select count(*) from mcp_event_subscription").await.trim(), "1");
-    database.psql("update sale_order set client_order_ref = 'while it was away'").await;
+    assert_eq!(
+        database
+            .psql("select count(*) from pg_trigger where tgname like 'odoo_eventd%'")
+            .await
+            .trim(),
+        "0"
+    );
+    assert_eq!(
+        database
+            .psql("select count(*) from mcp_event_subscription")
+            .await
+            .trim(),
+        "1"
+    );
+    database
+        .psql("update sale_order set client_order_ref = 'while it was away'")
+        .await;
     let refused = eventd(&database.url(), &["status"]).await;
     assert_eq!(refused.status.code(), Some(1));
 
     eventd_ok(&database.url(), &["install"]).await;
     let _service = Service::leading(&database).await;
     eventually("the triggers to be back", SOON, async || {
-        let count = database.psql("select count(*) from pg_trigger where tgname like 'odoo_eventd%'").await;
-        let settled = database.psql("select count(*) from odoo_eventd.captured_column where captured_from is null").await;
+        let count = database
+            .psql("select count(*) from pg_trigger where tgname like 'odoo_eventd%'")
+            .await;
+        let settled = database
+            .psql("select count(*) from odoo_eventd.captured_column where captured_from is null")
+            .await;
         (count.trim() == "4" && settled.trim() == "0").then_some(())
     })
     .await;
-    database.psql("update sale_order set client_order_ref = 'back' where id = 1").await;
-    assert_eq!(receiver.wait_for(1, SOON).await[0].json()["record_ids"], serde_json::json!([1]));
+    database
+        .psql("update sale_order set client_order_ref = 'back' where id = 1")
+        .await;
+    assert_eq!(
+        receiver.wait_for(1, SOON).await[0].json()["record_ids"],
+        serde_json::json!([1])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +137,16 @@ async fn what_plan_prints_is_what_install_does() {
     let output = program(
         &server,
         "psql",
-        &["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &by_plan.admin_url(), "-f", file.to_str().unwrap()],
+        &[
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            &by_plan.admin_url(),
+            "-f",
+            file.to_str().unwrap(),
+        ],
     )
     .await;
     std::fs::remove_file(&file).unwrap();
@@ -103,7 +154,12 @@ async fn what_plan_prints_is_what_install_does() {
     eventd_ok(&by_install.admin_url(), &["install"]).await;
     let (planned, installed) = (catalogue(&by_plan).await, catalogue(&by_install).await);
     // Descriptions go by oid, which two databases do not share.
-    let comparable = |text: &str| text.lines().filter(|l| !l.starts_with("description")).map(str::to_owned).collect::<Vec<_>>();
+    let comparable = |text: &str| {
+        text.lines()
+            .filter(|l| !l.starts_with("description"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(comparable(&planned), comparable(&installed));
     let again = eventd(&by_plan.admin_url(), &["install"]).await;
     assert!(String::from_utf8_lossy(&again.stderr).contains("up to date"));
@@ -132,7 +188,13 @@ async fn twenty_installs_at_once_all_succeed() {
     for install in installs {
         assert_silent_success(&install.await.unwrap(), "one of twenty installs");
     }
-    assert_eq!(database.psql("select count(*) from odoo_eventd.schema_migration").await.trim(), "3");
+    assert_eq!(
+        database
+            .psql("select count(*) from odoo_eventd.schema_migration")
+            .await
+            .trim(),
+        "3"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,15 +204,35 @@ async fn the_listener_serves_everything_and_may_do_nothing_else() {
     let receiver = Receiver::start().await;
     eventd_ok(&database.admin_url(), &["install"]).await;
     let admin = database.admin_client().await;
-    admin.batch_execute("alter role odoo_eventd_listener login").await.unwrap();
+    admin
+        .batch_execute("alter role odoo_eventd_listener login")
+        .await
+        .unwrap();
     let url = database.url_as("odoo_eventd_listener");
-    eventd_ok(&url, &["subscribe", "--model", "sale.order", "--url", &receiver.url("/"), "--secret", "hush-hush"]).await;
+    eventd_ok(
+        &url,
+        &[
+            "subscribe",
+            "--model",
+            "sale.order",
+            "--url",
+            &receiver.url("/"),
+            "--secret",
+            "hush-hush",
+        ],
+    )
+    .await;
     let service = Service::start(&url, &[]);
     wait_until_leading(&database).await;
-    database.psql("update sale_order set client_order_ref = 'served' where id = 1").await;
+    database
+        .psql("update sale_order set client_order_ref = 'served' where id = 1")
+        .await;
     receiver.wait_for(1, SOON).await;
     eventually("the result in the log", SOON, async || {
-        eventd_ok(&url, &["deliveries", "--json"]).await.contains("\"success\"").then_some(())
+        eventd_ok(&url, &["deliveries", "--json"])
+            .await
+            .contains("\"success\"")
+            .then_some(())
     })
     .await;
     service.terminate().await;
@@ -213,9 +295,16 @@ async fn an_installer_has_no_rights_of_its_own_and_becomes_the_owner_to_install(
     let database = server.fixture().await;
     eventd_ok(&database.admin_url(), &["install"]).await;
     let admin = database.admin_client().await;
-    admin.batch_execute("alter role odoo_eventd_installer login").await.unwrap();
+    admin
+        .batch_execute("alter role odoo_eventd_installer login")
+        .await
+        .unwrap();
     let installer = database.client_as("odoo_eventd_installer").await;
-    for forbidden in ["select * from sale_order", "select * from odoo_eventd.outbox", "drop schema odoo_eventd cascade"] {
+    for forbidden in [
+        "select * from sale_order",
+        "select * from odoo_eventd.outbox",
+        "drop schema odoo_eventd cascade",
+    ] {
         let refused = installer.batch_execute(forbidden).await.expect_err(forbidden);
         assert_eq!(refused.code().unwrap().code(), "42501", "{forbidden}");
     }
@@ -247,19 +336,33 @@ async fn odoos_dumps_restore_on_a_cluster_without_our_roles_and_the_copy_stays_s
         None => server.fixture().await,
     };
     installed_by_superuser(&database, "http://127.0.0.1:9/").await;
-    database.psql("update sale_order set client_order_ref = 'in the outbox'").await;
+    database
+        .psql("update sale_order set client_order_ref = 'in the outbox'")
+        .await;
     let elsewhere = Server::private(odoo_eventd::demo::Options::new());
     let folder = std::env::temp_dir();
     for (format, options, restorer) in [("c", "custom", "pg_restore"), ("p", "plain", "psql")] {
         let file = folder.join(format!("{}-{options}", database.name()));
         let path = file.to_str().unwrap();
         // As odoo/service/db.py does, with Odoo's own role.
-        let dumped = program(&server, "pg_dump", &["--no-owner", "--format", format, "--file", path, "-d", &database.url()]).await;
+        let dumped = program(
+            &server,
+            "pg_dump",
+            &["--no-owner", "--format", format, "--file", path, "-d", &database.url()],
+        )
+        .await;
         assert_silent_success(&dumped, "pg_dump");
         let copy = elsewhere.empty().await;
         let restored = match restorer {
             "pg_restore" => program(&elsewhere, restorer, &["--no-owner", "-d", &copy.url(), path]).await,
-            _ => program(&elsewhere, restorer, &["-q", "-v", "ON_ERROR_STOP=1", "-d", &copy.url(), "-f", path]).await,
+            _ => {
+                program(
+                    &elsewhere,
+                    restorer,
+                    &["-q", "-v", "ON_ERROR_STOP=1", "-d", &copy.url(), "-f", path],
+                )
+                .await
+            }
         };
         std::fs::remove_file(&file).unwrap();
         assert_silent_success(&restored, restorer);
@@ -279,7 +382,10 @@ async fn odoos_manager_duplicates_renames_and_drops_the_database_while_the_servi
     let database = server.fixture().await;
     installed_by_superuser(&database, "http://127.0.0.1:9/").await;
     let admin = database.admin_client().await;
-    admin.batch_execute("alter role odoo_eventd_listener login; alter role odoo createdb").await.unwrap();
+    admin
+        .batch_execute("alter role odoo_eventd_listener login; alter role odoo createdb")
+        .await
+        .unwrap();
     drop(admin);
     let url = database.url_as("odoo_eventd_listener");
     let _active = Service::start(&url, &[]);
@@ -306,6 +412,9 @@ async fn odoos_manager_duplicates_renames_and_drops_the_database_while_the_servi
                 .unwrap();
         }
         // Odoo tries once: whoever comes back at once makes it fail.
-        client.batch_execute(&command).await.unwrap_or_else(|error| panic!("{command}: {error:?}"));
+        client
+            .batch_execute(&command)
+            .await
+            .unwrap_or_else(|error| panic!("{command}: {error:?}"));
     }
 }

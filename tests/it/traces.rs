@@ -23,9 +23,15 @@ struct Shadow {
 impl Shadow {
     /// What differs between the copy and the table, and brings the copy up to date.
     async fn diff(&self, client: &Client, at: &str, events: &mut Events) {
-        let (table, shadow) = (format!("public.\"{}\"", self.table), format!("shadow.\"{}\"", self.table));
-        let changed: Vec<String> =
-            self.columns.iter().map(|c| format!("case when o.\"{c}\" is distinct from n.\"{c}\" then '{c}' end")).collect();
+        let (table, shadow) = (
+            format!("public.\"{}\"", self.table),
+            format!("shadow.\"{}\"", self.table),
+        );
+        let changed: Vec<String> = self
+            .columns
+            .iter()
+            .map(|c| format!("case when o.\"{c}\" is distinct from n.\"{c}\" then '{c}' end"))
+            .collect();
         let rows = client
             .query(
                 &format!(
@@ -50,20 +56,30 @@ impl Shadow {
                 (true, true) => "write",
                 (true, false) => "unlink",
             };
-            let entry = events.entry((at.to_owned(), self.model.clone(), event_type.to_owned())).or_default();
+            let entry = events
+                .entry((at.to_owned(), self.model.clone(), event_type.to_owned()))
+                .or_default();
             entry.0.insert(row.get(0));
             if event_type == "write" {
                 entry.1.extend(row.get::<_, Vec<String>>(3));
             }
         }
-        client.batch_execute(&format!("truncate {shadow}; insert into {shadow} table {table}")).await.unwrap();
+        client
+            .batch_execute(&format!("truncate {shadow}; insert into {shadow} table {table}"))
+            .await
+            .unwrap();
     }
 }
 
 fn trace_files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/odoo/traces");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map(|entries| entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "sql")).collect())
+        .map(|entries| {
+            entries
+                .map(|e| e.unwrap().path())
+                .filter(|p| p.extension().is_some_and(|e| e == "sql"))
+                .collect()
+        })
         .unwrap_or_default();
     files.sort();
     files
@@ -89,12 +105,24 @@ async fn watch_everything(client: &Client, url: &str) -> Vec<Shadow> {
         )
         .await
         .unwrap();
-    let shadows: Vec<Shadow> =
-        rows.iter().map(|row| Shadow { model: row.get(0), table: row.get(1), columns: row.get(2) }).collect();
-    client.batch_execute("create schema shadow; create table shadow.transactions (at timestamptz)").await.unwrap();
+    let shadows: Vec<Shadow> = rows
+        .iter()
+        .map(|row| Shadow {
+            model: row.get(0),
+            table: row.get(1),
+            columns: row.get(2),
+        })
+        .collect();
+    client
+        .batch_execute("create schema shadow; create table shadow.transactions (at timestamptz)")
+        .await
+        .unwrap();
     for shadow in &shadows {
         let table = &shadow.table;
-        client.batch_execute(&format!("create table shadow.\"{table}\" as table public.\"{table}\"")).await.unwrap();
+        client
+            .batch_execute(&format!("create table shadow.\"{table}\" as table public.\"{table}\""))
+            .await
+            .unwrap();
     }
     shadows
 }
@@ -114,9 +142,14 @@ async fn replaying_what_odoo_wrote_gives_the_events_that_comparing_the_tables_gi
     for file in trace_files() {
         let text = std::fs::read_to_string(&file).unwrap();
         for transaction in text.split("-- transaction\n").skip(1) {
-            let marked = transaction.trim_end().strip_suffix("COMMIT;").expect("every recorded transaction was committed");
+            let marked = transaction
+                .trim_end()
+                .strip_suffix("COMMIT;")
+                .expect("every recorded transaction was committed");
             client
-                .batch_execute(&format!("{marked}\ninsert into shadow.transactions values (now());\nCOMMIT;"))
+                .batch_execute(&format!(
+                    "{marked}\ninsert into shadow.transactions values (now());\nCOMMIT;"
+                ))
                 .await
                 .unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
             let at: String = client
@@ -151,11 +184,19 @@ async fn replaying_what_odoo_wrote_gives_the_events_that_comparing_the_tables_gi
     for request in receiver.requests() {
         let body = request.json();
         let text = |key: &str| body[key].as_str().unwrap().to_owned();
-        let entry = arrived.entry((text("timestamp"), text("model"), text("event_type"))).or_default();
+        let entry = arrived
+            .entry((text("timestamp"), text("model"), text("event_type")))
+            .or_default();
         for id in body["record_ids"].as_array().unwrap() {
             assert!(entry.0.insert(id.as_i64().unwrap()), "a record came twice in one event");
         }
-        entry.1.extend(body["changed_fields"].as_array().unwrap().iter().map(|f| f.as_str().unwrap().to_owned()));
+        entry.1.extend(
+            body["changed_fields"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|f| f.as_str().unwrap().to_owned()),
+        );
     }
     for (event, content) in &expected {
         assert_eq!(arrived.get(event), Some(content), "{event:?}");
