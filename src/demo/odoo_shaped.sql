@@ -41,6 +41,7 @@ INSERT INTO declared_model (model, kind, label, sort) VALUES
     ('ir.default',                'table',    'Default Values',      'id'),
     ('ir.attachment',             'table',    'Attachment',          'id desc'),
     ('res.lang',                  'table',    'Language',            'active desc, name'),
+    ('decimal.precision',         'table',    'Decimal Precision',   'id'),
     ('res.currency',              'table',    'Currency',            'active desc, name'),
     ('res.country',               'table',    'Country',             'name, id'),
     ('res.company',               'table',    'Company',             'sequence, name'),
@@ -180,6 +181,8 @@ INSERT INTO declared_field (model, name, ttype, relation, detail, flags, label) 
     ('ir.actions.act_window', 'res_model',     'char',      NULL, NULL, 'required', 'Destination Model'),
     ('ir.actions.act_window', 'domain',        'char',      NULL, NULL, '', 'Domain Value'),
 
+    ('decimal.precision', 'name',              'char',      NULL, NULL, 'required', 'Usage'),
+    ('decimal.precision', 'digits',            'integer',   NULL, NULL, 'required', 'Digits'),
     ('res.lang', 'name',                       'char',      NULL, NULL, 'required', 'Name'),
     ('res.lang', 'code',                       'char',      NULL, NULL, 'required', 'Locale Code'),
     ('res.lang', 'iso_code',                   'char',      NULL, NULL, '', 'ISO code'),
@@ -687,6 +690,9 @@ INSERT INTO res_lang (name, code, iso_code, url_code, active) VALUES
     ('English (US)', 'en_US', 'en', 'en', true),
     ('French',       'fr_FR', 'fr', 'fr', true),
     ('German',       'de_DE', 'de', 'de', false);
+
+INSERT INTO decimal_precision (name, digits) VALUES
+    ('Product Price', 2), ('Discount', 2), ('Product Unit of Measure', 2);
 
 INSERT INTO res_currency (name, symbol, rounding, decimal_places, active) VALUES
     ('EUR', '€',  0.010000, 2, true),

@@ -12,8 +12,13 @@
     clippy::disallowed_methods,
     reason = "a test's tasks end with its runtime; no supervisor watches them"
 )]
+#![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
 mod cluster;
 mod fixture;
 mod harness;
+mod http;
+mod receive;
+mod signature;
 mod support;
+mod tls;
