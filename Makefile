@@ -31,9 +31,14 @@ lint: ## check format and style
 doc: ## build the documentation of the code
 	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps
 
-deny: ## check licences, advisories and sources of dependencies, where cargo-deny is installed
+deny: ## check licences, versions and sources of dependencies, and advisories, where cargo-deny is installed
 	@if cargo deny --version >/dev/null 2>&1; then \
-		cargo deny --locked check; \
+		cargo deny --locked check bans licenses sources && \
+		if cargo deny --locked fetch db; then \
+			cargo deny --locked check advisories; \
+		else \
+			echo 'skipped: the advisories are not to be had from here'; \
+		fi; \
 	else \
 		echo 'skipped: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
 	fi
