@@ -27,6 +27,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use sha2::Sha256;
 
 use crate::{Error, Result};
@@ -67,6 +68,21 @@ impl Secret {
             return Err(Error::usage("the secret is empty"));
         }
         Ok(Self { text, key })
+    }
+}
+
+impl Secret {
+    /// The secret itself, for the one place that sends or stores it. Never for a log or a message.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+/// From the text that [`Secret::parse`] takes; its refusal repeats nothing of it.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -407,5 +423,11 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         assert_eq!(format!("{:?}", secret("hunter2")), "Secret(***)");
+        let read: Secret = serde_json::from_str(r#""hunter2""#).unwrap();
+        assert_eq!(read.expose(), "hunter2");
+        let refused = serde_json::from_str::<Secret>(r#""whsec_hunter2!""#)
+            .unwrap_err()
+            .to_string();
+        assert!(!refused.contains("hunter2"), "{refused}");
     }
 }

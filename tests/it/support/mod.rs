@@ -2,6 +2,7 @@
 
 pub(crate) mod db;
 pub mod receiver;
+pub mod service;
 pub(crate) mod wait;
 
 pub(crate) use db::{Database, Server};
