@@ -28,8 +28,9 @@ lint: ## check format and style
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 
+# The readers of this documentation work on the code: private items are in it, and links may lead to them.
 doc: ## build the documentation of the code
-	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps
+	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --locked --no-deps --document-private-items
 
 deny: ## check licences, versions and sources of dependencies, and advisories, where cargo-deny is installed
 	@if cargo deny --version >/dev/null 2>&1; then \
