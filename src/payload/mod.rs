@@ -4,3 +4,5 @@
 
 pub mod body;
 pub mod path;
+mod sandbox;
+pub mod template;
