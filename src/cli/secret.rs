@@ -1,6 +1,6 @@
 //! Secrets on the command line, shared by the commands that take one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::signature::Secret;
 use crate::{Error, Result};
@@ -26,13 +26,20 @@ impl SecretArgs {
     pub fn read(&self) -> Result<Vec<Secret>> {
         let mut secrets = self.secret.iter().map(Secret::parse).collect::<Result<Vec<_>>>()?;
         for file in &self.secret_file {
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                Error::usage(format!("cannot read the secret from {}", file.display())).with_source(error)
-            })?;
-            secrets.push(Secret::parse(text.trim_end_matches(['\r', '\n']))?);
+            secrets.push(Secret::parse(read_secret_file(file)?)?);
         }
         Ok(secrets)
     }
+}
+
+/// Reads a secret from a file, without the line break that an editor leaves at its end.
+///
+/// # Errors
+/// [`Error::is_usage`] when the file cannot be read.
+pub fn read_secret_file(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file)
+        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        .map_err(|error| Error::usage(format!("cannot read the secret from {}", file.display())).with_source(error))
 }
 
 impl std::fmt::Debug for SecretArgs {

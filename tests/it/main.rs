@@ -4,9 +4,19 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by panicking, in its helpers too"
 )]
-#![allow(clippy::print_stderr, reason = "a test that was skipped says so")]
+#![allow(
+    clippy::print_stderr,
+    reason = "a skipped test says why; cargo keeps the output with the test"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's tasks end with its runtime; no supervisor watches them"
+)]
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
+mod cluster;
+mod fixture;
+mod harness;
 mod http;
 mod receive;
 mod signature;

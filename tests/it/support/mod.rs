@@ -1,3 +1,8 @@
-//! What the tests stand on.
+//! What the tests stand on: databases, a scripted receiver, and waiting.
 
+pub(crate) mod db;
 pub mod receiver;
+pub(crate) mod wait;
+
+pub(crate) use db::{Database, Server};
+pub(crate) use wait::eventually;

@@ -1,0 +1,255 @@
+-- What an Odoo database says about its own models: the queries behind the Rust registry (src/pg/registry.rs).
+--
+-- Each query stands once, between two $query$ marks, and is used in two ways:
+--   * installed: the function around it runs it with the owner's rights, so that the listener needs no SELECT on Odoo's
+--     tables beyond these answers;
+--   * not installed (`domain eval` on a database that never saw `install`): the program cuts the text out of this file and
+--     runs it with the caller's own rights. It therefore names only pg_catalog and public, and takes no parameter.
+-- Odoo's own columns differ between 16 and 19 (translate is boolean, then a selection; company_dependent, abstract come and
+-- go), so they are read through to_jsonb(row)->>'column': an absent column is null, never an error.
+--
+-- Locks: ACCESS SHARE on the tables read, nothing else.
+
+create or replace function odoo_eventd.registry_models()
+returns table (model text, table_name text, relkind text, is_partial boolean, has_id boolean, transient boolean,
+               abstract boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    -- A table name is the model's with underscores, but for these (nothing in the database says so).
+    return query execute $query$
+        with named as (
+            select m.model::text as model, to_jsonb(m) as row,
+                   coalesce(exception.table_name, replace(m.model::text, '.', '_')) as table_name
+              from public.ir_model m
+              left join (values
+                     ('ir.actions.actions', 'ir_actions'),
+                     ('ir.actions.act_window', 'ir_act_window'),
+                     ('ir.actions.act_window.view', 'ir_act_window_view'),
+                     ('ir.actions.act_window_close', 'ir_actions'),
+                     ('ir.actions.act_url', 'ir_act_url'),
+                     ('ir.actions.client', 'ir_act_client'),
+                     ('ir.actions.report', 'ir_act_report_xml'),
+                     ('ir.actions.server', 'ir_act_server'),
+                     ('ir.actions.todo', 'ir_actions_todo'),
+                     ('project.task.stage.personal', 'project_task_user_rel')
+                   ) exception (model, table_name) on exception.model = m.model
+        )
+        select n.model, n.table_name, c.relkind::text,
+               -- A parent or a child of INHERITS: one row may show in two tables.
+               exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhrelid, i.inhparent)),
+               exists (select from pg_catalog.pg_attribute a
+                        where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped),
+               coalesce((n.row->>'transient')::boolean, false),
+               (n.row->>'abstract')::boolean
+          from named n
+          left join pg_catalog.pg_class c
+            on c.relname = n.table_name and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_models() is
+    'Odoo''s models, each with the table it should live in and what the catalogue says about that table';
+
+create or replace function odoo_eventd.registry_columns()
+returns table (table_name text, column_name text, type_name text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    return query execute $query$
+        select c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, null)
+          from pg_catalog.pg_class c
+          join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_columns() is
+    'every column of the tables in Odoo''s schema with its type: which fields and relations really have a place';
+
+create or replace function odoo_eventd.registry_fields()
+returns table (model text, name text, ttype text, state text, stored boolean, required boolean, relation text,
+               relation_field text, relation_table text, column1 text, column2 text, related text, domain text,
+               translate boolean, company_dependent boolean, size integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    return query execute $query$
+        select f.model::text, f.name::text, f.ttype::text, f.state::text, coalesce(f.store, false),
+               coalesce(f.required, false), f.relation::text, f.relation_field::text, f.relation_table::text,
+               f.column1::text, f.column2::text, f.related::text, f.domain::text,
+               -- boolean up to 18, 'standard' / 'html_translate' / 'xml_translate' or null from 19.
+               coalesce(to_jsonb(f)->>'translate', 'false') not in ('false', ''),
+               coalesce((to_jsonb(f)->>'company_dependent')::boolean, false),
+               f.size
+          from public.ir_model_fields f
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_fields() is 'Odoo''s fields as ir_model_fields declares them';
+
+create or replace function odoo_eventd.registry_inherits()
+returns table (model text, parent text, link_field text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    return query execute $query$
+        select child.model::text, parent.model::text, link.name::text
+          from public.ir_model_inherit i
+          join public.ir_model child on child.id = i.model_id
+          join public.ir_model parent on parent.id = i.parent_id
+          -- Only _inherits parents have a link; _inherit ones are classes, not records.
+          join public.ir_model_fields link on link.id = i.parent_field_id
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_inherits() is 'the _inherits parents of each model and the field that links to them';
+
+create or replace function odoo_eventd.registry_defaults()
+returns table (model text, field text, company_id integer, user_id integer, value jsonb)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    -- A company-dependent value equal to its default is not stored from 18 on. Odoo looks the default up as its superuser:
+    -- that user's own first, then the company's, then everybody's, the oldest of equals (the order of the rows here).
+    return query execute $query$
+        select f.model::text, f.name::text, d.company_id, d.user_id, d.json_value::jsonb
+          from public.ir_default d
+          join public.ir_model_fields f on f.id = d.field_id
+         where coalesce((to_jsonb(f)->>'company_dependent')::boolean, false)
+           and d.condition is null and (d.user_id is null or d.user_id = 1)
+         order by d.user_id nulls last, d.company_id nulls last, d.id
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_defaults() is 'the defaults of company-dependent fields, in the order Odoo prefers them';
+
+create or replace function odoo_eventd.registry_selections()
+returns table (model text, field text, key text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    return query execute $query$
+        select f.model::text, f.name::text, s.value::text
+          from public.ir_model_fields_selection s
+          join public.ir_model_fields f on f.id = s.field_id
+         order by s.field_id, s.sequence, s.id
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_selections() is 'the keys of selection fields, in their order';
+
+create or replace function odoo_eventd.registry_facts()
+returns table (base_version text, unaccent boolean, languages text[], modules text[], precisions jsonb, week_starts jsonb)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    return query execute $query$
+        select (select m.latest_version::text from public.ir_module_module m where m.name = 'base'),
+               -- Odoo uses unaccent() whenever its own schema has one with one argument.
+               exists (select from pg_catalog.pg_proc p
+                        where p.proname = 'unaccent' and p.pronargs = 1 and p.pronamespace = 'public'::regnamespace),
+               coalesce((select array_agg(l.code::text order by l.code) from public.res_lang l where l.active), '{}'),
+               coalesce((select array_agg(m.name::text order by m.name) from public.ir_module_module m
+                          where m.state in ('installed', 'to upgrade', 'to remove')), '{}'),
+               coalesce((select jsonb_object_agg(p.name, p.digits) from public.decimal_precision p), '{}'),
+               coalesce((select jsonb_object_agg(l.code, to_jsonb(l)->>'week_start') from public.res_lang l), '{}')
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_facts() is 'version, languages, modules, precisions and the extensions Odoo would use';
+
+create or replace function odoo_eventd.builtin_secret_fields()
+returns table (model text, field text)
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $query$
+    -- Declared fields whose value is a secret, in the standard modules of 16 to 19. '*' is every model. Matching on a secret
+    -- is reading it, so these are refused in domains, watched fields, payloads and templates alike.
+    values
+        ('*', 'access_token'), ('*', 'api_key'), ('*', 'client_secret'), ('*', 'new_password'),
+        ('*', 'oauth_access_token'), ('*', 'password'), ('*', 'private_key'), ('*', 'refresh_token'),
+        ('*', 'secret_key'), ('*', 'signup_token'), ('*', 'totp_secret'), ('*', 'webhook_secret'),
+        ('auth_totp.device', 'key'), ('auth_totp.wizard', 'code'), ('auth_totp.wizard', 'qrcode'),
+        ('auth_totp.wizard', 'secret'), ('base.automation', 'webhook_uuid'),
+        ('calendar.provider.config', 'cal_client_secret'),
+        ('calendar.provider.config', 'microsoft_outlook_client_secret'), ('certificate.certificate', 'content'),
+        ('certificate.certificate', 'pkcs12_password'), ('certificate.key', 'content'),
+        ('certificate.key', 'pem_key'), ('change.password.own', 'confirm_password'),
+        ('change.password.user', 'new_passwd'), ('delivery.carrier', 'prod_environment_token'),
+        ('digest.digest', 'token'), ('discuss.channel', 'uuid'), ('fetchmail.server', 'google_gmail_access_token'),
+        ('fetchmail.server', 'google_gmail_authorization_code'), ('fetchmail.server', 'google_gmail_refresh_token'),
+        ('fetchmail.server', 'microsoft_outlook_access_token'),
+        ('fetchmail.server', 'microsoft_outlook_refresh_token'), ('google.calendar.account', 'calendar_token'),
+        ('google.drive.config', 'google_drive_authorization_code'), ('iap.account', 'account_token'),
+        ('ir.actions.server', 'webhook_url'), ('ir.config_parameter', 'value'),
+        ('ir.mail_server', 'google_gmail_access_token'), ('ir.mail_server', 'google_gmail_authorization_code'),
+        ('ir.mail_server', 'google_gmail_refresh_token'), ('ir.mail_server', 'microsoft_outlook_access_token'),
+        ('ir.mail_server', 'microsoft_outlook_refresh_token'), ('ir.mail_server', 'smtp_pass'),
+        ('ir.mail_server', 'smtp_ssl_certificate'), ('ir.mail_server', 'smtp_ssl_private_key'),
+        ('l10n_in.gstin.status', 'token'), ('mail.ice.server', 'credential'), ('mail.push.device', 'keys'),
+        ('microsoft.calendar.account', 'calendar_token'), ('payment.provider', 'adyen_api_key'),
+        ('payment.provider', 'adyen_hmac_key'), ('payment.provider', 'aps_access_code'),
+        ('payment.provider', 'aps_sha_request'), ('payment.provider', 'aps_sha_response'),
+        ('payment.provider', 'asiapay_secure_hash_secret'), ('payment.provider', 'authorize_signature_key'),
+        ('payment.provider', 'authorize_transaction_key'), ('payment.provider', 'buckaroo_secret_key'),
+        ('payment.provider', 'flutterwave_secret_key'), ('payment.provider', 'flutterwave_webhook_secret'),
+        ('payment.provider', 'mercado_pago_access_token'), ('payment.provider', 'mercado_pago_refresh_token'),
+        ('payment.provider', 'mollie_api_key'), ('payment.provider', 'nuvei_secret_key'),
+        ('payment.provider', 'ogone_password'), ('payment.provider', 'ogone_shakey_in'),
+        ('payment.provider', 'ogone_shakey_out'), ('payment.provider', 'paymob_api_key'),
+        ('payment.provider', 'paymob_hmac_key'), ('payment.provider', 'paymob_secret_key'),
+        ('payment.provider', 'paypal_access_token'), ('payment.provider', 'paypal_client_secret'),
+        ('payment.provider', 'paypal_pdt_token'), ('payment.provider', 'payulatam_api_key'),
+        ('payment.provider', 'payumoney_merchant_salt'), ('payment.provider', 'razorpay_access_token'),
+        ('payment.provider', 'razorpay_key_secret'), ('payment.provider', 'razorpay_refresh_token'),
+        ('payment.provider', 'razorpay_webhook_secret'), ('payment.provider', 'redsys_secret_key'),
+        ('payment.provider', 'sips_secret'), ('payment.provider', 'stripe_secret_key'),
+        ('payment.provider', 'stripe_webhook_secret'), ('payment.provider', 'toss_payments_secret_key'),
+        ('payment.provider', 'worldline_api_key'), ('payment.provider', 'worldline_api_secret'),
+        ('payment.provider', 'worldline_webhook_secret'), ('payment.provider', 'xendit_secret_key'),
+        ('payment.provider', 'xendit_webhook_token'), ('payment.token', 'provider_ref'),
+        ('pos.payment.method', 'adyen_api_key'), ('pos.payment.method', 'mp_bearer_token'),
+        ('pos.payment.method', 'mp_webhook_secret_key'), ('pos.payment.method', 'pine_labs_security_token'),
+        ('pos.payment.method', 'razorpay_api_key'), ('pos.payment.method', 'viva_wallet_api_key'),
+        ('pos.payment.method', 'viva_wallet_bearer_token'), ('pos.payment.method', 'viva_wallet_client_secret'),
+        ('pos.payment.method', 'viva_wallet_webhook_verification_key'), ('res.company', 'l10n_in_edi_password'),
+        ('res.company', 'l10n_in_edi_token'), ('res.company', 'sms_twilio_auth_token'),
+        ('res.config.settings', 'google_gmail_client_secret'), ('res.config.settings', 'google_translate_api_key'),
+        ('res.config.settings', 'sfu_server_key'), ('res.config.settings', 'tenor_api_key'),
+        ('res.config.settings', 'twilio_account_token'), ('res.config.settings', 'unsplash_access_key'),
+        ('res.partner', 'signup_url'), ('res.users', 'google_calendar_rtoken'),
+        ('res.users', 'google_calendar_sync_token'), ('res.users', 'google_calendar_token'),
+        ('res.users', 'microsoft_calendar_rtoken'), ('res.users', 'microsoft_calendar_sync_token'),
+        ('res.users', 'microsoft_calendar_token'), ('res.users', 'oauth_uid'), ('res.users.apikeys', 'index'),
+        ('res.users.apikeys', 'key'), ('res.users.apikeys.show', 'key'),
+        ('res.users.settings', 'google_calendar_rtoken'), ('res.users.settings', 'google_calendar_sync_token'),
+        ('res.users.settings', 'google_calendar_token'), ('res.users.settings', 'microsoft_calendar_rtoken'),
+        ('res.users.settings', 'microsoft_calendar_sync_token'), ('res.users.settings', 'microsoft_calendar_token'),
+        ('sms.account.code', 'verification_code'), ('sms.twilio.account.manage', 'token'),
+        ('social.account', 'facebook_access_token'), ('social.account', 'instagram_access_token'),
+        ('social.account', 'linkedin_access_token'), ('social.account', 'twitter_oauth_token'),
+        ('social.account', 'twitter_oauth_token_secret'), ('survey.survey', 'session_code')
+$query$;
+comment on function odoo_eventd.builtin_secret_fields() is
+    'declared fields that hold secrets, as shipped; a site adds its own to odoo_eventd.secret_field';
+
+create or replace function odoo_eventd.registry_secret_fields()
+returns table (model text, field text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    return query
+        select b.model, b.field from odoo_eventd.builtin_secret_fields() b
+        union
+        select s.model, s.field from odoo_eventd.secret_field s;
+end
+$function$;
+comment on function odoo_eventd.registry_secret_fields() is 'the shipped secret fields and the site''s own';

@@ -1,0 +1,154 @@
+//! Why a domain is refused, and where.
+
+use std::fmt::Write as _;
+
+use crate::error::Error;
+
+/// A place in a domain's text: byte offsets, end exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Span {
+    /// From `start` up to `end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        Self { start, end: end.max(start) }
+    }
+
+    /// The smallest span that covers both.
+    #[must_use]
+    pub fn to(self, other: Self) -> Self {
+        Self::new(self.start.min(other.start), self.end.max(other.end))
+    }
+}
+
+/// A refused domain: one sentence, the place it is about, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DomainError {
+    message: String,
+    span: Option<Span>,
+    hint: Option<String>,
+}
+
+impl DomainError {
+    /// A refusal without a place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), span: None, hint: None }
+    }
+
+    /// Points at the place, unless an inner cause already pointed at a more exact one.
+    #[must_use]
+    pub fn at(mut self, span: Span) -> Self {
+        self.span.get_or_insert(span);
+        self
+    }
+
+    /// Says what can be done.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert(hint.into());
+        self
+    }
+
+    /// The place, if it is known.
+    pub fn span(&self) -> Option<Span> {
+        self.span
+    }
+
+    /// What can be done, if it is known.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// As the program's error: the message with the place under it.
+    pub fn explain(self, text: &str) -> Error {
+        let shown = Self { hint: None, ..self.clone() }.render(text);
+        match self.hint {
+            Some(hint) => Error::usage(shown).with_hint(hint),
+            None => Error::usage(shown),
+        }
+    }
+
+    /// The message, the line of `text` it is about with a caret under the place, and the hint.
+    pub fn render(&self, text: &str) -> String {
+        let mut out = self.message.clone();
+        if let Some(span) = self.span {
+            let (line, width, marks) = excerpt(text, span);
+            let _ = write!(out, "\n  {line}\n  {:width$}{}", "", "^".repeat(marks));
+        }
+        if let Some(hint) = &self.hint {
+            let _ = write!(out, "\nhint: {hint}");
+        }
+        out
+    }
+}
+
+/// The line around `span`, cut to a screen's width, with the caret's column and length.
+fn excerpt(text: &str, span: Span) -> (String, usize, usize) {
+    /// Characters shown before and after the place.
+    const AROUND: usize = 60;
+    let start = floor_boundary(text, span.start);
+    let end = floor_boundary(text, span.end.max(start));
+    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let before: Vec<char> = text[line_start..start].chars().collect();
+    let (lead, shown) = if before.len() > AROUND { ("..", &before[before.len() - AROUND..]) } else { ("", &before[..]) };
+    let marked = text[start..end.min(line_end)].chars().count().clamp(1, AROUND);
+    let after: String = text[start..line_end].chars().take(marked + AROUND).collect();
+    let cut = text[start..line_end].chars().count() > marked + AROUND;
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let line: String = lead.chars().chain(shown.iter().copied()).chain(after.chars()).map(printable).collect();
+    (if cut { format!("{line}..") } else { line }, lead.len() + shown.len(), marked)
+}
+
+fn floor_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+impl From<DomainError> for Error {
+    fn from(error: DomainError) -> Self {
+        let hint = error.hint.clone();
+        let refused = Self::usage(error.message);
+        match hint {
+            Some(hint) => refused.with_hint(hint),
+            None => refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_the_place_also_after_wide_characters() {
+        let text = "[('näme', '=', 1)]";
+        let at = text.find("'näme'").unwrap();
+        let error = DomainError::new("no such field").at(Span::new(at, at + "'näme'".len())).hint("look again");
+        assert_eq!(
+            error.render(text),
+            "no such field\n  [('näme', '=', 1)]\n    ^^^^^^\nhint: look again"
+        );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let text = "x".repeat(500);
+        let shown = DomainError::new("bad").at(Span::new(250, 251)).render(&text);
+        assert!(shown.lines().all(|line| line.len() < 140), "{shown}");
+    }
+
+    #[test]
+    fn a_span_outside_the_text_does_no_harm() {
+        assert!(DomainError::new("bad").at(Span::new(90, 95)).render("é").contains('^'));
+    }
+}

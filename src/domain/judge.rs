@@ -1,0 +1,190 @@
+//! Many domains of one model over captured rows, in one statement.
+//!
+//! A captured row (an *image*) has the record's own columns as they were in the event, and those inherited through
+//! `_inherits`; related records are read as they are now. Images come as text, column by column, the way PostgreSQL prints the
+//! values, and are cast back to the columns' own types, so that a comparison means what it means on the table. Before and
+//! after of a write are simply two images.
+//!
+//! Equal domains are judged once, and the statement's text depends only on the subscriptions: prepare it once and run it
+//! for every batch. Sessions that run it should have `jit = off`: compiling a thousand comparisons costs more than they do.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Statement};
+
+use super::check::TypedDomain;
+use super::sql::{self, Params, Row, inherited_column, quote};
+use crate::error::{Error, Result};
+use crate::odoo::registry::Registry;
+
+/// Distinct domains in one statement: below PostgreSQL's limit of 65,535 parameters for any domain people write, and few
+/// enough to plan in a blink.
+const DOMAINS_PER_STATEMENT: usize = 2000;
+
+/// A column of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageColumn {
+    /// Its name in the image: the column's, or `link.column` for an inherited one.
+    pub name: String,
+    /// The `_inherits` link it is reached through; none for the record's own.
+    pub link: Option<String>,
+    /// The column.
+    pub column: String,
+    /// Its type, as PostgreSQL writes it.
+    pub type_name: String,
+}
+
+/// The domains of all subscriptions of one model, ready to be asked.
+#[derive(Debug)]
+pub struct Judge {
+    columns: Vec<ImageColumn>,
+    chunks: Vec<Chunk>,
+}
+
+/// One statement's worth of domains.
+#[derive(Debug)]
+struct Chunk {
+    sql: String,
+    params: Params,
+    /// The subscriptions of each distinct domain, by its place in the statement.
+    subscriptions: Vec<Vec<i64>>,
+}
+
+/// A [`Judge`] whose statements are prepared on a connection.
+#[derive(Debug)]
+pub struct PreparedJudge<'j> {
+    judge: &'j Judge,
+    statements: Vec<Statement>,
+}
+
+/// Images of one model: for each of [`Judge::columns`], the value in every image as text.
+pub type ImageColumns = Vec<Vec<Option<String>>>;
+
+impl Judge {
+    /// Puts domains of one model together; each comes with its subscription's id.
+    ///
+    /// # Errors
+    /// The domains are of different models, or the registry they were checked against is not this one.
+    pub fn new(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result<Self> {
+        let columns = image_columns(domains, registry)?;
+        let mut by_plan: Vec<(&TypedDomain, Vec<i64>)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (subscription, domain) in domains {
+            let place = *places.entry(format!("{:?}", domain.plan())).or_insert(by_plan.len());
+            match by_plan.get_mut(place) {
+                Some((_, subscriptions)) => subscriptions.push(*subscription),
+                None => by_plan.push((domain, vec![*subscription])),
+            }
+        }
+        let chunks = by_plan.chunks(DOMAINS_PER_STATEMENT).map(|chunk| Chunk::new(chunk, &columns)).collect();
+        Ok(Self { columns, chunks })
+    }
+
+    /// The columns an image must have, in the order they are passed.
+    pub fn columns(&self) -> &[ImageColumn] {
+        &self.columns
+    }
+
+    /// Prepares the statements on a connection, for batch after batch.
+    ///
+    /// # Errors
+    /// A database error: the connection broke, or the model's tables changed since the registry was read.
+    pub async fn prepare(&self, client: &Client) -> Result<PreparedJudge<'_>> {
+        let mut statements = Vec::with_capacity(self.chunks.len());
+        for chunk in &self.chunks {
+            let mut types = vec![Type::TEXT_ARRAY; self.columns.len()];
+            types.extend(chunk.params.types());
+            let prepared = client.prepare_typed(&chunk.sql, &types).await;
+            statements.push(prepared.map_err(|e| Error::database("prepare the domains of a model", e))?);
+        }
+        Ok(PreparedJudge { judge: self, statements })
+    }
+}
+
+impl PreparedJudge<'_> {
+    /// Judges `count` images: for each, the ids of the subscriptions whose domain it satisfies, ascending.
+    ///
+    /// # Errors
+    /// A database error: the connection broke, a value is not of its column's type, or a table changed.
+    pub async fn judge(&self, client: &Client, count: usize, images: &ImageColumns) -> Result<Vec<Vec<i64>>> {
+        let mut matches = vec![Vec::new(); count];
+        for (chunk, statement) in self.judge.chunks.iter().zip(&self.statements) {
+            let mut params: Vec<&(dyn ToSql + Sync)> = images.iter().map(|column| column as _).collect();
+            params.extend(chunk.params.as_sql());
+            let rows = client.query(statement, &params).await;
+            for row in rows.map_err(|e| Error::database("judge captured rows", e))? {
+                let image = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+                let Some(found) = matches.get_mut(image.wrapping_sub(1)) else { continue };
+                for place in row.get::<_, Vec<i32>>(1) {
+                    let subscriptions = usize::try_from(place).ok().and_then(|place| chunk.subscriptions.get(place));
+                    found.extend(subscriptions.into_iter().flatten());
+                }
+            }
+        }
+        for found in &mut matches {
+            found.sort_unstable();
+        }
+        Ok(matches)
+    }
+}
+
+impl Chunk {
+    fn new(domains: &[(&TypedDomain, Vec<i64>)], columns: &[ImageColumn]) -> Self {
+        // The images' arrays come first, so the domains' own values are numbered after them.
+        let mut params = Params::starting_after(columns.len());
+        let cases: Vec<String> = domains
+            .iter()
+            .enumerate()
+            .map(|(place, (domain, _))| {
+                let condition = sql::compile(domain, "image", &mut params, Row::Image);
+                format!("case when {condition} then {place} end")
+            })
+            .collect();
+        let arrays: Vec<String> = (1..=columns.len()).map(|number| format!("${number}::text[]")).collect();
+        let names: Vec<String> = (1..=columns.len()).map(|number| format!("c{number}")).collect();
+        let casts: Vec<String> = columns
+            .iter()
+            .zip(&names)
+            .map(|(column, name)| format!("given.{name}::{} as {}", column.type_name, quote(&column.name)))
+            .collect();
+        // OFFSET 0 keeps the casts here: each value is read once, not once in every domain that looks at it.
+        let sql = format!(
+            "select image.ordinality, array_remove(array[{}]::int4[], null) from (select given.ordinality, {} from \
+             unnest({}) with ordinality given ({}, ordinality) offset 0) image",
+            cases.join(", "),
+            casts.join(", "),
+            arrays.join(", "),
+            names.join(", "),
+        );
+        Self { sql, params, subscriptions: domains.iter().map(|(_, subscriptions)| subscriptions.clone()).collect() }
+    }
+}
+
+/// The columns all the domains need, each once; `id` always, so that there is one.
+fn image_columns(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result<Vec<ImageColumn>> {
+    let Some((_, first)) = domains.first() else { return Ok(Vec::new()) };
+    if domains.iter().any(|(_, domain)| domain.model() != first.model()) {
+        return Err(Error::other("domains of different models cannot be judged together"));
+    }
+    let type_of = |model: &str, column: &str| {
+        let field = registry.model(model).and_then(|model| model.field(column));
+        field.and_then(|field| field.column.as_ref()).map(|column| column.type_name.clone()).ok_or_else(|| {
+            Error::unfit(format!("{model} has no column {column} any more")).with_hint("read the registry again")
+        })
+    };
+    let mut columns = BTreeMap::new();
+    let own = domains.iter().flat_map(|(_, domain)| domain.own_columns()).map(String::as_str);
+    for name in own.chain(["id"]) {
+        let type_name = type_of(first.model(), name)?;
+        let column = ImageColumn { name: name.to_owned(), link: None, column: name.to_owned(), type_name };
+        columns.insert(column.name.clone(), column);
+    }
+    for inherited in domains.iter().flat_map(|(_, domain)| domain.inherited()) {
+        let name = inherited_column(inherited);
+        let type_name = type_of(&inherited.model, &inherited.column)?;
+        let (link, column) = (Some(inherited.link.clone()), inherited.column.clone());
+        columns.insert(name.clone(), ImageColumn { name, link, column, type_name });
+    }
+    Ok(columns.into_values().collect())
+}

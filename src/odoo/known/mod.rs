@@ -1,0 +1,179 @@
+//! What only Odoo's Python code knows, for the standard modules of 16 to 19: facts no table of the database tells.
+//!
+//! The lists beside this file were taken from what a running Odoo says of itself (`fields_get`) and from its generated SQL.
+//! Whatever is in no list counts as unknown, and what depends on it is refused rather than guessed.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The domain a one2many or many2many field carries in its Python declaration, which Odoo adds to every search through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldDomain {
+    /// Known to have none.
+    None,
+    /// This domain, as JSON.
+    Json(String),
+    /// The field belongs to a module this program does not know.
+    Unknown,
+}
+
+/// How Odoo rounds what a stored float field is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digits {
+    /// Not at all.
+    Unrounded,
+    /// To this many decimals.
+    Scale(u32),
+    /// To the decimals of the `decimal.precision` record of this name.
+    Precision(&'static str),
+}
+
+type ByField<T> = HashMap<(&'static str, &'static str), T>;
+
+/// Lines of a list file without comments and blanks.
+fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+}
+
+/// `model field rest of the line`
+fn model_field_rest(line: &'static str) -> (&'static str, &'static str, &'static str) {
+    let mut parts = line.splitn(3, ' ');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+/// The domain of an x2many field of a standard module; `relation` is the model it leads to.
+///
+/// Source: `fields_get` of Odoo 18.0; a domain declared as a *string* is for the web client and is not listed.
+pub fn x2many_domain(model: &str, field: &str, relation: &str) -> FieldDomain {
+    static DOMAINS: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
+        lines(include_str!("x2many_domains.txt"))
+            .map(model_field_rest)
+            .map(|(model, field, domain)| ((model, field), domain))
+            .collect()
+    });
+    static PLAIN: LazyLock<ByField<()>> = LazyLock::new(|| {
+        lines(include_str!("x2many_plain.txt"))
+            .filter_map(|line| line.split_once(' '))
+            .flat_map(|(model, fields)| fields.split(' ').map(move |field| ((model, field), ())))
+            .collect()
+    });
+    let resolve = |domain: &str| FieldDomain::Json(domain.replace("$model", model));
+    if let Some(domain) = DOMAINS.get(&(model, field)) {
+        return resolve(domain);
+    }
+    if let Some((domain, only)) = DOMAINS.get(&("*", field)).and_then(|entry| entry.rsplit_once(' '))
+        && only == relation
+    {
+        return resolve(domain);
+    }
+    if PLAIN.contains_key(&(model, field)) || PLAIN.contains_key(&("*", field)) {
+        return FieldDomain::None;
+    }
+    FieldDomain::Unknown
+}
+
+/// How a stored float field with a numeric column rounds, where it is known.
+pub fn digits(model: &str, field: &str) -> Option<Digits> {
+    static DIGITS: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
+        lines(include_str!("digits.txt"))
+            .map(model_field_rest)
+            .map(|(model, field, digits)| ((model, field), digits))
+            .collect()
+    });
+    DIGITS.get(&(model, field)).map(|digits| match (*digits, digits.parse()) {
+        ("none", _) => Digits::Unrounded,
+        (_, Ok(scale)) => Digits::Scale(scale),
+        (name, Err(_)) => Digits::Precision(name),
+    })
+}
+
+/// What a field without a column is computed from, for hints. Empty if it is not known.
+pub fn computed_from(model: &str, field: &str) -> Vec<&'static str> {
+    static COMPUTED: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
+        lines(include_str!("computed.txt"))
+            .map(model_field_rest)
+            .map(|(model, field, paths)| ((model, field), paths))
+            .collect()
+    });
+    COMPUTED.get(&(model, field)).map(|paths| paths.split(' ').collect()).unwrap_or_default()
+}
+
+/// True for a many2one that Odoo joins instead of sub-selecting (`auto_join`, up to 18).
+///
+/// It shows where the link is empty: a joined row of nulls satisfies `!=`, a sub-select never does. In 19 both behave as the
+/// sub-select does.
+pub fn is_auto_join(version: u16, model: &str, field: &str) -> bool {
+    version < 19
+        && matches!(
+            (model, field),
+            ("account.move.line", "move_id" | "account_id")
+                | ("account.bank.statement.line" | "account.payment", "move_id")
+                | ("product.product", "product_tmpl_id")
+                | ("project.project", "partner_id" | "alias_id")
+                | ("res.users", "partner_id")
+                | ("hr.employee", "resource_id")
+                | ("website.page", "view_id")
+                | ("stock.quant", "location_id")
+        )
+}
+
+/// True for an html field translated term by term (`html_translate`), whose values Odoo rewrites before comparing.
+pub fn is_html_translated(model: &str, field: &str) -> bool {
+    matches!((model, field), ("account.tax", "description"))
+}
+
+/// True for an x2many field whose own context says `active_test`: archived related records never count.
+pub fn is_active_tested(model: &str, field: &str) -> bool {
+    matches!((model, field), ("crm.team", "crm_team_member_ids"))
+}
+
+/// The many2one that makes a model a tree (`_parent_name`).
+pub fn parent_field(model: &str) -> &'static str {
+    match model {
+        "stock.location" => "location_id",
+        _ => "parent_id",
+    }
+}
+
+/// The field of `model` that names the model a many2one_reference field `field` points into.
+pub fn reference_model_field(model: &str, field: &str) -> Option<&'static str> {
+    Some(match (model, field) {
+        ("mail.message" | "mail.mail" | "ir.model.data" | "mail.scheduled.message", "res_id") => "model",
+        (
+            "mail.activity" | "mail.followers" | "ir.attachment" | "rating.rating" | "product.document" | "calendar.event"
+            | "quotation.document",
+            "res_id",
+        ) => "res_model",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_told_from_none_and_from_unknown() {
+        let children = FieldDomain::Json(r#"[["active", "=", true]]"#.to_owned());
+        assert_eq!(x2many_domain("res.partner", "child_ids", "res.partner"), children);
+        assert_eq!(x2many_domain("sale.order", "order_line", "sale.order.line"), FieldDomain::None);
+        assert_eq!(x2many_domain("x_custom", "x_line_ids", "x_line"), FieldDomain::Unknown);
+    }
+
+    #[test]
+    fn a_mixins_domain_names_the_model_it_is_used_on() {
+        let FieldDomain::Json(domain) = x2many_domain("sale.order", "website_message_ids", "mail.message") else {
+            panic!("known field");
+        };
+        assert!(domain.contains(r#""sale.order""#), "{domain}");
+        assert_eq!(x2many_domain("sale.order", "website_message_ids", "x_other"), FieldDomain::Unknown);
+    }
+
+    #[test]
+    fn digits_are_fixed_named_or_absent() {
+        assert_eq!(digits("res.partner", "partner_latitude"), Some(Digits::Scale(7)));
+        assert_eq!(digits("sale.order.line", "price_unit"), Some(Digits::Precision("Product_Price")));
+        assert_eq!(digits("sale.order", "currency_rate"), Some(Digits::Unrounded));
+        assert_eq!(digits("x_custom", "x_amount"), None);
+    }
+}

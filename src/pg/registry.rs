@@ -1,0 +1,232 @@
+//! Loads the [`Registry`] from a database.
+//!
+//! Where odoo-eventd is installed the answers come from its functions, with their owner's rights; elsewhere the same query
+//! texts, cut out of `sql/functions/registry.sql`, run with the caller's own (see the top of that file).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use tokio_postgres::{Client, Row};
+
+use crate::error::{Error, Result};
+use crate::odoo::registry::{Column, Facts, Field, FieldType, Inherit, LinkTable, Model, Registry, Table};
+
+const SQL: &str = include_str!("../../sql/functions/registry.sql");
+
+/// Columns by table, each with its type.
+type Catalogue = HashMap<String, HashMap<String, String>>;
+
+/// Reads the registry of the database behind `client`.
+///
+/// # Errors
+/// * A database error: the connection broke, or the caller may not read Odoo's tables and is not the listener.
+/// * [`Error::unfit`] if the database is not an Odoo 16 to 19 database.
+pub async fn load(client: &Client) -> Result<Registry> {
+    let source = Source::detect(client).await?;
+    // Pipelined: the queries do not depend on each other, and one load is one round trip.
+    let (facts, models, columns, fields, inherits, defaults, selections, secrets) = tokio::try_join!(
+        source.rows(client, "registry_facts"),
+        source.rows(client, "registry_models"),
+        source.rows(client, "registry_columns"),
+        source.rows(client, "registry_fields"),
+        source.rows(client, "registry_inherits"),
+        source.rows(client, "registry_defaults"),
+        source.rows(client, "registry_selections"),
+        source.secrets(client),
+    )?;
+    let mut registry = Registry::new(read_facts(&facts)?);
+    let mut catalogue = Catalogue::new();
+    for row in &columns {
+        catalogue.entry(row.get("table_name")).or_default().insert(row.get("column_name"), row.get("type_name"));
+    }
+    for row in &models {
+        registry.insert(read_model(row));
+    }
+    let secrets: HashSet<(String, String)> = secrets.iter().map(|row| (row.get("model"), row.get("field"))).collect();
+    for row in &fields {
+        let model: &str = row.get("model");
+        let Some(model) = registry.model_mut(model) else { continue };
+        let field = read_field(row, &model.name, model.table.name().and_then(|table| catalogue.get(table)), &catalogue, &secrets);
+        model.insert(field);
+    }
+    for row in &inherits {
+        if let Some(model) = registry.model_mut(row.get("model")) {
+            model.inherits.push(Inherit { parent: row.get("parent"), link: row.get("link_field") });
+        }
+    }
+    for row in &defaults {
+        let field = registry.model_mut(row.get("model")).and_then(|model| model.field_mut(row.get("field")));
+        if let Some(field) = field {
+            field.defaults.push((row.get("company_id"), row.get("value")));
+        }
+    }
+    for row in &selections {
+        let field = registry.model_mut(row.get("model")).and_then(|model| model.field_mut(row.get("field")));
+        if let Some(field) = field {
+            field.selection.push(row.get("key"));
+        }
+    }
+    Ok(registry)
+}
+
+/// Where the answers come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The installed functions.
+    Functions,
+    /// The query texts, with the caller's rights.
+    Texts,
+}
+
+impl Source {
+    async fn detect(client: &Client) -> Result<Self> {
+        let installed = "select coalesce(has_function_privilege(to_regprocedure('odoo_eventd.registry_facts()'), 'execute'), \
+                         false), to_regclass('public.ir_model_fields') is not null";
+        let row = client.query_one(installed, &[]).await.map_err(|e| Error::database("look for Odoo's tables", e))?;
+        if !row.get::<_, bool>(1) {
+            return Err(Error::unfit("this database has no table ir_model_fields: it is not an Odoo database")
+                .with_hint("name an Odoo database in --database-url"));
+        }
+        Ok(if row.get(0) { Self::Functions } else { Self::Texts })
+    }
+
+    async fn rows(self, client: &Client, function: &str) -> Result<Vec<Row>> {
+        let sql = match self {
+            Self::Functions => format!("select * from odoo_eventd.{function}()"),
+            Self::Texts => format!("select * from ({}) answer {}", query_text(function), columns(function)),
+        };
+        client.query(&sql, &[]).await.map_err(|e| Error::database(format!("read Odoo's registry ({function})"), e))
+    }
+
+    async fn secrets(self, client: &Client) -> Result<Vec<Row>> {
+        match self {
+            Self::Functions => self.rows(client, "registry_secret_fields").await,
+            Self::Texts => self.rows(client, "builtin_secret_fields").await,
+        }
+    }
+}
+
+/// The text between the two `$query$` marks after `function` in the SQL file.
+fn query_text(function: &str) -> &'static str {
+    SQL.split_once(&format!("function odoo_eventd.{function}()"))
+        .and_then(|(_, after)| after.split_once("$query$"))
+        .and_then(|(_, after)| after.split_once("$query$"))
+        .map(|(query, _)| query)
+        .expect("the file defines every function that is loaded, with its query between marks")
+}
+
+/// The function's declared column names, as a column alias list: the query texts need not repeat them.
+fn columns(function: &str) -> String {
+    let declared = SQL
+        .split_once(&format!("function odoo_eventd.{function}()\nreturns table ("))
+        .and_then(|(_, after)| after.split_once(')'))
+        .map(|(columns, _)| columns)
+        .expect("every function of the file declares its columns");
+    let names: Vec<&str> = declared.split(',').filter_map(|column| column.split_whitespace().next()).collect();
+    format!("({})", names.join(", "))
+}
+
+fn read_facts(rows: &[Row]) -> Result<Facts> {
+    let row = rows.first().ok_or_else(|| Error::unfit("Odoo's registry gave no answer"))?;
+    let version: Option<String> = row.get("base_version");
+    let major = version.as_deref().and_then(|version| version.split('.').next()?.parse().ok());
+    let Some(version @ 16..=19) = major else {
+        return Err(Error::unfit(format!(
+            "this is not a database of Odoo 16 to 19: module base has version {}",
+            version.as_deref().unwrap_or("none")
+        )));
+    };
+    let precisions: BTreeMap<String, Option<u32>> = from_json(row.get("precisions"));
+    let week_starts: BTreeMap<String, Option<String>> = from_json(row.get("week_starts"));
+    Ok(Facts {
+        version,
+        unaccent: row.get("unaccent"),
+        languages: row.get::<_, Vec<String>>("languages").into_iter().collect(),
+        modules: row.get::<_, Vec<String>>("modules").into_iter().collect(),
+        precisions: precisions.into_iter().filter_map(|(name, digits)| Some((name, digits?))).collect(),
+        week_starts: week_starts.into_iter().filter_map(|(lang, day)| Some((lang, day?.parse().ok()?))).collect(),
+    })
+}
+
+/// What a fact says, or nothing where its shape is not the expected one.
+fn from_json<T: serde::de::DeserializeOwned + Default>(value: serde_json::Value) -> T {
+    serde_json::from_value(value).unwrap_or_default()
+}
+
+fn read_model(row: &Row) -> Model {
+    let table: String = row.get("table_name");
+    let relkind: Option<&str> = row.get("relkind");
+    let has_id: bool = row.get("has_id");
+    let table = match relkind {
+        Some("r" | "p") if row.get("is_partial") => Table::Inheritance(table),
+        Some("r" | "p") if has_id => Table::Plain(table),
+        Some("v" | "m") if has_id => Table::View(table),
+        _ => Table::None,
+    };
+    // An abstract model may share its name with a left-over table; from 19 on Odoo says which ones are abstract.
+    let table = if row.get::<_, Option<bool>>("abstract") == Some(true) { Table::None } else { table };
+    let mut model = Model::new(row.get::<_, String>("model"), table);
+    model.transient = row.get("transient");
+    model
+}
+
+fn read_field(
+    row: &Row,
+    model: &str,
+    table: Option<&HashMap<String, String>>,
+    catalogue: &Catalogue,
+    secrets: &HashSet<(String, String)>,
+) -> Field {
+    let name: String = row.get("name");
+    let mut field = Field::new(name, FieldType::parse(row.get("ttype")));
+    field.stored = row.get("stored");
+    if field.stored {
+        field.column = table
+            .and_then(|columns| columns.get(&field.name))
+            .map(|type_name| Column { name: field.name.clone(), type_name: type_name.clone() });
+        field.link_table = read_link_table(row, catalogue);
+    }
+    field.relation = row.get("relation");
+    field.inverse = row.get("relation_field");
+    field.related = row
+        .get::<_, Option<&str>>("related")
+        .filter(|path| !path.is_empty())
+        .map(|path| path.split('.').map(str::to_owned).collect());
+    field.translate = row.get("translate");
+    field.company_dependent = row.get("company_dependent");
+    field.required = row.get("required");
+    field.size = row.get::<_, Option<i32>>("size").and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0);
+    field.manual = row.get::<_, Option<&str>>("state") == Some("manual");
+    field.domain = row.get("domain");
+    let is_secret = |model: &str| secrets.contains(&(model.to_owned(), field.name.clone()));
+    field.secret = is_secret(model) || is_secret("*");
+    field
+}
+
+fn read_link_table(row: &Row, catalogue: &Catalogue) -> Option<LinkTable> {
+    let link = LinkTable {
+        table: row.get::<_, Option<String>>("relation_table")?,
+        own: row.get::<_, Option<String>>("column1")?,
+        other: row.get::<_, Option<String>>("column2")?,
+    };
+    let columns = catalogue.get(&link.table)?;
+    (columns.contains_key(&link.own) && columns.contains_key(&link.other)).then_some(link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_query_is_found_in_the_file_with_its_columns() {
+        let functions = [
+            "registry_facts", "registry_models", "registry_columns", "registry_fields", "registry_inherits",
+            "registry_defaults", "registry_selections", "builtin_secret_fields",
+        ];
+        for function in functions {
+            let text = query_text(function);
+            assert!(text.contains("select") || text.contains("values"), "{function}");
+            assert!(!text.contains("odoo_eventd."), "{function} must run where nothing is installed");
+            assert!(columns(function).len() > 2, "{function}");
+        }
+    }
+}
