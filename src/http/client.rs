@@ -45,9 +45,11 @@ pub const USER_AGENT_VALUE: &str = concat!("odoo-eventd/", env!("CARGO_PKG_VERSI
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// Unused connections kept for one host.
-const POOL_IDLE_PER_HOST: usize = 16;
+const POOL_IDLE_PER_HOST: usize = 32;
 
-/// Bounds connections that are still being opened after their request has given up; every request has its own, shorter budget.
+/// The longest wait for a connection, TLS included, whatever the request's budget: more time is for slow answers, not for hosts that are away.
+///
+/// Also ends connections that are still being opened when their request has given up or found another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to answer.
