@@ -28,7 +28,7 @@ use rustls::pki_types::CertificateDer;
 use super::guard::{Blocked, Guard, Reach};
 use super::mask::mask_url;
 use super::resolver::{GuardedResolver, SystemResolver};
-use super::tls;
+use super::tls::{self, Identity};
 use crate::backoff::parse_retry_after;
 use crate::delivery::{Failure, Outcome};
 use crate::{Error, Result};
@@ -65,6 +65,8 @@ pub struct ClientConfig {
     pub guard: Guard,
     /// Certificates of authorities to trust besides the system's.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// The certificate shown to receivers that ask for one.
+    pub identity: Option<Identity>,
     /// How many bytes of an answer's body are read and kept.
     pub response_cap_bytes: usize,
     /// Who resolves names. What it returns passes through the guard.
@@ -78,6 +80,7 @@ impl ClientConfig {
         Self {
             guard,
             authorities: Vec::new(),
+            identity: None,
             response_cap_bytes: DEFAULT_RESPONSE_CAP_BYTES,
             resolver: Arc::new(SystemResolver),
         }
@@ -150,9 +153,9 @@ impl Client {
     /// Sets up TLS and two connection pools, one for each [`Reach`]; connects to nothing.
     ///
     /// # Errors
-    /// When the system has no certificates to trust; the hint says how to mend it.
+    /// When the system has no certificates to trust (the hint says how to mend it), or the identity's key is another's.
     pub fn new(config: ClientConfig) -> Result<Self> {
-        let tls = tls::client_config(&config.authorities)?;
+        let tls = tls::client_config(&config.authorities, config.identity)?;
         let build = |reach| {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
