@@ -6,3 +6,4 @@ pub mod body;
 pub mod path;
 mod sandbox;
 pub mod template;
+pub mod xml;

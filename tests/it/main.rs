@@ -18,6 +18,7 @@ mod cluster;
 mod fixture;
 mod harness;
 mod http;
+mod payload;
 mod receive;
 mod signature;
 mod support;
