@@ -28,32 +28,34 @@ begin
     raise notice 'role "%" may not create roles: the service will have to log in as "%", or as a member of it', session_user, owner;
     return;
   end if;
-  -- Several databases of a cluster may be installed at the same time; roles belong to all of them.
-  perform pg_advisory_xact_lock(1868853103, 4);
   foreach role_name in array array_remove(array[listener, installer], null) loop
     continue when role_name = owner;
-    begin
-      if not exists (select from pg_roles r where r.rolname = role_name) then
-        execute format('create role %I nologin noinherit', role_name);
-        execute format('comment on role %I is %L', role_name, 'made by odoo-eventd for: ');
-      end if;
-    exception when duplicate_object or unique_violation then
-      null;  -- made by an installation in another database just now
-    end;
-    -- Which databases use it, so that the last uninstall may drop it.
-    known_for := shobj_description((select r.oid from pg_roles r where r.rolname = role_name), 'pg_authid');
-    if known_for like 'made by odoo-eventd for: %' and position(format('[%s]', current_database()) in known_for) = 0 then
-      execute format('comment on role %I is %L', role_name, known_for || format('[%s]', current_database()));
-    end if;
+    -- Roles belong to the whole cluster, and no lock reaches across its databases: whoever changes one at the same time makes this
+    -- fail with "tuple concurrently updated" or a duplicate. Then it is looked at anew.
+    for try in 1..20 loop
+      begin
+        if not exists (select from pg_roles r where r.rolname = role_name) then
+          execute format('create role %I nologin noinherit', role_name);
+          execute format('comment on role %I is %L', role_name, 'made by odoo-eventd for: ');
+        end if;
+        -- Which databases use it, so that the last uninstall may drop it.
+        known_for := shobj_description((select r.oid from pg_roles r where r.rolname = role_name), 'pg_authid');
+        if known_for like 'made by odoo-eventd for: %' and position(format('[%s]', current_database()) in known_for) = 0 then
+          execute format('comment on role %I is %L', role_name, known_for || format('[%s]', current_database()));
+        end if;
+        if role_name = listener and not pg_has_role(owner, listener, 'member') then
+          execute format('grant %I to %I', listener, owner);
+        end if;
+        if role_name = installer and not pg_has_role(installer, owner, 'member') then
+          execute format('grant %I to %I', owner, installer);
+        end if;
+        exit;
+      exception when duplicate_object or unique_violation or internal_error then
+        if try = 20 then
+          raise;
+        end if;
+        perform pg_sleep(random() * 0.05);
+      end;
+    end loop;
   end loop;
-  if listener is not null and listener <> owner
-     and not pg_has_role(owner, listener, 'member')
-  then
-    execute format('grant %I to %I', listener, owner);
-  end if;
-  if installer is not null and installer <> owner
-     and not pg_has_role(installer, owner, 'member')
-  then
-    execute format('grant %I to %I', owner, installer);
-  end if;
 end $roles$;

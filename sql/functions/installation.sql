@@ -58,8 +58,8 @@ begin
       'unfinished', (select count(*) from (select from odoo_eventd.delivery d where d.due_at is not null limit 100001) x),
       'oldest_due_age_s', (select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8 from odoo_eventd.due_subscriptions() d)),
     'service', (
-      select jsonb_build_object('pid', l.pid, 'since', a.backend_start, 'term', at.term, 'application_name', a.application_name)
-      from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+      select jsonb_build_object('pid', l.pid, 'since', at.led_since, 'term', at.term)
+      from pg_locks l
       where l.locktype = 'advisory' and l.classid = 1868853103 and l.objid = 1 and l.objsubid = 2 and l.granted
         and l.database = (select d.oid from pg_database d where d.datname = current_database()) limit 1));
 end $$;

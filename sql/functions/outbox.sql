@@ -10,7 +10,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  update odoo_eventd.position p set term = p.term + 1;
+  update odoo_eventd.position p set term = p.term + 1, led_since = now();
   return query
     select p.term, p.done::text, p.target::text, p.last_xid::text, p.last_id, i.epoch, i.database_name::text, i.notify
     from odoo_eventd.position p, odoo_eventd.installation i;

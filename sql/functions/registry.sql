@@ -72,7 +72,7 @@ comment on function odoo_eventd.registry_columns() is
 create or replace function odoo_eventd.registry_fields()
 returns table (model text, name text, ttype text, state text, stored boolean, required boolean, relation text,
                relation_field text, relation_table text, column1 text, column2 text, related text, domain text,
-               translate boolean, company_dependent boolean, size integer)
+               translate boolean, company_dependent boolean, size integer, sanitized boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $function$
 begin
@@ -84,7 +84,7 @@ begin
                -- boolean up to 18, 'standard' / 'html_translate' / 'xml_translate' or null from 19.
                coalesce(to_jsonb(f)->>'translate', 'false') not in ('false', ''),
                coalesce((to_jsonb(f)->>'company_dependent')::boolean, false),
-               f.size
+               f.size, coalesce((to_jsonb(f)->>'sanitize')::boolean, true)
           from public.ir_model_fields f
     $query$;
 end
@@ -146,7 +146,8 @@ $function$;
 comment on function odoo_eventd.registry_selections() is 'the keys of selection fields, in their order';
 
 create or replace function odoo_eventd.registry_facts()
-returns table (base_version text, unaccent boolean, languages text[], modules text[], precisions jsonb, week_starts jsonb)
+returns table (base_version text, unaccent boolean, languages text[], modules text[], precisions jsonb, week_starts jsonb,
+               company_roots jsonb)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $function$
 begin
@@ -160,7 +161,10 @@ begin
                coalesce((select array_agg(m.name::text order by m.name) from public.ir_module_module m
                           where m.state in ('installed', 'to upgrade', 'to remove')), '{}'),
                coalesce((select jsonb_object_agg(p.name, p.digits) from public.decimal_precision p), '{}'),
-               coalesce((select jsonb_object_agg(l.code, to_jsonb(l)->>'week_start') from public.res_lang l), '{}')
+               coalesce((select jsonb_object_agg(l.code, to_jsonb(l)->>'week_start') from public.res_lang l), '{}'),
+               -- Branches exist from 17 on; a company without a path is its own root.
+               coalesce((select jsonb_object_agg(c.id, coalesce(split_part(to_jsonb(c)->>'parent_path', '/', 1), c.id::text))
+                           from public.res_company c), '{}')
     $query$;
 end
 $function$;

@@ -153,6 +153,7 @@ create table odoo_eventd.position (
   last_xid xid8,
   last_id  bigint,
   term     bigint not null default 0,
+  led_since timestamptz,
   moved_at timestamptz not null default now(),
   constraint position_has_one_row check (only_row),
   constraint position_target_has_a_place check ((target is null) = (last_xid is null) and (last_xid is null) = (last_id is null))

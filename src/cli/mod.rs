@@ -2,6 +2,8 @@
 
 pub mod capture;
 pub mod deliveries;
+pub mod domain;
+pub mod domain_args;
 pub mod demo;
 pub mod install;
 pub mod output;
@@ -70,6 +72,9 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
     Redeliver(deliveries::Redeliver),
+    /// Evaluates or explains an Odoo domain on the database as it is now
+    #[command(subcommand)]
+    Domain(domain_args::DomainCommand),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -115,6 +120,7 @@ fn run_command(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => return block_on(status::status(database(url)?, args)),
         Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
+        Command::Domain(command) => block_on(domain_args::domain(database(url)?, command))?,
         Command::Receive(args) => block_on(receive::receive(&args))?,
         Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
     }

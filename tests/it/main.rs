@@ -15,9 +15,11 @@
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
 mod cluster;
+mod domains;
 mod fixture;
 mod harness;
 mod http;
+mod main_job;
 mod payload;
 mod receive;
 mod signature;

@@ -139,16 +139,25 @@ impl Checker<'_> {
             }
         }
         let bound = self.convert(c, value)?;
-        let number = bound.as_ref().and_then(sign_of);
+        // No value at all is zero here, too.
+        let number = bound.as_ref().map_or(Some(0), sign_of);
         let plan = match bound {
             Some(right) => {
                 in_range(c, &right)?;
-                Plan::Compare { left: c.scalar.clone(), operator: comparison, right }
+                Plan::Compare {
+                    left: c.scalar.clone(),
+                    operator: comparison,
+                    right,
+                }
             }
             None => Plan::Const(None),
         };
-        let plan = if self.null_counts(operator, value) { plan.or_null(&c.nullable) } else { plan };
-        if !c.zero_is_null || c.field.company_dependent {
+        let plan = if self.null_counts(operator, value) {
+            plan.or_null(&c.nullable)
+        } else {
+            plan
+        };
+        if !c.zero_is_null {
             return Ok(plan);
         }
         // Null is zero: it satisfies an inequality that zero satisfies.
@@ -173,7 +182,10 @@ impl Checker<'_> {
     fn pattern(&self, c: &Comparing<'_>, operator: Operator, value: &Literal) -> Result<Plan, DomainError> {
         let negated = operator.is_negative();
         if c.class == Class::Opaque {
-            return Err(DomainError::new(format!("a {} field has no text to match", c.field.kind.name())));
+            return Err(DomainError::new(format!(
+                "a {} field has no text to match",
+                c.field.kind.name()
+            )));
         }
         let pattern = if operator.has_wildcards() {
             if value.is_falsy() && self.version >= 18 {
@@ -184,22 +196,46 @@ impl Checker<'_> {
         } else {
             self.whole_pattern(c, operator, value)?
         };
-        let left = if c.field.kind.is_text() { c.scalar.clone() } else { Scalar::AsText(Box::new(c.scalar.clone())) };
-        let ignore_case =
-            matches!(operator, Operator::Ilike | Operator::NotIlike | Operator::EqIlike | Operator::NotEqIlike);
+        let left = if c.field.kind.is_text() {
+            c.scalar.clone()
+        } else {
+            Scalar::AsText(Box::new(c.scalar.clone()))
+        };
+        let ignore_case = matches!(
+            operator,
+            Operator::Ilike | Operator::NotIlike | Operator::EqIlike | Operator::NotEqIlike
+        );
         // 16 takes accents away in every pattern, later versions in those that ignore case.
         let unaccent = self.registry.facts().unaccent && (ignore_case || self.version == 16);
         let plan = match pattern {
-            Some(pattern) => Plan::Like { left, pattern, ignore_case, unaccent, negated },
+            Some(pattern) => Plan::Like {
+                left,
+                pattern,
+                ignore_case,
+                unaccent,
+                negated,
+            },
             None => Plan::Const(None),
         };
-        Ok(if self.null_counts(operator, value) { plan.or_null(&c.nullable) } else { plan })
+        Ok(if self.null_counts(operator, value) {
+            plan.or_null(&c.nullable)
+        } else {
+            plan
+        })
     }
 
     /// The pattern of `=like`: the value itself, converted as the field's values are.
-    fn whole_pattern(&self, c: &Comparing<'_>, operator: Operator, value: &Literal) -> Result<Option<String>, DomainError> {
+    fn whole_pattern(
+        &self,
+        c: &Comparing<'_>,
+        operator: Operator,
+        value: &Literal,
+    ) -> Result<Option<String>, DomainError> {
         let has_text = c.class == Class::Text
-            || matches!(c.field.kind, FieldType::Monetary | FieldType::Date | FieldType::Datetime)
+            || matches!(
+                c.field.kind,
+                FieldType::Monetary | FieldType::Date | FieldType::Datetime
+            )
             || c.field.name == "id";
         if !has_text {
             return Err(DomainError::new(format!(
@@ -218,8 +254,10 @@ impl Checker<'_> {
         }
         let escapes = pattern.len() - pattern.trim_end_matches('\\').len();
         if escapes % 2 == 1 {
-            return Err(DomainError::new("the pattern ends in a lone backslash, which PostgreSQL may refuse")
-                .hint("write two backslashes for one"));
+            return Err(
+                DomainError::new("the pattern ends in a lone backslash, which PostgreSQL may refuse")
+                    .hint("write two backslashes for one"),
+            );
         }
         Ok(Some(pattern))
     }
@@ -256,7 +294,11 @@ impl Checker<'_> {
             has_null |= has_empty;
         }
         let plan = match self.convert_all(c, &kept)? {
-            Some(values) => Plan::OneOf { left: c.scalar.clone(), values, negated },
+            Some(values) => Plan::OneOf {
+                left: c.scalar.clone(),
+                values,
+                negated,
+            },
             None => Plan::Const(Some(negated)),
         };
         Ok(match (negated, has_null) {
@@ -271,7 +313,10 @@ impl Checker<'_> {
         if items.is_empty() {
             return Ok(None);
         }
-        let bounds = items.iter().map(|item| self.convert(c, item)).collect::<Result<Vec<_>, _>>()?;
+        let bounds = items
+            .iter()
+            .map(|item| self.convert(c, item))
+            .collect::<Result<Vec<_>, _>>()?;
         if bounds.iter().flatten().any(|bound| matches!(bound, Bound::Numeric(_))) && c.class == Class::Int {
             return Err(DomainError::new("a number of the list is too large"));
         }
@@ -338,7 +383,8 @@ impl Checker<'_> {
                 }
             }
             FieldType::Monetary => match value {
-                value if value.is_falsy() => monetary(c.class, 0.0, "0".to_owned()),
+                value if value.is_unset() => return Ok(None),
+                Literal::Str(text) if text.is_empty() => return Err(wrong()),
                 Literal::Str(text) => {
                     let number = parse_python_float(text).ok_or_else(wrong)?;
                     monetary(c.class, number, text.trim().to_owned())
@@ -368,7 +414,11 @@ impl Checker<'_> {
                     }
                     _ => return Err(wrong()),
                 };
-                if c.class == Class::Date { Bound::Date(text) } else { Bound::Timestamp(text) }
+                if c.class == Class::Date {
+                    Bound::Date(text)
+                } else {
+                    Bound::Timestamp(text)
+                }
             }
             _ => {
                 return Err(DomainError::new(format!(
@@ -412,15 +462,8 @@ impl Checker<'_> {
 
     /// A text as the column would hold it.
     fn column_text(&self, c: &Comparing<'_>, text: &str) -> Result<String, DomainError> {
-        if known::is_html_translated(&c.model.name, &c.field.name) && !text.is_empty() {
-            // Odoo turns a plain text into a paragraph; what it makes of markup is its own affair.
-            if text.contains(['<', '>', '&']) {
-                return Err(DomainError::new("Odoo rewrites HTML before it compares it with this field")
-                    .hint("use 'ilike' with a piece of the text"));
-            }
-            return Ok(format!("<p>{text}</p>"));
-        }
         Ok(match (c.field.kind, c.field.size) {
+            (FieldType::Html, _) if c.field.sanitized => sanitized_html(text)?,
             (FieldType::Char, Some(size)) => text.chars().take(size.try_into().unwrap_or(usize::MAX)).collect(),
             _ => text.to_owned(),
         })
@@ -437,6 +480,28 @@ impl Checker<'_> {
     }
 }
 
+/// What Odoo's sanitizer makes of a text before it is compared with an html field, for the simple cases: one paragraph with
+/// plain text, whole or with its tags missing.
+fn sanitized_html(text: &str) -> Result<String, DomainError> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let opened = text.strip_prefix("<p>");
+    let inner = opened.unwrap_or(text);
+    let inner = inner.strip_suffix("</p>").unwrap_or(inner);
+    let is_plain = !inner.is_empty()
+        && inner.trim() == inner.trim_matches(' ')
+        && !inner.contains(['<', '&', '\u{a0}'])
+        && !inner.contains(char::is_control);
+    if !is_plain || (opened.is_none() && inner.starts_with(' ')) {
+        return Err(
+            DomainError::new("Odoo rewrites HTML before it compares it with this field")
+                .hint("use 'ilike' with a piece of the text"),
+        );
+    }
+    Ok(format!("<p>{}</p>", inner.replace('>', "&gt;")))
+}
+
 static EMPTY: Literal = Literal::Str(String::new());
 static ZERO: Literal = Literal::Int(0);
 static FALSE: Literal = Literal::Bool(false);
@@ -444,8 +509,16 @@ static FALSE: Literal = Literal::Bool(false);
 impl Comparing<'_> {
     /// True, or not true: no value counts as false.
     fn boolean(&self, wanted: bool) -> Plan {
-        let is = |value| Plan::Compare { left: self.scalar.clone(), operator: Comparison::Eq, right: Bound::Bool(value) };
-        if wanted { is(true) } else { is(false).or_null(&self.nullable) }
+        let is = |value| Plan::Compare {
+            left: self.scalar.clone(),
+            operator: Comparison::Eq,
+            right: Bound::Bool(value),
+        };
+        if wanted {
+            is(true)
+        } else {
+            is(false).or_null(&self.nullable)
+        }
     }
 }
 
@@ -457,7 +530,10 @@ fn class_of(field: &Field, scalar: &Scalar) -> Class {
     if matches!(scalar, Scalar::Translated { .. }) {
         return Class::Text;
     }
-    class_of_type(field, field.column.as_ref().map_or("", |column| column.type_name.as_str()))
+    class_of_type(
+        field,
+        field.column.as_ref().map_or("", |column| column.type_name.as_str()),
+    )
 }
 
 fn class_of_type(field: &Field, type_name: &str) -> Class {
@@ -466,7 +542,9 @@ fn class_of_type(field: &Field, type_name: &str) -> Class {
         (FieldType::Integer | FieldType::Many2one | FieldType::Many2oneReference, _) => Class::Int,
         (FieldType::Float | FieldType::Monetary, "double precision" | "real" | "float8") => Class::Float,
         (FieldType::Float | FieldType::Monetary, _) => Class::Numeric,
-        (FieldType::Char | FieldType::Text | FieldType::Html | FieldType::Selection | FieldType::Reference, _) => Class::Text,
+        (FieldType::Char | FieldType::Text | FieldType::Html | FieldType::Selection | FieldType::Reference, _) => {
+            Class::Text
+        }
         (FieldType::Date | FieldType::Datetime, "date") => Class::Date,
         (FieldType::Date | FieldType::Datetime, _) => Class::Timestamp,
         _ => Class::Opaque,
@@ -491,7 +569,10 @@ fn to_i64(number: f64) -> i64 {
     number as i64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "Python's float() rounds a whole number the same way")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "Python's float() rounds a whole number the same way"
+)]
 fn float(value: &Literal) -> Option<f64> {
     match value {
         Literal::Bool(value) => Some(f64::from(u8::from(*value))),
@@ -504,7 +585,11 @@ fn float(value: &Literal) -> Option<f64> {
 }
 
 fn monetary(class: Class, number: f64, digits: String) -> Bound {
-    if class == Class::Float { Bound::Float8(number) } else { Bound::Numeric(digits) }
+    if class == Class::Float {
+        Bound::Float8(number)
+    } else {
+        Bound::Numeric(digits)
+    }
 }
 
 /// Below, at or above zero; none for what is no number.

@@ -3,6 +3,7 @@
 pub(crate) mod db;
 pub mod program;
 pub mod receiver;
+pub mod service;
 pub(crate) mod wait;
 
 pub(crate) use db::{Database, Server};
