@@ -82,7 +82,7 @@ impl ClientConfig {
             authorities: Vec::new(),
             identity: None,
             response_cap_bytes: DEFAULT_RESPONSE_CAP_BYTES,
-            resolver: Arc::new(SystemResolver),
+            resolver: Arc::new(SystemResolver::default()),
         }
     }
 }
