@@ -21,6 +21,7 @@ mod harness;
 mod http;
 mod install;
 mod main_job;
+mod payload;
 mod receive;
 mod signature;
 mod support;

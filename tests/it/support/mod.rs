@@ -1,6 +1,7 @@
 //! What the tests stand on: databases, a scripted receiver, and waiting.
 
 pub(crate) mod db;
+pub mod program;
 pub mod receiver;
 pub mod service;
 pub(crate) mod wait;
