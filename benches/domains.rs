@@ -42,6 +42,7 @@ async fn main() {
         return;
     };
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "ends with the client, and with the bench")]
     tokio::spawn(connection);
     client.batch_execute("set jit = off").await.unwrap();
     let registry = registry::load(&client).await.unwrap();
