@@ -131,7 +131,7 @@ fn what_cannot_be_understood_is_refused_with_its_line() {
         ("{{ a ~ b }}", "templates do not have \"~\""),
         ("{{ a * 2 }}", "templates do not have \"*\""),
         ("{% for x in [a + a] %}{% endfor %}", "\"+\" is not allowed in its head"),
-        ("{{ a|nope }}", "wrong in line 1: "),
+        ("{{ a|nope }}", "wrong in line 1: there is no filter \"nope\""),
         ("slak", "there is no ready-made payload \"slak\""),
     ] {
         match Template::parse(template) {
