@@ -85,7 +85,11 @@ pub async fn domain(database: Database, command: DomainCommand) -> Result<()> {
     match command {
         DomainCommand::Eval(args) => {
             let context = args.context.into();
-            let asking = Asking { client: &client, registry: &registry, context: &context };
+            let asking = Asking {
+                client: &client,
+                registry: &registry,
+                context: &context,
+            };
             match (args.model, args.domain) {
                 (Some(model), Some(text)) => domain::eval(asking, &model, &text, &mut out).await,
                 _ if args.batch => {
@@ -97,7 +101,11 @@ pub async fn domain(database: Database, command: DomainCommand) -> Result<()> {
         }
         DomainCommand::Explain(args) => {
             let context = args.context.into();
-            let asking = Asking { client: &client, registry: &registry, context: &context };
+            let asking = Asking {
+                client: &client,
+                registry: &registry,
+                context: &context,
+            };
             domain::explain(asking, &args.model, &args.domain, &mut out)
         }
     }

@@ -2,9 +2,9 @@
 
 pub mod capture;
 pub mod deliveries;
+pub mod demo;
 pub mod domain;
 pub mod domain_args;
-pub mod demo;
 pub mod install;
 pub mod output;
 pub mod receive;
@@ -28,10 +28,22 @@ use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.
 #[derive(Parser)]
-#[command(name = "odoo-eventd", version, about, max_term_width = 120, arg_required_else_help = true)]
+#[command(
+    name = "odoo-eventd",
+    version,
+    about,
+    max_term_width = 120,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// The Odoo database: postgres://user@host/database
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     database_url: Option<String>,
     /// How log lines look; on a terminal for people, else as JSON with --log-format json
     #[arg(long, global = true, env = "ODOO_EVENTD_LOG_FORMAT", value_enum, default_value_t)]

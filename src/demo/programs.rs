@@ -214,7 +214,7 @@ impl Programs {
             (None, None) => "no PostgreSQL server programs (initdb, postgres) found".to_owned(),
         };
         Error::unfit(message).with_hint(format!(
-            "install them, {}; or name their directory in {BINDIR_VARIABLE}",
+            "install them ({}), or name their directory in {BINDIR_VARIABLE}",
             how_to_install(search.major)
         ))
     }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span as Interval, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use super::ast::{Quoted, python_float};
 use super::error::{DomainError, Span};
@@ -337,7 +337,8 @@ fn relativedelta(arguments: &Arguments, clock: &Clock) -> Result<Relative, Domai
 }
 
 impl Relative {
-    /// As dateutil does it: set, add (the day cut to the month's length), then go to the weekday.
+    /// As dateutil does it: years and months are set and added, the day is set and cut to the month's length, the rest is
+    /// added, and the weekday sought last.
     fn apply(&self, at: DateTime, minus: bool) -> Result<DateTime, DomainError> {
         let mut fields = [
             i64::from(at.year()),
@@ -352,44 +353,32 @@ impl Relative {
                 fields[slot] = *number;
             }
         }
-        // A day beyond the month's end is the month's last.
-        let first = civil_date(fields[0], fields[1], 1)?;
-        let day = fields[2].clamp(1, first.days_in_month().into());
+        let total = |unit: &str| -> Result<i64, DomainError> {
+            let mut parts = self
+                .add
+                .iter()
+                .filter(|(name, _)| *name == unit)
+                .map(|(_, number)| *number);
+            let sum = parts
+                .try_fold(0i64, i64::checked_add)
+                .filter(|sum| sum.abs() < 1_000_000_000_000);
+            sum.map(|sum| if minus { -sum } else { sum })
+                .ok_or_else(|| out_of_range(()))
+        };
+        let months = (fields[0] + total("years")?) * 12 + fields[1] - 1 + total("months")?;
+        let first = civil_date(months.div_euclid(12), months.rem_euclid(12) + 1, 1)?;
+        let day = fields[2].min(first.days_in_month().into());
         let time = civil_time(fields[3], fields[4], fields[5])?
             .with()
             .subsec_nanosecond(at.subsec_nanosecond())
             .build();
-        let mut result = civil_date(fields[0], fields[1], day)?.to_datetime(time.map_err(out_of_range)?);
-        let mut interval = Interval::new();
-        for (unit, number) in &self.add {
-            let number = if minus {
-                number.checked_neg().ok_or_else(|| out_of_range(()))?
-            } else {
-                *number
-            };
-            interval = match *unit {
-                "years" => interval.try_years(number),
-                "months" => interval.try_months(number),
-                "weeks" => interval.try_weeks(number),
-                "days" => interval.try_days(number),
-                "hours" => interval.try_hours(number),
-                "minutes" => interval.try_minutes(number),
-                _ => interval.try_seconds(number),
-            }
+        let mut result =
+            civil_date(first.year().into(), first.month().into(), day)?.to_datetime(time.map_err(out_of_range)?);
+        let days = total("weeks")? * 7 + total("days")?;
+        let seconds = days * 86_400 + total("hours")? * 3600 + total("minutes")? * 60 + total("seconds")?;
+        result = result
+            .checked_add(SignedDuration::from_secs(seconds))
             .map_err(out_of_range)?;
-        }
-        // jiff wants one sign in an interval; dateutil adds unit by unit, largest first.
-        for part in [
-            interval.get_years().years(),
-            i64::from(interval.get_months()).months(),
-            i64::from(interval.get_weeks()).weeks(),
-            i64::from(interval.get_days()).days(),
-            i64::from(interval.get_hours()).hours(),
-            interval.get_minutes().minutes(),
-            interval.get_seconds().seconds(),
-        ] {
-            result = result.checked_add(part).map_err(out_of_range)?;
-        }
         if let Some(weekday) = self.weekday {
             let ahead = (i64::from(weekday) - i64::from(result.weekday().to_monday_zero_offset())).rem_euclid(7);
             result = result.checked_add(ahead.days()).map_err(out_of_range)?;

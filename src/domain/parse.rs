@@ -597,3 +597,6 @@ fn build_value(node: &Node) -> Result<Value, DomainError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub enum Plan {
         /// The column.
         column: String,
     },
+    /// Not true: null counts as false, as it does from Odoo 19 on.
+    Untrue(Box<Plan>),
     /// All of them.
     All(Vec<Plan>),
     /// Any of them.
@@ -372,7 +374,7 @@ impl Plan {
     fn collect(&self, reads: &mut Reads) {
         match self {
             Self::Const(_) => {}
-            Self::Not(inner) => inner.collect(reads),
+            Self::Not(inner) | Self::Untrue(inner) => inner.collect(reads),
             Self::Settled { plan, column } => {
                 plan.collect(reads);
                 reads.own.insert(column.clone());

@@ -281,6 +281,17 @@ impl Printer<'_> {
                 );
                 self.push(")");
             }
+            Plan::Untrue(inner) => {
+                self.push("(");
+                self.plan(
+                    inner,
+                    &Scope {
+                        positive: false,
+                        ..scope.clone()
+                    },
+                );
+                self.push(" is not true)");
+            }
             // Without a negation above, null and false come to the same.
             Plan::Settled { plan, .. } if scope.positive => self.plan(plan, scope),
             Plan::Settled { plan, column } => {

@@ -298,7 +298,7 @@ fn a_missing_server_is_answered_with_what_to_install() {
         "no PostgreSQL server programs (initdb, postgres) found"
     );
     assert!(
-        error.hint().unwrap().starts_with("install them, "),
+        error.hint().unwrap().starts_with("install them ("),
         "{:?}",
         error.hint()
     );

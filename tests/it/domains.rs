@@ -5,11 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use odoo_eventd::cli::domain::matching_ids;
+use odoo_eventd::cli::domain::{Asking, eval_batch, matching_ids};
 use odoo_eventd::domain::DomainError;
-use odoo_eventd::domain::check::{Context, TypedDomain, check_text};
+use odoo_eventd::domain::ast::{Domain, Operator, Value};
+use odoo_eventd::domain::check::{Context, TypedDomain, check, check_text};
 use odoo_eventd::domain::judge::{ImageColumn, Judge};
-use odoo_eventd::odoo::registry::Registry;
+use odoo_eventd::odoo::registry::{Field, FieldType, Model, Registry};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde::Deserialize;
 use tokio_postgres::Client;
 
@@ -277,4 +280,246 @@ async fn captured_rows_are_judged_as_the_table_is() {
         }
     }
     assert!(judged > 1600, "{judged} domains");
+}
+
+/// A stream of choices, from which a domain about real models and fields is made.
+struct Dice<'d> {
+    throws: std::slice::Iter<'d, u32>,
+    registry: &'d Registry,
+}
+
+impl Dice<'_> {
+    fn below(&mut self, limit: usize) -> usize {
+        let throw = self.throws.next().copied().unwrap_or(0);
+        usize::try_from(throw).unwrap_or(0) % limit.max(1)
+    }
+
+    fn of<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())].clone()
+    }
+
+    fn domain(&mut self, model: &Model, depth: usize) -> Domain {
+        match self.below(if depth == 0 { 4 } else { 8 }) {
+            4 => Domain::Not(Box::new(self.domain(model, depth - 1))),
+            5 | 6 => Domain::and([self.domain(model, depth - 1), self.domain(model, depth - 1)]),
+            7 => Domain::or([self.domain(model, depth - 1), self.domain(model, depth - 1)]),
+            _ => self.leaf(model, depth),
+        }
+    }
+
+    fn leaf(&mut self, model: &Model, depth: usize) -> Domain {
+        let fields: Vec<&Field> = model.fields().collect();
+        let field = self.of(&fields);
+        let related = field
+            .relation
+            .as_deref()
+            .and_then(|relation| self.registry.model(relation));
+        if let (Some(related), true) = (related, field.kind.is_relational()) {
+            match self.below(4) {
+                0 if depth > 0 => {
+                    let operator = self.of(&[Operator::Any, Operator::NotAny]);
+                    let inner = self.domain(related, depth - 1);
+                    return Domain::leaf(&field.name, operator, Value::Domain(Box::new(inner)));
+                }
+                1 => {
+                    let Domain::Leaf(mut leaf) = self.leaf(related, 0) else {
+                        unreachable!("a leaf is a leaf")
+                    };
+                    leaf.path = format!("{}.{}", field.name, leaf.path);
+                    return Domain::Leaf(leaf);
+                }
+                _ => {}
+            }
+        }
+        let operators: Vec<Operator> = Operator::ALL.iter().map(|(operator, _)| *operator).collect();
+        let mut operator = self.of(&operators);
+        while matches!(operator, Operator::Any | Operator::NotAny) {
+            operator = self.of(&[Operator::Eq, Operator::In]);
+        }
+        let value = match operator {
+            Operator::In | Operator::NotIn => Value::List((0..self.below(4)).map(|_| self.value(field.kind)).collect()),
+            _ => self.value(field.kind),
+        };
+        Domain::leaf(&field.name, operator, value)
+    }
+
+    /// Mostly a value of the field's type, now and then anything.
+    fn value(&mut self, kind: FieldType) -> Value {
+        let text = |text: &str| Value::Str(text.to_owned());
+        let numbers = [
+            Value::Int(0),
+            Value::Int(3),
+            Value::Int(-1),
+            Value::Int(171),
+            Value::Float(2.5),
+            Value::Float(-0.125),
+        ];
+        let texts = [
+            text(""),
+            text("a"),
+            text("50%"),
+            text("A_e"),
+            text("'; $1 --\\\\"),
+            text("\"x\""),
+            text("<p>a</p>"),
+        ];
+        let dates = [text("2026-11-20"), text("2026-11-20 15:12:49"), text("2026-1-5")];
+        let odd = [
+            Value::None,
+            Value::Bool(true),
+            Value::Bool(false),
+            Value::BigInt("99999999999999999999999".to_owned()),
+            Value::Int(i64::MAX),
+            Value::Float(1e300),
+            Value::List(vec![Value::Int(1)]),
+            text("infinity"),
+            text("\\"),
+        ];
+        if self.below(5) == 0 {
+            return self.of(&odd);
+        }
+        match kind {
+            FieldType::Boolean => self.of(&[Value::Bool(true), Value::Bool(false), Value::None]),
+            FieldType::Date | FieldType::Datetime => self.of(&dates),
+            kind if kind.is_number() || kind.is_relational() || kind == FieldType::Many2oneReference => {
+                self.of(&numbers)
+            }
+            _ => self.of(&texts),
+        }
+    }
+}
+
+/// The ids a domain matches, or none if it is refused; a PostgreSQL error fails the test.
+async fn evaluate(oracle: &Oracle, model: &str, domain: &Domain) -> Result<Option<Vec<i64>>, TestCaseError> {
+    let Ok(typed) = check(domain, model, &oracle.registry, &oracle.context) else {
+        return Ok(None);
+    };
+    let ids = matching_ids(&oracle.client, &typed).await;
+    ids.map(Some)
+        .map_err(|error| TestCaseError::fail(format!("{model} {domain}: {}", error.chain())))
+}
+
+#[test]
+fn generated_domains_run_or_are_refused_and_obey_de_morgan_and_double_negation() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let Some(oracle) = runtime.block_on(Oracle::open()) else {
+        return;
+    };
+    let mut models: Vec<&str> = oracle
+        .registry
+        .models()
+        .filter(|model| model.table.name().is_some())
+        .map(|model| model.name.as_str())
+        .collect();
+    models.sort_unstable();
+    // The models people filter on come up half of the time.
+    let busy = [
+        "sale.order",
+        "res.partner",
+        "account.move",
+        "project.task",
+        "crm.lead",
+        "stock.picking",
+        "product.product",
+    ];
+    let cases = std::env::var("DOMAIN_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(1500);
+    let mut runner = TestRunner::new(Config {
+        cases,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let strategy = (
+        any::<bool>(),
+        any::<prop::sample::Index>(),
+        prop::collection::vec(any::<u32>(), 64),
+    );
+    let accepted = std::cell::Cell::new(0);
+    let outcome = runner.run(&strategy, |(is_busy, index, throws)| {
+        let name = if is_busy {
+            *index.get(&busy)
+        } else {
+            *index.get(&models)
+        };
+        let Some(model) = oracle.registry.model(name) else {
+            return Ok(());
+        };
+        let mut dice = Dice {
+            throws: throws.iter(),
+            registry: &oracle.registry,
+        };
+        let (left, right) = (dice.domain(model, 2), dice.domain(model, 1));
+        let not = |domain: &Domain| Domain::Not(Box::new(domain.clone()));
+        runtime.block_on(async {
+            let Some(ids) = evaluate(&oracle, name, &left).await? else {
+                return Ok(());
+            };
+            accepted.set(accepted.get() + 1);
+            prop_assert_eq!(
+                evaluate(&oracle, name, &not(&not(&left))).await?,
+                Some(ids),
+                "{} {}",
+                name,
+                left
+            );
+            let apart = not(&Domain::and([left.clone(), right.clone()]));
+            let inside = Domain::or([not(&left), not(&right)]);
+            prop_assert_eq!(
+                evaluate(&oracle, name, &apart).await?,
+                evaluate(&oracle, name, &inside).await?,
+                "{} {}",
+                name,
+                apart
+            );
+            Ok(())
+        })
+    });
+    println!("{} of {cases} generated domains were accepted", accepted.get());
+    assert!(outcome.is_ok(), "{}", outcome.expect_err("not ok"));
+    assert!(
+        accepted.get() * 10 > cases,
+        "too few domains are accepted for this to prove anything"
+    );
+}
+
+#[tokio::test]
+async fn a_batch_answers_every_line_in_order_and_goes_on_after_a_refusal() {
+    if oracle("domain_cases.json").is_none() {
+        return;
+    }
+    let Some(oracle) = Oracle::open().await else { return };
+    let input = concat!(
+        r#"{"model": "res.partner", "domain": "[('id', 'in', [1, 2])]"}"#,
+        "\n",
+        r#"{"model": "res.partner", "domain": "[('nme', '=', 'x')]"}"#,
+        "\n",
+        "\n",
+        "not json\n",
+        r#"{"model": "res.users", "domain": "[(\"api_key_ids.key\", \"like\", \"a\")]"}"#,
+        "\n",
+        r#"{"model": "res.company", "domain": "[[\"id\", \"=\", 1]]"}"#,
+    );
+    let asking = Asking {
+        client: &oracle.client,
+        registry: &oracle.registry,
+        context: &oracle.context,
+    };
+    let mut out = Vec::new();
+    eval_batch(asking, input.as_bytes(), &mut out)
+        .await
+        .expect("the batch is answered");
+    let out = String::from_utf8(out).expect("text");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 5, "{out}");
+    assert_eq!(lines[0], r#"{"ids":[1,2]}"#);
+    assert_eq!(
+        lines[1],
+        r#"{"error":"model res.partner has no field \"nme\"; did you mean name?"}"#
+    );
+    assert!(lines[2].starts_with(r#"{"error":"the line is not"#));
+    assert!(lines[3].starts_with(r#"{"error":"model res.users.apikeys has no field"#));
+    assert_eq!(lines[4], r#"{"ids":[1]}"#);
 }

@@ -64,9 +64,10 @@ impl Checker<'_> {
             zero_is_null: modern && field.kind.is_number() && field.name != "id",
             empty_is_null: modern && field.kind.is_text(),
         };
-        let value = &self.with_time(field, operator, value);
+        let (operator, value) = &self.with_time(field, operator, value)?;
+        let operator = *operator;
         let plan = match operator {
-            Operator::Unset if value.is_unset() => Ok(Plan::TRUE),
+            Operator::Unset if value.is_unset() || (self.version >= 19 && value.is_falsy()) => Ok(Plan::TRUE),
             Operator::Unset => return self.condition(model, field, scalar, Operator::Eq, value, spans),
             Operator::In | Operator::NotIn => self.membership(&comparing, operator == Operator::NotIn, value),
             _ if operator.is_pattern() => self.pattern(&comparing, operator, value),
@@ -84,24 +85,58 @@ impl Checker<'_> {
         plan.map_err(|error| error.at(spans.value))
     }
 
-    /// A day compared with a datetime: `<=` and `>` mean the day's end, the others its beginning.
-    fn with_time(&self, field: &Field, operator: Operator, value: &Literal) -> Literal {
+    /// A day compared with a datetime: `<=` and `>` mean the day's end, the others its beginning. Up to 18 the end is its last
+    /// second, later the next day's beginning.
+    fn with_time(
+        &self,
+        field: &Field,
+        operator: Operator,
+        value: &Literal,
+    ) -> Result<(Operator, Literal), DomainError> {
         if field.kind != FieldType::Datetime || matches!(operator, Operator::In | Operator::NotIn) {
-            return value.clone();
+            return Ok((operator, value.clone()));
         }
         let at_end = matches!(operator, Operator::Gt | Operator::Le);
-        match value {
-            Literal::Str(text) if text.chars().count() == 10 => {
-                Literal::Str(format!("{text} {}", if at_end { "23:59:59" } else { "00:00:00" }))
+        if self.version >= 19 && at_end {
+            let day = match value {
+                Literal::Date(day) => Some(*day),
+                Literal::Str(text) if text.chars().count() == 10 => text.parse().ok(),
+                _ => None,
+            };
+            if let Some(day) = day {
+                let next: jiff::civil::Date = day
+                    .tomorrow()
+                    .map_err(|_| DomainError::new("the date is out of range"))?;
+                let operator = if operator == Operator::Gt {
+                    Operator::Ge
+                } else {
+                    Operator::Lt
+                };
+                return Ok((
+                    operator,
+                    Literal::Str(format!("{} 00:00:00", next.strftime("%Y-%m-%d"))),
+                ));
             }
-            Literal::Date(day) => {
-                let day = day.strftime("%Y-%m-%d");
-                Literal::Str(format!("{day} {}", if at_end { "23:59:59.999999" } else { "00:00:00" }))
-            }
-            other => other.clone(),
         }
+        Ok((operator, day_as_datetime(value, at_end)))
     }
+}
 
+/// A day as its first or last moment; anything else as it is.
+fn day_as_datetime(value: &Literal, at_end: bool) -> Literal {
+    match value {
+        Literal::Str(text) if text.chars().count() == 10 => {
+            Literal::Str(format!("{text} {}", if at_end { "23:59:59" } else { "00:00:00" }))
+        }
+        Literal::Date(day) => {
+            let day = day.strftime("%Y-%m-%d");
+            Literal::Str(format!("{day} {}", if at_end { "23:59:59.999999" } else { "00:00:00" }))
+        }
+        other => other.clone(),
+    }
+}
+
+impl Checker<'_> {
     fn compare(
         &self,
         c: &Comparing<'_>,
@@ -118,8 +153,17 @@ impl Checker<'_> {
                 _ => error,
             });
         }
-        if let (FieldType::Boolean, true, Literal::Bool(wanted)) = (c.field.kind, is_equality, value) {
-            return Ok(c.boolean(*wanted != operator.is_negative()));
+        if c.field.kind == FieldType::Boolean && is_equality {
+            // From 19 on any value is taken for true or false, before only the two themselves.
+            match value {
+                Literal::Bool(wanted) => return Ok(c.boolean(*wanted != operator.is_negative())),
+                Literal::Str(_) if self.version >= 19 => return Err(self.wrong_type(c, value)),
+                value if self.version >= 19 => return Ok(c.boolean(value.is_truthy() != operator.is_negative())),
+                _ => {}
+            }
+        }
+        if self.version >= 19 && operator.is_inequality() && value.is_unset() && is_dated(c.field) {
+            return Ok(Plan::FALSE);
         }
         let is_reference = c.field.kind.is_relational() || c.field.name == "id";
         let mut value = value;
@@ -157,6 +201,16 @@ impl Checker<'_> {
         } else {
             plan
         };
+        if self.version >= 19 && c.empty_is_null {
+            // The empty text stands before every other.
+            let empty_matches = match operator {
+                Operator::Lt => value.is_truthy(),
+                Operator::Le => true,
+                Operator::Ge => value.is_falsy(),
+                _ => false,
+            };
+            return Ok(if empty_matches { plan.or_null(&c.nullable) } else { plan });
+        }
         if !c.zero_is_null {
             return Ok(plan);
         }
@@ -249,7 +303,7 @@ impl Checker<'_> {
             return Ok(None);
         }
         let mut pattern = value.python_str().ok_or_else(|| self.wrong_type(c, value))?;
-        if c.class == Class::Text {
+        if c.class == Class::Text && self.version < 19 {
             pattern = self.column_text(c, &pattern)?;
         }
         let escapes = pattern.len() - pattern.trim_end_matches('\\').len();
@@ -404,7 +458,7 @@ impl Checker<'_> {
             FieldType::Date | FieldType::Datetime => {
                 let text = match value {
                     value if value.is_unset() => return Ok(None),
-                    Literal::Str(text) if is_date_or_time(text) => text.clone(),
+                    Literal::Str(text) if is_date_or_time(text) && (self.version < 19 || is_iso(text)) => text.clone(),
                     Literal::Date(_) | Literal::DateTime(_) => value.python_str().ok_or_else(wrong)?,
                     Literal::Str(_) => {
                         let shown = value.python_str().unwrap_or_default();
@@ -480,6 +534,13 @@ impl Checker<'_> {
     }
 }
 
+/// What Python's `fromisoformat` reads without a time zone; from 19 on Odoo reads dates with it.
+fn is_iso(text: &str) -> bool {
+    let date_is_padded = text.as_bytes().get(4) == Some(&b'-') && text.as_bytes().get(7) == Some(&b'-');
+    let time = text.get(11..).unwrap_or_default();
+    date_is_padded && text.len() >= 10 && !time.contains(['Z', '+', '-'])
+}
+
 /// What Odoo's sanitizer makes of a text before it is compared with an html field, for the simple cases: one paragraph with
 /// plain text, whole or with its tags missing.
 fn sanitized_html(text: &str) -> Result<String, DomainError> {
@@ -500,6 +561,10 @@ fn sanitized_html(text: &str) -> Result<String, DomainError> {
         );
     }
     Ok(format!("<p>{}</p>", inner.replace('>', "&gt;")))
+}
+
+fn is_dated(field: &Field) -> bool {
+    matches!(field.kind, FieldType::Date | FieldType::Datetime)
 }
 
 static EMPTY: Literal = Literal::Str(String::new());

@@ -113,7 +113,9 @@ impl Checker<'_> {
         }
         let down = step.operator == Operator::ChildOf;
         let table = self.table(model)?.to_owned();
-        if !model.has_parent_path() {
+        // From 19 on the paths are used for the model's own parent link only.
+        let other_link = self.version >= 19 && parent != known::parent_field(&model.name);
+        if !model.has_parent_path() || other_link {
             return self.walk(model, roots, parent, down, step.spans);
         }
         if down {

@@ -261,6 +261,7 @@ impl<'a> Checker<'a> {
                 return Err(self.misplaced_domain(step));
             };
             if value.is_falsy() {
+                // Checked all the same: a mistake is not to hide behind an empty value.
                 self.leaf(model, step)?;
                 return Ok(Plan::FALSE);
             }
@@ -283,6 +284,13 @@ impl<'a> Checker<'a> {
         }
         match step.operator.negated() {
             // Up to 18 `not =like` and `not =ilike` do not exist, so `=like` cannot be negated but by NOT.
+            Some(negated) if self.version >= 19 && step.operator.is_inequality() => self.negated_inequality(
+                model,
+                Step {
+                    operator: negated,
+                    ..step
+                },
+            ),
             Some(negated) => self.leaf(
                 model,
                 Step {
@@ -290,8 +298,38 @@ impl<'a> Checker<'a> {
                     ..step
                 },
             ),
-            None => Ok(self.leaf(model, step)?.negate()),
+            None => Ok(self.negated(self.leaf(model, step)?)),
         }
+    }
+
+    /// NOT, as the version writes it.
+    fn negated(&self, plan: Plan) -> Plan {
+        match plan {
+            plan if self.version < 19 => plan.negate(),
+            Plan::Const(value) => Plan::Const(Some(value != Some(true))),
+            plan => Plan::Untrue(Box::new(plan)),
+        }
+    }
+
+    /// From 19 on not (a > b) is a <= b or no a; a number or text without a value has zero or the empty text for one.
+    fn negated_inequality(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+        let plan = self.leaf(model, step)?;
+        let head = step.path.split('.').next().unwrap_or(step.path);
+        let field = self.field(model, head, step.spans)?;
+        if (field.kind.is_number() && field.name != "id") || field.kind.is_text() {
+            return Ok(plan);
+        }
+        let unset = Operand::Literal(&Literal::Bool(false));
+        let unset = self.leaf(
+            model,
+            Step {
+                path: head,
+                operator: Operator::Eq,
+                value: &unset,
+                ..step
+            },
+        )?;
+        Ok(Plan::any(vec![plan, unset]))
     }
 
     fn is_relational_path(&self, model: &Model, path: &str) -> bool {
@@ -379,11 +417,11 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// From 18 on Odoo asks a company-dependent field for `.. AND column IS NOT NULL` where its default does not satisfy the
+    /// Odoo 18 asks a company-dependent field for `.. AND column IS NOT NULL` where its default does not satisfy the
     /// leaf. For rows without a value of their own null becomes false, which shows under a `!`; and `child_of` and
     /// `parent_of` are never satisfied by a default, since Odoo tries them on a record without an id.
     pub(super) fn settled(&self, field: &Field, operator: Operator, plan: Plan) -> Plan {
-        let (Some(column), true) = (&field.column, field.company_dependent && self.version >= 18) else {
+        let (Some(column), true) = (&field.column, field.company_dependent && self.version == 18) else {
             return plan;
         };
         if matches!(plan, Plan::Const(_)) {

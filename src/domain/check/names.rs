@@ -188,7 +188,7 @@ impl Checker<'_> {
 
     /// A pattern finds the categories below those it matches as well.
     fn category_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        if step.operator.is_negative() || self.version < 17 {
+        if step.operator.is_negative() || !matches!(self.version, 17 | 18) {
             return Err(self.unknown_name(model, step));
         }
         let found = self.plain_name(model, &["name"], value, step)?;
@@ -204,7 +204,7 @@ impl Checker<'_> {
 
     /// An exact login goes before every name (17 on).
     fn user_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        if self.version < 17 {
+        if !matches!(self.version, 17 | 18) {
             return Err(self.unknown_name(model, step));
         }
         let named = self.plain_name(model, &["name"], value, step)?;

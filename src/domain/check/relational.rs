@@ -88,6 +88,7 @@ impl Checker<'_> {
     ) -> Result<Plan, DomainError> {
         if field.kind == FieldType::Many2one {
             if !field.stored {
+                self.expect_searchable(model, field, negated, step)?;
                 let found = self.not_stored(model, field, membership(step, &Operand::Lowered(&inner), negated))?;
                 if !negated {
                     return Ok(found);
@@ -100,7 +101,7 @@ impl Checker<'_> {
             if known::is_auto_join(self.version, &model.name, &field.name) {
                 let inner = match negated {
                     false => inner,
-                    true => Plan::any(vec![Plan::IsNull(Scalar::Column("id".to_owned())), inner.negate()]),
+                    true => Plan::any(vec![Plan::IsNull(Scalar::Column("id".to_owned())), self.negated(inner)]),
                 };
                 let table = self.table(comodel)?.to_owned();
                 return Ok(Plan::Joined {
@@ -113,15 +114,34 @@ impl Checker<'_> {
             let found = self.in_records(scalar.clone(), comodel, inner, negated)?;
             return Ok(if negated { found.or_null(&scalar) } else { found });
         }
-        // Up to 16 a path through an x2many field did not look at the field's domain.
+        // Up to 17 a path through an x2many field did not look at the field's domain.
         let narrowed = match self.version {
-            16 => inner,
+            16 | 17 => inner,
             _ => Plan::all(vec![inner, self.field_domain(model, field, step)?]),
         };
         if !field.stored {
+            self.expect_searchable(model, field, negated, step)?;
             return self.not_stored(model, field, membership(step, &Operand::Lowered(&narrowed), negated));
         }
         self.members(model, field, narrowed, negated, step)
+    }
+
+    /// 17 hands `not any` to the field's own search, which makes something else of it.
+    fn expect_searchable(
+        &self,
+        model: &Model,
+        field: &Field,
+        negated: bool,
+        step: Step<'_>,
+    ) -> Result<(), DomainError> {
+        if self.version == 17 && negated {
+            return Err(DomainError::new(format!(
+                "Odoo 17 cannot negate a search through {}.{}, which is not stored",
+                model.name, field.name
+            ))
+            .at(step.spans.path));
+        }
+        Ok(())
     }
 
     /// A stored x2many field leads to a record (or to none) that satisfies `filter`.
@@ -278,7 +298,7 @@ impl Checker<'_> {
         }
         let comodel = self.comodel(model, field, step.spans)?;
         let filter = match self.literal(step)? {
-            Literal::Bool(false) => {
+            value if self.is_no_record(value) => {
                 self.expect_membership(step)?;
                 let inverse = self.inverse(model, field, comodel, step.spans)?;
                 if known::is_active_tested(&model.name, &field.name) {
@@ -288,7 +308,7 @@ impl Checker<'_> {
                         .unwrap_or_else(|| self.not_ids(step)));
                 }
                 // "Has any": a lookup by number needs the model it is meant for, anything else takes all rows.
-                let mut filter = Plan::TRUE;
+                let mut filter = self.standing_domain(model, field, step)?;
                 if is_loose(inverse) {
                     filter = self.field_domain(model, field, step)?;
                     if inverse.kind == FieldType::Integer {
@@ -321,12 +341,7 @@ impl Checker<'_> {
             }
             other => {
                 let ids = self.related_ids(step, other, false)?;
-                let left = Scalar::Column("id".to_owned());
-                Plan::OneOf {
-                    left,
-                    values: Bound::Ints(ids.into_iter().map(Some).collect()),
-                    negated: false,
-                }
+                Plan::all(vec![has_id(ids), self.standing_domain(model, field, step)?])
             }
         };
         self.members(model, field, filter, negated, step)
@@ -342,9 +357,16 @@ impl Checker<'_> {
             return self.many2many_hierarchy(model, field, step);
         }
         match self.literal(step)? {
-            Literal::Bool(false) => {
+            value if self.is_no_record(value) => {
                 self.expect_membership(step)?;
-                self.linked(model, field, None, !negated, step.spans)
+                let to = match self.standing_domain(model, field, step)? {
+                    Plan::Const(Some(true)) => None,
+                    domain => {
+                        let comodel = self.comodel(model, field, step.spans)?;
+                        Some(Members::Query(Box::new(records(self.table(comodel)?, domain))))
+                    }
+                };
+                self.linked(model, field, to, !negated, step.spans)
             }
             Literal::Str(text) => {
                 let comodel = self.comodel(model, field, step.spans)?;
@@ -353,9 +375,35 @@ impl Checker<'_> {
                 self.members(model, field, filter, negated, step)
             }
             other => {
-                let ids = self.related_ids(step, other, true)?;
-                self.linked(model, field, Some(Members::Ids(ids)), negated, step.spans)
+                let ids = self.related_ids(step, other, self.version < 19)?;
+                let to = match self.standing_domain(model, field, step)? {
+                    Plan::Const(Some(true)) => Members::Ids(ids),
+                    domain => {
+                        let comodel = self.comodel(model, field, step.spans)?;
+                        let filter = Plan::all(vec![has_id(ids), domain]);
+                        Members::Query(Box::new(records(self.table(comodel)?, filter)))
+                    }
+                };
+                self.linked(model, field, Some(to), negated, step.spans)
             }
+        }
+    }
+
+    /// What an x2many field is compared with to ask for "none".
+    fn is_no_record(&self, value: &Literal) -> bool {
+        match value {
+            Literal::Bool(false) => true,
+            Literal::None => self.version >= 19,
+            _ => false,
+        }
+    }
+
+    /// The field's own domain where it narrows every comparison: from 19 on.
+    fn standing_domain(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
+        if self.version >= 19 {
+            self.field_domain(model, field, step)
+        } else {
+            Ok(Plan::TRUE)
         }
     }
 
@@ -383,6 +431,9 @@ impl Checker<'_> {
 
     /// The records a name means, whether the operator is negated or not.
     fn named(&self, comodel: &Model, step: Step<'_>, text: &str) -> Result<Plan, DomainError> {
+        if self.version >= 19 && text.is_empty() {
+            return Err(self.not_ids(step).hint("use '=' or '!=' with False"));
+        }
         let operator = match step.operator {
             Operator::In | Operator::NotIn => return Err(self.not_ids(step)),
             operator if operator.is_inequality() => return Err(self.not_ids(step)),
@@ -478,6 +529,10 @@ impl Checker<'_> {
             Literal::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Literal::Str(_))),
             _ => false,
         };
+        if self.version >= 19 && matches!(value, Literal::Int(0)) || value == &Literal::Str(String::new()) {
+            // What this means has changed between versions, and is never what was meant.
+            return Err(self.not_ids(step).hint("use '=' or '!=' with False"));
+        }
         if !is_name {
             return self.condition(model, field, &scalar, step.operator, value, step.spans);
         }
@@ -635,6 +690,16 @@ impl Checker<'_> {
             operator,
             right: i32::try_from(*number).map_or(Bound::Int8(*number), Bound::Int4),
         })
+    }
+}
+
+/// The current row's id is one of these.
+fn has_id(ids: Vec<i64>) -> Plan {
+    let left = Scalar::Column("id".to_owned());
+    Plan::OneOf {
+        left,
+        values: Bound::Ints(ids.into_iter().map(Some).collect()),
+        negated: false,
     }
 }
 
