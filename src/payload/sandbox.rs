@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, filters, tests as questions};
 
-/// Instructions one rendering may take; the ready-made shapes take a few hundred, a loop over 1,000 records some 20,000.
-const FUEL: u64 = 200_000;
+/// Instructions one rendering may take; the ready-made shapes take a few hundred, a loop over 1,000 order lines some 20,000.
+const FUEL: u64 = 50_000;
 
 /// Bytes of text that the filters of one rendering may handle altogether.
 const FILTER_BYTES: usize = 16 << 20;

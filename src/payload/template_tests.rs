@@ -194,6 +194,23 @@ fn no_template_takes_more_than_its_budget() {
 }
 
 #[test]
+fn a_loop_over_a_thousand_lines_is_within_the_budget() {
+    let mut records = records();
+    let lines: Vec<Json> = (0..1_000)
+        .map(|id| json!({"id": id, "name": format!("Line {id}"), "price_unit": 1.5}))
+        .collect();
+    records[0].values = values(json!({"order_line": lines}));
+    let template = r#"[{% for line in record.order_line %}{"name": "{{ line.name|upper }}", "price": {{ line.price_unit|round(2) }}}{% if not loop.last %},{% endif %}{% endfor %}]"#;
+    let bytes = with_body(Some(records), |context| {
+        Template::parse(template)
+            .unwrap()
+            .render(context, DEFAULT_MAX_BODY_BYTES)
+    })
+    .unwrap();
+    assert_eq!(serde_json::from_slice::<Vec<Json>>(&bytes).unwrap().len(), 1_000);
+}
+
+#[test]
 fn a_large_integer_keeps_its_digits() {
     assert_eq!(try_render("[{{ 9007199254740993 }}]").unwrap(), "[9007199254740993]");
 }
