@@ -40,6 +40,8 @@ pub struct Dispatcher {
     pub doorbell: Option<Doorbell>,
     /// Somebody rang.
     pub rang: Arc<Notify>,
+    /// Tells the keeper of the roster that it is behind.
+    pub subscriptions_changed: Arc<Notify>,
     /// Term, position, epoch.
     pub lead: Lead,
     /// The subscriptions as they are now.
@@ -64,11 +66,6 @@ impl Dispatcher {
     /// # Errors
     /// When the database fails or another instance leads.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
-        // Nothing is judged before the subscriptions are known: the position would move past their events.
-        tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
-        }
         let mut layouts = Layouts::default();
         let mut position = self.lead.position.clone();
         let mut armed = false;
@@ -76,6 +73,17 @@ impl Dispatcher {
         while !cancel.is_cancelled() {
             let client = self.pool.get().await.map_err(no_connection)?;
             let page = outbox::read(&client, &position, MOST_ROWS, &mut layouts).await?;
+            if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
+                // Somebody subscribed before these were written: the position must not move past them without their subscription.
+                drop(client);
+                self.subscriptions_changed.notify_one();
+                tokio::select! {
+                    () = cancel.cancelled() => {}
+                    changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
+                    () = tokio::time::sleep(self.poll_interval) => {}
+                }
+                continue;
+            }
             if !page.rows.is_empty() {
                 let since = *busy_since.get_or_insert_with(Instant::now);
                 if let Some(bell) = &mut self.doorbell

@@ -41,6 +41,8 @@ const DROP_IDLE_EVERY: Duration = Duration::from_secs(60);
 /// The subscriptions that can be served, by model and by id. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
 pub struct Roster {
+    /// The version of the subscriptions that it was made from; `None` before the first look.
+    pub version: Option<i64>,
     by_id: HashMap<i32, Arc<Accepted>>,
     by_model: HashMap<String, OfModel>,
     /// What their deliveries came to; shared by all rosters of a term.
@@ -57,7 +59,7 @@ pub struct OfModel {
 }
 
 impl Roster {
-    fn new(accepted: Vec<Arc<Accepted>>, tally: Arc<Tally>) -> Self {
+    fn new(version: i64, accepted: Vec<Arc<Accepted>>, tally: Arc<Tally>) -> Self {
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
         for subscription in accepted {
@@ -79,7 +81,12 @@ impl Roster {
             };
             by_model.insert(model, OfModel { subscriptions, judge });
         }
-        Self { by_id, by_model, tally }
+        Self {
+            version: Some(version),
+            by_id,
+            by_model,
+            tally,
+        }
     }
 
     /// The subscriptions of a model.
@@ -245,7 +252,7 @@ impl Keeper {
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(BUSY_PAUSE_MOST);
                 }
-                self.publish(looked.accepted).await?;
+                self.publish(version, looked.accepted).await?;
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
@@ -264,10 +271,10 @@ impl Keeper {
         }
     }
 
-    async fn publish(&self, accepted: Vec<Accepted>) -> Result<()> {
+    async fn publish(&self, version: i64, accepted: Vec<Accepted>) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = accepted.len();
-        let roster = Roster::new(accepted.into_iter().map(Arc::new).collect(), tally);
+        let roster = Roster::new(version, accepted.into_iter().map(Arc::new).collect(), tally);
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;

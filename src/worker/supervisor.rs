@@ -187,7 +187,7 @@ async fn term(
         guard: options.guard.clone(),
         term: lead.term,
         roster: roster_sender,
-        changed,
+        changed: Arc::clone(&changed),
     };
     tasks.spawn("roster", keeper.run(cancel.clone()));
     tasks.spawn("sweeper", sweeper::run(pool.clone(), lead.term, cancel.clone()));
@@ -206,6 +206,7 @@ async fn term(
         pool,
         doorbell,
         rang,
+        subscriptions_changed: changed,
         lead,
         roster,
         slots,
