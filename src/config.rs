@@ -80,7 +80,11 @@ impl RunConfig {
         let either = |said: Vec<String>, file: Vec<String>| if said.is_empty() { file } else { said };
         let settings = Settings {
             allow_networks: either(said.allow_networks, file.allow_networks),
-            allow_ports: if said.allow_ports.is_empty() { file.allow_ports } else { said.allow_ports },
+            allow_ports: if said.allow_ports.is_empty() {
+                file.allow_ports
+            } else {
+                said.allow_ports
+            },
             poll_interval_ms: said.poll_interval_ms.or(file.poll_interval_ms).unwrap_or(2_000),
             max_in_flight: said.max_in_flight.or(file.max_in_flight).unwrap_or(256),
             max_in_flight_per_subscription: said
@@ -92,14 +96,21 @@ impl RunConfig {
         for (name, value) in [
             ("poll_interval_ms", settings.poll_interval_ms),
             ("max_in_flight", settings.max_in_flight as u64),
-            ("max_in_flight_per_subscription", settings.max_in_flight_per_subscription as u64),
+            (
+                "max_in_flight_per_subscription",
+                settings.max_in_flight_per_subscription as u64,
+            ),
         ] {
             if value == 0 {
                 return Err(Error::usage(format!("{name} must be more than 0")));
             }
         }
         let guard = Guard::new(&settings.allow_networks, &settings.allow_ports)?;
-        Ok(Self { database: Database::parse(&url)?, guard, settings })
+        Ok(Self {
+            database: Database::parse(&url)?,
+            guard,
+            settings,
+        })
     }
 
     /// The poll interval.
@@ -115,7 +126,8 @@ impl RunConfig {
 
 /// Nobody said which database.
 pub fn no_database() -> Error {
-    Error::usage("no database was named").with_hint("give --database-url or set DATABASE_URL: postgres://user@host/database")
+    Error::usage("no database was named")
+        .with_hint("give --database-url or set DATABASE_URL: postgres://user@host/database")
 }
 
 fn read_file(path: &Path) -> Result<RawConfig> {
@@ -124,16 +136,18 @@ fn read_file(path: &Path) -> Result<RawConfig> {
     // The parser's message quotes the line it stumbled over, which may hold a password: only its place is told.
     toml::from_str(&text).map_err(|e| {
         let line = e.span().map(|span| text[..span.start].lines().count().max(1));
-        Error::usage(format!("cannot read the configuration file {}: {}", path.display(), first_line(e.message()))).with_hint(
-            match line {
-                Some(line) => format!("look at line {line}"),
-                None => "see the README's list of settings".to_owned(),
-            },
-        )
+        Error::usage(format!(
+            "cannot read the configuration file {}: {}",
+            path.display(),
+            first_line(e.message())
+        ))
+        .with_hint(match line {
+            Some(line) => format!("look at line {line}"),
+            None => "see the README's list of settings".to_owned(),
+        })
     })
 }
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
-

@@ -106,7 +106,10 @@ pub const AUDIT_COLUMNS: [&str; 4] = ["create_uid", "create_date", "write_uid", 
 /// | insert, delete | none |
 /// | delete, insert of the same id | write: the record was there before and is there after |
 pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
-    if rows.windows(2).any(|pair| !Arc::ptr_eq(&pair[0].layout, &pair[1].layout)) {
+    if rows
+        .windows(2)
+        .any(|pair| !Arc::ptr_eq(&pair[0].layout, &pair[1].layout))
+    {
         rows = project_to_common_columns(rows);
     }
     let last_op = rows.last()?.op.to_ascii_uppercase();
@@ -120,7 +123,11 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
         (false, false) => return None,
     };
     // The record's creator made it; later statements of the transaction only complete it.
-    let user_id = if event_type == EventType::Create { rows[0].user_id } else { rows.last()?.user_id };
+    let user_id = if event_type == EventType::Create {
+        rows[0].user_id
+    } else {
+        rows.last()?.user_id
+    };
     let old = if was_there { rows[0].old.take() } else { None };
     let new = if is_there { rows.last_mut()?.new.take() } else { None };
     let changed = match (&old, &new) {
@@ -130,7 +137,15 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
     if event_type == EventType::Write && changed.is_empty() {
         return None;
     }
-    Some(Change { record_id, event_type, user_id, old, new, changed, layout })
+    Some(Change {
+        record_id,
+        event_type,
+        user_id,
+        old,
+        new,
+        changed,
+        layout,
+    })
 }
 
 /// Folds all rows of one transaction and one table. Rows may come in any order of records; the changes are by ascending record id.
@@ -163,7 +178,12 @@ fn project_to_common_columns(rows: Vec<RowChange>) -> Vec<RowChange> {
         .filter(|(column, _)| counts.get(column.as_str()) == Some(&rows.len()))
         .map(|(column, of_type)| (column.clone(), of_type.clone()))
         .unzip();
-    let common = Arc::new(Layout { capture_id: last.layout.capture_id, model: Arc::clone(&last.layout.model), columns, types });
+    let common = Arc::new(Layout {
+        capture_id: last.layout.capture_id,
+        model: Arc::clone(&last.layout.model),
+        columns,
+        types,
+    });
     rows.into_iter()
         .map(|row| {
             let project = |image: Option<Image>| {
@@ -171,11 +191,20 @@ fn project_to_common_columns(rows: Vec<RowChange>) -> Vec<RowChange> {
                     common
                         .columns
                         .iter()
-                        .map(|column| row.layout.index_of(column).and_then(|i| image.get(i).cloned().flatten()))
+                        .map(|column| {
+                            row.layout
+                                .index_of(column)
+                                .and_then(|i| image.get(i).cloned().flatten())
+                        })
                         .collect()
                 })
             };
-            RowChange { old: project(row.old), new: project(row.new), layout: Arc::clone(&common), ..row }
+            RowChange {
+                old: project(row.old),
+                new: project(row.new),
+                layout: Arc::clone(&common),
+                ..row
+            }
         })
         .collect()
 }
@@ -193,7 +222,9 @@ fn changed_columns(layout: &Layout, old: &Image, new: &Image) -> Vec<usize> {
 
 /// Whether two captured values are different values, not only different texts: `1.0` and `1.00` are one numeric.
 fn differs(of_type: &str, before: &Option<String>, after: &Option<String>) -> bool {
-    let (Some(before), Some(after)) = (before, after) else { return before != after };
+    let (Some(before), Some(after)) = (before, after) else {
+        return before != after;
+    };
     if before == after {
         return false;
     }
@@ -205,7 +236,10 @@ fn differs(of_type: &str, before: &Option<String>, after: &Option<String>) -> bo
         return before.replacen('T', " ", 1) != after.replacen('T', " ", 1);
     }
     if of_type == "jsonb" {
-        return match (serde_json::from_str::<serde_json::Value>(before), serde_json::from_str::<serde_json::Value>(after)) {
+        return match (
+            serde_json::from_str::<serde_json::Value>(before),
+            serde_json::from_str::<serde_json::Value>(after),
+        ) {
             (Ok(before), Ok(after)) => before != after,
             _ => true,
         };
@@ -214,7 +248,11 @@ fn differs(of_type: &str, before: &Option<String>, after: &Option<String>) -> bo
 }
 
 fn without_trailing_zeros(numeric: &str) -> &str {
-    if numeric.contains('.') { numeric.trim_end_matches('0').trim_end_matches('.') } else { numeric }
+    if numeric.contains('.') {
+        numeric.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        numeric
+    }
 }
 
 /// The id of an event: derived, so that reading the outbox again gives the same one.
@@ -261,7 +299,15 @@ mod tests {
 
     fn row(id: i64, op: u8, old: Option<&[&str]>, new: Option<&[&str]>, layout: &Arc<Layout>) -> RowChange {
         let image = |values: &[&str]| values.iter().map(|v| (*v != "NULL").then(|| (*v).to_owned())).collect();
-        RowChange { id, op, record_id: 7, user_id: Some(2), old: old.map(image), new: new.map(image), layout: Arc::clone(layout) }
+        RowChange {
+            id,
+            op,
+            record_id: 7,
+            user_id: Some(2),
+            old: old.map(image),
+            new: new.map(image),
+            layout: Arc::clone(layout),
+        }
     }
 
     #[test]
@@ -293,7 +339,11 @@ mod tests {
     fn an_insert_that_is_deleted_again_is_no_change() {
         let l = layout(&[("state", "character varying")]);
         assert!(
-            fold_record(vec![row(1, b'I', None, Some(&["a"]), &l), row(2, b'D', Some(&["a"]), None, &l)]).is_none()
+            fold_record(vec![
+                row(1, b'I', None, Some(&["a"]), &l),
+                row(2, b'D', Some(&["a"]), None, &l)
+            ])
+            .is_none()
         );
     }
 
@@ -311,10 +361,19 @@ mod tests {
 
     #[test]
     fn the_audit_columns_alone_are_no_change() {
-        let l = layout(&[("write_date", "timestamp without time zone"), ("state", "character varying")]);
+        let l = layout(&[
+            ("write_date", "timestamp without time zone"),
+            ("state", "character varying"),
+        ]);
         assert!(
-            fold_record(vec![row(1, b'U', Some(&["2026-01-01 00:00:00", "a"]), Some(&["2026-01-02 00:00:00", "a"]), &l)])
-                .is_none()
+            fold_record(vec![row(
+                1,
+                b'U',
+                Some(&["2026-01-01 00:00:00", "a"]),
+                Some(&["2026-01-02 00:00:00", "a"]),
+                &l
+            )])
+            .is_none()
         );
     }
 
@@ -338,7 +397,10 @@ mod tests {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let first = event_id(epoch, 10, "sale.order", EventType::Write, at(1_000));
         assert_eq!(first, event_id(epoch, 10, "sale.order", EventType::Write, at(1_000)));
-        assert_ne!(first, event_id(Uuid::from_u128(2), 10, "sale.order", EventType::Write, at(1_000)));
+        assert_ne!(
+            first,
+            event_id(Uuid::from_u128(2), 10, "sale.order", EventType::Write, at(1_000))
+        );
         assert_ne!(first, event_id(epoch, 10, "sale.order", EventType::Create, at(1_000)));
         assert!(first < event_id(epoch, 9, "sale.order", EventType::Write, at(1_001)));
         assert_eq!(first.get_version_num(), 8);

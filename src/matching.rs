@@ -91,7 +91,11 @@ struct Block {
 impl Assembly {
     /// Begins a transaction.
     pub fn new(facts: TransactionFacts) -> Self {
-        Self { facts, blocks: BTreeMap::new(), done: Vec::new() }
+        Self {
+            facts,
+            blocks: BTreeMap::new(),
+            done: Vec::new(),
+        }
     }
 
     /// Offers a change to a subscription. Changes of a model come by ascending record id.
@@ -109,14 +113,19 @@ impl Assembly {
         });
         block.ids.push(change.record_id);
         block.users.insert(change.user_id);
-        block.changed.extend(subscription.changed_fields(change).map(str::to_owned));
+        block
+            .changed
+            .extend(subscription.changed_fields(change).map(str::to_owned));
         if block.ids.len() >= RECORDS_A_PART || subscription.row.grouping == "record" {
             self.done.push(block.cut(change.event_type, &self.facts));
         }
     }
 
     fn is_for(&self, change: &Change, subscription: &Accepted, images: ImageNumbers, answers: &Answers) -> bool {
-        let seen_from_the_start = subscription.row.captured_from.is_some_and(|from| self.facts.xid >= from);
+        let seen_from_the_start = subscription
+            .row
+            .captured_from
+            .is_some_and(|from| self.facts.xid >= from);
         if !seen_from_the_start || !subscription.is_covered_by(change) || !subscription.watches(change) {
             return false;
         }
@@ -125,7 +134,10 @@ impl Assembly {
             (Some(_), Some(image)) => Some(answers.contains(image, subscription.row.id)),
             (Some(_), None) => None,
         };
-        subscription.decides(answer(images.before, change.old.is_some()), answer(images.after, change.new.is_some()))
+        subscription.decides(
+            answer(images.before, change.old.is_some()),
+            answer(images.after, change.new.is_some()),
+        )
     }
 
     /// Takes what is complete so far.
@@ -150,7 +162,11 @@ impl Block {
         let users = std::mem::take(&mut self.users);
         let changed = std::mem::take(&mut self.changed);
         let row = &self.subscription.row;
-        let part = if row.grouping == "record" { record_ids[0] } else { self.number };
+        let part = if row.grouping == "record" {
+            record_ids[0]
+        } else {
+            self.number
+        };
         self.number += 1;
         let event_id = event::event_id(facts.epoch, facts.xid, &row.model, event_type, facts.at);
         let changed: Vec<String> = changed.into_iter().collect();
@@ -160,7 +176,11 @@ impl Block {
             event_type: event_type.as_str(),
             record_ids: &record_ids,
             // Several users in one event: nobody is named.
-            user_id: if users.len() == 1 { users.first().copied().flatten().map(i64::from) } else { None },
+            user_id: if users.len() == 1 {
+                users.first().copied().flatten().map(i64::from)
+            } else {
+                None
+            },
             timestamp: facts.at,
             database: &facts.database,
             subscription_id: i64::from(row.id),
@@ -169,7 +189,16 @@ impl Block {
         };
         // Without records there is nothing to leave out: what names the event is sent whatever its size.
         let rendered = body.render(row.max_body_bytes).or_else(|_| body.render(usize::MAX));
-        let body = rendered.map(|r| String::from_utf8_lossy(&r.bytes).into_owned()).unwrap_or_default();
-        Assembled { subscription: Arc::clone(&self.subscription), event_id, event_type, part, record_ids, body }
+        let body = rendered
+            .map(|r| String::from_utf8_lossy(&r.bytes).into_owned())
+            .unwrap_or_default();
+        Assembled {
+            subscription: Arc::clone(&self.subscription),
+            event_id,
+            event_type,
+            part,
+            record_ids,
+            body,
+        }
     }
 }

@@ -25,7 +25,11 @@ pub struct Subscribed {
 /// # Errors
 /// [`Error::is_usage`] when it cannot be served: then it was not added. Database errors.
 pub async fn subscribe(client: &Client, guard: &Guard, options: &Value) -> Result<Subscribed> {
-    if let Some(url) = options.get("webhook_url").and_then(Value::as_str).filter(|url| !url.is_empty()) {
+    if let Some(url) = options
+        .get("webhook_url")
+        .and_then(Value::as_str)
+        .filter(|url| !url.is_empty())
+    {
         guard.validate_url(url)?;
     }
     let id: i32 = client
@@ -40,7 +44,11 @@ pub async fn subscribe(client: &Client, guard: &Guard, options: &Value) -> Resul
         tracing::debug!(error = %error.chain(), "looking at subscriptions failed");
     }
     if state == Some("invalid") {
-        let reason = row.get("error").and_then(Value::as_str).unwrap_or("it cannot be served").to_owned();
+        let reason = row
+            .get("error")
+            .and_then(Value::as_str)
+            .unwrap_or("it cannot be served")
+            .to_owned();
         remove(client, id).await?;
         return Err(Error::usage(format!("the subscription was not added: {reason}")));
     }
@@ -48,20 +56,31 @@ pub async fn subscribe(client: &Client, guard: &Guard, options: &Value) -> Resul
         remove(client, id).await?;
         return Err(error);
     }
-    Ok(Subscribed { id, captured: state == Some("ready") })
+    Ok(Subscribed {
+        id,
+        captured: state == Some("ready"),
+    })
 }
 
 /// CHECK constraints say what a column takes; their names read as facts, and their columns are the flags' names.
 fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error {
     use tokio_postgres::error::SqlState;
     let by_value = error.code().is_some_and(|code| {
-        [&SqlState::CHECK_VIOLATION, &SqlState::INVALID_TEXT_REPRESENTATION, &SqlState::NOT_NULL_VIOLATION, &SqlState::INVALID_DATETIME_FORMAT]
-            .contains(&code)
+        [
+            &SqlState::CHECK_VIOLATION,
+            &SqlState::INVALID_TEXT_REPRESENTATION,
+            &SqlState::NOT_NULL_VIOLATION,
+            &SqlState::INVALID_DATETIME_FORMAT,
+        ]
+        .contains(&code)
     });
     if !by_value {
         return Error::database(tried, error);
     }
-    let constraint = error.as_db_error().and_then(|e| e.constraint()).map(|c| c.replace('_', " "));
+    let constraint = error
+        .as_db_error()
+        .and_then(|e| e.constraint())
+        .map(|c| c.replace('_', " "));
     match constraint {
         Some(fact) => Error::usage(format!("cannot {tried}: it must hold that {fact}")),
         None => Error::usage(format!("cannot {tried}")).with_source(error),
@@ -107,7 +126,9 @@ pub async fn unsubscribe(client: &Client, id: i32) -> Result<()> {
         .map_err(|e| Error::database(format_args!("deactivate subscription {id}"), e))?
         .get(0);
     if !found {
-        return Err(Error::usage(format!("there is no subscription {id}")).with_hint("`odoo-eventd subscriptions` lists them"));
+        return Err(
+            Error::usage(format!("there is no subscription {id}")).with_hint("`odoo-eventd subscriptions` lists them")
+        );
     }
     roster::refresh(client, None).await.map(drop)
 }
@@ -172,7 +193,14 @@ pub async fn deliveries(client: &Client, filter: &DeliveryFilter) -> Result<Vec<
     let rows = client
         .query(
             "select odoo_eventd.list_deliveries($1, $2, $3, $4, $5, $6)",
-            &[&filter.subscription, &filter.status, &filter.model, &filter.record, &filter.since, &filter.limit],
+            &[
+                &filter.subscription,
+                &filter.status,
+                &filter.model,
+                &filter.record,
+                &filter.since,
+                &filter.limit,
+            ],
         )
         .await
         .map_err(|e| Error::database("list deliveries", e))?;
@@ -190,7 +218,10 @@ pub async fn failed_since(
     since: jiff::Timestamp,
 ) -> Result<Vec<Uuid>> {
     let rows = client
-        .query("select odoo_eventd.find_failed($1, $2, $3)", &[&subscription, &model, &since])
+        .query(
+            "select odoo_eventd.find_failed($1, $2, $3)",
+            &[&subscription, &model, &since],
+        )
         .await
         .map_err(|e| Error::database("look for failed deliveries", e))?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())

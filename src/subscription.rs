@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::DomainError;
+use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::plan::Plan;
 use crate::event::{AUDIT_COLUMNS, Change, EventType};
 use crate::http::guard::{Guard, parse_url};
@@ -90,6 +90,10 @@ pub struct Subscription {
     pub captured_from: Option<u64>,
     /// Identifies this version of the row.
     pub write_stamp: String,
+    /// The columns that were recorded as needed when it was last looked at.
+    pub needed: Option<BTreeSet<String>>,
+    /// Those of them of which a change is worth capturing.
+    pub needed_compared: Option<BTreeSet<String>>,
 }
 
 fn xid_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u64>, D::Error> {
@@ -170,13 +174,19 @@ impl Accepted {
                 None => parse_url(url)?,
             };
         }
-        let secret = row.webhook_secret.as_ref().map(|text| Secret::parse(text.reveal())).transpose()?;
+        let secret = row
+            .webhook_secret
+            .as_ref()
+            .map(|text| Secret::parse(text.reveal()))
+            .transpose()?;
         let watched = watched_columns(&row, model, registry)?;
         let typed = check_text(&row.domain, &row.model, registry, context)
             .map_err(|error| refused_domain(&error, &row.domain))?;
         if typed.reads_related() || !typed.inherited().is_empty() {
-            return Err(Error::usage("the domain looks at other records, which this version does not do for events")
-                .with_hint("use stored fields of the model itself"));
+            return Err(
+                Error::usage("the domain looks at other records, which this version does not do for events")
+                    .with_hint("use stored fields of the model itself"),
+            );
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
         let mut columns = watched.clone();
@@ -188,8 +198,25 @@ impl Accepted {
             .filter_map(|field| field.column.as_ref())
             .map(|column| (column.name.clone(), column.type_name.clone()))
             .collect();
-        let compared = columns.iter().filter(|c| !AUDIT_COLUMNS.contains(&c.as_str())).cloned().collect();
-        Ok(Self { row, secret, domain, columns, compared, watched, types: Arc::new(types) })
+        let compared = columns
+            .iter()
+            .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
+            .cloned()
+            .collect();
+        Ok(Self {
+            row,
+            secret,
+            domain,
+            columns,
+            compared,
+            watched,
+            types: Arc::new(types),
+        })
+    }
+
+    /// Whether the database knows already what this subscription needs.
+    pub fn is_recorded(&self) -> bool {
+        self.row.needed.as_ref() == Some(&self.columns) && self.row.needed_compared.as_ref() == Some(&self.compared)
     }
 
     /// Whether events of this type are wanted at all.
@@ -200,18 +227,26 @@ impl Accepted {
     /// Whether a change is one that this subscription watches, the domain aside.
     pub fn watches(&self, change: &Change) -> bool {
         self.wants(change.event_type)
-            && !change.user_id.is_some_and(|user| self.row.ignore_user_ids.contains(&user))
+            && !change
+                .user_id
+                .is_some_and(|user| self.row.ignore_user_ids.contains(&user))
             && (change.event_type != EventType::Write || self.changed_fields(change).next().is_some())
     }
 
     /// The watched fields that a change changed; a field's column has the field's name.
     pub fn changed_fields<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = &'a str> {
-        change.changed.iter().map(|index| change.layout.columns[*index].as_str()).filter(|c| self.watched.contains(*c))
+        change
+            .changed
+            .iter()
+            .map(|index| change.layout.columns[*index].as_str())
+            .filter(|c| self.watched.contains(*c))
     }
 
     /// Whether everything this subscription needs is in a change's images.
     pub fn is_covered_by(&self, change: &Change) -> bool {
-        self.columns.iter().all(|column| change.layout.index_of(column).is_some())
+        self.columns
+            .iter()
+            .all(|column| change.layout.index_of(column).is_some())
     }
 
     /// What the domain's answers before and after a change mean for this subscription.
@@ -245,11 +280,15 @@ pub fn known_model<'a>(name: &str, registry: &'a Registry) -> Result<&'a Model> 
     };
     match &model.table {
         Table::Plain(_) => Ok(model),
-        Table::View(_) => Err(Error::usage(format!("model \"{name}\" cannot be watched: it is a view, and triggers see tables only"))),
+        Table::View(_) => Err(Error::usage(format!(
+            "model \"{name}\" cannot be watched: it is a view, and triggers see tables only"
+        ))),
         Table::Inheritance(_) => Err(Error::usage(format!(
             "model \"{name}\" cannot be watched: its table takes part in PostgreSQL inheritance, where triggers miss changes"
         ))),
-        Table::None => Err(Error::usage(format!("model \"{name}\" cannot be watched: it has no table"))),
+        Table::None => Err(Error::usage(format!(
+            "model \"{name}\" cannot be watched: it has no table"
+        ))),
     }
 }
 
@@ -262,24 +301,34 @@ fn watched_columns(row: &Subscription, model: &Model, registry: &Registry) -> Re
             .map(|field| field.name.clone())
             .collect());
     }
-    row.fields.iter().map(|name| watched_column(name, model, registry)).collect()
+    row.fields
+        .iter()
+        .map(|name| watched_column(name, model, registry))
+        .collect()
 }
 
 fn watched_column(name: &str, model: &Model, registry: &Registry) -> Result<String> {
     let Some(field) = model.field(name) else {
-        return Err(Error::usage(format!("model \"{}\" has no field \"{name}\"", model.name))
-            .with_hint("watched fields are the model's own fields, named as Odoo names them"));
+        return Err(
+            Error::usage(format!("model \"{}\" has no field \"{name}\"", model.name))
+                .with_hint("watched fields are the model's own fields, named as Odoo names them"),
+        );
     };
     if field.secret {
-        return Err(Error::usage(format!("field \"{name}\" of \"{}\" holds a secret and is never captured", model.name)));
+        return Err(Error::usage(format!(
+            "field \"{name}\" of \"{}\" holds a secret and is never captured",
+            model.name
+        )));
     }
     if let (true, Some(column)) = (field.stored, &field.column) {
         return Ok(column.name.clone());
     }
-    Err(Error::usage(why_not_watchable(field, model)).with_hint(match registry.stored_dependencies(&model.name, name) {
-        fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
-        fields => format!("watch what it depends on: {}", fields.join(", ")),
-    }))
+    Err(Error::usage(why_not_watchable(field, model)).with_hint(
+        match registry.stored_dependencies(&model.name, name) {
+            fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
+            fields => format!("watch what it depends on: {}", fields.join(", ")),
+        },
+    ))
 }
 
 fn why_not_watchable(field: &Field, model: &Model) -> String {
@@ -297,7 +346,10 @@ fn why_not_watchable(field: &Field, model: &Model) -> String {
 
 /// The message and the hint; the caret is for terminals, and `odoo-eventd domain explain` shows it.
 fn refused_domain(error: &DomainError, text: &str) -> Error {
-    let place = error.span().and_then(|span| text.get(span.start..span.end)).filter(|t| !t.is_empty());
+    let place = error
+        .span()
+        .and_then(|span| text.get(span.start..span.end))
+        .filter(|t| !t.is_empty());
     let sentence = match place {
         Some(place) => format!("domain: {error} (at {place})"),
         None => format!("domain: {error}"),
@@ -322,7 +374,9 @@ fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
     ];
     match asked.iter().find(|(is_asked, _)| *is_asked) {
         None => Ok(()),
-        Some((_, option)) => Err(Error::usage(format!("option \"{option}\" is not served by this version"))
-            .with_hint("leave it empty, or use a version whose README lists it")),
+        Some((_, option)) => Err(
+            Error::usage(format!("option \"{option}\" is not served by this version"))
+                .with_hint("leave it empty, or use a version whose README lists it"),
+        ),
     }
 }

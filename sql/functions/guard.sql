@@ -58,8 +58,3 @@ begin
 end $$;
 comment on function odoo_eventd.fence() is
   'Null if this database may deliver; else a sentence that says why it looks like a copy. `odoo-eventd adopt` settles it.';
-
-create or replace function odoo_eventd.schema_version() returns integer
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$ select coalesce(max(m.version), 0) from odoo_eventd.schema_migration m $$;
-comment on function odoo_eventd.schema_version() is 'The newest migration that was applied.';

@@ -6,6 +6,9 @@ as $$
 declare
   known odoo_eventd.capture;
 begin
+  if not pg_has_role(session_user, current_user, 'member') then
+    raise exception 'only the owner "%" may install', current_user using errcode = 'insufficient_privilege';
+  end if;
   perform odoo_eventd.lock_capture();
   insert into odoo_eventd.installation (system_identifier, database_uuid, listener_role)
     values ((select c.system_identifier from pg_control_system() c),
@@ -90,10 +93,10 @@ declare
   at odoo_eventd.position;
   slot integer;
 begin
-  perform odoo_eventd.lock_capture();
   if not pg_has_role(session_user, current_user, 'member') then
     raise exception 'only the owner "%" may adopt a copy', current_user using errcode = 'insufficient_privilege';
   end if;
+  perform odoo_eventd.lock_capture();
   select * into strict at from odoo_eventd.position;
   if keep_pending and pg_snapshot_xmax(at.done) > pg_snapshot_xmax(pg_current_snapshot()) then
     raise exception 'what is pending cannot be kept: its transactions are of another time than this server''s'
@@ -128,3 +131,12 @@ begin
   return format('database "%s" captures and delivers from now on', current_database());
 end $$;
 comment on function odoo_eventd.adopt(boolean) is 'This copy of a database may capture and deliver from now on; what is pending in it is kept or dropped.';
+
+-- What only other functions call is nobody's to call.
+revoke all on function odoo_eventd.capture_body(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.replace_capture_function(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.capturable_columns(text) from public;
+revoke all on function odoo_eventd.capture_drift(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.model_table(text) from public;
+revoke all on function odoo_eventd.lock_capture() from public;
+revoke all on function odoo_eventd.assert_term(bigint) from public;

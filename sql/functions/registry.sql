@@ -8,6 +8,8 @@
 -- Odoo's own columns differ between 16 and 19 (translate is boolean, then a selection; company_dependent, abstract come and
 -- go), so they are read through to_jsonb(row)->>'column': an absent column is null, never an error.
 --
+-- Nobody may execute them until `install` grants it.
+--
 -- Locks: ACCESS SHARE on the tables read, nothing else.
 
 create or replace function odoo_eventd.registry_models()
@@ -49,6 +51,7 @@ begin
     $query$;
 end
 $function$;
+revoke all on function odoo_eventd.registry_models() from public;
 comment on function odoo_eventd.registry_models() is
     'Odoo''s models, each with the table it should live in and what the catalogue says about that table';
 
@@ -66,13 +69,14 @@ begin
     $query$;
 end
 $function$;
+revoke all on function odoo_eventd.registry_columns() from public;
 comment on function odoo_eventd.registry_columns() is
     'every column of the tables in Odoo''s schema with its type: which fields and relations really have a place';
 
 create or replace function odoo_eventd.registry_fields()
 returns table (model text, name text, ttype text, state text, stored boolean, required boolean, relation text,
                relation_field text, relation_table text, column1 text, column2 text, related text, domain text,
-               translate boolean, company_dependent boolean, size integer)
+               translate boolean, company_dependent boolean, size integer, sanitized boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $function$
 begin
@@ -84,11 +88,12 @@ begin
                -- boolean up to 18, 'standard' / 'html_translate' / 'xml_translate' or null from 19.
                coalesce(to_jsonb(f)->>'translate', 'false') not in ('false', ''),
                coalesce((to_jsonb(f)->>'company_dependent')::boolean, false),
-               f.size
+               f.size, coalesce((to_jsonb(f)->>'sanitize')::boolean, true)
           from public.ir_model_fields f
     $query$;
 end
 $function$;
+revoke all on function odoo_eventd.registry_fields() from public;
 comment on function odoo_eventd.registry_fields() is 'Odoo''s fields as ir_model_fields declares them';
 
 create or replace function odoo_eventd.registry_inherits()
@@ -107,6 +112,7 @@ begin
     $query$;
 end
 $function$;
+revoke all on function odoo_eventd.registry_inherits() from public;
 comment on function odoo_eventd.registry_inherits() is 'the _inherits parents of each model and the field that links to them';
 
 create or replace function odoo_eventd.registry_defaults()
@@ -127,6 +133,7 @@ begin
     $query$;
 end
 $function$;
+revoke all on function odoo_eventd.registry_defaults() from public;
 comment on function odoo_eventd.registry_defaults() is 'the defaults of company-dependent fields, in the order Odoo prefers them';
 
 create or replace function odoo_eventd.registry_selections()
@@ -143,10 +150,12 @@ begin
     $query$;
 end
 $function$;
+revoke all on function odoo_eventd.registry_selections() from public;
 comment on function odoo_eventd.registry_selections() is 'the keys of selection fields, in their order';
 
 create or replace function odoo_eventd.registry_facts()
-returns table (base_version text, unaccent boolean, languages text[], modules text[], precisions jsonb, week_starts jsonb)
+returns table (base_version text, unaccent boolean, languages text[], modules text[], precisions jsonb, week_starts jsonb,
+               company_roots jsonb)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $function$
 begin
@@ -160,10 +169,14 @@ begin
                coalesce((select array_agg(m.name::text order by m.name) from public.ir_module_module m
                           where m.state in ('installed', 'to upgrade', 'to remove')), '{}'),
                coalesce((select jsonb_object_agg(p.name, p.digits) from public.decimal_precision p), '{}'),
-               coalesce((select jsonb_object_agg(l.code, to_jsonb(l)->>'week_start') from public.res_lang l), '{}')
+               coalesce((select jsonb_object_agg(l.code, to_jsonb(l)->>'week_start') from public.res_lang l), '{}'),
+               -- Branches exist from 17 on; a company without a path is its own root.
+               coalesce((select jsonb_object_agg(c.id, coalesce(split_part(to_jsonb(c)->>'parent_path', '/', 1), c.id::text))
+                           from public.res_company c), '{}')
     $query$;
 end
 $function$;
+revoke all on function odoo_eventd.registry_facts() from public;
 comment on function odoo_eventd.registry_facts() is 'version, languages, modules, precisions and the extensions Odoo would use';
 
 create or replace function odoo_eventd.builtin_secret_fields()
@@ -237,6 +250,7 @@ as $query$
         ('social.account', 'linkedin_access_token'), ('social.account', 'twitter_oauth_token'),
         ('social.account', 'twitter_oauth_token_secret'), ('survey.survey', 'session_code')
 $query$;
+revoke all on function odoo_eventd.builtin_secret_fields() from public;
 comment on function odoo_eventd.builtin_secret_fields() is
     'declared fields that hold secrets, as shipped; a site adds its own to odoo_eventd.secret_field';
 
@@ -252,4 +266,5 @@ begin
         select s.model, s.field from odoo_eventd.secret_field s;
 end
 $function$;
+revoke all on function odoo_eventd.registry_secret_fields() from public;
 comment on function odoo_eventd.registry_secret_fields() is 'the shipped secret fields and the site''s own';

@@ -105,6 +105,8 @@ begin
                 'auth', k.auth,
                 'max_event_age_s', extract(epoch from s.max_event_age)::bigint,
                 'write_stamp', s.write_date::text,
+                'needed', (select n.columns from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
+                'needed_compared', (select n.compared from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
                 'captured_from', greatest(s.captured_from, c.captured_from)::text)
     from public.mcp_event_subscription s
     left join odoo_eventd.subscription_secret k on k.secret_ref = s.secret_ref
@@ -178,3 +180,38 @@ begin
 end $$;
 comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], integer[]) is
   'Keeps last_delivery, last_delivery_status and failure_count; called at most once a second.';
+
+create or replace function odoo_eventd.unsynced_models() returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    with wanted as (
+      select n.model,
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name is not null), '{}') as columns,
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.compared)), '{}') as compared
+      from odoo_eventd.subscription_need n
+      join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
+      left join lateral unnest(n.columns) u (column_name) on true
+      group by n.model
+    ), triggers as (
+      select t.tgrelid, count(*) as many from pg_trigger t
+      where t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D' group by t.tgrelid
+    )
+    select coalesce(w.model, c.model)
+    from wanted w
+    full join odoo_eventd.capture c on c.model = w.model
+    left join odoo_eventd.capture_generation g on g.generation = c.generation
+    left join triggers t on t.tgrelid = c.table_oid
+    where w.model is null and c.active
+       or w.model is not null and (
+            c.capture_id is null or not c.active or g.columns <> w.columns or g.compared <> w.compared
+            -- Drift: the table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
+            or to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
+            or coalesce(t.many, 0) < 4
+            or exists (select from unnest(g.columns, g.types) u (column_name, type_name)
+                       left join pg_attribute a on a.attrelid = c.table_oid and a.attname = u.column_name and not a.attisdropped
+                       where a.attnum is null or format_type(a.atttypid, a.atttypmod) <> u.type_name));
+end $$;
+comment on function odoo_eventd.unsynced_models() is 'Models whose capture is not what their subscriptions need, or has drifted from their tables.';

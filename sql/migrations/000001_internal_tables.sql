@@ -18,6 +18,8 @@ create table odoo_eventd.schema_migration (
   applied_at timestamptz not null default now()
 );
 comment on table odoo_eventd.schema_migration is 'Which migrations this database has; one row each.';
+-- The one table that everybody may read: it says nothing, and is asked before anything else is known.
+grant select on odoo_eventd.schema_migration to public;
 
 create table odoo_eventd.installation (
   only_row          boolean primary key default true,

@@ -47,7 +47,10 @@ pub async fn capture(database: Database, args: Capture) -> Result<()> {
     let models = ops::switch_capture(&client, args.to == Switch::On, args.model.as_deref()).await?;
     let word = if args.to == Switch::On { "on" } else { "off" };
     match args.model {
-        None => say(format_args!("capture is {word} in {database} ({} models)", models.len())),
+        None => say(format_args!(
+            "capture is {word} in {database} ({} models)",
+            models.len()
+        )),
         Some(model) => say(format_args!("capture of {model} is {word} in {database}")),
     }
     Ok(())

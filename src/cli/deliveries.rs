@@ -88,17 +88,32 @@ pub async fn list(database: Database, args: Deliveries) -> Result<()> {
 /// When stdout cannot be written to.
 pub fn print(rows: &[Value]) -> Result<()> {
     const COLUMNS: [&str; 10] = [
-        "create_date", "delivery_id", "subscription_id", "model", "record_ids", "attempt", "status", "response_code", "duration_ms", "error",
+        "create_date",
+        "delivery_id",
+        "subscription_id",
+        "model",
+        "record_ids",
+        "attempt",
+        "status",
+        "response_code",
+        "duration_ms",
+        "error",
     ];
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| COLUMNS.iter().map(|column| shortened(cell(row.get(*column)))).collect()).collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| COLUMNS.iter().map(|column| shortened(cell(row.get(*column)))).collect())
+        .collect();
     output::table(&COLUMNS, &cells)
 }
 
 /// A cell that fits on a line; a delivery of a thousand records would not.
 fn shortened(text: String) -> String {
     const MOST: usize = 40;
-    if text.chars().count() <= MOST { text } else { text.chars().take(MOST - 1).chain(['…']).collect() }
+    if text.chars().count() <= MOST {
+        text
+    } else {
+        text.chars().take(MOST - 1).chain(['…']).collect()
+    }
 }
 
 /// Sends ended deliveries once more.
@@ -107,11 +122,15 @@ fn shortened(text: String) -> String {
 /// Wrong use; database errors.
 pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
     if args.ids.is_empty() && !args.failed {
-        return Err(Error::usage("nothing to redeliver was named").with_hint("give delivery ids, or --failed --since TIME"));
+        return Err(
+            Error::usage("nothing to redeliver was named").with_hint("give delivery ids, or --failed --since TIME")
+        );
     }
     let client = connect_installed(&database).await?;
     let ids = match &args.since {
-        Some(since) => ops::failed_since(&client, args.subscription, args.model.as_deref(), parse_since(since)?).await?,
+        Some(since) => {
+            ops::failed_since(&client, args.subscription, args.model.as_deref(), parse_since(since)?).await?
+        }
         None => args.ids.clone(),
     };
     let found = ops::redeliver(&client, &ids, args.dry_run).await?;
@@ -134,12 +153,20 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
         }
     }
     for delivery in &others {
-        say(format_args!("{} is still {}: left alone", delivery.delivery_id, delivery.state));
+        say(format_args!(
+            "{} is still {}: left alone",
+            delivery.delivery_id, delivery.state
+        ));
     }
-    let unknown = ids.iter().filter(|id| !found.iter().any(|d| d.delivery_id == **id)).count();
+    let unknown = ids
+        .iter()
+        .filter(|id| !found.iter().any(|d| d.delivery_id == **id))
+        .count();
     if unknown > 0 {
-        return Err(Error::usage(format!("{unknown} of {} deliveries are not in the log", ids.len()))
-            .with_hint("`odoo-eventd deliveries` lists delivery ids"));
+        return Err(
+            Error::usage(format!("{unknown} of {} deliveries are not in the log", ids.len()))
+                .with_hint("`odoo-eventd deliveries` lists delivery ids"),
+        );
     }
     say(match args.dry_run {
         true => format!("{} deliveries would be sent once more", again.len()),
@@ -151,16 +178,22 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
 /// A point in time, or how long ago.
 fn parse_since(text: &str) -> Result<Timestamp> {
     let bad = || {
-        Error::usage(format!("cannot read \"{text}\" as a time")).with_hint("write 2026-11-20T12:00:00Z, 2026-11-20, or 2h, 30m, 7d ago")
+        Error::usage(format!("cannot read \"{text}\" as a time"))
+            .with_hint("write 2026-11-20T12:00:00Z, 2026-11-20, or 2h, 30m, 7d ago")
     };
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
     if let Ok(at) = text.parse::<jiff::civil::DateTime>() {
-        return at.to_zoned(jiff::tz::TimeZone::UTC).map(|z| z.timestamp()).map_err(|e| bad().with_source(e));
+        return at
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .map(|z| z.timestamp())
+            .map_err(|e| bad().with_source(e));
     }
     let span: Span = text.parse().map_err(|e: jiff::Error| bad().with_source(e))?;
-    let seconds = span.total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours())).map_err(|e| bad().with_source(e))?;
+    let seconds = span
+        .total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours()))
+        .map_err(|e| bad().with_source(e))?;
     let ago = jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|e| bad().with_source(e))?;
     Timestamp::now().checked_sub(ago).map_err(|e| bad().with_source(e))
 }

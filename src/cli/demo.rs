@@ -101,11 +101,16 @@ async fn show(stop: CancellationToken) -> Result<()> {
     .map_err(|e| Error::other("cannot start the demonstration").with_source(e))??;
     let database = Database::parse(&cluster.url("odoo", "postgres"))?;
     let odoo = Database::parse(&cluster.url("odoo", "odoo"))?.connect().await?;
-    odoo.batch_execute(ODOO_SHAPED).await.map_err(|e| Error::database("make Odoo-shaped tables", e))?;
+    odoo.batch_execute(ODOO_SHAPED)
+        .await
+        .map_err(|e| Error::database("make Odoo-shaped tables", e))?;
 
     say("installing: roles, tables, functions");
     let mut client = database.connect().await?;
-    let roles = schema::Roles { listener: "odoo_eventd_listener".to_owned(), installer: "odoo_eventd_installer".to_owned() };
+    let roles = schema::Roles {
+        listener: "odoo_eventd_listener".to_owned(),
+        installer: "odoo_eventd_installer".to_owned(),
+    };
     schema::install(&mut client, &roles).await?;
 
     let (sender, mut deliveries) = mpsc::channel(64);
@@ -159,7 +164,9 @@ async fn show(stop: CancellationToken) -> Result<()> {
         for line in act.sql.lines() {
             data(format_args!("   {}", line.trim()))?;
         }
-        odoo.batch_execute(act.sql).await.map_err(|e| Error::database("change records", e))?;
+        odoo.batch_execute(act.sql)
+            .await
+            .map_err(|e| Error::database("change records", e))?;
         for _ in 0..act.deliveries {
             let received = tokio::time::timeout(ARRIVES_WITHIN, deliveries.recv())
                 .await
@@ -180,9 +187,18 @@ async fn show(stop: CancellationToken) -> Result<()> {
         ended.map_err(|e| Error::other("the service died").with_source(e))??;
     }
     data("\n== The log: public.mcp_webhook_delivery")?;
-    let log = ops::deliveries(&client, &DeliveryFilter { limit: 20, ..DeliveryFilter::default() }).await?;
+    let log = ops::deliveries(
+        &client,
+        &DeliveryFilter {
+            limit: 20,
+            ..DeliveryFilter::default()
+        },
+    )
+    .await?;
     super::deliveries::print(&log)?;
-    say(format_args!("\n{arrived} signed deliveries arrived and were verified; nothing else did. Removing everything again."));
+    say(format_args!(
+        "\n{arrived} signed deliveries arrived and were verified; nothing else did. Removing everything again."
+    ));
     drop(client);
     tokio::task::spawn_blocking(move || drop(cluster))
         .await
@@ -191,5 +207,9 @@ async fn show(stop: CancellationToken) -> Result<()> {
 
 fn show_delivery(received: &Received) -> Result<()> {
     data(render(received, Style::of(&std::io::stdout())).trim_end())?;
-    if received.is_verified() { Ok(()) } else { Err(Error::other("a delivery arrived whose signature is wrong")) }
+    if received.is_verified() {
+        Ok(())
+    } else {
+        Err(Error::other("a delivery arrived whose signature is wrong"))
+    }
 }

@@ -23,7 +23,10 @@ pub struct Roles {
 
 impl From<Roles> for schema::Roles {
     fn from(args: Roles) -> Self {
-        Self { listener: args.listener_role, installer: args.installer_role }
+        Self {
+            listener: args.listener_role,
+            installer: args.installer_role,
+        }
     }
 }
 
@@ -45,7 +48,10 @@ pub struct Uninstall {
 pub async fn plan(database: Database, args: Roles) -> Result<()> {
     let client = database.connect().await?;
     let found = schema::installed(&client).await?;
-    data(format_args!("-- odoo-eventd {}: what `install` runs on {database}", env!("CARGO_PKG_VERSION")))?;
+    data(format_args!(
+        "-- odoo-eventd {}: what `install` runs on {database}",
+        env!("CARGO_PKG_VERSION")
+    ))?;
     data("begin;")?;
     for step in schema::install_plan(&found, &args.into()) {
         data(format_args!("\n-- {}", step.title))?;
@@ -63,7 +69,9 @@ pub async fn install(database: Database, args: Roles) -> Result<()> {
     let (before, after) = schema::install(&mut client, &args.into()).await?;
     match before {
         0 => say(format_args!("installed in {database} (schema version {after})")),
-        _ if before < after => say(format_args!("upgraded {database} from schema version {before} to {after}")),
+        _ if before < after => say(format_args!(
+            "upgraded {database} from schema version {before} to {after}"
+        )),
         _ => say(format_args!("{database} is up to date (schema version {after})")),
     }
     Ok(())
@@ -91,7 +99,11 @@ pub async fn uninstall(database: Database, args: Uninstall) -> Result<()> {
     }
     say(format_args!(
         "{} removed from {database}",
-        if args.purge { "triggers, functions and tables were" } else { "triggers and functions were" }
+        if args.purge {
+            "triggers, functions and tables were"
+        } else {
+            "triggers and functions were"
+        }
     ));
     if !args.purge {
         say("subscriptions and the delivery log are still there; `uninstall --purge` removes them");

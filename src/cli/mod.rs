@@ -3,6 +3,8 @@
 pub mod capture;
 pub mod deliveries;
 pub mod demo;
+pub mod domain;
+pub mod domain_args;
 pub mod install;
 pub mod output;
 pub mod receive;
@@ -26,10 +28,22 @@ use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.
 #[derive(Parser)]
-#[command(name = "odoo-eventd", version, about, max_term_width = 120, arg_required_else_help = true)]
+#[command(
+    name = "odoo-eventd",
+    version,
+    about,
+    max_term_width = 120,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// The Odoo database: postgres://user@host/database
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     database_url: Option<String>,
     /// How log lines look; on a terminal for people, else as JSON with --log-format json
     #[arg(long, global = true, env = "ODOO_EVENTD_LOG_FORMAT", value_enum, default_value_t)]
@@ -70,6 +84,9 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
     Redeliver(deliveries::Redeliver),
+    /// Evaluates or explains an Odoo domain on the database as it is now
+    #[command(subcommand)]
+    Domain(domain_args::DomainCommand),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -115,6 +132,7 @@ fn run_command(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => return block_on(status::status(database(url)?, args)),
         Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
+        Command::Domain(command) => block_on(domain_args::domain(database(url)?, command))?,
         Command::Receive(args) => block_on(receive::receive(&args))?,
         Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
     }

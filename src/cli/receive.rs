@@ -195,32 +195,30 @@ fn render_body(body: &[u8]) -> String {
 }
 
 /// Breaks valid JSON text into lines, changing nothing else: order, numbers and escapes stay as they were sent.
+///
+/// Short lists of plain values stay on one line: ids are read side by side.
 fn pretty_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    let mut characters = text.chars().filter(|c| !c.is_control()).peekable();
-    while let Some(c) = characters.next() {
-        if in_string {
-            out.push(c);
-            in_string = escaped || c != '"';
-            escaped = c == '\\' && !escaped;
-            continue;
-        }
+    let mut depth = 0_usize;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let mut length = c.len_utf8();
         match c {
             '"' => {
-                in_string = true;
-                out.push(c);
+                length = string_length(rest);
+                out.extend(rest[..length].chars().filter(|c| !c.is_control()));
             }
-            '{' | '[' => {
-                out.push(c);
-                while characters.next_if(|next| next.is_whitespace()).is_some() {}
-                if let Some(close) = characters.next_if(|next| matches!(next, '}' | ']')) {
-                    out.push(close);
-                } else {
+            '{' | '[' => match short_length(rest) {
+                Some(whole) => {
+                    length = whole;
+                    flatten(&rest[..whole], &mut out);
+                }
+                None => {
+                    out.push(c);
                     depth += 1;
                     line(&mut out, depth);
                 }
-            }
+            },
             '}' | ']' => {
                 depth = depth.saturating_sub(1);
                 line(&mut out, depth);
@@ -234,8 +232,54 @@ fn pretty_json(text: &str) -> String {
             c if c.is_whitespace() => {}
             c => out.push(c),
         }
+        rest = &rest[length..];
     }
     out
+}
+
+/// The length of the string literal that `text` begins with, in bytes.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().enumerate().skip(1).find(|&(_, byte)| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
+}
+
+/// The length of the list or object that `text` begins with, if it fits on a line and nothing is nested in it; objects only when empty.
+fn short_length(text: &str) -> Option<usize> {
+    const LINE_BYTES: usize = 100;
+    let is_list = text.starts_with('[');
+    let mut at = 1;
+    while at < text.len().min(LINE_BYTES) {
+        match text.as_bytes()[at] {
+            b']' | b'}' => return Some(at + 1),
+            b'[' | b'{' => return None,
+            b'"' => at += string_length(&text[at..]),
+            byte if is_list || byte.is_ascii_whitespace() => at += 1,
+            _ => return None,
+        }
+        if !is_list && !matches!(text.as_bytes().get(at), Some(byte) if byte.is_ascii_whitespace() || *byte == b'}') {
+            return None;
+        }
+    }
+    None
+}
+
+/// Writes a list without line breaks, a space after each comma.
+fn flatten(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = if c == '"' { string_length(rest) } else { c.len_utf8() };
+        match c {
+            ',' => out.push_str(", "),
+            c if c.is_whitespace() => {}
+            _ => out.extend(rest[..length].chars().filter(|c| !c.is_control())),
+        }
+        rest = &rest[length..];
+    }
 }
 
 /// Starts a line. Deeper than 32 levels is no deeper to the eye, and a million brackets must not print a million spaces each.
@@ -311,9 +355,25 @@ mod tests {
         assert_eq!(
             shown,
             "22:13:20.123 POST /hook sale.order.write  delivery 0198  X-MCP-Signature valid  no webhook-signature\n\
-             \x20   {\n      \"b\": [\n        1,\n        2\n      ],\n      \"a\": {},\n      \"c\": \"x\\\",{\"\n    }\n\n"
+             \x20   {\n      \"b\": [1, 2],\n      \"a\": {},\n      \"c\": \"x\\\",{\"\n    }\n\n"
         );
         assert!(render(&received("{}"), Style::Coloured).contains("\x1b[32mX-MCP-Signature valid\x1b[0m"));
+    }
+
+    #[test]
+    fn json_is_only_broken_into_lines() {
+        for (text, shown) in [
+            ("{}", "{}"),
+            ("[ ]", "[]"),
+            ("12.50", "12.50"),
+            (r#"{"a" : 1.0}"#, "{\n  \"a\": 1.0\n}"),
+            (r#"{"a":["x,]\"",-1, null]}"#, "{\n  \"a\": [\"x,]\\\"\", -1, null]\n}"),
+            (r#"[[1],{"a":{}}]"#, "[\n  [1],\n  {\n    \"a\": {}\n  }\n]"),
+        ] {
+            assert_eq!(pretty_json(text), shown, "{text}");
+        }
+        let long = format!("[{}1]", "1,".repeat(100));
+        assert_eq!(pretty_json(&long).lines().count(), 103);
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub struct Run {
 pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
     let config = RunConfig::resolve(args.settings, database_url, args.config.as_deref())?;
     if args.print_config {
-        return output::json(&serde_json::json!({ "database": config.database.to_string(), "settings": config.settings }));
+        return output::json(
+            &serde_json::json!({ "database": config.database.to_string(), "settings": config.settings }),
+        );
     }
     let options = Options {
         database: config.database.clone(),

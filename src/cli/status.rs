@@ -25,7 +25,11 @@ pub async fn status(database: Database, args: Json) -> Result<ExitCode> {
             data(format_args!("! {problem}"))?;
         }
     }
-    Ok(if needs_a_person.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if needs_a_person.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn print(status: &Value) -> Result<()> {
@@ -44,26 +48,47 @@ fn print(status: &Value) -> Result<()> {
     data(format_args!(
         "outbox     {} rows unread, oldest {} s, {} bytes",
         cell(outbox.get("unread")),
-        outbox.get("oldest_unread_age_s").and_then(Value::as_f64).unwrap_or(0.0).round(),
+        outbox
+            .get("oldest_unread_age_s")
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0)
+            .round(),
         cell(outbox.get("bytes"))
     ))?;
     let deliveries = &status["deliveries"];
     data(format_args!(
         "deliveries {} unfinished, oldest due since {} s",
         cell(deliveries.get("unfinished")),
-        deliveries.get("oldest_due_age_s").and_then(Value::as_f64).unwrap_or(0.0).round()
+        deliveries
+            .get("oldest_due_age_s")
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0)
+            .round()
     ))?;
     data("")?;
     let rows = |list: &Value, columns: &[&str]| -> Vec<Vec<String>> {
         list.as_array()
-            .map(|items| items.iter().map(|item| columns.iter().map(|c| cell(item.get(c))).collect()).collect())
+            .map(|items| {
+                items
+                    .iter()
+                    .map(|item| columns.iter().map(|c| cell(item.get(c))).collect())
+                    .collect()
+            })
             .unwrap_or_default()
     };
     const MODELS: [&str; 6] = ["model", "table", "active", "triggers", "generation", "drift"];
     output::table(&MODELS, &rows(&status["models"], &MODELS))?;
     data("")?;
-    const SUBSCRIPTIONS: [&str; 8] =
-        ["id", "model", "event_type", "active", "state", "last_delivery", "last_delivery_status", "failure_count"];
+    const SUBSCRIPTIONS: [&str; 8] = [
+        "id",
+        "model",
+        "event_type",
+        "active",
+        "state",
+        "last_delivery",
+        "last_delivery_status",
+        "failure_count",
+    ];
     output::table(&SUBSCRIPTIONS, &rows(&status["subscriptions"], &SUBSCRIPTIONS))
 }
 
@@ -83,7 +108,11 @@ fn problems(status: &Value) -> Vec<String> {
     }
     for subscription in status["subscriptions"].as_array().into_iter().flatten() {
         if subscription["active"].as_bool() == Some(true) && subscription["state"].as_str() == Some("invalid") {
-            found.push(format!("subscription {} is invalid: {}", cell(subscription.get("id")), cell(subscription.get("error"))));
+            found.push(format!(
+                "subscription {} is invalid: {}",
+                cell(subscription.get("id")),
+                cell(subscription.get("error"))
+            ));
         }
     }
     found

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::output::{self, Json, cell, data, say};
 use super::connect_installed;
+use super::output::{self, Json, cell, data, say};
 use super::secret::read_secret_file;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
@@ -35,7 +35,12 @@ pub struct Subscribe {
     #[arg(long, alias = "webhook-url")]
     url: Option<String>,
     /// Signs the requests; better: --secret-file, which keeps it out of the process list
-    #[arg(long, alias = "webhook-secret", env = "ODOO_EVENTD_WEBHOOK_SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        alias = "webhook-secret",
+        env = "ODOO_EVENTD_WEBHOOK_SECRET",
+        hide_env_values = true
+    )]
     secret: Option<String>,
     /// File whose first line is the secret
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
@@ -112,7 +117,9 @@ impl Subscribe {
         let mut headers = Map::new();
         for header in &self.headers {
             let Some((name, value)) = header.split_once(':') else {
-                return Err(Error::usage(format!("header \"{header}\" has no colon")).with_hint("write --header 'Name: value'"));
+                return Err(
+                    Error::usage(format!("header \"{header}\" has no colon")).with_hint("write --header 'Name: value'")
+                );
             };
             headers.insert(name.trim().to_owned(), Value::String(value.trim().to_owned()));
         }
@@ -142,7 +149,10 @@ pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
         data(made.id)?;
     }
     if made.captured {
-        say(format_args!("subscription {} is ready: changes of {} are captured from now on", made.id, args.model));
+        say(format_args!(
+            "subscription {} is ready: changes of {} are captured from now on",
+            made.id, args.model
+        ));
     } else {
         say(format_args!(
             "subscription {} was added, but the table of {} is busy: the service sets up its triggers when a lock can be had",
@@ -163,9 +173,22 @@ pub async fn list(database: Database, args: Json) -> Result<()> {
         return output::json(&rows);
     }
     const COLUMNS: [&str; 11] = [
-        "id", "name", "model", "event_type", "domain", "fields", "active", "state", "last_delivery_status", "failure_count", "error",
+        "id",
+        "name",
+        "model",
+        "event_type",
+        "domain",
+        "fields",
+        "active",
+        "state",
+        "last_delivery_status",
+        "failure_count",
+        "error",
     ];
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| COLUMNS.iter().map(|c| cell(row.get(c))).collect()).collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| COLUMNS.iter().map(|c| cell(row.get(c))).collect())
+        .collect();
     output::table(&COLUMNS, &cells)
 }
 

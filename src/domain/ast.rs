@@ -133,12 +133,18 @@ impl Operator {
         if text == "<>" {
             return Some(Self::Ne);
         }
-        Self::ALL.iter().find(|(_, symbol)| *symbol == text).map(|(operator, _)| *operator)
+        Self::ALL
+            .iter()
+            .find(|(_, symbol)| *symbol == text)
+            .map(|(operator, _)| *operator)
     }
 
     /// Its spelling.
     pub fn symbol(self) -> &'static str {
-        Self::ALL.iter().find(|(operator, _)| *operator == self).map_or("=", |(_, symbol)| symbol)
+        Self::ALL
+            .iter()
+            .find(|(operator, _)| *operator == self)
+            .map_or("=", |(_, symbol)| symbol)
     }
 
     /// The operator that matches exactly what this one does not, where there is one.
@@ -166,7 +172,10 @@ impl Operator {
 
     /// True for `!=` and the `not ..` ones.
     pub fn is_negative(self) -> bool {
-        matches!(self, Self::Ne | Self::NotIn | Self::NotLike | Self::NotIlike | Self::NotEqLike | Self::NotEqIlike)
+        matches!(
+            self,
+            Self::Ne | Self::NotIn | Self::NotLike | Self::NotIlike | Self::NotEqLike | Self::NotEqIlike
+        )
     }
 
     /// True where Odoo puts `%` around the value.
@@ -220,7 +229,12 @@ impl Domain {
 
     /// A leaf that no text was read for.
     pub fn leaf(path: impl Into<String>, operator: Operator, value: Value) -> Self {
-        Self::Leaf(Leaf { path: path.into(), operator, value, spans: Spans::default() })
+        Self::Leaf(Leaf {
+            path: path.into(),
+            operator,
+            value,
+            spans: Spans::default(),
+        })
     }
 
     fn write_terms(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,7 +274,13 @@ impl fmt::Display for Domain {
 
 impl fmt::Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({}, '{}', {})", Quoted(&self.path), self.operator.symbol(), self.value)
+        write!(
+            f,
+            "({}, '{}', {})",
+            Quoted(&self.path),
+            self.operator.symbol(),
+            self.value
+        )
     }
 }
 
@@ -337,7 +357,11 @@ fn python_exponent(text: &str) -> Option<String> {
     let (mantissa, exponent) = text.split_once('e')?;
     let exponent: i32 = exponent.parse().ok()?;
     let sign = if exponent < 0 { '-' } else { '+' };
-    Some(format!("{}e{sign}{:02}", mantissa.trim_end_matches(".0"), exponent.abs()))
+    Some(format!(
+        "{}e{sign}{:02}",
+        mantissa.trim_end_matches(".0"),
+        exponent.abs()
+    ))
 }
 
 #[cfg(test)]
@@ -355,7 +379,14 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_python_writes_them() {
-        let cases = [(1.0, "1.0"), (0.1, "0.1"), (1e16, "1e+16"), (1.5e-7, "1.5e-07"), (123456.789, "123456.789"), (1e22, "1e+22")];
+        let cases = [
+            (1.0, "1.0"),
+            (0.1, "0.1"),
+            (1e16, "1e+16"),
+            (1.5e-7, "1.5e-07"),
+            (123456.789, "123456.789"),
+            (1e22, "1e+22"),
+        ];
         for (number, text) in cases {
             assert_eq!(python_float(number), text);
         }
@@ -365,6 +396,9 @@ mod tests {
     fn nested_ands_are_one_and() {
         let leaf = |name: &str| Domain::leaf(name, Operator::Eq, Value::Int(1));
         let nested = Domain::and([Domain::and([leaf("a"), leaf("b")]), leaf("c")]);
-        assert_eq!(nested.to_string(), "['&', '&', ('a', '=', 1), ('b', '=', 1), ('c', '=', 1)]");
+        assert_eq!(
+            nested.to_string(),
+            "['&', '&', ('a', '=', 1), ('b', '=', 1), ('c', '=', 1)]"
+        );
     }
 }

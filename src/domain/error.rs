@@ -16,7 +16,10 @@ pub struct Span {
 impl Span {
     /// From `start` up to `end`.
     pub fn new(start: usize, end: usize) -> Self {
-        Self { start, end: end.max(start) }
+        Self {
+            start,
+            end: end.max(start),
+        }
     }
 
     /// The smallest span that covers both.
@@ -38,7 +41,11 @@ pub struct DomainError {
 impl DomainError {
     /// A refusal without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), span: None, hint: None }
+        Self {
+            message: message.into(),
+            span: None,
+            hint: None,
+        }
     }
 
     /// Points at the place, unless an inner cause already pointed at a more exact one.
@@ -67,7 +74,11 @@ impl DomainError {
 
     /// As the program's error: the message with the place under it.
     pub fn explain(self, text: &str) -> Error {
-        let shown = Self { hint: None, ..self.clone() }.render(text);
+        let shown = Self {
+            hint: None,
+            ..self.clone()
+        }
+        .render(text);
         match self.hint {
             Some(hint) => Error::usage(shown).with_hint(hint),
             None => Error::usage(shown),
@@ -97,13 +108,26 @@ fn excerpt(text: &str, span: Span) -> (String, usize, usize) {
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
     let before: Vec<char> = text[line_start..start].chars().collect();
-    let (lead, shown) = if before.len() > AROUND { ("..", &before[before.len() - AROUND..]) } else { ("", &before[..]) };
+    let (lead, shown) = if before.len() > AROUND {
+        ("..", &before[before.len() - AROUND..])
+    } else {
+        ("", &before[..])
+    };
     let marked = text[start..end.min(line_end)].chars().count().clamp(1, AROUND);
     let after: String = text[start..line_end].chars().take(marked + AROUND).collect();
     let cut = text[start..line_end].chars().count() > marked + AROUND;
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let line: String = lead.chars().chain(shown.iter().copied()).chain(after.chars()).map(printable).collect();
-    (if cut { format!("{line}..") } else { line }, lead.len() + shown.len(), marked)
+    let line: String = lead
+        .chars()
+        .chain(shown.iter().copied())
+        .chain(after.chars())
+        .map(printable)
+        .collect();
+    (
+        if cut { format!("{line}..") } else { line },
+        lead.len() + shown.len(),
+        marked,
+    )
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {
@@ -133,7 +157,9 @@ mod tests {
     fn the_caret_stands_under_the_place_also_after_wide_characters() {
         let text = "[('näme', '=', 1)]";
         let at = text.find("'näme'").unwrap();
-        let error = DomainError::new("no such field").at(Span::new(at, at + "'näme'".len())).hint("look again");
+        let error = DomainError::new("no such field")
+            .at(Span::new(at, at + "'näme'".len()))
+            .hint("look again");
         assert_eq!(
             error.render(text),
             "no such field\n  [('näme', '=', 1)]\n    ^^^^^^\nhint: look again"

@@ -8,7 +8,7 @@ use std::fmt;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span as Interval, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use super::ast::{Quoted, python_float};
 use super::error::{DomainError, Span};
@@ -137,9 +137,7 @@ impl Expr {
                 let target = target.evaluate(clock)?;
                 evaluate_method(target, name, arguments, clock)
             }
-            ExprKind::Sum { left, minus, right } => {
-                add(left.evaluate(clock)?, right.evaluate(clock)?, *minus)
-            }
+            ExprKind::Sum { left, minus, right } => add(left.evaluate(clock)?, right.evaluate(clock)?, *minus),
         }
     }
 
@@ -148,7 +146,12 @@ impl Expr {
     /// # Errors
     /// As [`Expr::evaluate`], but for a missing user.
     pub fn check(&self) -> Result<(), DomainError> {
-        let sample = Clock { now: Timestamp::UNIX_EPOCH, zone: TimeZone::UTC, uid: Some(1), company: 1 };
+        let sample = Clock {
+            now: Timestamp::UNIX_EPOCH,
+            zone: TimeZone::UTC,
+            uid: Some(1),
+            company: 1,
+        };
         self.evaluate(&sample).map(|_| ())
     }
 }
@@ -172,7 +175,9 @@ fn unknown(name: &str) -> DomainError {
     match name {
         "true" | "false" => error.hint("Python writes True and False; JSON needs double quotes and no parentheses"),
         "null" => error.hint("Python writes None; JSON needs double quotes and no parentheses"),
-        _ => error.hint(format!("text goes between quotes; the names that can be used are {KNOWN_NAMES}")),
+        _ => error.hint(format!(
+            "text goes between quotes; the names that can be used are {KNOWN_NAMES}"
+        )),
     }
 }
 
@@ -191,20 +196,28 @@ fn evaluate_call(name: &str, arguments: &Arguments, clock: &Clock) -> Result<Out
         // The server's own day and time are UTC's: that is what Odoo runs in.
         "datetime.date.today" => arguments.expect_none().map(|()| Outcome::Date(utc_now(clock).date())),
         "datetime.datetime.now" | "datetime.datetime.utcnow" | "datetime.datetime.today" => {
-            arguments.expect_none().map(|()| Outcome::DateTime { at: utc_now(clock), local: false })
+            arguments.expect_none().map(|()| Outcome::DateTime {
+                at: utc_now(clock),
+                local: false,
+            })
         }
         "time.strftime" => match &arguments.evaluate_positional(clock)?[..] {
             [Outcome::Str(format)] if arguments.named.is_empty() => strftime(utc_now(clock), format),
             _ => Err(DomainError::new("time.strftime takes one format")),
         },
         "datetime.datetime.combine" => match &arguments.evaluate_positional(clock)?[..] {
-            [Outcome::Date(day), Outcome::Time(time)] if arguments.named.is_empty() => {
-                Ok(Outcome::DateTime { at: day.to_datetime(*time), local: true })
-            }
+            [Outcome::Date(day), Outcome::Time(time)] if arguments.named.is_empty() => Ok(Outcome::DateTime {
+                at: day.to_datetime(*time),
+                local: true,
+            }),
             _ => Err(DomainError::new("datetime.datetime.combine takes a date and a time")),
         },
-        "datetime.date" => given(&["year", "month", "day"]).and_then(|n| civil_date(n[0], n[1], n[2])).map(Outcome::Date),
-        "datetime.time" => given(&["hour", "minute", "second"]).and_then(|n| civil_time(n[0], n[1], n[2])).map(Outcome::Time),
+        "datetime.date" => given(&["year", "month", "day"])
+            .and_then(|n| civil_date(n[0], n[1], n[2]))
+            .map(Outcome::Date),
+        "datetime.time" => given(&["hour", "minute", "second"])
+            .and_then(|n| civil_time(n[0], n[1], n[2]))
+            .map(Outcome::Time),
         "datetime.datetime" => {
             let n = given(&["year", "month", "day", "hour", "minute", "second"])?;
             let at = civil_date(n[0], n[1], n[2])?.to_datetime(civil_time(n[3], n[4], n[5])?);
@@ -212,7 +225,15 @@ fn evaluate_call(name: &str, arguments: &Arguments, clock: &Clock) -> Result<Out
         }
         "datetime.timedelta" | "timedelta" => {
             // In Python's own order of positional arguments.
-            let n = given(&["days", "seconds", "microseconds", "milliseconds", "minutes", "hours", "weeks"])?;
+            let n = given(&[
+                "days",
+                "seconds",
+                "microseconds",
+                "milliseconds",
+                "minutes",
+                "hours",
+                "weeks",
+            ])?;
             let seconds = i128::from(n[0]) * 86_400
                 + i128::from(n[1])
                 + i128::from(n[4]) * 60
@@ -223,7 +244,9 @@ fn evaluate_call(name: &str, arguments: &Arguments, clock: &Clock) -> Result<Out
                 .map(|micros| Outcome::Duration(SignedDuration::from_micros(micros)))
                 .map_err(|_| DomainError::new("the timedelta is too long"))
         }
-        "relativedelta" | "dateutil.relativedelta.relativedelta" => relativedelta(arguments, clock).map(Outcome::Relative),
+        "relativedelta" | "dateutil.relativedelta.relativedelta" => {
+            relativedelta(arguments, clock).map(Outcome::Relative)
+        }
         _ => Err(unknown(name)),
     }
 }
@@ -237,7 +260,10 @@ impl Arguments {
     }
 
     fn evaluate_positional(&self, clock: &Clock) -> Result<Vec<Outcome>, DomainError> {
-        self.positional.iter().map(|argument| argument.evaluate(clock)).collect()
+        self.positional
+            .iter()
+            .map(|argument| argument.evaluate(clock))
+            .collect()
     }
 }
 
@@ -245,12 +271,16 @@ impl Arguments {
 fn numbers(arguments: &Arguments, wanted: &[&'static str], clock: &Clock) -> Result<Vec<i64>, DomainError> {
     let mut values = vec![0; wanted.len()];
     if arguments.positional.len() > wanted.len() {
-        return Err(DomainError::new(format!("this takes at most {} arguments", wanted.len())));
+        return Err(DomainError::new(format!(
+            "this takes at most {} arguments",
+            wanted.len()
+        )));
     }
     let by_position = arguments.positional.iter().enumerate();
     let by_name = arguments.named.iter().map(|(name, argument)| {
         let slot = wanted.iter().position(|wanted| wanted == name);
-        slot.map(|slot| (slot, argument)).ok_or_else(|| unknown_argument(name).at(argument.span))
+        slot.map(|slot| (slot, argument))
+            .ok_or_else(|| unknown_argument(name).at(argument.span))
     });
     for (slot, argument) in by_name.collect::<Result<Vec<_>, _>>()?.into_iter().chain(by_position) {
         match argument.evaluate(clock)? {
@@ -307,47 +337,48 @@ fn relativedelta(arguments: &Arguments, clock: &Clock) -> Result<Relative, Domai
 }
 
 impl Relative {
-    /// As dateutil does it: set, add (the day cut to the month's length), then go to the weekday.
+    /// As dateutil does it: years and months are set and added, the day is set and cut to the month's length, the rest is
+    /// added, and the weekday sought last.
     fn apply(&self, at: DateTime, minus: bool) -> Result<DateTime, DomainError> {
         let mut fields = [
-            i64::from(at.year()), at.month().into(), at.day().into(), at.hour().into(), at.minute().into(), at.second().into(),
+            i64::from(at.year()),
+            at.month().into(),
+            at.day().into(),
+            at.hour().into(),
+            at.minute().into(),
+            at.second().into(),
         ];
         for (unit, number) in &self.set {
             if let Some(slot) = SET.iter().position(|name| name == unit) {
                 fields[slot] = *number;
             }
         }
-        // A day beyond the month's end is the month's last.
-        let first = civil_date(fields[0], fields[1], 1)?;
-        let day = fields[2].clamp(1, first.days_in_month().into());
-        let time = civil_time(fields[3], fields[4], fields[5])?.with().subsec_nanosecond(at.subsec_nanosecond()).build();
-        let mut result = civil_date(fields[0], fields[1], day)?.to_datetime(time.map_err(out_of_range)?);
-        let mut interval = Interval::new();
-        for (unit, number) in &self.add {
-            let number = if minus { number.checked_neg().ok_or_else(|| out_of_range(()))? } else { *number };
-            interval = match *unit {
-                "years" => interval.try_years(number),
-                "months" => interval.try_months(number),
-                "weeks" => interval.try_weeks(number),
-                "days" => interval.try_days(number),
-                "hours" => interval.try_hours(number),
-                "minutes" => interval.try_minutes(number),
-                _ => interval.try_seconds(number),
-            }
+        let total = |unit: &str| -> Result<i64, DomainError> {
+            let mut parts = self
+                .add
+                .iter()
+                .filter(|(name, _)| *name == unit)
+                .map(|(_, number)| *number);
+            let sum = parts
+                .try_fold(0i64, i64::checked_add)
+                .filter(|sum| sum.abs() < 1_000_000_000_000);
+            sum.map(|sum| if minus { -sum } else { sum })
+                .ok_or_else(|| out_of_range(()))
+        };
+        let months = (fields[0] + total("years")?) * 12 + fields[1] - 1 + total("months")?;
+        let first = civil_date(months.div_euclid(12), months.rem_euclid(12) + 1, 1)?;
+        let day = fields[2].min(first.days_in_month().into());
+        let time = civil_time(fields[3], fields[4], fields[5])?
+            .with()
+            .subsec_nanosecond(at.subsec_nanosecond())
+            .build();
+        let mut result =
+            civil_date(first.year().into(), first.month().into(), day)?.to_datetime(time.map_err(out_of_range)?);
+        let days = total("weeks")? * 7 + total("days")?;
+        let seconds = days * 86_400 + total("hours")? * 3600 + total("minutes")? * 60 + total("seconds")?;
+        result = result
+            .checked_add(SignedDuration::from_secs(seconds))
             .map_err(out_of_range)?;
-        }
-        // jiff wants one sign in an interval; dateutil adds unit by unit, largest first.
-        for part in [
-            interval.get_years().years(),
-            i64::from(interval.get_months()).months(),
-            i64::from(interval.get_weeks()).weeks(),
-            i64::from(interval.get_days()).days(),
-            i64::from(interval.get_hours()).hours(),
-            interval.get_minutes().minutes(),
-            interval.get_seconds().seconds(),
-        ] {
-            result = result.checked_add(part).map_err(out_of_range)?;
-        }
         if let Some(weekday) = self.weekday {
             let ahead = (i64::from(weekday) - i64::from(result.weekday().to_monday_zero_offset())).rem_euclid(7);
             result = result.checked_add(ahead.days()).map_err(out_of_range)?;
@@ -372,10 +403,13 @@ fn add(left: Outcome, right: Outcome, minus: bool) -> Result<Outcome, DomainErro
             let at = at.checked_add(signed(duration)).map_err(out_of_range)?;
             Ok(Outcome::DateTime { at, local })
         }
-        (Outcome::DateTime { at, local }, Outcome::Relative(relative)) => {
-            Ok(Outcome::DateTime { at: relative.apply(at, minus)?, local })
-        }
-        _ => Err(DomainError::new("only a timedelta or a relativedelta can be added, and only to a date or a datetime")),
+        (Outcome::DateTime { at, local }, Outcome::Relative(relative)) => Ok(Outcome::DateTime {
+            at: relative.apply(at, minus)?,
+            local,
+        }),
+        _ => Err(DomainError::new(
+            "only a timedelta or a relativedelta can be added, and only to a date or a datetime",
+        )),
     }
 }
 
@@ -390,15 +424,19 @@ fn evaluate_method(target: Outcome, name: &str, arguments: &Arguments, clock: &C
         (Outcome::DateTime { at, local: true }, "to_utc") => {
             arguments.expect_none()?;
             let moment = at.to_zoned(clock.zone.clone()).map_err(out_of_range)?.timestamp();
-            Ok(Outcome::DateTime { at: moment.to_zoned(TimeZone::UTC).datetime(), local: false })
+            Ok(Outcome::DateTime {
+                at: moment.to_zoned(TimeZone::UTC).datetime(),
+                local: false,
+            })
         }
         (Outcome::Date(day), "replace") => {
             let moved = replaced(arguments, clock)?.apply(day.to_datetime(Time::midnight()), false)?;
             Ok(Outcome::Date(moved.date()))
         }
-        (Outcome::DateTime { at, local }, "replace") => {
-            Ok(Outcome::DateTime { at: replaced(arguments, clock)?.apply(at, false)?, local })
-        }
+        (Outcome::DateTime { at, local }, "replace") => Ok(Outcome::DateTime {
+            at: replaced(arguments, clock)?.apply(at, false)?,
+            local,
+        }),
         _ => Err(DomainError::new(format!("there is no method {name} here"))),
     }
 }
@@ -409,7 +447,9 @@ fn replaced(arguments: &Arguments, clock: &Clock) -> Result<Relative, DomainErro
     if relative.add.is_empty() && relative.weekday.is_none() {
         return Ok(relative);
     }
-    Err(DomainError::new("replace takes year, month, day, hour, minute and second"))
+    Err(DomainError::new(
+        "replace takes year, month, day, hour, minute and second",
+    ))
 }
 
 fn format_of(arguments: &Arguments, clock: &Clock) -> Result<String, DomainError> {
@@ -422,8 +462,15 @@ fn format_of(arguments: &Arguments, clock: &Clock) -> Result<String, DomainError
 fn strftime(at: DateTime, format: &str) -> Result<Outcome, DomainError> {
     let mut directives = format.chars();
     while let Some(c) = directives.next() {
-        if c == '%' && !matches!(directives.next(), Some('Y' | 'm' | 'd' | 'H' | 'M' | 'S' | 'y' | 'j' | '%')) {
-            return Err(DomainError::new("only %Y %m %d %H %M %S %y %j and %% can be used in strftime"));
+        if c == '%'
+            && !matches!(
+                directives.next(),
+                Some('Y' | 'm' | 'd' | 'H' | 'M' | 'S' | 'y' | 'j' | '%')
+            )
+        {
+            return Err(DomainError::new(
+                "only %Y %m %d %H %M %S %y %j and %% can be used in strftime",
+            ));
         }
     }
     Ok(Outcome::Str(at.strftime(format).to_string()))

@@ -77,7 +77,10 @@ impl Judge {
                 None => by_plan.push((domain, vec![*subscription])),
             }
         }
-        let chunks = by_plan.chunks(DOMAINS_PER_STATEMENT).map(|chunk| Chunk::new(chunk, &columns)).collect();
+        let chunks = by_plan
+            .chunks(DOMAINS_PER_STATEMENT)
+            .map(|chunk| Chunk::new(chunk, &columns))
+            .collect();
         Ok(Self { columns, chunks })
     }
 
@@ -98,7 +101,10 @@ impl Judge {
             let prepared = client.prepare_typed(&chunk.sql, &types).await;
             statements.push(prepared.map_err(|e| Error::database("prepare the domains of a model", e))?);
         }
-        Ok(PreparedJudge { judge: self, statements })
+        Ok(PreparedJudge {
+            judge: self,
+            statements,
+        })
     }
 }
 
@@ -115,9 +121,13 @@ impl PreparedJudge<'_> {
             let rows = client.query(statement, &params).await;
             for row in rows.map_err(|e| Error::database("judge captured rows", e))? {
                 let image = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
-                let Some(found) = matches.get_mut(image.wrapping_sub(1)) else { continue };
+                let Some(found) = matches.get_mut(image.wrapping_sub(1)) else {
+                    continue;
+                };
                 for place in row.get::<_, Vec<i32>>(1) {
-                    let subscriptions = usize::try_from(place).ok().and_then(|place| chunk.subscriptions.get(place));
+                    let subscriptions = usize::try_from(place)
+                        .ok()
+                        .and_then(|place| chunk.subscriptions.get(place));
                     found.extend(subscriptions.into_iter().flatten());
                 }
             }
@@ -157,34 +167,59 @@ impl Chunk {
             arrays.join(", "),
             names.join(", "),
         );
-        Self { sql, params, subscriptions: domains.iter().map(|(_, subscriptions)| subscriptions.clone()).collect() }
+        Self {
+            sql,
+            params,
+            subscriptions: domains.iter().map(|(_, subscriptions)| subscriptions.clone()).collect(),
+        }
     }
 }
 
 /// The columns all the domains need, each once; `id` always, so that there is one.
 fn image_columns(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result<Vec<ImageColumn>> {
-    let Some((_, first)) = domains.first() else { return Ok(Vec::new()) };
+    let Some((_, first)) = domains.first() else {
+        return Ok(Vec::new());
+    };
     if domains.iter().any(|(_, domain)| domain.model() != first.model()) {
         return Err(Error::other("domains of different models cannot be judged together"));
     }
     let type_of = |model: &str, column: &str| {
         let field = registry.model(model).and_then(|model| model.field(column));
-        field.and_then(|field| field.column.as_ref()).map(|column| column.type_name.clone()).ok_or_else(|| {
-            Error::unfit(format!("{model} has no column {column} any more")).with_hint("read the registry again")
-        })
+        field
+            .and_then(|field| field.column.as_ref())
+            .map(|column| column.type_name.clone())
+            .ok_or_else(|| {
+                Error::unfit(format!("{model} has no column {column} any more")).with_hint("read the registry again")
+            })
     };
     let mut columns = BTreeMap::new();
-    let own = domains.iter().flat_map(|(_, domain)| domain.own_columns()).map(String::as_str);
+    let own = domains
+        .iter()
+        .flat_map(|(_, domain)| domain.own_columns())
+        .map(String::as_str);
     for name in own.chain(["id"]) {
         let type_name = type_of(first.model(), name)?;
-        let column = ImageColumn { name: name.to_owned(), link: None, column: name.to_owned(), type_name };
+        let column = ImageColumn {
+            name: name.to_owned(),
+            link: None,
+            column: name.to_owned(),
+            type_name,
+        };
         columns.insert(column.name.clone(), column);
     }
     for inherited in domains.iter().flat_map(|(_, domain)| domain.inherited()) {
         let name = inherited_column(inherited);
         let type_name = type_of(&inherited.model, &inherited.column)?;
         let (link, column) = (Some(inherited.link.clone()), inherited.column.clone());
-        columns.insert(name.clone(), ImageColumn { name, link, column, type_name });
+        columns.insert(
+            name.clone(),
+            ImageColumn {
+                name,
+                link,
+                column,
+                type_name,
+            },
+        );
     }
     Ok(columns.into_values().collect())
 }

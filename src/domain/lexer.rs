@@ -79,26 +79,39 @@ impl<'a> Lexer<'a> {
         self.skip_blanks();
         let start = self.at;
         let Some(c) = self.peek() else {
-            return Ok(Token { kind: TokenKind::End, span: Span::new(start, start) });
+            return Ok(Token {
+                kind: TokenKind::End,
+                span: Span::new(start, start),
+            });
         };
         let kind = match c {
             '\'' | '"' => self.string(false)?,
             '0'..='9' => self.number()?,
             '.' if self.text[self.at + 1..].starts_with(|c: char| c.is_ascii_digit()) => self.number()?,
             c if c.is_ascii_alphabetic() || c == '_' => self.word()?,
-            '(' | ')' | '[' | ']' | '{' | '}' | ',' | '.' | ':' | '=' | '+' | '-' | '*' | '/' | '%' | '<' | '>' | '!' | '&'
-            | '|' | '^' | '~' | '@' => {
+            '(' | ')' | '[' | ']' | '{' | '}' | ',' | '.' | ':' | '=' | '+' | '-' | '*' | '/' | '%' | '<' | '>'
+            | '!' | '&' | '|' | '^' | '~' | '@' => {
                 self.bump();
                 TokenKind::Symbol(c)
             }
-            '\0' => return Err(DomainError::new("a domain cannot contain a NUL character").at(Span::new(start, start + 1))),
+            '\0' => {
+                return Err(DomainError::new("a domain cannot contain a NUL character").at(Span::new(start, start + 1)));
+            }
             c => {
-                let error = DomainError::new(format!("unexpected character {c:?}")).at(Span::new(start, start + c.len_utf8()));
+                let error =
+                    DomainError::new(format!("unexpected character {c:?}")).at(Span::new(start, start + c.len_utf8()));
                 let is_quote = matches!(c, '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}');
-                return Err(if is_quote { error.hint("use straight quotes: ' or \"") } else { error });
+                return Err(if is_quote {
+                    error.hint("use straight quotes: ' or \"")
+                } else {
+                    error
+                });
             }
         };
-        Ok(Token { kind, span: Span::new(start, self.at) })
+        Ok(Token {
+            kind,
+            span: Span::new(start, self.at),
+        })
     }
 
     fn word(&mut self) -> Result<TokenKind, DomainError> {
@@ -108,9 +121,11 @@ impl<'a> Lexer<'a> {
             return match word {
                 "r" | "R" => self.string(true),
                 "u" | "U" => self.string(false),
-                _ => Err(DomainError::new(format!("strings with the prefix {word} are not supported"))
-                    .at(Span::new(start, self.at))
-                    .hint("write a plain string")),
+                _ => Err(
+                    DomainError::new(format!("strings with the prefix {word} are not supported"))
+                        .at(Span::new(start, self.at))
+                        .hint("write a plain string"),
+                ),
             };
         }
         Ok(TokenKind::Name(word.to_owned()))
@@ -183,7 +198,11 @@ impl<'a> Lexer<'a> {
         }
         let mut value = String::new();
         loop {
-            if if is_triple { self.eat(&triple) } else { self.eat(quote.encode_utf8(&mut [0; 4])) } {
+            if if is_triple {
+                self.eat(&triple)
+            } else {
+                self.eat(quote.encode_utf8(&mut [0; 4]))
+            } {
                 return Ok(TokenKind::Str(value));
             }
             let here = self.at;
@@ -191,7 +210,9 @@ impl<'a> Lexer<'a> {
                 None => return Err(self.unterminated(start)),
                 Some('\n') if !is_triple => return Err(self.unterminated(start)),
                 Some('\0') => {
-                    return Err(DomainError::new("a domain cannot contain a NUL character").at(Span::new(here, self.at)));
+                    return Err(
+                        DomainError::new("a domain cannot contain a NUL character").at(Span::new(here, self.at))
+                    );
                 }
                 Some('\\') if raw => {
                     value.push('\\');
@@ -211,7 +232,9 @@ impl<'a> Lexer<'a> {
     /// What follows a backslash at `start`.
     fn escape(&mut self, start: usize, value: &mut String) -> Result<(), DomainError> {
         let python = self.dialect == Dialect::Python;
-        let Some(c) = self.bump() else { return Err(self.unterminated(start)) };
+        let Some(c) = self.bump() else {
+            return Err(self.unterminated(start));
+        };
         let plain = match c {
             'n' => '\n',
             't' => '\t',
@@ -275,15 +298,18 @@ impl<'a> Lexer<'a> {
             self.bump();
         }
         if self.at - from != digits {
-            return Err(DomainError::new(format!("this escape needs {digits} hexadecimal digits")).at(Span::new(start, self.at)));
+            return Err(
+                DomainError::new(format!("this escape needs {digits} hexadecimal digits"))
+                    .at(Span::new(start, self.at)),
+            );
         }
         Ok(u32::from_str_radix(&self.text[from..self.at], 16).unwrap_or(u32::MAX))
     }
 
     fn character(&self, start: usize, code: u32) -> Result<char, DomainError> {
-        char::from_u32(code)
-            .filter(|c| *c != '\0')
-            .ok_or_else(|| DomainError::new("this escape is no character PostgreSQL can store").at(Span::new(start, self.at)))
+        char::from_u32(code).filter(|c| *c != '\0').ok_or_else(|| {
+            DomainError::new("this escape is no character PostgreSQL can store").at(Span::new(start, self.at))
+        })
     }
 }
 

@@ -22,7 +22,11 @@ pub struct Limits {
 impl Default for Limits {
     /// 256 KiB, 100 brackets deep, 2,000 leaves: far beyond what people write, far below what hurts.
     fn default() -> Self {
-        Self { text: 256 * 1024, depth: 100, leaves: 2000 }
+        Self {
+            text: 256 * 1024,
+            depth: 100,
+            leaves: 2000,
+        }
     }
 }
 
@@ -40,14 +44,21 @@ pub fn parse(text: &str) -> Result<Domain, DomainError> {
 /// As [`parse`].
 pub fn parse_within(text: &str, limits: Limits) -> Result<Domain, DomainError> {
     if text.len() > limits.text {
-        return Err(DomainError::new(format!("the domain is too long: {} bytes, at most {}", text.len(), limits.text)));
+        return Err(DomainError::new(format!(
+            "the domain is too long: {} bytes, at most {}",
+            text.len(),
+            limits.text
+        )));
     }
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     let dialect = if is_json { Dialect::Json } else { Dialect::Python };
     let mut parser = Parser::new(text, dialect, limits)?;
     let node = parser.expression()?;
     parser.expect_end()?;
-    let mut builder = Builder { leaves: limits.leaves, depth: limits.depth };
+    let mut builder = Builder {
+        leaves: limits.leaves,
+        depth: limits.depth,
+    };
     builder.domain(&node)
 }
 
@@ -82,7 +93,13 @@ impl<'a> Parser<'a> {
     fn new(text: &'a str, dialect: Dialect, limits: Limits) -> Result<Self, DomainError> {
         let mut lexer = Lexer::new(text, dialect);
         let token = lexer.next_token()?;
-        Ok(Self { lexer, token, dialect, depth: 0, limits })
+        Ok(Self {
+            lexer,
+            token,
+            dialect,
+            depth: 0,
+            limits,
+        })
     }
 
     fn advance(&mut self) -> Result<Token, DomainError> {
@@ -106,8 +123,11 @@ impl<'a> Parser<'a> {
 
     fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, DomainError>) -> Result<T, DomainError> {
         if self.depth >= self.limits.depth {
-            return Err(DomainError::new(format!("the domain is nested more than {} levels deep", self.limits.depth))
-                .at(self.token.span));
+            return Err(DomainError::new(format!(
+                "the domain is nested more than {} levels deep",
+                self.limits.depth
+            ))
+            .at(self.token.span));
         }
         self.depth += 1;
         let result = parse(self);
@@ -118,8 +138,10 @@ impl<'a> Parser<'a> {
     /// Counts the links of a chain: a long sum is as deep a tree as nested brackets are.
     fn longer(&self, length: usize) -> Result<usize, DomainError> {
         if length >= self.limits.depth {
-            return Err(DomainError::new(format!("an expression has more than {} parts", self.limits.depth))
-                .at(self.token.span));
+            return Err(
+                DomainError::new(format!("an expression has more than {} parts", self.limits.depth))
+                    .at(self.token.span),
+            );
         }
         Ok(length + 1)
     }
@@ -134,11 +156,20 @@ impl<'a> Parser<'a> {
             self.advance()?;
             let right = self.postfix()?;
             let span = left.span.to(right.span);
-            let sum = ExprKind::Sum { left: Box::new(into_expr(left)?), minus, right: Box::new(into_expr(right)?) };
-            left = Node { kind: NodeKind::Expr(Expr { kind: sum, span }), span };
+            let sum = ExprKind::Sum {
+                left: Box::new(into_expr(left)?),
+                minus,
+                right: Box::new(into_expr(right)?),
+            };
+            left = Node {
+                kind: NodeKind::Expr(Expr { kind: sum, span }),
+                span,
+            };
         }
         if let TokenKind::Symbol(symbol @ ('*' | '/' | '%' | '<' | '>' | '&' | '|' | '^' | '@')) = self.token.kind {
-            return Err(DomainError::new(format!("the operator {symbol} cannot be used in a domain")).at(self.token.span));
+            return Err(
+                DomainError::new(format!("the operator {symbol} cannot be used in a domain")).at(self.token.span),
+            );
         }
         Ok(left)
     }
@@ -150,21 +181,37 @@ impl<'a> Parser<'a> {
             length = self.longer(length)?;
             if self.at_symbol('.') {
                 self.advance()?;
-                let Token { kind: TokenKind::Name(name), span } = self.advance()? else {
+                let Token {
+                    kind: TokenKind::Name(name),
+                    span,
+                } = self.advance()?
+                else {
                     return Err(DomainError::new("a name should follow the point").at(node.span));
                 };
                 node = self.attribute(node, name, span)?;
             } else if self.at_symbol('(') {
-                let NodeKind::Expr(Expr { kind: ExprKind::Name(name), .. }) = node.kind else {
+                let NodeKind::Expr(Expr {
+                    kind: ExprKind::Name(name),
+                    ..
+                }) = node.kind
+                else {
                     return Err(DomainError::new("this cannot be called")
                         .at(self.token.span)
                         .hint("a comma may be missing before it"));
                 };
                 let (arguments, end) = self.deeper(Self::arguments)?;
                 let span = node.span.to(end);
-                node = Node { kind: NodeKind::Expr(Expr { kind: ExprKind::Call(name, arguments), span }), span };
+                node = Node {
+                    kind: NodeKind::Expr(Expr {
+                        kind: ExprKind::Call(name, arguments),
+                        span,
+                    }),
+                    span,
+                };
             } else if self.at_symbol('[') {
-                return Err(DomainError::new("a list cannot stand here").at(self.token.span).hint("a comma may be missing"));
+                return Err(DomainError::new("a list cannot stand here")
+                    .at(self.token.span)
+                    .hint("a comma may be missing"));
             } else {
                 return Ok(node);
             }
@@ -174,16 +221,25 @@ impl<'a> Parser<'a> {
     fn attribute(&mut self, target: Node, name: String, span: Span) -> Result<Node, DomainError> {
         let whole = target.span.to(span);
         let kind = match target.kind {
-            NodeKind::Expr(Expr { kind: ExprKind::Name(before), .. }) => ExprKind::Name(format!("{before}.{name}")),
+            NodeKind::Expr(Expr {
+                kind: ExprKind::Name(before),
+                ..
+            }) => ExprKind::Name(format!("{before}.{name}")),
             NodeKind::Expr(expr) if self.at_symbol('(') => {
                 let (arguments, end) = self.deeper(Self::arguments)?;
                 let span = whole.to(end);
                 let kind = ExprKind::Method(Box::new(expr), name, arguments);
-                return Ok(Node { kind: NodeKind::Expr(Expr { kind, span }), span });
+                return Ok(Node {
+                    kind: NodeKind::Expr(Expr { kind, span }),
+                    span,
+                });
             }
             _ => return Err(DomainError::new(format!("there is no attribute {name} here")).at(span)),
         };
-        Ok(Node { kind: NodeKind::Expr(Expr { kind, span: whole }), span: whole })
+        Ok(Node {
+            kind: NodeKind::Expr(Expr { kind, span: whole }),
+            span: whole,
+        })
     }
 
     /// At the opening parenthesis of a call.
@@ -196,7 +252,11 @@ impl<'a> Parser<'a> {
             }
             let node = self.deeper(Self::expression)?;
             if self.at_symbol('=') {
-                let NodeKind::Expr(Expr { kind: ExprKind::Name(name), .. }) = node.kind else {
+                let NodeKind::Expr(Expr {
+                    kind: ExprKind::Name(name),
+                    ..
+                }) = node.kind
+                else {
                     return Err(DomainError::new("an argument's name should stand here").at(node.span));
                 };
                 self.advance()?;
@@ -224,7 +284,9 @@ impl<'a> Parser<'a> {
             TokenKind::Symbol('(') => return self.deeper(|parser| parser.list(span, ')')),
             TokenKind::Symbol(sign @ ('-' | '+')) => return self.deeper(|parser| parser.signed(sign == '-', span)),
             TokenKind::Symbol('{') => {
-                return Err(DomainError::new("a dictionary or a set cannot stand in a domain").at(span).hint("use a list"));
+                return Err(DomainError::new("a dictionary or a set cannot stand in a domain")
+                    .at(span)
+                    .hint("use a list"));
             }
             TokenKind::Symbol(symbol) => return Err(DomainError::new(format!("unexpected {symbol}")).at(span)),
             TokenKind::End => {
@@ -242,18 +304,30 @@ impl<'a> Parser<'a> {
             (Dialect::Python, "True") | (Dialect::Json, "true") => NodeKind::Bool(true),
             (Dialect::Python, "False") | (Dialect::Json, "false") => NodeKind::Bool(false),
             (Dialect::Python, "None") | (Dialect::Json, "null") => NodeKind::None,
-            _ => NodeKind::Expr(Expr { kind: ExprKind::Name(name), span }),
+            _ => NodeKind::Expr(Expr {
+                kind: ExprKind::Name(name),
+                span,
+            }),
         }
     }
 
     /// Python joins strings that stand side by side.
     fn joined_string(&mut self, mut text: String, mut span: Span) -> Result<Node, DomainError> {
         while matches!(self.token.kind, TokenKind::Str(_)) {
-            let Token { kind: TokenKind::Str(more), span: next } = self.advance()? else { break };
+            let Token {
+                kind: TokenKind::Str(more),
+                span: next,
+            } = self.advance()?
+            else {
+                break;
+            };
             text.push_str(&more);
             span = span.to(next);
         }
-        Ok(Node { kind: NodeKind::Str(text), span })
+        Ok(Node {
+            kind: NodeKind::Str(text),
+            span,
+        })
     }
 
     fn signed(&mut self, minus: bool, sign: Span) -> Result<Node, DomainError> {
@@ -285,7 +359,10 @@ impl<'a> Parser<'a> {
                     inner.span = span;
                     return Ok(inner);
                 }
-                return Ok(Node { kind: NodeKind::List(items), span });
+                return Ok(Node {
+                    kind: NodeKind::List(items),
+                    span,
+                });
             }
             if self.token.kind == TokenKind::End {
                 return Err(DomainError::new(format!("a closing {close} is missing")).at(open));
@@ -306,7 +383,12 @@ impl<'a> Parser<'a> {
             TokenKind::Symbol('=') => DomainError::new("= cannot stand here")
                 .at(self.token.span)
                 .hint("a comparison is written ('field', 'operator', value)"),
-            TokenKind::Name(word) if matches!(word.as_str(), "for" | "if" | "and" | "or" | "not" | "in" | "is" | "lambda") => {
+            TokenKind::Name(word)
+                if matches!(
+                    word.as_str(),
+                    "for" | "if" | "and" | "or" | "not" | "in" | "is" | "lambda"
+                ) =>
+            {
                 DomainError::new(format!("Python's {word} cannot be used in a domain")).at(self.token.span)
             }
             _ => DomainError::new(format!("a comma or a closing {close} should stand here")).at(self.token.span),
@@ -387,27 +469,49 @@ impl Builder {
                     _ => height + 1,
                 };
                 let height = above(&left, left_height).max(above(&right, right_height));
-                (if is_and { Domain::and([left, right]) } else { Domain::or([left, right]) }, height)
+                (
+                    if is_and {
+                        Domain::and([left, right])
+                    } else {
+                        Domain::or([left, right])
+                    },
+                    height,
+                )
             }
             _ => {
                 let shown: String = symbol.chars().take(40).collect();
-                let error = DomainError::new(format!("'{shown}' is neither a leaf nor one of '&', '|' and '!'")).at(span);
+                let error =
+                    DomainError::new(format!("'{shown}' is neither a leaf nor one of '&', '|' and '!'")).at(span);
                 return Err(error.hint("a leaf is written ('field', 'operator', value)"));
             }
         };
         if height > self.depth {
-            return Err(DomainError::new(format!("more than {} operators stand above each other", self.depth)).at(span));
+            return Err(
+                DomainError::new(format!("more than {} operators stand above each other", self.depth)).at(span),
+            );
         }
         Ok((term, height))
     }
 
     fn leaf(&mut self, parts: &[Node], span: Span) -> Result<Domain, DomainError> {
-        self.leaves =
-            self.leaves.checked_sub(1).ok_or_else(|| DomainError::new("the domain has too many leaves").at(span))?;
+        self.leaves = self
+            .leaves
+            .checked_sub(1)
+            .ok_or_else(|| DomainError::new("the domain has too many leaves").at(span))?;
         let [path, operator, value] = parts else {
-            let nested = parts.first().is_some_and(|first| matches!(first.kind, NodeKind::List(_)));
-            let hint = if nested { "domains are not nested: use '&' and '|'" } else { "write ('field', 'operator', value)" };
-            return Err(DomainError::new(format!("a leaf has three parts, this has {}", parts.len())).at(span).hint(hint));
+            let nested = parts
+                .first()
+                .is_some_and(|first| matches!(first.kind, NodeKind::List(_)));
+            let hint = if nested {
+                "domains are not nested: use '&' and '|'"
+            } else {
+                "write ('field', 'operator', value)"
+            };
+            return Err(
+                DomainError::new(format!("a leaf has three parts, this has {}", parts.len()))
+                    .at(span)
+                    .hint(hint),
+            );
         };
         let NodeKind::Str(symbol) = &operator.kind else {
             return Err(DomainError::new("the operator of a leaf is a string").at(operator.span));
@@ -417,7 +521,11 @@ impl Builder {
             NodeKind::Int(_) | NodeKind::Bool(_) => return constant_leaf(path, symbol, value),
             _ => return Err(DomainError::new("a leaf starts with the name of a field").at(path.span)),
         };
-        let spans = Spans { path: path.span, operator: operator.span, value: value.span };
+        let spans = Spans {
+            path: path.span,
+            operator: operator.span,
+            value: value.span,
+        };
         let operator = Operator::parse(symbol).ok_or_else(|| unknown_operator(symbol, operator.span))?;
         let value = match operator {
             Operator::Any | Operator::NotAny => {
@@ -428,7 +536,12 @@ impl Builder {
             }
             _ => build_value(value)?,
         };
-        Ok(Domain::Leaf(Leaf { path: path_text.clone(), operator, value, spans }))
+        Ok(Domain::Leaf(Leaf {
+            path: path_text.clone(),
+            operator,
+            value,
+            spans,
+        }))
     }
 }
 
@@ -484,3 +597,6 @@ fn build_value(node: &Node) -> Result<Value, DomainError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,15 @@ pub enum Plan {
     Const(Option<bool>),
     /// Not; null stays null.
     Not(Box<Plan>),
+    /// The condition, but false instead of null where the column is null (see `Checker::settled`).
+    Settled {
+        /// The condition.
+        plan: Box<Plan>,
+        /// The column.
+        column: String,
+    },
+    /// Not true: null counts as false, as it does from Odoo 19 on.
+    Untrue(Box<Plan>),
     /// All of them.
     All(Vec<Plan>),
     /// Any of them.
@@ -63,6 +72,8 @@ pub enum Plan {
         /// `NOT IN`.
         negated: bool,
     },
+    /// A sub-query finds anything at all, whatever the current row is.
+    Exists(Box<Query>),
     /// A pair in a many2many table exists for the current row's id.
     Linked {
         /// The table of pairs.
@@ -316,7 +327,7 @@ impl Plan {
 
     /// Its negation, in three-valued logic.
     #[must_use]
-    pub fn not(self) -> Self {
+    pub fn negate(self) -> Self {
         match self {
             Self::Const(value) => Self::Const(value.map(|value| !value)),
             other => Self::Not(Box::new(other)),
@@ -363,7 +374,11 @@ impl Plan {
     fn collect(&self, reads: &mut Reads) {
         match self {
             Self::Const(_) => {}
-            Self::Not(inner) => inner.collect(reads),
+            Self::Not(inner) | Self::Untrue(inner) => inner.collect(reads),
+            Self::Settled { plan, column } => {
+                plan.collect(reads);
+                reads.own.insert(column.clone());
+            }
             Self::All(items) | Self::Any(items) => items.iter().for_each(|item| item.collect(reads)),
             Self::Compare { left, .. }
             | Self::Like { left, .. }
@@ -376,6 +391,7 @@ impl Plan {
                 left.collect(reads);
                 reads.related = true;
             }
+            Self::Exists(_) => reads.related = true,
             Self::Linked { .. } => {
                 reads.own.insert("id".to_owned());
                 reads.related = true;
@@ -384,7 +400,9 @@ impl Plan {
                 reads.own.insert("parent_path".to_owned());
                 reads.related = true;
             }
-            Self::Joined { link, inherits, plan, .. } => {
+            Self::Joined {
+                link, inherits, plan, ..
+            } => {
                 link.collect(reads);
                 let Some((link, model)) = inherits else {
                     reads.related = true;

@@ -39,7 +39,10 @@ impl Params {
 
     /// None yet, in a statement whose first `before` parameters are others: the first will be `$before+1`.
     pub fn starting_after(before: usize) -> Self {
-        Self { before, ..Self::default() }
+        Self {
+            before,
+            ..Self::default()
+        }
     }
 
     /// How many there are.
@@ -117,7 +120,10 @@ impl Params {
 
 /// The numbers as int4 if all of them fit: that is the type of ids, and keeps indexes usable.
 fn narrow(numbers: &[Option<i64>]) -> Option<Vec<Option<i32>>> {
-    numbers.iter().map(|number| number.map(i32::try_from).transpose().ok()).collect()
+    numbers
+        .iter()
+        .map(|number| number.map(i32::try_from).transpose().ok())
+        .collect()
 }
 
 /// One parameter.
@@ -183,8 +189,16 @@ impl ToSql for Param {
 ///
 /// The row source has the record's own stored columns under their names and types. Placeholders go on from `params`.
 pub fn compile(domain: &TypedDomain, row_alias: &str, params: &mut Params, row: Row) -> String {
-    let mut printer = Printer { params, out: String::new() };
-    let scope = Scope { alias: quote(row_alias), prefix: None, image: row == Row::Image, positive: true };
+    let mut printer = Printer {
+        params,
+        out: String::new(),
+    };
+    let scope = Scope {
+        alias: quote(row_alias),
+        prefix: None,
+        image: row == Row::Image,
+        positive: true,
+    };
     printer.plan(domain.plan(), &scope);
     printer.out
 }
@@ -232,7 +246,12 @@ impl Scope {
     }
 
     fn table(alias: String) -> Self {
-        Self { alias, prefix: None, image: false, positive: true }
+        Self {
+            alias,
+            prefix: None,
+            image: false,
+            positive: true,
+        }
     }
 }
 
@@ -253,8 +272,35 @@ impl Printer<'_> {
             Plan::Const(None) => self.push("null::bool"),
             Plan::Not(inner) => {
                 self.push("(not ");
-                self.plan(inner, &Scope { positive: false, ..scope.clone() });
+                self.plan(
+                    inner,
+                    &Scope {
+                        positive: false,
+                        ..scope.clone()
+                    },
+                );
                 self.push(")");
+            }
+            Plan::Untrue(inner) => {
+                self.push("(");
+                self.plan(
+                    inner,
+                    &Scope {
+                        positive: false,
+                        ..scope.clone()
+                    },
+                );
+                self.push(" is not true)");
+            }
+            // Without a negation above, null and false come to the same.
+            Plan::Settled { plan, .. } if scope.positive => self.plan(plan, scope),
+            Plan::Settled { plan, column } => {
+                let condition = self.condition(plan, scope);
+                let column = scope.column(column);
+                let _ = write!(
+                    self.out,
+                    "({condition} and ({column} is not null or {condition} is true))"
+                );
             }
             Plan::All(items) => self.joined(items, " and ", scope),
             Plan::Any(items) => self.joined(items, " or ", scope),
@@ -262,7 +308,13 @@ impl Printer<'_> {
                 let (left, right) = (self.scalar(left, scope), self.params.bind(right));
                 let _ = write!(self.out, "({left} {} {right})", operator.sql());
             }
-            Plan::Like { left, pattern, ignore_case, unaccent, negated } => {
+            Plan::Like {
+                left,
+                pattern,
+                ignore_case,
+                unaccent,
+                negated,
+            } => {
                 let (mut left, mut right) = (self.scalar(left, scope), self.params.text(pattern));
                 if *unaccent {
                     left = format!("public.unaccent({left})");
@@ -293,8 +345,23 @@ impl Printer<'_> {
                 let not = if *negated { "not " } else { "" };
                 let _ = write!(self.out, "({left} {not}in ({query}))");
             }
-            Plan::Linked { table, own, other, to, negated } => self.linked(table, own, other, to.as_ref(), *negated, scope),
-            Plan::Joined { link, table, inherits, plan } => self.join(link, table, inherits.as_ref(), plan, scope),
+            Plan::Exists(query) => {
+                let query = self.query(query);
+                let _ = write!(self.out, "(exists ({query}))");
+            }
+            Plan::Linked {
+                table,
+                own,
+                other,
+                to,
+                negated,
+            } => self.linked(table, own, other, to.as_ref(), *negated, scope),
+            Plan::Joined {
+                link,
+                table,
+                inherits,
+                plan,
+            } => self.join(link, table, inherits.as_ref(), plan, scope),
             Plan::UnderPaths { table: tree, roots } => {
                 let alias = self.params.alias();
                 let roots = self.members(roots);
@@ -305,7 +372,11 @@ impl Printer<'_> {
                     table(tree),
                 );
             }
-            Plan::Contains { left, right, left_contains } => {
+            Plan::Contains {
+                left,
+                right,
+                left_contains,
+            } => {
                 let (left, right) = (self.scalar(left, scope), self.params.bind(right));
                 let operator = if *left_contains { "@>" } else { "<@" };
                 let _ = write!(self.out, "({left} {operator} {right})");
@@ -355,16 +426,29 @@ impl Printer<'_> {
     fn join(&mut self, link: &Scalar, name: &str, inherits: Option<&(String, String)>, plan: &Plan, scope: &Scope) {
         if let (Some((link, _)), true) = (inherits, scope.image) {
             // The image carries the parent's columns itself.
-            return self.plan(plan, &Scope { prefix: Some(link.clone()), image: false, ..scope.clone() });
+            return self.plan(
+                plan,
+                &Scope {
+                    prefix: Some(link.clone()),
+                    image: false,
+                    ..scope.clone()
+                },
+            );
         }
         let link = self.scalar(link, scope);
         let alias = self.params.alias();
-        let inner = Scope { positive: scope.positive, ..Scope::table(alias.clone()) };
+        let inner = Scope {
+            positive: scope.positive,
+            ..Scope::table(alias.clone())
+        };
         let condition = self.condition(plan, &inner);
         let name = table(name);
         if inherits.is_some() && scope.positive {
             // The parent's record always exists, and null counts as false here: a semi-join gives the same rows, faster.
-            let _ = write!(self.out, "({link} in (select {alias}.id from {name} {alias} where {condition}))");
+            let _ = write!(
+                self.out,
+                "({link} in (select {alias}.id from {name} {alias} where {condition}))"
+            );
         } else {
             let _ = write!(
                 self.out,
@@ -403,7 +487,12 @@ impl Printer<'_> {
     fn source(&mut self, source: &Source) -> String {
         match source {
             Source::Table(name) => table(name),
-            Source::Reachable { table: tree, parent, down, roots } => {
+            Source::Reachable {
+                table: tree,
+                parent,
+                down,
+                roots,
+            } => {
                 let (walk, row) = (self.params.alias(), self.params.alias());
                 let (tree, parent) = (table(tree), quote(parent));
                 let roots = match roots {
@@ -414,7 +503,9 @@ impl Printer<'_> {
                     Members::Query(query) => format!("select id::int8 from ({}) roots (id)", self.query(query)),
                 };
                 let step = match down {
-                    true => format!("select {row}.id::int8 from {tree} {row} join {walk} on {row}.{parent} = {walk}.id"),
+                    true => {
+                        format!("select {row}.id::int8 from {tree} {row} join {walk} on {row}.{parent} = {walk}.id")
+                    }
                     false => format!(
                         "select {row}.{parent}::int8 from {tree} {row} join {walk} on {row}.id = {walk}.id \
                          where {row}.{parent} is not null"
@@ -440,14 +531,21 @@ impl Printer<'_> {
             Scalar::Column(name) => scope.column(name),
             Scalar::Translated { column, languages } => {
                 let column = scope.column(column);
-                let texts: Vec<String> =
-                    languages.iter().map(|language| format!("{column} ->> {}", self.params.text(language))).collect();
+                let texts: Vec<String> = languages
+                    .iter()
+                    .map(|language| format!("{column} ->> {}", self.params.text(language)))
+                    .collect();
                 match texts.as_slice() {
                     [only] => format!("({only})"),
                     several => format!("coalesce({})", several.join(", ")),
                 }
             }
-            Scalar::PerCompany { column, company, fallback, sql_type } => {
+            Scalar::PerCompany {
+                column,
+                company,
+                fallback,
+                sql_type,
+            } => {
                 let stored = format!("{} -> {}", scope.column(column), self.params.text(&company.to_string()));
                 let value = match fallback {
                     None => format!("({stored})"),
@@ -457,9 +555,17 @@ impl Printer<'_> {
             }
             Scalar::Existing { table: name, id } => {
                 let (alias, id) = (self.params.alias(), self.scalar(id, scope));
-                format!("(select {alias}.id from {} {alias} where {alias}.id = {id})", table(name))
+                format!(
+                    "(select {alias}.id from {} {alias} where {alias}.id = {id})",
+                    table(name)
+                )
             }
-            Scalar::DatePart { part, of, zone, first_day } => {
+            Scalar::DatePart {
+                part,
+                of,
+                zone,
+                first_day,
+            } => {
                 let mut of = self.scalar(of, scope);
                 if let Some(zone) = zone {
                     of = format!("timezone({}, timezone('UTC', {of}))", self.params.text(zone));

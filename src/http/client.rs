@@ -28,7 +28,7 @@ use rustls::pki_types::CertificateDer;
 use super::guard::{Blocked, Guard, Reach};
 use super::mask::mask_url;
 use super::resolver::{GuardedResolver, SystemResolver};
-use super::tls;
+use super::tls::{self, Identity};
 use crate::backoff::parse_retry_after;
 use crate::delivery::{Failure, Outcome};
 use crate::{Error, Result};
@@ -45,9 +45,11 @@ pub const USER_AGENT_VALUE: &str = concat!("odoo-eventd/", env!("CARGO_PKG_VERSI
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// Unused connections kept for one host.
-const POOL_IDLE_PER_HOST: usize = 16;
+const POOL_IDLE_PER_HOST: usize = 32;
 
-/// Bounds connections that are still being opened after their request has given up; every request has its own, shorter budget.
+/// The longest wait for a connection, TLS included, whatever the request's budget: more time is for slow answers, not for hosts that are away.
+///
+/// Also ends connections that are still being opened when their request has given up or found another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to answer.
@@ -63,6 +65,8 @@ pub struct ClientConfig {
     pub guard: Guard,
     /// Certificates of authorities to trust besides the system's.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// The certificate shown to receivers that ask for one.
+    pub identity: Option<Identity>,
     /// How many bytes of an answer's body are read and kept.
     pub response_cap_bytes: usize,
     /// Who resolves names. What it returns passes through the guard.
@@ -76,8 +80,9 @@ impl ClientConfig {
         Self {
             guard,
             authorities: Vec::new(),
+            identity: None,
             response_cap_bytes: DEFAULT_RESPONSE_CAP_BYTES,
-            resolver: Arc::new(SystemResolver),
+            resolver: Arc::new(SystemResolver::default()),
         }
     }
 }
@@ -148,9 +153,9 @@ impl Client {
     /// Sets up TLS and two connection pools, one for each [`Reach`]; connects to nothing.
     ///
     /// # Errors
-    /// When the system has no certificates to trust; the hint says how to mend it.
+    /// When the system has no certificates to trust (the hint says how to mend it), or the identity's key is another's.
     pub fn new(config: ClientConfig) -> Result<Self> {
-        let tls = tls::client_config(&config.authorities)?;
+        let tls = tls::client_config(&config.authorities, config.identity)?;
         let build = |reach| {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())

@@ -4,6 +4,8 @@
 //! receivers are signed by a company's own authority, which its administrators install there, and a distribution withdraws a
 //! root without this program being built again. More authorities can be added, none taken away.
 //!
+//! A client certificate, where one is given, is shown to every receiver that asks for one and proves nothing but who we are.
+//!
 //! The cryptography is *ring*, named explicitly: a process-wide default would be decided by whichever crate comes first.
 
 use std::path::Path;
@@ -11,17 +13,50 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::Verifier;
 
 use crate::{Error, Result};
 
+/// A client certificate with its key.
+#[derive(Debug)]
+pub struct Identity {
+    /// The certificate first, then those it was signed by.
+    certificates: Vec<CertificateDer<'static>>,
+    /// Its `Debug` shows nothing of it.
+    key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self {
+            certificates: self.certificates.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+impl Identity {
+    /// Reads a certificate (with the chain above it) and its private key from PEM files; both may be in one file.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] when a file cannot be read or does not hold what it should; that they belong together is checked by
+    /// [`client_config`].
+    pub fn read(certificate_file: &Path, key_file: &Path) -> Result<Self> {
+        let certificates = read_certificates(certificate_file)?;
+        let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| {
+            Error::usage(format!("cannot read a private key from {}", key_file.display())).with_source(error)
+        })?;
+        Ok(Self { certificates, key })
+    }
+}
+
 /// The client side of TLS 1.2 and 1.3 offering HTTP/2 and HTTP/1.1; trusts the system's authorities and `authorities`.
 ///
 /// # Errors
-/// When there is no trust store at all, or one of `authorities` is not a certificate.
-pub fn client_config(authorities: &[CertificateDer<'static>]) -> Result<ClientConfig> {
+/// When there is no trust store at all, one of `authorities` is not a certificate, or `identity` has the wrong key.
+pub fn client_config(authorities: &[CertificateDer<'static>], identity: Option<Identity>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let verifier =
         Verifier::new_with_extra_roots(authorities.iter().cloned(), Arc::clone(&provider)).map_err(|error| {
@@ -29,13 +64,18 @@ pub fn client_config(authorities: &[CertificateDer<'static>]) -> Result<ClientCo
                 .with_source(error)
                 .with_hint("install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE")
         })?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::other("cannot set up TLS").with_source(error))?
         // "Dangerous" is any verifier of one's own; this one is the system's.
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(Identity { certificates, key }) => builder
+            .with_client_auth_cert(certificates, key)
+            .map_err(|error| Error::usage("the client certificate and its key do not fit").with_source(error))?,
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -72,5 +112,10 @@ mod tests {
         );
         let error = read_certificates(Path::new("/dev/null")).unwrap_err();
         assert_eq!(error.chain(), "/dev/null holds no certificate in PEM form");
+        assert!(
+            Identity::read(Path::new("/dev/null"), Path::new("/dev/null"))
+                .unwrap_err()
+                .is_usage()
+        );
     }
 }

@@ -30,6 +30,8 @@ pub struct Facts {
     pub week_starts: BTreeMap<String, i32>,
     /// Technical names of the installed modules.
     pub modules: BTreeSet<String>,
+    /// The topmost company above each company (branches, from 17 on).
+    pub company_roots: BTreeMap<i32, i32>,
     /// Decimals by the name of the `decimal.precision` record.
     pub precisions: BTreeMap<String, u32>,
 }
@@ -124,6 +126,8 @@ pub struct Field {
     pub required: bool,
     /// char: values are cut to this many characters.
     pub size: Option<u32>,
+    /// html: Odoo cleans values, and what they are compared with.
+    pub sanitized: bool,
     /// Defined by a user (`state = 'manual'`), so that its declaration is in the database and nowhere else.
     pub manual: bool,
     /// The domain of the declaration, known for manual fields only.
@@ -238,7 +242,13 @@ impl Table {
 impl Model {
     /// A model without fields.
     pub fn new(name: impl Into<String>, table: Table) -> Self {
-        Self { name: name.into(), table, transient: false, inherits: Vec::new(), fields: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            table,
+            transient: false,
+            inherits: Vec::new(),
+            fields: BTreeMap::new(),
+        }
     }
 
     /// Adds or replaces a field.
@@ -295,6 +305,7 @@ impl Field {
             company_dependent: false,
             required: false,
             size: None,
+            sanitized: true,
             manual: false,
             domain: None,
             selection: Vec::new(),
@@ -316,7 +327,10 @@ impl Field {
 impl Registry {
     /// An empty registry of a database with these facts.
     pub fn new(facts: Facts) -> Self {
-        Self { facts, models: HashMap::new() }
+        Self {
+            facts,
+            models: HashMap::new(),
+        }
     }
 
     /// What is known about the database as a whole.
@@ -351,7 +365,10 @@ impl Registry {
 
     /// The stored fields a non-stored field of `model` is computed from, as far as it is known; empty if it is not.
     pub fn stored_dependencies(&self, model: &str, field: &str) -> Vec<String> {
-        known::computed_from(model, field).iter().map(|path| (*path).to_owned()).collect()
+        known::computed_from(model, field)
+            .iter()
+            .map(|path| (*path).to_owned())
+            .collect()
     }
 }
 

@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::xml::to_xml;
 use crate::delivery::Failure;
 
 /// The body's size at most when a subscription says nothing else, in bytes: 256 KiB, the limit of Amazon SNS and SQS, and of many
@@ -99,46 +100,66 @@ impl From<TooLarge> for Failure {
 }
 
 impl Body<'_> {
-    /// Renders the body in at most `max_bytes`, without its records where it would be larger.
+    /// Renders the body as JSON in at most `max_bytes`, without its records where it would be larger.
     ///
     /// A receiver of a thin body reads the records itself, by `record_ids`. Source: Standard Webhooks, "Thin vs full payloads".
     ///
     /// # Errors
     /// When it is too large without records too.
     pub fn render(&self, max_bytes: usize) -> Result<Rendered, TooLarge> {
-        let full = to_json(self);
-        if full.len() <= max_bytes {
+        self.render_within(max_bytes, to_json)
+    }
+
+    /// As [`Body::render`] in the form of [`xml`](super::xml), with `event` as the root element.
+    ///
+    /// # Errors
+    /// When it is too large without records too.
+    pub fn render_xml(&self, max_bytes: usize) -> Result<Rendered, TooLarge> {
+        self.render_within(max_bytes, |content| {
+            let value = serde_json::to_value(content).expect("what is written as JSON text is a JSON value");
+            to_xml("event", &value).into_bytes()
+        })
+    }
+
+    fn render_within(&self, max: usize, write: impl Fn(&Content<'_>) -> Vec<u8>) -> Result<Rendered, TooLarge> {
+        let full = write(&Content {
+            body: self,
+            thin: false,
+        });
+        if full.len() <= max {
             return Ok(Rendered {
                 bytes: full.into(),
                 thin: false,
             });
         }
-        let thin = to_json(&Thin {
+        if self.records.is_none() {
+            return Err(TooLarge { bytes: full.len(), max });
+        }
+        let thin = write(&Content {
             body: &Self { records: None, ..*self },
             thin: true,
         });
-        if self.records.is_some() && thin.len() <= max_bytes {
+        if thin.len() <= max {
             return Ok(Rendered {
                 bytes: thin.into(),
                 thin: true,
             });
         }
-        Err(TooLarge {
-            bytes: thin.len(),
-            max: max_bytes,
-        })
+        Err(TooLarge { bytes: thin.len(), max })
     }
 }
 
+/// What is written: the body, and the mark of a thin one at its end.
 #[derive(serde::Serialize)]
-struct Thin<'a> {
+struct Content<'a> {
     #[serde(flatten)]
     body: &'a Body<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     thin: bool,
 }
 
-fn to_json(body: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(body).expect("every key is a string and every value is JSON already")
+fn to_json(content: &Content<'_>) -> Vec<u8> {
+    serde_json::to_vec(content).expect("every key is a string and every value is JSON already")
 }
 
 /// As SPEC section 7: UTC, always six digits. Odoo's `write_date` has microseconds too.
@@ -248,6 +269,29 @@ mod tests {
             "exactly the limit fits"
         );
         assert_eq!(Failure::from(full.render(100).unwrap_err()), Failure::BodyTooLarge);
+    }
+
+    #[test]
+    fn xml_has_the_same_content_and_the_same_limit() {
+        let record = Record {
+            id: 1,
+            user_id: None,
+            values: Values(vec![("note".into(), json!("<b>"))]),
+            old: None,
+        };
+        let full = Body {
+            records: Some(vec![record]),
+            ..body(&[1], &[])
+        };
+        let rendered = full.render_xml(DEFAULT_MAX_BODY_BYTES).unwrap();
+        let end = "<changed_fields></changed_fields><records><item><id>1</id><values><note>&lt;b&gt;</note></values></item></records></event>";
+        assert!(text(&rendered).ends_with(end), "{}", text(&rendered));
+        let thin = full.render_xml(rendered.bytes.len() - 1).unwrap();
+        assert!(
+            text(&thin).ends_with("<changed_fields></changed_fields><thin>true</thin></event>"),
+            "{}",
+            text(&thin)
+        );
     }
 
     #[test]

@@ -4,3 +4,6 @@
 
 pub mod body;
 pub mod path;
+mod sandbox;
+pub mod template;
+pub mod xml;

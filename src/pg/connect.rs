@@ -37,7 +37,9 @@ impl Database {
         let hint = "for example postgres://odoo_eventd_listener@localhost/odoo";
         let mut config: Config = connection_string.parse().map_err(|error: tokio_postgres::Error| {
             // Only the parser's own words: they name the wrong key, never a value.
-            Error::usage("cannot read the database URL").with_source(error).with_hint(hint)
+            Error::usage("cannot read the database URL")
+                .with_source(error)
+                .with_hint(hint)
         })?;
         if config.get_dbname().is_none() {
             return Err(Error::usage("the database URL names no database").with_hint(hint));
@@ -53,7 +55,10 @@ impl Database {
         if config.get_application_name().is_none() {
             config.application_name("odoo-eventd");
         }
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls_config()?) })
+        Ok(Self {
+            config,
+            tls: MakeRustlsConnect::new(tls_config()?),
+        })
     }
 
     /// The name of the database in the connection string.
@@ -66,8 +71,15 @@ impl Database {
     /// # Errors
     /// [`Error::is_transient`] when the server cannot be reached or refuses; [`Error::unfit`] when it is older than 13.
     pub async fn connect(&self) -> Result<Client> {
-        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(|e| self.refused(e))?;
-        #[expect(clippy::disallowed_methods, reason = "ends with the client; there is nothing to supervise or restart")]
+        let (client, connection) = self
+            .config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|e| self.refused(e))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with the client; there is nothing to supervise or restart"
+        )]
         tokio::spawn(async move {
             // What went wrong reaches whoever awaits an answer; here nobody listens any more.
             let _ = connection.await;
@@ -82,9 +94,16 @@ impl Database {
     /// # Errors
     /// As [`Database::connect`].
     pub async fn connect_listening(&self) -> Result<(Client, mpsc::UnboundedReceiver<Result<String>>)> {
-        let (client, mut connection) = self.config.connect(self.tls.clone()).await.map_err(|e| self.refused(e))?;
+        let (client, mut connection) = self
+            .config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|e| self.refused(e))?;
         let (sender, receiver) = mpsc::unbounded_channel();
-        #[expect(clippy::disallowed_methods, reason = "ends with the connection, and says so through the channel")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with the connection, and says so through the channel"
+        )]
         tokio::spawn(async move {
             loop {
                 let message = std::future::poll_fn(|cx| connection.poll_message(cx)).await;
@@ -114,7 +133,9 @@ impl Database {
         let manager = deadpool_postgres::Manager::from_config(
             self.config.clone(),
             self.tls.clone(),
-            deadpool_postgres::ManagerConfig { recycling_method: deadpool_postgres::RecyclingMethod::Fast },
+            deadpool_postgres::ManagerConfig {
+                recycling_method: deadpool_postgres::RecyclingMethod::Fast,
+            },
         );
         deadpool_postgres::Pool::builder(manager)
             .max_size(size)
@@ -134,12 +155,18 @@ impl Database {
     fn refused(&self, error: tokio_postgres::Error) -> Error {
         use tokio_postgres::error::SqlState;
         let hint = match error.code() {
-            Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            Some(code)
+                if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+            {
                 "check the user and the password in the database URL"
             }
-            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "check the database's name: `psql -l` lists those there are",
+            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+                "check the database's name: `psql -l` lists those there are"
+            }
             Some(_) => "the server answered and refused; its message says why",
-            None if error.to_string().contains("password missing") => "the server asks for a password and the database URL has none",
+            None if error.to_string().contains("password missing") => {
+                "the server asks for a password and the database URL has none"
+            }
             None => "check that PostgreSQL runs there and accepts connections from here",
         };
         Error::database(format_args!("connect to {self}"), error).with_hint(hint)
@@ -147,7 +174,10 @@ impl Database {
 
     async fn check_version(&self, client: &Client) -> Result<()> {
         let row = client
-            .query_one("select current_setting('server_version_num')::int4, current_setting('server_version')", &[])
+            .query_one(
+                "select current_setting('server_version_num')::int4, current_setting('server_version')",
+                &[],
+            )
             .await
             .map_err(|error| Error::database(format_args!("ask {self} for its version"), error))?;
         if row.get::<_, i32>(0) < OLDEST_SERVER {
@@ -242,7 +272,11 @@ mod tests {
 
     #[test]
     fn a_malformed_connection_string_is_wrong_use_and_is_not_repeated() {
-        for text in ["postgres://odoo:s3cret@host:port/db", "host=db password=s3cret", "s3cret"] {
+        for text in [
+            "postgres://odoo:s3cret@host:port/db",
+            "host=db password=s3cret",
+            "s3cret",
+        ] {
             let error = Database::parse(text).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(!error.chain().contains("s3cret"), "{}", error.chain());

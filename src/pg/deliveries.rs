@@ -159,8 +159,15 @@ pub async fn commit_batch(
     rows.into_iter()
         .map(|row| {
             let ord: i64 = row.get("ord");
-            let index = usize::try_from(ord - 1).map_err(|e| Error::other("the database numbered deliveries oddly").with_source(e))?;
-            Ok((index, LogKey { id: row.get("log_id"), date: row.get("log_date") }))
+            let index = usize::try_from(ord - 1)
+                .map_err(|e| Error::other("the database numbered deliveries oddly").with_source(e))?;
+            Ok((
+                index,
+                LogKey {
+                    id: row.get("log_id"),
+                    date: row.get("log_date"),
+                },
+            ))
         })
         .collect()
 }
@@ -185,12 +192,20 @@ fn array_text(ids: &[i64]) -> String {
 /// Database errors.
 pub async fn due_subscriptions(client: &Client) -> Result<Vec<(i32, Duration)>> {
     let rows = client
-        .query("select subscription_id, due_in_ms from odoo_eventd.due_subscriptions()", &[])
+        .query(
+            "select subscription_id, due_in_ms from odoo_eventd.due_subscriptions()",
+            &[],
+        )
         .await
         .map_err(|e| failed("look for due deliveries", e))?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.get(0), Duration::from_millis(u64::try_from(row.get::<_, i64>(1)).unwrap_or(0))))
+        .map(|row| {
+            (
+                row.get(0),
+                Duration::from_millis(u64::try_from(row.get::<_, i64>(1)).unwrap_or(0)),
+            )
+        })
         .collect())
 }
 
@@ -221,7 +236,10 @@ pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize
             event_type: row.get("event_type"),
             attempt: row.get("attempt"),
             body: row.get::<_, Option<String>>("payload").unwrap_or_default(),
-            log: LogKey { id: row.get("log_id"), date: row.get("log_date") },
+            log: LogKey {
+                id: row.get("log_id"),
+                date: row.get("log_date"),
+            },
         })
         .collect())
 }
@@ -245,7 +263,10 @@ pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished
                 &finished.iter().map(|f| f.part).collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.log.id).collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.log.date).collect::<Vec<_>>(),
-                &finished.iter().map(|f| if f.success { "success" } else { "failed" }).collect::<Vec<_>>(),
+                &finished
+                    .iter()
+                    .map(|f| if f.success { "success" } else { "failed" })
+                    .collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.response_code).collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.response_body.as_deref()).collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.error).collect::<Vec<_>>(),

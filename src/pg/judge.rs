@@ -54,12 +54,20 @@ impl Judge {
             "select r.ord - 1, array_remove(array[{cases}]::int4[], null)
              from (select {selected} from unnest({arrays}) with ordinality u ({names}, ord) offset 0) r"
         );
-        Self { statement, params, columns }
+        Self {
+            statement,
+            params,
+            columns,
+        }
     }
 
     /// An empty batch.
     pub fn batch(&self) -> Batch {
-        Batch { columns: self.columns.clone(), record_ids: Vec::new(), values: vec![Vec::new(); self.columns.len()] }
+        Batch {
+            columns: self.columns.clone(),
+            record_ids: Vec::new(),
+            values: vec![Vec::new(); self.columns.len()],
+        }
     }
 
     /// Which image satisfies which subscription's domain.
@@ -70,16 +78,26 @@ impl Judge {
         if batch.record_ids.is_empty() {
             return Ok(Vec::new());
         }
-        let statement =
-            client.prepare_cached(&self.statement).await.map_err(|e| Error::database("prepare judging domains", e))?;
+        let statement = client
+            .prepare_cached(&self.statement)
+            .await
+            .map_err(|e| Error::database("prepare judging domains", e))?;
         let mut values = self.params.as_sql();
         values.push(&batch.record_ids);
         values.extend(batch.values.iter().map(|column| column as &(dyn ToSql + Sync)));
-        let rows = client.query(&statement, &values).await.map_err(|e| Error::database("judge domains", e))?;
+        let rows = client
+            .query(&statement, &values)
+            .await
+            .map_err(|e| Error::database("judge domains", e))?;
         let mut hits = Vec::new();
         for row in rows {
-            let image = usize::try_from(row.get::<_, i64>(0)).map_err(|e| Error::other("the images were numbered oddly").with_source(e))?;
-            hits.extend(row.get::<_, Vec<i32>>(1).into_iter().map(|subscription| (image, subscription)));
+            let image = usize::try_from(row.get::<_, i64>(0))
+                .map_err(|e| Error::other("the images were numbered oddly").with_source(e))?;
+            hits.extend(
+                row.get::<_, Vec<i32>>(1)
+                    .into_iter()
+                    .map(|subscription| (image, subscription)),
+            );
         }
         Ok(hits)
     }

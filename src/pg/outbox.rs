@@ -88,13 +88,24 @@ pub async fn take_lead(client: &Client) -> Result<Lead> {
         .query_one("select * from odoo_eventd.take_lead()", &[])
         .await
         .map_err(|e| Error::database("take the lead", e))?;
-    let target = match (row.get::<_, Option<String>>("target"), row.get::<_, Option<String>>("last_xid"), row.get("last_id")) {
-        (Some(snapshot), Some(xid), Some(last_id)) => Some(Target { snapshot, last_xid: parse_xid(&xid)?, last_id }),
+    let target = match (
+        row.get::<_, Option<String>>("target"),
+        row.get::<_, Option<String>>("last_xid"),
+        row.get("last_id"),
+    ) {
+        (Some(snapshot), Some(xid), Some(last_id)) => Some(Target {
+            snapshot,
+            last_xid: parse_xid(&xid)?,
+            last_id,
+        }),
         _ => None,
     };
     Ok(Lead {
         term: row.get("term"),
-        position: Position { done: row.get("done"), target },
+        position: Position {
+            done: row.get("done"),
+            target,
+        },
         epoch: row.get("epoch"),
         database: row.get("database_name"),
         notify: row.get("notify"),
@@ -112,7 +123,10 @@ impl Layouts {
     /// Database errors.
     pub async fn load(client: &impl GenericClient) -> Result<Self> {
         let rows = client
-            .query("select generation, capture_id, model, columns::text[] as columns, types from odoo_eventd.captures()", &[])
+            .query(
+                "select generation, capture_id, model, columns::text[] as columns, types from odoo_eventd.captures()",
+                &[],
+            )
             .await
             .map_err(|e| Error::database("read what is captured", e))?;
         let layouts = rows
@@ -135,26 +149,44 @@ impl Layouts {
     }
 }
 
-const READ: &str = "select * from odoo_eventd.read_outbox($1::text::pg_snapshot, $2::text::pg_snapshot, $3::text::xid8, $4, $5)";
+const READ: &str =
+    "select * from odoo_eventd.read_outbox($1::text::pg_snapshot, $2::text::pg_snapshot, $3::text::xid8, $4, $5)";
 
 /// Reads what is beyond a position, at most `max_rows` rows.
 ///
 /// # Errors
 /// Database errors.
-pub async fn read(client: &impl GenericClient, position: &Position, max_rows: i32, layouts: &mut Layouts) -> Result<Page> {
+pub async fn read(
+    client: &impl GenericClient,
+    position: &Position,
+    max_rows: i32,
+    layouts: &mut Layouts,
+) -> Result<Page> {
     let (target, last_xid, last_id) = match &position.target {
-        Some(target) => (Some(target.snapshot.as_str()), target.last_xid.to_string(), target.last_id),
+        Some(target) => (
+            Some(target.snapshot.as_str()),
+            target.last_xid.to_string(),
+            target.last_id,
+        ),
         None => (None, "0".to_owned(), 0),
     };
-    let statement = client.prepare_cached(READ).await.map_err(|e| Error::database("prepare reading the outbox", e))?;
+    let statement = client
+        .prepare_cached(READ)
+        .await
+        .map_err(|e| Error::database("prepare reading the outbox", e))?;
     let rows = client
         .query(&statement, &[&position.done, &target, &last_xid, &last_id, &max_rows])
         .await
         .map_err(|e| Error::database("read the outbox", e))?;
     let snapshot = rows.first().map(|row| row.get("seen")).unwrap_or_default();
-    let mut page = Page { snapshot, rows: Vec::with_capacity(rows.len()) };
+    let mut page = Page {
+        snapshot,
+        rows: Vec::with_capacity(rows.len()),
+    };
     for row in rows {
-        let Some(id) = row.get::<_, Option<i64>>("id") else { continue };
+        let Some(id) = row.get::<_, Option<i64>>("id") else {
+            continue;
+        };
         page.rows.push(OutboxRow {
             xid: parse_xid(row.get("xid"))?,
             at: row.get("at"),
@@ -195,9 +227,11 @@ async fn row_change(client: &impl GenericClient, row: &Row, id: i64, layouts: &m
         // Capture changed since the last look. Rows are written after their generation, so it is there.
         *layouts = Layouts::load(client).await?;
     }
-    let layout = layouts
-        .get(generation)
-        .ok_or_else(|| Error::other(format!("outbox row {id} is of generation {generation}, which nobody recorded")))?;
+    let layout = layouts.get(generation).ok_or_else(|| {
+        Error::other(format!(
+            "outbox row {id} is of generation {generation}, which nobody recorded"
+        ))
+    })?;
     Ok(RowChange {
         id,
         op: row.get::<_, i8>("op").to_ne_bytes()[0],
@@ -210,7 +244,8 @@ async fn row_change(client: &impl GenericClient, row: &Row, id: i64, layouts: &m
 }
 
 fn parse_xid(text: &str) -> Result<u64> {
-    text.parse().map_err(|e| Error::other(format!("PostgreSQL sent \"{text}\" for a transaction id")).with_source(e))
+    text.parse()
+        .map_err(|e| Error::other(format!("PostgreSQL sent \"{text}\" for a transaction id")).with_source(e))
 }
 
 /// Lets capture write to the next table of the ring once the current one is larger than `over_bytes`. True if it did.

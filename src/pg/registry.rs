@@ -36,7 +36,10 @@ pub async fn load(client: &Client) -> Result<Registry> {
     let mut registry = Registry::new(read_facts(&facts)?);
     let mut catalogue = Catalogue::new();
     for row in &columns {
-        catalogue.entry(row.get("table_name")).or_default().insert(row.get("column_name"), row.get("type_name"));
+        catalogue
+            .entry(row.get("table_name"))
+            .or_default()
+            .insert(row.get("column_name"), row.get("type_name"));
     }
     for row in &models {
         registry.insert(read_model(row));
@@ -44,23 +47,33 @@ pub async fn load(client: &Client) -> Result<Registry> {
     let secrets: HashSet<(String, String)> = secrets.iter().map(|row| (row.get("model"), row.get("field"))).collect();
     for row in &fields {
         let model: &str = row.get("model");
-        let Some(model) = registry.model_mut(model) else { continue };
-        let field = read_field(row, &model.name, model.table.name().and_then(|table| catalogue.get(table)), &catalogue, &secrets);
+        let Some(model) = registry.model_mut(model) else {
+            continue;
+        };
+        let table = model.table.name().and_then(|table| catalogue.get(table));
+        let field = read_field(row, &model.name, table, &catalogue, &secrets);
         model.insert(field);
     }
     for row in &inherits {
         if let Some(model) = registry.model_mut(row.get("model")) {
-            model.inherits.push(Inherit { parent: row.get("parent"), link: row.get("link_field") });
+            model.inherits.push(Inherit {
+                parent: row.get("parent"),
+                link: row.get("link_field"),
+            });
         }
     }
     for row in &defaults {
-        let field = registry.model_mut(row.get("model")).and_then(|model| model.field_mut(row.get("field")));
+        let field = registry
+            .model_mut(row.get("model"))
+            .and_then(|model| model.field_mut(row.get("field")));
         if let Some(field) = field {
             field.defaults.push((row.get("company_id"), row.get("value")));
         }
     }
     for row in &selections {
-        let field = registry.model_mut(row.get("model")).and_then(|model| model.field_mut(row.get("field")));
+        let field = registry
+            .model_mut(row.get("model"))
+            .and_then(|model| model.field_mut(row.get("field")));
         if let Some(field) = field {
             field.selection.push(row.get("key"));
         }
@@ -81,10 +94,15 @@ impl Source {
     async fn detect(client: &Client) -> Result<Self> {
         let installed = "select coalesce(has_function_privilege(to_regprocedure('odoo_eventd.registry_facts()'), 'execute'), \
                          false), to_regclass('public.ir_model_fields') is not null";
-        let row = client.query_one(installed, &[]).await.map_err(|e| Error::database("look for Odoo's tables", e))?;
+        let row = client
+            .query_one(installed, &[])
+            .await
+            .map_err(|e| Error::database("look for Odoo's tables", e))?;
         if !row.get::<_, bool>(1) {
-            return Err(Error::unfit("this database has no table ir_model_fields: it is not an Odoo database")
-                .with_hint("name an Odoo database in --database-url"));
+            return Err(
+                Error::unfit("this database has no table ir_model_fields: it is not an Odoo database")
+                    .with_hint("name an Odoo database in --database-url"),
+            );
         }
         Ok(if row.get(0) { Self::Functions } else { Self::Texts })
     }
@@ -94,7 +112,10 @@ impl Source {
             Self::Functions => format!("select * from odoo_eventd.{function}()"),
             Self::Texts => format!("select * from ({}) answer {}", query_text(function), columns(function)),
         };
-        client.query(&sql, &[]).await.map_err(|e| Error::database(format!("read Odoo's registry ({function})"), e))
+        client
+            .query(&sql, &[])
+            .await
+            .map_err(|e| Error::database(format!("read Odoo's registry ({function})"), e))
     }
 
     async fn secrets(self, client: &Client) -> Result<Vec<Row>> {
@@ -121,14 +142,21 @@ fn columns(function: &str) -> String {
         .and_then(|(_, after)| after.split_once(')'))
         .map(|(columns, _)| columns)
         .expect("every function of the file declares its columns");
-    let names: Vec<&str> = declared.split(',').filter_map(|column| column.split_whitespace().next()).collect();
+    let names: Vec<&str> = declared
+        .split(',')
+        .filter_map(|column| column.split_whitespace().next())
+        .collect();
     format!("({})", names.join(", "))
 }
 
 fn read_facts(rows: &[Row]) -> Result<Facts> {
-    let row = rows.first().ok_or_else(|| Error::unfit("Odoo's registry gave no answer"))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Error::unfit("Odoo's registry gave no answer"))?;
     let version: Option<String> = row.get("base_version");
-    let major = version.as_deref().and_then(|version| version.split('.').next()?.parse().ok());
+    let major = version
+        .as_deref()
+        .and_then(|version| version.split('.').next()?.parse().ok());
     let Some(version @ 16..=19) = major else {
         return Err(Error::unfit(format!(
             "this is not a database of Odoo 16 to 19: module base has version {}",
@@ -137,13 +165,24 @@ fn read_facts(rows: &[Row]) -> Result<Facts> {
     };
     let precisions: BTreeMap<String, Option<u32>> = from_json(row.get("precisions"));
     let week_starts: BTreeMap<String, Option<String>> = from_json(row.get("week_starts"));
+    let company_roots: BTreeMap<String, String> = from_json(row.get("company_roots"));
     Ok(Facts {
         version,
         unaccent: row.get("unaccent"),
         languages: row.get::<_, Vec<String>>("languages").into_iter().collect(),
         modules: row.get::<_, Vec<String>>("modules").into_iter().collect(),
-        precisions: precisions.into_iter().filter_map(|(name, digits)| Some((name, digits?))).collect(),
-        week_starts: week_starts.into_iter().filter_map(|(lang, day)| Some((lang, day?.parse().ok()?))).collect(),
+        company_roots: company_roots
+            .into_iter()
+            .filter_map(|(company, root)| Some((company.parse().ok()?, root.parse().ok()?)))
+            .collect(),
+        precisions: precisions
+            .into_iter()
+            .filter_map(|(name, digits)| Some((name, digits?)))
+            .collect(),
+        week_starts: week_starts
+            .into_iter()
+            .filter_map(|(lang, day)| Some((lang, day?.parse().ok()?)))
+            .collect(),
     })
 }
 
@@ -163,7 +202,11 @@ fn read_model(row: &Row) -> Model {
         _ => Table::None,
     };
     // An abstract model may share its name with a left-over table; from 19 on Odoo says which ones are abstract.
-    let table = if row.get::<_, Option<bool>>("abstract") == Some(true) { Table::None } else { table };
+    let table = if row.get::<_, Option<bool>>("abstract") == Some(true) {
+        Table::None
+    } else {
+        table
+    };
     let mut model = Model::new(row.get::<_, String>("model"), table);
     model.transient = row.get("transient");
     model
@@ -182,7 +225,10 @@ fn read_field(
     if field.stored {
         field.column = table
             .and_then(|columns| columns.get(&field.name))
-            .map(|type_name| Column { name: field.name.clone(), type_name: type_name.clone() });
+            .map(|type_name| Column {
+                name: field.name.clone(),
+                type_name: type_name.clone(),
+            });
         field.link_table = read_link_table(row, catalogue);
     }
     field.relation = row.get("relation");
@@ -194,7 +240,11 @@ fn read_field(
     field.translate = row.get("translate");
     field.company_dependent = row.get("company_dependent");
     field.required = row.get("required");
-    field.size = row.get::<_, Option<i32>>("size").and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0);
+    field.size = row
+        .get::<_, Option<i32>>("size")
+        .and_then(|size| u32::try_from(size).ok())
+        .filter(|size| *size > 0);
+    field.sanitized = row.get("sanitized");
     field.manual = row.get::<_, Option<&str>>("state") == Some("manual");
     field.domain = row.get("domain");
     let is_secret = |model: &str| secrets.contains(&(model.to_owned(), field.name.clone()));
@@ -219,13 +269,22 @@ mod tests {
     #[test]
     fn every_query_is_found_in_the_file_with_its_columns() {
         let functions = [
-            "registry_facts", "registry_models", "registry_columns", "registry_fields", "registry_inherits",
-            "registry_defaults", "registry_selections", "builtin_secret_fields",
+            "registry_facts",
+            "registry_models",
+            "registry_columns",
+            "registry_fields",
+            "registry_inherits",
+            "registry_defaults",
+            "registry_selections",
+            "builtin_secret_fields",
         ];
         for function in functions {
             let text = query_text(function);
             assert!(text.contains("select") || text.contains("values"), "{function}");
-            assert!(!text.contains("odoo_eventd."), "{function} must run where nothing is installed");
+            assert!(
+                !text.contains("odoo_eventd."),
+                "{function} must run where nothing is installed"
+            );
             assert!(columns(function).len() > 2, "{function}");
         }
     }

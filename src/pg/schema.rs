@@ -98,25 +98,27 @@ pub async fn installed(client: &Client) -> Result<Installed> {
         .await
         .map_err(|e| Error::database("look at what is installed", e))?;
     let (Some(owner), true) = (row.get::<_, Option<String>>(0), row.get::<_, bool>(1)) else {
-        return Err(Error::unfit("this is not an Odoo database: it has no tables ir_model and ir_model_fields")
-            .with_hint("name Odoo's own database in --database-url; its base module must be installed"));
+        return Err(
+            Error::unfit("this is not an Odoo database: it has no tables ir_model and ir_model_fields")
+                .with_hint("name Odoo's own database in --database-url; its base module must be installed"),
+        );
     };
     let mut version = 0;
-    if row.get::<_, bool>(2) && row.get::<_, bool>(3) {
-        // Through a function: the listener may not read the table.
+    if row.get::<_, bool>(2) {
         version = client
-            .query_one("select odoo_eventd.schema_version()", &[])
-            .await
-            .map_err(|e| Error::database("read the installed version", e))?
-            .get(0);
-    } else if row.get::<_, bool>(2) {
-        version = client
-            .query_one("select coalesce(max(version), 0)::int4 from odoo_eventd.schema_migration", &[])
+            .query_one(
+                "select coalesce(max(version), 0)::int4 from odoo_eventd.schema_migration",
+                &[],
+            )
             .await
             .map_err(|e| Error::database("read the installed version", e))?
             .get(0);
     }
-    Ok(Installed { version, owner, working: row.get(3) })
+    Ok(Installed {
+        version,
+        owner,
+        working: row.get(3),
+    })
 }
 
 /// The version of the schema that this program brings.
@@ -131,7 +133,9 @@ pub fn newest_version() -> i32 {
 pub async fn require_installed(client: &Client) -> Result<Installed> {
     let found = installed(client).await?;
     if found.version == 0 || !found.working {
-        return Err(Error::unfit("odoo-eventd is not installed in this database").with_hint("run `odoo-eventd install` first"));
+        return Err(
+            Error::unfit("odoo-eventd is not installed in this database").with_hint("run `odoo-eventd install` first")
+        );
     }
     if found.version < newest_version() {
         return Err(Error::unfit(format!(
@@ -184,7 +188,10 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
         });
     }
     for (name, sql) in FUNCTIONS {
-        steps.push(Step { title: format!("Functions {name}"), sql: (*sql).to_owned() });
+        steps.push(Step {
+            title: format!("Functions {name}"),
+            sql: (*sql).to_owned(),
+        });
     }
     steps.push(Step {
         title: "The installation itself, and the log's first days".to_owned(),
@@ -225,7 +232,10 @@ pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
             .await
             .map_err(|e| Error::database(format_args!("install (step: {})", step.title), e))?;
     }
-    transaction.commit().await.map_err(|e| Error::database("commit the installation", e))?;
+    transaction
+        .commit()
+        .await
+        .map_err(|e| Error::database("commit the installation", e))?;
     Ok((found.version, newest_version()))
 }
 
@@ -236,10 +246,16 @@ pub fn uninstall_plan(found: &Installed, purge: bool) -> Vec<Step> {
             title: "As the owner".to_owned(),
             sql: format!("set local role {};", quote_identifier(&found.owner)),
         },
-        Step { title: "Triggers and functions".to_owned(), sql: UNINSTALL.to_owned() },
+        Step {
+            title: "Triggers and functions".to_owned(),
+            sql: UNINSTALL.to_owned(),
+        },
     ];
     if purge {
-        steps.push(Step { title: "Tables and roles".to_owned(), sql: PURGE.to_owned() });
+        steps.push(Step {
+            title: "Tables and roles".to_owned(),
+            sql: PURGE.to_owned(),
+        });
     }
     steps
 }
@@ -262,11 +278,17 @@ pub async fn uninstall(client: &mut Client, purge: bool, lock_wait_ms: u32) -> R
             .await
             .map_err(|e| Error::database(format_args!("uninstall (step: {})", step.title), e))?;
     }
-    transaction.commit().await.map_err(|e| Error::database("commit the removal", e))
+    transaction
+        .commit()
+        .await
+        .map_err(|e| Error::database("commit the removal", e))
 }
 
 async fn begin(client: &mut Client) -> Result<Transaction<'_>> {
-    client.transaction().await.map_err(|e| Error::database("begin a transaction", e))
+    client
+        .transaction()
+        .await
+        .map_err(|e| Error::database("begin a transaction", e))
 }
 
 async fn require_owner(client: &Client, owner: &str) -> Result<()> {
@@ -283,7 +305,10 @@ async fn require_owner(client: &Client, owner: &str) -> Result<()> {
         .await
         .map_err(|e| Error::database("check the session's rights", e))?
         .get(0);
-    Err(Error::unfit(format!("role \"{user}\" may not act for \"{owner}\", which owns Odoo's tables")).with_hint(format!(
+    Err(Error::unfit(format!(
+        "role \"{user}\" may not act for \"{owner}\", which owns Odoo's tables"
+    ))
+    .with_hint(format!(
         "connect as \"{owner}\", as a superuser, or as a role that was granted \"{owner}\""
     )))
 }

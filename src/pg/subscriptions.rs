@@ -19,15 +19,15 @@ pub async fn version_of(client: &Client) -> Result<i64> {
     Ok(row.get(0))
 }
 
-/// Models that are, or were, captured.
+/// Models whose capture is not what their subscriptions need, or has drifted from their tables.
 ///
 /// # Errors
 /// Database errors.
-pub async fn captured_models(client: &Client) -> Result<Vec<String>> {
+pub async fn unsynced_models(client: &Client) -> Result<Vec<String>> {
     let rows = client
-        .query("select distinct model from odoo_eventd.captures()", &[])
+        .query("select odoo_eventd.unsynced_models()", &[])
         .await
-        .map_err(|e| Error::database("read what is captured", e))?;
+        .map_err(|e| Error::database("compare what is captured with what is needed", e))?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
@@ -45,7 +45,8 @@ pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
             let json: serde_json::Value = row.get(0);
             let id = json.get("id").and_then(serde_json::Value::as_i64).unwrap_or_default();
             // The JSON holds secrets: serde's error names the column only.
-            serde_json::from_value(json).map_err(|e| Error::other(format!("cannot read subscription {id}")).with_source(e))
+            serde_json::from_value(json)
+                .map_err(|e| Error::other(format!("cannot read subscription {id}")).with_source(e))
         })
         .collect()
 }
@@ -79,7 +80,15 @@ async fn judge(
     let answer = client
         .query_one(
             "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[])",
-            &[&row.id, &row.write_stamp, &verdict, &reason, &row.model, &columns, &compared],
+            &[
+                &row.id,
+                &row.write_stamp,
+                &verdict,
+                &reason,
+                &row.model,
+                &columns,
+                &compared,
+            ],
         )
         .await
         .map_err(|e| Error::database(format_args!("record the state of subscription {}", row.id), e))?;
@@ -157,7 +166,10 @@ pub async fn note_results(client: &Client, results: &[(i32, Results)]) -> Result
     let statuses: Vec<&str> = results.iter().map(|r| r.1.last_status).collect();
     let failures: Vec<i32> = results.iter().map(|r| r.1.failures).collect();
     client
-        .execute("select odoo_eventd.note_results($1, $2, $3, $4)", &[&ids, &dates, &statuses, &failures])
+        .execute(
+            "select odoo_eventd.note_results($1, $2, $3, $4)",
+            &[&ids, &dates, &statuses, &failures],
+        )
         .await
         .map_err(|e| Error::database("note the results of deliveries", e))?;
     Ok(())

@@ -41,7 +41,12 @@ impl Unrecorded {
     /// Keeps results of a term.
     pub fn push(&self, term: i64, finished: Vec<Finished>) {
         if !finished.is_empty() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(term).or_default().extend(finished);
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(term)
+                .or_default()
+                .extend(finished);
         }
     }
 
@@ -156,10 +161,16 @@ impl Deliverer {
             let roster = self.roster.borrow();
             for &id in backlogged.iter() {
                 // A subscription that is gone has its deliveries cancelled by the roster's keeper.
-                let Some(subscription) = roster.sendable(id) else { continue };
+                let Some(subscription) = roster.sendable(id) else {
+                    continue;
+                };
                 let granted = self.slots.take(id, usize::MAX);
                 if granted > 0 {
-                    wanted.push((id, granted, Duration::from_millis(u64::from(subscription.row.timeout_ms))));
+                    wanted.push((
+                        id,
+                        granted,
+                        Duration::from_millis(u64::from(subscription.row.timeout_ms)),
+                    ));
                 }
             }
         }
@@ -220,7 +231,9 @@ fn ended_attempt(ended: std::result::Result<Finished, tokio::task::JoinError>) -
 /// Makes one attempt. Never fails: whatever happens is in what it returns.
 async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: Client) -> Finished {
     let now = SystemTime::now();
-    let unix_now = now.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    let unix_now = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
     let ended = match &subscription {
         None => nothing_sent(Failure::Cancelled),
         Some(subscription) => match request::build(&claimed, subscription, unix_now) {
@@ -234,10 +247,14 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
             }
         },
     };
-    let attempts_left = subscription.as_ref().is_some_and(|s| claimed.attempt < s.row.max_attempts);
+    let attempts_left = subscription
+        .as_ref()
+        .is_some_and(|s| claimed.attempt < s.row.max_attempts);
     let retry_in = (ended.outcome.verdict == Verdict::Retry && attempts_left).then(|| {
         let attempt = u32::try_from(claimed.attempt).unwrap_or(1);
-        Backoff::new(FIRST_RETRY).map_or(FIRST_RETRY, |b| b.delay(attempt, rand::random::<f64>(), ended.retry_after))
+        Backoff::new(FIRST_RETRY).map_or(FIRST_RETRY, |b| {
+            b.delay(attempt, rand::random::<f64>(), ended.retry_after)
+        })
     });
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
     tracing::info!(
@@ -301,8 +318,7 @@ impl Tally {
     /// # Errors
     /// Database errors; the results are kept for the next time.
     pub async fn note(&self, pool: &Pool) -> Result<()> {
-        let results: Vec<(i32, Results)> =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        let results: Vec<(i32, Results)> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         if results.is_empty() {
             return Ok(());
         }
@@ -311,7 +327,10 @@ impl Tally {
         if noted.is_err() {
             let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, earlier) in results {
-                tally.entry(id).and_modify(|later| later.failures += earlier.failures).or_insert(earlier);
+                tally
+                    .entry(id)
+                    .and_modify(|later| later.failures += earlier.failures)
+                    .or_insert(earlier);
             }
         }
         noted

@@ -91,7 +91,10 @@ impl Dispatcher {
                 position = self.process(client, position, page, &mut layouts).await?;
                 continue;
             }
-            position = Position { done: position.target.map_or(page.snapshot, |target| target.snapshot), target: None };
+            position = Position {
+                done: position.target.map_or(page.snapshot, |target| target.snapshot),
+                target: None,
+            };
             busy_since = None;
             if let Some(bell) = &mut self.doorbell
                 && !armed
@@ -124,7 +127,9 @@ impl Dispatcher {
         layouts: &mut Layouts,
     ) -> Result<Position> {
         let is_full = page.rows.len() >= usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
-        let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else { return Ok(position) };
+        let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else {
+            return Ok(position);
+        };
         if is_full {
             // The last transaction may go on beyond the page.
             let (first_xid, last_xid) = (first.xid, last.xid);
@@ -133,14 +138,28 @@ impl Dispatcher {
             }
             page.rows.retain(|row| row.xid != last_xid);
         }
-        let Some(last) = page.rows.last() else { return Ok(position) };
+        let Some(last) = page.rows.last() else {
+            return Ok(position);
+        };
         let next = Position {
             done: position.done,
-            target: Some(Target { snapshot: page.snapshot, last_xid: last.xid, last_id: last.change.id }),
+            target: Some(Target {
+                snapshot: page.snapshot,
+                last_xid: last.xid,
+                last_id: last.change.id,
+            }),
         };
         // A page that was not full was read to the snapshot's end.
         let next = match (is_full, next) {
-            (false, Position { target: Some(target), .. }) => Position { done: target.snapshot, target: None },
+            (
+                false,
+                Position {
+                    target: Some(target), ..
+                },
+            ) => Position {
+                done: target.snapshot,
+                target: None,
+            },
             (_, next) => next,
         };
         let transactions = self.fold(page.rows);
@@ -157,7 +176,12 @@ impl Dispatcher {
     }
 
     fn facts(&self, xid: u64, at: jiff::Timestamp) -> TransactionFacts {
-        TransactionFacts { xid, at, epoch: self.lead.epoch, database: self.lead.database.as_str().into() }
+        TransactionFacts {
+            xid,
+            at,
+            epoch: self.lead.epoch,
+            database: self.lead.database.as_str().into(),
+        }
     }
 
     fn fold(&self, rows: Vec<OutboxRow>) -> Vec<Folded> {
@@ -171,7 +195,10 @@ impl Dispatcher {
             if rows.peek().is_none_or(|next| next.xid != facts.xid) {
                 let mut by_table: Vec<_> = tables.drain().collect();
                 by_table.sort_by_key(|(capture_id, _)| *capture_id);
-                let changes = by_table.into_iter().flat_map(|(_, rows)| event::fold_table(without_truncates(rows))).collect();
+                let changes = by_table
+                    .into_iter()
+                    .flat_map(|(_, rows)| event::fold_table(without_truncates(rows)))
+                    .collect();
                 transactions.push(Folded { facts, changes });
             }
         }
@@ -232,15 +259,24 @@ impl Dispatcher {
         page: &outbox::Page,
         layouts: &mut Layouts,
     ) -> Result<Position> {
-        let Some(first) = page.rows.first() else { return Ok(position) };
+        let Some(first) = page.rows.first() else {
+            return Ok(position);
+        };
         let (xid, at) = (first.xid, first.at);
         let next = Position {
             done: position.done,
-            target: Some(Target { snapshot: page.snapshot.clone(), last_xid: xid, last_id: i64::MAX }),
+            target: Some(Target {
+                snapshot: page.snapshot.clone(),
+                last_xid: xid,
+                last_id: i64::MAX,
+            }),
         };
         tracing::info!(xid, "a large transaction is read record by record");
         let roster = Arc::clone(&self.roster.borrow());
-        let transaction = client.transaction().await.map_err(|e| Error::database("begin a batch", e))?;
+        let transaction = client
+            .transaction()
+            .await
+            .map_err(|e| Error::database("begin a batch", e))?;
         let mut assembly = Assembly::new(self.facts(xid, at));
         let mut after = (0, i64::MIN);
         loop {
@@ -259,13 +295,19 @@ impl Dispatcher {
             let mut table = Vec::new();
             for row in rows {
                 note_truncate(&row);
-                if table.last().is_some_and(|last: &RowChange| last.layout.capture_id != row.layout.capture_id) {
+                if table
+                    .last()
+                    .is_some_and(|last: &RowChange| last.layout.capture_id != row.layout.capture_id)
+                {
                     changes.extend(event::fold_table(without_truncates(std::mem::take(&mut table))));
                 }
                 table.push(row);
             }
             changes.extend(event::fold_table(without_truncates(table)));
-            let folded = [Folded { facts: self.facts(xid, at), changes }];
+            let folded = [Folded {
+                facts: self.facts(xid, at),
+                changes,
+            }];
             let answers = judge(&transaction, &roster, &folded).await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
                 offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
@@ -273,15 +315,24 @@ impl Dispatcher {
             if is_last {
                 break;
             }
-            self.commit_waiting(&transaction, &next, assembly.take_complete()).await?;
+            self.commit_waiting(&transaction, &next, assembly.take_complete())
+                .await?;
         }
         self.commit_waiting(&transaction, &next, assembly.finish()).await?;
-        transaction.commit().await.map_err(|e| Error::database("commit a batch", e))?;
+        transaction
+            .commit()
+            .await
+            .map_err(|e| Error::database("commit a batch", e))?;
         Ok(next)
     }
 
     /// Deliveries of a large transaction wait in the database: what is not committed must not be sent.
-    async fn commit_waiting(&self, client: &impl GenericClient, position: &Position, assembled: Vec<Assembled>) -> Result<()> {
+    async fn commit_waiting(
+        &self,
+        client: &impl GenericClient,
+        position: &Position,
+        assembled: Vec<Assembled>,
+    ) -> Result<()> {
         let new: Vec<NewDelivery> = assembled
             .into_iter()
             .map(|delivery| NewDelivery {
@@ -297,7 +348,9 @@ impl Dispatcher {
                 timeout: Duration::from_millis(u64::from(delivery.subscription.row.timeout_ms)),
             })
             .collect();
-        deliveries::commit_batch(client, self.lead.term, position, &new).await.map(drop)
+        deliveries::commit_batch(client, self.lead.term, position, &new)
+            .await
+            .map(drop)
     }
 }
 
@@ -307,7 +360,10 @@ fn place(row: &RowChange) -> (i32, i64) {
 
 fn note_truncate(row: &RowChange) {
     if row.op == b'T' {
-        tracing::error!(model = &*row.layout.model, "a table was truncated: its records went without unlink events");
+        tracing::error!(
+            model = &*row.layout.model,
+            "a table was truncated: its records went without unlink events"
+        );
     }
 }
 
@@ -315,9 +371,17 @@ fn without_truncates(rows: Vec<RowChange>) -> Vec<RowChange> {
     rows.into_iter().filter(|row| row.op != b'T').collect()
 }
 
-fn offer_all(assembly: &mut Assembly, roster: &Roster, changes: &[Change], numbers: &[ImageNumbers], answers: &Answers) {
+fn offer_all(
+    assembly: &mut Assembly,
+    roster: &Roster,
+    changes: &[Change],
+    numbers: &[ImageNumbers],
+    answers: &Answers,
+) {
     for (change, numbers) in changes.iter().zip(numbers) {
-        let Some(of_model) = roster.of_model(&change.layout.model) else { continue };
+        let Some(of_model) = roster.of_model(&change.layout.model) else {
+            continue;
+        };
         for subscription in &of_model.subscriptions {
             assembly.offer(change, subscription, *numbers, answers);
         }
@@ -340,12 +404,17 @@ async fn judge(
         for (of_change, change) in transaction.changes.iter().enumerate() {
             let has_domains = roster.of_model(&change.layout.model).is_some_and(|m| m.judge.is_some());
             if has_domains {
-                by_model.entry(&change.layout.model).or_default().push((of_transaction, of_change));
+                by_model
+                    .entry(&change.layout.model)
+                    .or_default()
+                    .push((of_transaction, of_change));
             }
         }
     }
     for (model, places) in by_model {
-        let Some(judge) = roster.of_model(model).and_then(|m| m.judge.as_ref()) else { continue };
+        let Some(judge) = roster.of_model(model).and_then(|m| m.judge.as_ref()) else {
+            continue;
+        };
         let mut batch = judge.batch();
         let mut owners = Vec::new();
         for (of_transaction, of_change) in places {
@@ -354,7 +423,11 @@ async fn judge(
             for (image, slot) in [(&change.old, &mut numbers.before), (&change.new, &mut numbers.after)] {
                 if let Some(image) = image {
                     let number = batch.push(change.record_id, |column| {
-                        change.layout.index_of(column).and_then(|i| image.get(i)).and_then(|v| v.as_deref())
+                        change
+                            .layout
+                            .index_of(column)
+                            .and_then(|i| image.get(i))
+                            .and_then(|v| v.as_deref())
                     });
                     *slot = Some(number);
                     owners.push(of_transaction);

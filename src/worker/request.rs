@@ -33,16 +33,40 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
     }
     let delivery_id = claimed.delivery_id.to_string();
     set(&mut headers, CONTENT_TYPE, "application/json")?;
-    set(&mut headers, HeaderName::from_static("x-mcp-event"), &format!("{}.{}", claimed.model, claimed.event_type))?;
-    set(&mut headers, HeaderName::from_static("x-mcp-event-id"), &claimed.event_id.to_string())?;
-    set(&mut headers, HeaderName::from_static("x-mcp-subscription-id"), &claimed.subscription_id.to_string())?;
+    set(
+        &mut headers,
+        HeaderName::from_static("x-mcp-event"),
+        &format!("{}.{}", claimed.model, claimed.event_type),
+    )?;
+    set(
+        &mut headers,
+        HeaderName::from_static("x-mcp-event-id"),
+        &claimed.event_id.to_string(),
+    )?;
+    set(
+        &mut headers,
+        HeaderName::from_static("x-mcp-subscription-id"),
+        &claimed.subscription_id.to_string(),
+    )?;
     set(&mut headers, HeaderName::from_static("x-mcp-delivery-id"), &delivery_id)?;
     set(&mut headers, HeaderName::from_static("webhook-id"), &delivery_id)?;
-    set(&mut headers, HeaderName::from_static("webhook-timestamp"), &unix_now.to_string())?;
+    set(
+        &mut headers,
+        HeaderName::from_static("webhook-timestamp"),
+        &unix_now.to_string(),
+    )?;
     if let Some(secret) = &subscription.secret {
         let body = claimed.body.as_bytes();
-        let message = Message { id: &delivery_id, timestamp: unix_now, body };
-        set(&mut headers, HeaderName::from_static("x-mcp-signature"), &signature::sign_body(secret, body))?;
+        let message = Message {
+            id: &delivery_id,
+            timestamp: unix_now,
+            body,
+        };
+        set(
+            &mut headers,
+            HeaderName::from_static("x-mcp-signature"),
+            &signature::sign_body(secret, body),
+        )?;
         set(
             &mut headers,
             HeaderName::from_static("webhook-signature"),
@@ -59,7 +83,8 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<()> {
-    let value = HeaderValue::from_str(value).map_err(|e| Error::usage(format!("header \"{name}\" cannot be sent")).with_source(e))?;
+    let value = HeaderValue::from_str(value)
+        .map_err(|e| Error::usage(format!("header \"{name}\" cannot be sent")).with_source(e))?;
     headers.insert(name, value);
     Ok(())
 }

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
 use crate::domain::check::Context;
-use crate::pg::judge::Judge;
 use crate::http::guard::Guard;
+use crate::pg::judge::Judge;
 use crate::pg::{deliveries, registry, subscriptions};
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -31,6 +31,9 @@ pub const LOCK_WAIT: Duration = Duration::from_millis(300);
 /// Pauses between tries of DDL on a busy table.
 const BUSY_PAUSE_FIRST: Duration = Duration::from_millis(500);
 const BUSY_PAUSE_MOST: Duration = Duration::from_secs(30);
+
+/// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
+const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
 /// How often triggers that nobody needs are tried to be dropped.
 const DROP_IDLE_EVERY: Duration = Duration::from_secs(60);
@@ -58,12 +61,22 @@ impl Roster {
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
         for subscription in accepted {
-            grouped.entry(subscription.row.model.clone()).or_default().push(subscription);
+            grouped
+                .entry(subscription.row.model.clone())
+                .or_default()
+                .push(subscription);
         }
         let mut by_model = HashMap::new();
         for (model, subscriptions) in grouped {
-            let domains: Vec<_> = subscriptions.iter().filter_map(|s| s.domain.as_ref().map(|d| (s.row.id, d))).collect();
-            let judge = if domains.is_empty() { None } else { Some(Judge::new(&domains, &subscriptions[0].types)) };
+            let domains: Vec<_> = subscriptions
+                .iter()
+                .filter_map(|s| s.domain.as_ref().map(|d| (s.row.id, d)))
+                .collect();
+            let judge = if domains.is_empty() {
+                None
+            } else {
+                Some(Judge::new(&domains, &subscriptions[0].types))
+            };
             by_model.insert(model, OfModel { subscriptions, judge });
         }
         Self { by_id, by_model, tally }
@@ -98,15 +111,13 @@ pub struct Looked {
 pub async fn refresh(client: &Client, guard: Option<&Guard>) -> Result<Looked> {
     let registry = registry::load(client).await?;
     let mut accepted: Vec<Accepted> = Vec::new();
-    let mut models = BTreeSet::new();
     for row in subscriptions::load(client).await? {
-        models.insert(row.model.clone());
         if !row.active || (guard.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
         }
         match check(row.clone(), &registry, guard) {
             Ok(subscription) => {
-                if subscriptions::accept(client, &subscription).await? {
+                if subscription.is_recorded() || subscriptions::accept(client, &subscription).await? {
                     accepted.push(subscription);
                 }
             }
@@ -122,9 +133,8 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>) -> Result<Looked> {
             }
         }
     }
-    models.extend(subscriptions::captured_models(client).await?);
     let mut busy = BTreeSet::new();
-    for model in models {
+    for model in subscriptions::unsynced_models(client).await? {
         match subscriptions::sync_capture(client, &model, LOCK_WAIT).await {
             Ok(changed) => {
                 if changed {
@@ -132,7 +142,10 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>) -> Result<Looked> {
                 }
             }
             Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                tracing::warn!(model, "the table is busy: its triggers will be set up when a lock can be had");
+                tracing::warn!(
+                    model,
+                    "the table is busy: its triggers will be set up when a lock can be had"
+                );
                 busy.insert(model);
             }
             Err(error) if is_of_the_model(&error) => {
@@ -145,13 +158,22 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>) -> Result<Looked> {
         }
     }
     subscriptions::settle_capture(client).await?;
-    let ready: Vec<i32> = accepted.iter().filter(|s| !busy.contains(&s.row.model)).map(|s| s.row.id).collect();
+    let ready: Vec<i32> = accepted
+        .iter()
+        .filter(|s| !busy.contains(&s.row.model))
+        .map(|s| s.row.id)
+        .collect();
     subscriptions::mark_ready(client, &ready).await?;
     // Once more, for the transaction that each is judged from; known only now.
-    let from: HashMap<i32, (Option<u64>, String)> =
-        subscriptions::load(client).await?.into_iter().map(|s| (s.id, (s.captured_from, s.write_stamp))).collect();
+    let from: HashMap<i32, (Option<u64>, String)> = subscriptions::load(client)
+        .await?
+        .into_iter()
+        .map(|s| (s.id, (s.captured_from, s.write_stamp)))
+        .collect();
     accepted.retain_mut(|subscription| {
-        let Some((captured_from, write_stamp)) = from.get(&subscription.row.id) else { return false };
+        let Some((captured_from, write_stamp)) = from.get(&subscription.row.id) else {
+            return false;
+        };
         subscription.row.captured_from = *captured_from;
         *write_stamp == subscription.row.write_stamp && !busy.contains(&subscription.row.model)
     });
@@ -161,7 +183,12 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>) -> Result<Looked> {
 /// Whether setting up capture failed for a reason that lies in the one model.
 fn is_of_the_model(error: &Error) -> bool {
     error.sql_state().is_some_and(|state| {
-        [&SqlState::UNDEFINED_COLUMN, &SqlState::UNDEFINED_TABLE, &SqlState::INSUFFICIENT_PRIVILEGE].contains(&state)
+        [
+            &SqlState::UNDEFINED_COLUMN,
+            &SqlState::UNDEFINED_TABLE,
+            &SqlState::INSUFFICIENT_PRIVILEGE,
+        ]
+        .contains(&state)
     })
 }
 
@@ -201,9 +228,16 @@ impl Keeper {
         let mut retry_at: Option<Instant> = None;
         let mut pause = BUSY_PAUSE_FIRST;
         let mut drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
+        let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         loop {
             let version = subscriptions::version_of(&self.client).await?;
-            if known_version != Some(version) || retry_at.is_some_and(|at| at <= Instant::now()) {
+            let mut has_drifted = false;
+            if look_for_drift_at <= Instant::now() {
+                look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+                // A table that stays busy has its own, growing pauses.
+                has_drifted = retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
+            }
+            if known_version != Some(version) || has_drifted || retry_at.is_some_and(|at| at <= Instant::now()) {
                 let looked = refresh(&self.client, Some(&self.guard)).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);

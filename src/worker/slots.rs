@@ -24,7 +24,11 @@ struct Taken {
 impl Slots {
     /// At most `most` requests in all and `most_per_subscription` for one subscription.
     pub fn new(most: usize, most_per_subscription: usize) -> Self {
-        Self { taken: Arc::default(), most, most_per_subscription }
+        Self {
+            taken: Arc::default(),
+            most,
+            most_per_subscription,
+        }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -36,7 +40,8 @@ impl Slots {
     pub fn take(&self, subscription: i32, wanted: usize) -> usize {
         let mut taken = self.taken();
         let of_subscription = taken.by_subscription.get(&subscription).copied().unwrap_or(0);
-        let free = (self.most.saturating_sub(taken.total)).min(self.most_per_subscription.saturating_sub(of_subscription));
+        let free =
+            (self.most.saturating_sub(taken.total)).min(self.most_per_subscription.saturating_sub(of_subscription));
         let granted = wanted.min(free);
         if granted > 0 {
             taken.total += granted;

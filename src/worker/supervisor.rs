@@ -20,8 +20,8 @@ use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
 use super::roster::{Keeper, Roster};
 use super::slots::Slots;
-use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
 use super::sweeper;
+use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
 use crate::http::client::{Client, ClientConfig};
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
@@ -144,15 +144,25 @@ async fn term(
         let lead = outbox::take_lead(&connection).await?;
         let interrupted = deliveries::recover_interrupted(&connection, lead.term).await?;
         if interrupted > 0 {
-            tracing::warn!(attempts = interrupted, "ended attempts that nobody recorded: interrupted");
+            tracing::warn!(
+                attempts = interrupted,
+                "ended attempts that nobody recorded: interrupted"
+            );
         }
         lead
     };
     *has_led = true;
     tracing::info!(database = %options.database, term = lead.term, "leading");
-    session.batch_execute("listen odoo_eventd").await.map_err(|e| Error::database("listen", e))?;
+    session
+        .batch_execute("listen odoo_eventd")
+        .await
+        .map_err(|e| Error::database("listen", e))?;
 
-    let doorbell = if lead.notify { Some(Doorbell::connect(&options.database).await?) } else { None };
+    let doorbell = if lead.notify {
+        Some(Doorbell::connect(&options.database).await?)
+    } else {
+        None
+    };
     let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
     let (claimed_sender, claimed) = mpsc::unbounded_channel();
     let slots = Slots::new(options.max_in_flight, options.max_in_flight_per_subscription);
@@ -160,7 +170,16 @@ async fn term(
     let cancel = stop.child_token();
 
     let mut tasks = Tasks::new(cancel.clone());
-    tasks.spawn("listener", listen(session, notifications, Arc::clone(&rang), Arc::clone(&changed), cancel.clone()));
+    tasks.spawn(
+        "listener",
+        listen(
+            session,
+            notifications,
+            Arc::clone(&rang),
+            Arc::clone(&changed),
+            cancel.clone(),
+        ),
+    );
     let keeper = Keeper {
         pool: pool.clone(),
         client: options.database.connect().await?,
@@ -204,7 +223,10 @@ struct Tasks {
 
 impl Tasks {
     fn new(cancel: CancellationToken) -> Self {
-        Self { cancel, set: JoinSet::new() }
+        Self {
+            cancel,
+            set: JoinSet::new(),
+        }
     }
 
     fn spawn(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
@@ -288,7 +310,10 @@ async fn wait_for_fence(session: &tokio_postgres::Client, stop: &CancellationTok
     let mut said = None;
     while let Some(reason) = outbox::fence(session).await? {
         if said.as_ref() != Some(&reason) {
-            tracing::error!(reason, "nothing is delivered from this database: run `odoo-eventd adopt` if it should be");
+            tracing::error!(
+                reason,
+                "nothing is delivered from this database: run `odoo-eventd adopt` if it should be"
+            );
             said = Some(reason);
         }
         tokio::select! {
@@ -309,7 +334,10 @@ async fn write_what_was_kept(pool: &Pool, unrecorded: &Unrecorded) {
         match written {
             Ok(written) => tracing::info!(attempts = written, "recorded what ended while the database was away"),
             Err(error) if error.is_lease_lost() => {
-                tracing::warn!(attempts = finished.len(), "another instance led meanwhile and has ended these attempts as interrupted");
+                tracing::warn!(
+                    attempts = finished.len(),
+                    "another instance led meanwhile and has ended these attempts as interrupted"
+                );
             }
             Err(error) => {
                 tracing::warn!(error = %error.chain(), "results cannot be recorded yet");

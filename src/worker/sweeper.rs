@@ -31,7 +31,10 @@ pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()>
             deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await?;
             let interrupted = deliveries::recover_interrupted(&client, term).await?;
             if interrupted > 0 {
-                tracing::warn!(attempts = interrupted, "ended attempts that nobody recorded: interrupted");
+                tracing::warn!(
+                    attempts = interrupted,
+                    "ended attempts that nobody recorded: interrupted"
+                );
             }
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");

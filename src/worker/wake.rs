@@ -59,7 +59,12 @@ impl Doorbell {
             .await
             .map_err(|e| Error::database("set up the doorbell", e))?
             .get(0);
-        Ok(Self { database: database.clone(), client: Arc::new(client), pid, state: State::Off })
+        Ok(Self {
+            database: database.clone(),
+            client: Arc::new(client),
+            pid,
+            state: State::Off,
+        })
     }
 
     /// Makes writers ring: when this returns, the lock is held or queued for. What was committed before must be looked for after it.

@@ -168,6 +168,13 @@ async fn every_hostile_receiver_ends_in_its_outcome_within_the_time() {
             None,
         ),
         (
+            "sends early hints without end",
+            Reply::endless_hints(),
+            SHORT,
+            Some(Failure::Timeout),
+            None,
+        ),
+        (
             "is no web server",
             Reply::raw("220 mail.example ESMTP\r\n"),
             AMPLE,
@@ -199,7 +206,7 @@ async fn every_hostile_receiver_ends_in_its_outcome_within_the_time() {
             assert_eq!(attempt.detail.as_deref(), Some("not finished after 700 ms"));
         }
     }
-    assert_eq!(receiver.requests().len(), 17, "no attempt sends twice");
+    assert_eq!(receiver.requests().len(), 18, "no attempt sends twice");
 }
 
 #[tokio::test]
@@ -447,4 +454,16 @@ async fn a_connection_that_the_receiver_closed_is_not_used_again() {
         assert!(attempt.outcome.is_success(), "{round}: {attempt:?}");
     }
     assert_eq!((receiver.connections(), receiver.requests().len()), (20, 20));
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_reads_counts_against_the_time() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut request = post(&format!("http://{}/", listener.local_addr().unwrap()), SHORT);
+    // More than the sockets' buffers take.
+    request.body = vec![b'a'; 64 << 20].into();
+    let accepted = tokio::spawn(async move { listener.accept().await });
+    let attempt = client(&[LOOPBACK]).send(request).await;
+    assert_eq!(attempt.outcome.failure, Some(Failure::Timeout), "{attempt:?}");
+    accepted.abort();
 }

@@ -15,11 +15,15 @@
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
 mod cluster;
+mod domains;
 mod fixture;
 mod harness;
 mod http;
+mod install;
 mod main_job;
+mod payload;
 mod receive;
 mod signature;
 mod support;
 mod tls;
+mod traces;

@@ -1,6 +1,7 @@
 //! The development receiver: what it says of a delivery, and what it answers.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use odoo_eventd::http::receiver::{Check, Received, Receiver, ReceiverConfig};
 use odoo_eventd::signature::{Message, Secret, VerifyError, sign_body, sign_message};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
 use tokio::sync::mpsc;
 
 const ID: &str = "0198f2a4-0f3e-7c11-8a77-1b2c3d4e5f60";
@@ -41,6 +44,10 @@ async fn start(secrets: &[&str], status: Option<StatusCode>) -> (Receiver, mpsc:
 
 /// Sends as the service does, signed with these secrets at this time.
 async fn send(receiver: &Receiver, secrets: &[&str], at: i64) -> Attempt {
+    send_to(&receiver.url(), secrets, at).await
+}
+
+async fn send_to(url: &str, secrets: &[&str], at: i64) -> Attempt {
     let secrets: Vec<Secret> = secrets.iter().map(|text| secret(text)).collect();
     let mut headers = HeaderMap::new();
     let mut add = |name: &'static str, value: String| headers.insert(name, HeaderValue::from_str(&value).unwrap());
@@ -63,7 +70,7 @@ async fn send(receiver: &Receiver, secrets: &[&str], at: i64) -> Attempt {
     let client = Client::new(ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap())).unwrap();
     let request = Request {
         method: Method::POST,
-        url: parse_url(&format!("{}hook", receiver.url())).unwrap(),
+        url: parse_url(&format!("{url}hook")).unwrap(),
         headers,
         body: Bytes::from_static(BODY),
         timeout: Duration::from_secs(20),
@@ -155,4 +162,83 @@ async fn a_taken_port_is_named() {
             .starts_with(&format!("cannot listen at {}: ", receiver.address())),
         "{error:?}"
     );
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_odoo-eventd");
+
+#[tokio::test]
+async fn verify_tells_by_its_exit_code() {
+    let good = sign_body(&secret("s1"), BODY);
+    let bad = sign_body(&secret("other"), BODY);
+    for (args, code, said) in [
+        (&["--signature", &good, "--secret", "s1"][..], 0, ""),
+        (
+            &["--signature", &bad, "--secret", "s1"],
+            1,
+            "not valid: the signature does not match",
+        ),
+        (&["--signature", &bad, "--secret", "s1", "--secret", "other"], 0, ""),
+        (
+            &["--signature", "v1,abc", "--secret", "s1"],
+            2,
+            "a v1 signature covers the id and the timestamp too",
+        ),
+        (&["--signature", &good], 2, "no secret to verify with"),
+    ] {
+        let mut child = Command::new(PROGRAM)
+            .arg("verify")
+            .args(args)
+            .env_remove("ODOO_EVENTD_SECRET")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Wrong use is told before the body is read.
+        let _ = child.stdin.take().unwrap().write_all(BODY).await;
+        let output = child.wait_with_output().await.unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {words}");
+        assert!(words.contains(said), "{args:?}: {words}");
+    }
+}
+
+#[tokio::test]
+async fn receive_tells_its_url_at_once_prints_what_arrives_and_stops_when_asked() {
+    let mut child = Command::new(PROGRAM)
+        .args(["receive", "--port", "0"])
+        .env("ODOO_EVENTD_SECRET", "s1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .next_line()
+        .await
+        .unwrap()
+        .unwrap();
+    let url = told
+        .split(' ')
+        .find(|word| word.starts_with("http://127.0.0.1:"))
+        .expect(&told);
+    let attempt = send_to(url, &["s1"], now()).await;
+    assert_eq!(attempt.status, Some(200), "{attempt:?}");
+    let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = printed.next_line().await.unwrap().unwrap();
+    assert!(
+        first.contains("X-MCP-Signature valid  webhook-signature valid"),
+        "{first}"
+    );
+    assert!(!first.contains('\u{1b}'), "no colours outside a terminal: {first}");
+    let pid = child.id().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }

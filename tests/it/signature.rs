@@ -1,35 +1,16 @@
 //! What is signed here is verified by programs that know nothing of this one; where a program is missing, its test says so and passes.
 
-use std::process::Stdio;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use odoo_eventd::signature::{Message, Secret, sign_body, sign_message};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+
+use crate::support::program::run;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PLAIN: &str = "Grüße, ein ganz gewöhnliches Geheimnis";
 const ID: &str = "0198f2a4-0f3e-7c11-8a77-1b2c3d4e5f60";
 const AT: i64 = 1_700_000_000;
 const BODY: &str = r#"{"model":"sale.order","record_ids":[1,2],"note":"Größe € \u0000"}"#;
-
-/// Runs a program with the body on its standard input; `None` when it is not installed.
-async fn run(program: &str, args: &[&str], input: &[u8]) -> Option<String> {
-    let spawned = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = spawned else {
-        eprintln!("skipped: {program} is not installed");
-        return None;
-    };
-    child.stdin.take().unwrap().write_all(input).await.unwrap();
-    let output = child.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "{program} failed");
-    Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())
-}
 
 fn signed(secret: &str) -> (String, String) {
     let secret = Secret::parse(secret).unwrap();

@@ -13,12 +13,14 @@ use hyper_util::server::conn::auto;
 use odoo_eventd::delivery::Failure;
 use odoo_eventd::http::client::{Attempt, Client, ClientConfig, Request};
 use odoo_eventd::http::guard::{Guard, parse_url};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use odoo_eventd::http::tls::Identity;
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -45,24 +47,50 @@ impl Authority {
         self.0.der().clone()
     }
 
-    /// A server for this name, with the validity changed at will.
-    fn server(&self, name: &str, alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
-            .unwrap();
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
+        (params.signed_by(&key, &self.0).unwrap(), key)
     }
+
+    /// A server for this name, with the certificate changed at will.
+    fn server(&self, name: &str, alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+        acceptor(server_builder().with_no_client_auth(), self.issue(name, change), alpn)
+    }
+
+    /// A server for this name that lets in clients with a certificate of this authority only.
+    fn strict_server(&self, name: &str) -> TlsAcceptor {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        acceptor(
+            server_builder().with_client_cert_verifier(verifier),
+            self.issue(name, |_| {}),
+            &[],
+        )
+    }
+}
+
+fn server_builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    let provider = Arc::new(ring::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+}
+
+fn acceptor(
+    builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+    (certificate, key): (Certificate, KeyPair),
+    alpn: &[&str],
+) -> TlsAcceptor {
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let mut config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 fn client(trusted: &[&Authority]) -> Client {
@@ -135,6 +163,28 @@ async fn every_certificate_that_proves_nothing_is_a_tls_failure() {
         assert_eq!(attempt.outcome.failure, Some(Failure::Tls), "{name}: {attempt:?}");
         assert!(receiver.requests().is_empty(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_a_receiver_that_asks_for_one() {
+    let authority = Authority::new();
+    let receiver = receiver(authority.strict_server("127.0.0.1")).await;
+    let port = receiver.address().port();
+    let stranger = post(&client(&[&authority]), port, AMPLE).await;
+    assert_eq!(stranger.outcome.failure, Some(Failure::Tls), "{stranger:?}");
+
+    let (certificate, key) = authority.issue("odoo.example", |_| {});
+    // Both in one file, as they are often handed out.
+    let file = std::env::temp_dir().join(format!("odoo-eventd-identity-{}.pem", std::process::id()));
+    std::fs::write(&file, certificate.pem() + &key.serialize_pem()).unwrap();
+    let identity = Identity::read(&file, &file);
+    std::fs::remove_file(&file).unwrap();
+    let mut config = ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap());
+    config.authorities = vec![authority.certificate()];
+    config.identity = Some(identity.unwrap());
+    let known = post(&Client::new(config).unwrap(), port, AMPLE).await;
+    assert!(known.outcome.is_success(), "{known:?}");
+    assert_eq!(receiver.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -64,9 +64,10 @@ impl Checker<'_> {
             zero_is_null: modern && field.kind.is_number() && field.name != "id",
             empty_is_null: modern && field.kind.is_text(),
         };
-        let value = &self.with_time(field, operator, value);
+        let (operator, value) = &self.with_time(field, operator, value)?;
+        let operator = *operator;
         let plan = match operator {
-            Operator::Unset if value.is_unset() => Ok(Plan::TRUE),
+            Operator::Unset if value.is_unset() || (self.version >= 19 && value.is_falsy()) => Ok(Plan::TRUE),
             Operator::Unset => return self.condition(model, field, scalar, Operator::Eq, value, spans),
             Operator::In | Operator::NotIn => self.membership(&comparing, operator == Operator::NotIn, value),
             _ if operator.is_pattern() => self.pattern(&comparing, operator, value),
@@ -84,24 +85,58 @@ impl Checker<'_> {
         plan.map_err(|error| error.at(spans.value))
     }
 
-    /// A day compared with a datetime: `<=` and `>` mean the day's end, the others its beginning.
-    fn with_time(&self, field: &Field, operator: Operator, value: &Literal) -> Literal {
+    /// A day compared with a datetime: `<=` and `>` mean the day's end, the others its beginning. Up to 18 the end is its last
+    /// second, later the next day's beginning.
+    fn with_time(
+        &self,
+        field: &Field,
+        operator: Operator,
+        value: &Literal,
+    ) -> Result<(Operator, Literal), DomainError> {
         if field.kind != FieldType::Datetime || matches!(operator, Operator::In | Operator::NotIn) {
-            return value.clone();
+            return Ok((operator, value.clone()));
         }
         let at_end = matches!(operator, Operator::Gt | Operator::Le);
-        match value {
-            Literal::Str(text) if text.chars().count() == 10 => {
-                Literal::Str(format!("{text} {}", if at_end { "23:59:59" } else { "00:00:00" }))
+        if self.version >= 19 && at_end {
+            let day = match value {
+                Literal::Date(day) => Some(*day),
+                Literal::Str(text) if text.chars().count() == 10 => text.parse().ok(),
+                _ => None,
+            };
+            if let Some(day) = day {
+                let next: jiff::civil::Date = day
+                    .tomorrow()
+                    .map_err(|_| DomainError::new("the date is out of range"))?;
+                let operator = if operator == Operator::Gt {
+                    Operator::Ge
+                } else {
+                    Operator::Lt
+                };
+                return Ok((
+                    operator,
+                    Literal::Str(format!("{} 00:00:00", next.strftime("%Y-%m-%d"))),
+                ));
             }
-            Literal::Date(day) => {
-                let day = day.strftime("%Y-%m-%d");
-                Literal::Str(format!("{day} {}", if at_end { "23:59:59.999999" } else { "00:00:00" }))
-            }
-            other => other.clone(),
         }
+        Ok((operator, day_as_datetime(value, at_end)))
     }
+}
 
+/// A day as its first or last moment; anything else as it is.
+fn day_as_datetime(value: &Literal, at_end: bool) -> Literal {
+    match value {
+        Literal::Str(text) if text.chars().count() == 10 => {
+            Literal::Str(format!("{text} {}", if at_end { "23:59:59" } else { "00:00:00" }))
+        }
+        Literal::Date(day) => {
+            let day = day.strftime("%Y-%m-%d");
+            Literal::Str(format!("{day} {}", if at_end { "23:59:59.999999" } else { "00:00:00" }))
+        }
+        other => other.clone(),
+    }
+}
+
+impl Checker<'_> {
     fn compare(
         &self,
         c: &Comparing<'_>,
@@ -118,8 +153,17 @@ impl Checker<'_> {
                 _ => error,
             });
         }
-        if let (FieldType::Boolean, true, Literal::Bool(wanted)) = (c.field.kind, is_equality, value) {
-            return Ok(c.boolean(*wanted != operator.is_negative()));
+        if c.field.kind == FieldType::Boolean && is_equality {
+            // From 19 on any value is taken for true or false, before only the two themselves.
+            match value {
+                Literal::Bool(wanted) => return Ok(c.boolean(*wanted != operator.is_negative())),
+                Literal::Str(_) if self.version >= 19 => return Err(self.wrong_type(c, value)),
+                value if self.version >= 19 => return Ok(c.boolean(value.is_truthy() != operator.is_negative())),
+                _ => {}
+            }
+        }
+        if self.version >= 19 && operator.is_inequality() && value.is_unset() && is_dated(c.field) {
+            return Ok(Plan::FALSE);
         }
         let is_reference = c.field.kind.is_relational() || c.field.name == "id";
         let mut value = value;
@@ -139,16 +183,35 @@ impl Checker<'_> {
             }
         }
         let bound = self.convert(c, value)?;
-        let number = bound.as_ref().and_then(sign_of);
+        // No value at all is zero here, too.
+        let number = bound.as_ref().map_or(Some(0), sign_of);
         let plan = match bound {
             Some(right) => {
                 in_range(c, &right)?;
-                Plan::Compare { left: c.scalar.clone(), operator: comparison, right }
+                Plan::Compare {
+                    left: c.scalar.clone(),
+                    operator: comparison,
+                    right,
+                }
             }
             None => Plan::Const(None),
         };
-        let plan = if self.null_counts(operator, value) { plan.or_null(&c.nullable) } else { plan };
-        if !c.zero_is_null || c.field.company_dependent {
+        let plan = if self.null_counts(operator, value) {
+            plan.or_null(&c.nullable)
+        } else {
+            plan
+        };
+        if self.version >= 19 && c.empty_is_null {
+            // The empty text stands before every other.
+            let empty_matches = match operator {
+                Operator::Lt => value.is_truthy(),
+                Operator::Le => true,
+                Operator::Ge => value.is_falsy(),
+                _ => false,
+            };
+            return Ok(if empty_matches { plan.or_null(&c.nullable) } else { plan });
+        }
+        if !c.zero_is_null {
             return Ok(plan);
         }
         // Null is zero: it satisfies an inequality that zero satisfies.
@@ -173,7 +236,10 @@ impl Checker<'_> {
     fn pattern(&self, c: &Comparing<'_>, operator: Operator, value: &Literal) -> Result<Plan, DomainError> {
         let negated = operator.is_negative();
         if c.class == Class::Opaque {
-            return Err(DomainError::new(format!("a {} field has no text to match", c.field.kind.name())));
+            return Err(DomainError::new(format!(
+                "a {} field has no text to match",
+                c.field.kind.name()
+            )));
         }
         let pattern = if operator.has_wildcards() {
             if value.is_falsy() && self.version >= 18 {
@@ -184,22 +250,46 @@ impl Checker<'_> {
         } else {
             self.whole_pattern(c, operator, value)?
         };
-        let left = if c.field.kind.is_text() { c.scalar.clone() } else { Scalar::AsText(Box::new(c.scalar.clone())) };
-        let ignore_case =
-            matches!(operator, Operator::Ilike | Operator::NotIlike | Operator::EqIlike | Operator::NotEqIlike);
+        let left = if c.field.kind.is_text() {
+            c.scalar.clone()
+        } else {
+            Scalar::AsText(Box::new(c.scalar.clone()))
+        };
+        let ignore_case = matches!(
+            operator,
+            Operator::Ilike | Operator::NotIlike | Operator::EqIlike | Operator::NotEqIlike
+        );
         // 16 takes accents away in every pattern, later versions in those that ignore case.
         let unaccent = self.registry.facts().unaccent && (ignore_case || self.version == 16);
         let plan = match pattern {
-            Some(pattern) => Plan::Like { left, pattern, ignore_case, unaccent, negated },
+            Some(pattern) => Plan::Like {
+                left,
+                pattern,
+                ignore_case,
+                unaccent,
+                negated,
+            },
             None => Plan::Const(None),
         };
-        Ok(if self.null_counts(operator, value) { plan.or_null(&c.nullable) } else { plan })
+        Ok(if self.null_counts(operator, value) {
+            plan.or_null(&c.nullable)
+        } else {
+            plan
+        })
     }
 
     /// The pattern of `=like`: the value itself, converted as the field's values are.
-    fn whole_pattern(&self, c: &Comparing<'_>, operator: Operator, value: &Literal) -> Result<Option<String>, DomainError> {
+    fn whole_pattern(
+        &self,
+        c: &Comparing<'_>,
+        operator: Operator,
+        value: &Literal,
+    ) -> Result<Option<String>, DomainError> {
         let has_text = c.class == Class::Text
-            || matches!(c.field.kind, FieldType::Monetary | FieldType::Date | FieldType::Datetime)
+            || matches!(
+                c.field.kind,
+                FieldType::Monetary | FieldType::Date | FieldType::Datetime
+            )
             || c.field.name == "id";
         if !has_text {
             return Err(DomainError::new(format!(
@@ -213,13 +303,15 @@ impl Checker<'_> {
             return Ok(None);
         }
         let mut pattern = value.python_str().ok_or_else(|| self.wrong_type(c, value))?;
-        if c.class == Class::Text {
+        if c.class == Class::Text && self.version < 19 {
             pattern = self.column_text(c, &pattern)?;
         }
         let escapes = pattern.len() - pattern.trim_end_matches('\\').len();
         if escapes % 2 == 1 {
-            return Err(DomainError::new("the pattern ends in a lone backslash, which PostgreSQL may refuse")
-                .hint("write two backslashes for one"));
+            return Err(
+                DomainError::new("the pattern ends in a lone backslash, which PostgreSQL may refuse")
+                    .hint("write two backslashes for one"),
+            );
         }
         Ok(Some(pattern))
     }
@@ -256,7 +348,11 @@ impl Checker<'_> {
             has_null |= has_empty;
         }
         let plan = match self.convert_all(c, &kept)? {
-            Some(values) => Plan::OneOf { left: c.scalar.clone(), values, negated },
+            Some(values) => Plan::OneOf {
+                left: c.scalar.clone(),
+                values,
+                negated,
+            },
             None => Plan::Const(Some(negated)),
         };
         Ok(match (negated, has_null) {
@@ -271,7 +367,10 @@ impl Checker<'_> {
         if items.is_empty() {
             return Ok(None);
         }
-        let bounds = items.iter().map(|item| self.convert(c, item)).collect::<Result<Vec<_>, _>>()?;
+        let bounds = items
+            .iter()
+            .map(|item| self.convert(c, item))
+            .collect::<Result<Vec<_>, _>>()?;
         if bounds.iter().flatten().any(|bound| matches!(bound, Bound::Numeric(_))) && c.class == Class::Int {
             return Err(DomainError::new("a number of the list is too large"));
         }
@@ -338,7 +437,8 @@ impl Checker<'_> {
                 }
             }
             FieldType::Monetary => match value {
-                value if value.is_falsy() => monetary(c.class, 0.0, "0".to_owned()),
+                value if value.is_unset() => return Ok(None),
+                Literal::Str(text) if text.is_empty() => return Err(wrong()),
                 Literal::Str(text) => {
                     let number = parse_python_float(text).ok_or_else(wrong)?;
                     monetary(c.class, number, text.trim().to_owned())
@@ -358,7 +458,7 @@ impl Checker<'_> {
             FieldType::Date | FieldType::Datetime => {
                 let text = match value {
                     value if value.is_unset() => return Ok(None),
-                    Literal::Str(text) if is_date_or_time(text) => text.clone(),
+                    Literal::Str(text) if is_date_or_time(text) && (self.version < 19 || is_iso(text)) => text.clone(),
                     Literal::Date(_) | Literal::DateTime(_) => value.python_str().ok_or_else(wrong)?,
                     Literal::Str(_) => {
                         let shown = value.python_str().unwrap_or_default();
@@ -368,7 +468,11 @@ impl Checker<'_> {
                     }
                     _ => return Err(wrong()),
                 };
-                if c.class == Class::Date { Bound::Date(text) } else { Bound::Timestamp(text) }
+                if c.class == Class::Date {
+                    Bound::Date(text)
+                } else {
+                    Bound::Timestamp(text)
+                }
             }
             _ => {
                 return Err(DomainError::new(format!(
@@ -412,15 +516,8 @@ impl Checker<'_> {
 
     /// A text as the column would hold it.
     fn column_text(&self, c: &Comparing<'_>, text: &str) -> Result<String, DomainError> {
-        if known::is_html_translated(&c.model.name, &c.field.name) && !text.is_empty() {
-            // Odoo turns a plain text into a paragraph; what it makes of markup is its own affair.
-            if text.contains(['<', '>', '&']) {
-                return Err(DomainError::new("Odoo rewrites HTML before it compares it with this field")
-                    .hint("use 'ilike' with a piece of the text"));
-            }
-            return Ok(format!("<p>{text}</p>"));
-        }
         Ok(match (c.field.kind, c.field.size) {
+            (FieldType::Html, _) if c.field.sanitized => sanitized_html(text)?,
             (FieldType::Char, Some(size)) => text.chars().take(size.try_into().unwrap_or(usize::MAX)).collect(),
             _ => text.to_owned(),
         })
@@ -437,6 +534,39 @@ impl Checker<'_> {
     }
 }
 
+/// What Python's `fromisoformat` reads without a time zone; from 19 on Odoo reads dates with it.
+fn is_iso(text: &str) -> bool {
+    let date_is_padded = text.as_bytes().get(4) == Some(&b'-') && text.as_bytes().get(7) == Some(&b'-');
+    let time = text.get(11..).unwrap_or_default();
+    date_is_padded && text.len() >= 10 && !time.contains(['Z', '+', '-'])
+}
+
+/// What Odoo's sanitizer makes of a text before it is compared with an html field, for the simple cases: one paragraph with
+/// plain text, whole or with its tags missing.
+fn sanitized_html(text: &str) -> Result<String, DomainError> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let opened = text.strip_prefix("<p>");
+    let inner = opened.unwrap_or(text);
+    let inner = inner.strip_suffix("</p>").unwrap_or(inner);
+    let is_plain = !inner.is_empty()
+        && inner.trim() == inner.trim_matches(' ')
+        && !inner.contains(['<', '&', '\u{a0}'])
+        && !inner.contains(char::is_control);
+    if !is_plain || (opened.is_none() && inner.starts_with(' ')) {
+        return Err(
+            DomainError::new("Odoo rewrites HTML before it compares it with this field")
+                .hint("use 'ilike' with a piece of the text"),
+        );
+    }
+    Ok(format!("<p>{}</p>", inner.replace('>', "&gt;")))
+}
+
+fn is_dated(field: &Field) -> bool {
+    matches!(field.kind, FieldType::Date | FieldType::Datetime)
+}
+
 static EMPTY: Literal = Literal::Str(String::new());
 static ZERO: Literal = Literal::Int(0);
 static FALSE: Literal = Literal::Bool(false);
@@ -444,8 +574,16 @@ static FALSE: Literal = Literal::Bool(false);
 impl Comparing<'_> {
     /// True, or not true: no value counts as false.
     fn boolean(&self, wanted: bool) -> Plan {
-        let is = |value| Plan::Compare { left: self.scalar.clone(), operator: Comparison::Eq, right: Bound::Bool(value) };
-        if wanted { is(true) } else { is(false).or_null(&self.nullable) }
+        let is = |value| Plan::Compare {
+            left: self.scalar.clone(),
+            operator: Comparison::Eq,
+            right: Bound::Bool(value),
+        };
+        if wanted {
+            is(true)
+        } else {
+            is(false).or_null(&self.nullable)
+        }
     }
 }
 
@@ -457,7 +595,10 @@ fn class_of(field: &Field, scalar: &Scalar) -> Class {
     if matches!(scalar, Scalar::Translated { .. }) {
         return Class::Text;
     }
-    class_of_type(field, field.column.as_ref().map_or("", |column| column.type_name.as_str()))
+    class_of_type(
+        field,
+        field.column.as_ref().map_or("", |column| column.type_name.as_str()),
+    )
 }
 
 fn class_of_type(field: &Field, type_name: &str) -> Class {
@@ -466,7 +607,9 @@ fn class_of_type(field: &Field, type_name: &str) -> Class {
         (FieldType::Integer | FieldType::Many2one | FieldType::Many2oneReference, _) => Class::Int,
         (FieldType::Float | FieldType::Monetary, "double precision" | "real" | "float8") => Class::Float,
         (FieldType::Float | FieldType::Monetary, _) => Class::Numeric,
-        (FieldType::Char | FieldType::Text | FieldType::Html | FieldType::Selection | FieldType::Reference, _) => Class::Text,
+        (FieldType::Char | FieldType::Text | FieldType::Html | FieldType::Selection | FieldType::Reference, _) => {
+            Class::Text
+        }
         (FieldType::Date | FieldType::Datetime, "date") => Class::Date,
         (FieldType::Date | FieldType::Datetime, _) => Class::Timestamp,
         _ => Class::Opaque,
@@ -491,7 +634,10 @@ fn to_i64(number: f64) -> i64 {
     number as i64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "Python's float() rounds a whole number the same way")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "Python's float() rounds a whole number the same way"
+)]
 fn float(value: &Literal) -> Option<f64> {
     match value {
         Literal::Bool(value) => Some(f64::from(u8::from(*value))),
@@ -504,7 +650,11 @@ fn float(value: &Literal) -> Option<f64> {
 }
 
 fn monetary(class: Class, number: f64, digits: String) -> Bound {
-    if class == Class::Float { Bound::Float8(number) } else { Bound::Numeric(digits) }
+    if class == Class::Float {
+        Bound::Float8(number)
+    } else {
+        Bound::Numeric(digits)
+    }
 }
 
 /// Below, at or above zero; none for what is no number.

@@ -49,15 +49,23 @@ impl Checker<'_> {
         }
         let inverse = field.inverse.as_deref().unwrap_or_default();
         if step.operator == Operator::ParentOf {
-            return Err(DomainError::new(format!("parent_of along {}.{} is not supported", model.name, field.name))
-                .at(step.spans.operator));
+            return Err(DomainError::new(format!(
+                "parent_of along {}.{} is not supported",
+                model.name, field.name
+            ))
+            .at(step.spans.operator));
         }
         // Odoo walks from the roots along the one2many the wrong way round: to the records that have them as children.
         self.walk(model, roots, inverse, false, step.spans)
     }
 
     /// `category_id child_of ..` of a many2many.
-    pub(super) fn many2many_hierarchy(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
+    pub(super) fn many2many_hierarchy(
+        &self,
+        model: &Model,
+        field: &Field,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
         let comodel = self.comodel(model, field, step.spans)?;
         let roots = self.roots(comodel, step)?;
         let filter = self.hierarchy(comodel, roots, known::parent_field(&comodel.name), step)?;
@@ -66,9 +74,8 @@ impl Checker<'_> {
 
     /// The records the hierarchy starts from: ids, or those that a name means.
     fn roots(&self, model: &Model, step: Step<'_>) -> Result<Members, DomainError> {
-        let named = |name: &Literal| -> Result<Plan, DomainError> {
-            self.display_name(model, Operator::Ilike, name, step)
-        };
+        let named =
+            |name: &Literal| -> Result<Plan, DomainError> { self.display_name(model, Operator::Ilike, name, step) };
         let refused = || {
             DomainError::new(format!("'{}' takes an id, a list of ids, or a name", step.operator)).at(step.spans.value)
         };
@@ -77,7 +84,10 @@ impl Checker<'_> {
             name @ Literal::Str(_) => Ok(Members::Query(Box::new(records(self.table(model)?, named(name)?)))),
             Literal::List(items) if !items.is_empty() && items.iter().all(|item| matches!(item, Literal::Str(_))) => {
                 let filters = items.iter().map(named).collect::<Result<_, _>>()?;
-                Ok(Members::Query(Box::new(records(self.table(model)?, Plan::any(filters)))))
+                Ok(Members::Query(Box::new(records(
+                    self.table(model)?,
+                    Plan::any(filters),
+                ))))
             }
             Literal::List(items) => {
                 let mut ids = Vec::with_capacity(items.len());
@@ -85,7 +95,8 @@ impl Checker<'_> {
                     match item {
                         Literal::Int(id) if *id != 0 => ids.push(*id),
                         // parent_of drops what is no id; child_of would stumble over it.
-                        Literal::Int(_) | Literal::None | Literal::Bool(false) if step.operator == Operator::ParentOf => {}
+                        Literal::Int(_) | Literal::None | Literal::Bool(false)
+                            if step.operator == Operator::ParentOf => {}
                         _ => return Err(refused()),
                     }
                 }
@@ -102,7 +113,9 @@ impl Checker<'_> {
         }
         let down = step.operator == Operator::ChildOf;
         let table = self.table(model)?.to_owned();
-        if !model.has_parent_path() {
+        // From 19 on the paths are used for the model's own parent link only.
+        let other_link = self.version >= 19 && parent != known::parent_field(&model.name);
+        if !model.has_parent_path() || other_link {
             return self.walk(model, roots, parent, down, step.spans);
         }
         if down {
@@ -115,15 +128,26 @@ impl Checker<'_> {
     fn walk(&self, model: &Model, roots: Members, parent: &str, down: bool, spans: Spans) -> Result<Plan, DomainError> {
         let link = model.field(parent).filter(|field| {
             field.kind == FieldType::Many2one
-                && field.column.as_ref().is_some_and(|column| column.type_name == "integer")
+                && field
+                    .column
+                    .as_ref()
+                    .is_some_and(|column| column.type_name == "integer")
                 && field.relation.as_deref() == Some(model.name.as_str())
         });
         let link = link.ok_or_else(|| {
-            DomainError::new(format!("{} is no hierarchy: it has no field {parent} that leads to {} itself", model.name, model.name))
-                .at(spans.operator)
+            DomainError::new(format!(
+                "{} is no hierarchy: it has no field {parent} that leads to {} itself",
+                model.name, model.name
+            ))
+            .at(spans.operator)
         })?;
         let table = self.table(model)?.to_owned();
-        Ok(within(Source::Reachable { table, parent: link.name.clone(), down, roots }))
+        Ok(within(Source::Reachable {
+            table,
+            parent: link.name.clone(),
+            down,
+            roots,
+        }))
     }
 }
 

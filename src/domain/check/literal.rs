@@ -30,9 +30,12 @@ impl Literal {
             Value::BigInt(digits) => Self::BigInt(digits.clone()),
             Value::Float(number) => Self::Float(*number),
             Value::Str(text) => Self::Str(text.clone()),
-            Value::List(items) => {
-                Self::List(items.iter().map(|item| Self::resolve(item, clock)).collect::<Result<_, _>>()?)
-            }
+            Value::List(items) => Self::List(
+                items
+                    .iter()
+                    .map(|item| Self::resolve(item, clock))
+                    .collect::<Result<_, _>>()?,
+            ),
             Value::Domain(_) => return Err(DomainError::new("a domain cannot stand here")),
             Value::Expr(expr) => match expr.evaluate(clock)? {
                 Outcome::Int(number) => Self::Int(number),
@@ -127,14 +130,21 @@ fn python_datetime(at: DateTime) -> String {
 pub(super) fn parse_python_int(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 /// Python's `float(text)`, finite ones.
 pub(super) fn parse_python_float(text: &str) -> Option<f64> {
     let text = text.trim();
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
-    (plain && text.bytes().any(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten().filter(|n: &f64| n.is_finite())
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
+    (plain && text.bytes().any(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|n: &f64| n.is_finite())
 }
 
 /// Odoo's `float_round(value, precision_digits)` followed by `float_repr`: half away from zero, after a nudge that makes up
@@ -150,7 +160,11 @@ pub(super) fn round_to_digits(value: f64, digits: u32) -> String {
     let rounded = (normalized + epsilon.copysign(normalized)).round();
     let text = format!("{:.digits_usize$}", rounded / factor);
     // float_repr never shows a negative zero.
-    if text.bytes().all(|byte| matches!(byte, b'-' | b'0' | b'.')) { text.replace('-', "") } else { text }
+    if text.bytes().all(|byte| matches!(byte, b'-' | b'0' | b'.')) {
+        text.replace('-', "")
+    } else {
+        text
+    }
 }
 
 /// A date or datetime text that PostgreSQL reads one way only, whatever its settings: `2026-1-5`, `2026-01-28 10:00[:00[.5]]`,
@@ -166,9 +180,13 @@ pub(super) fn is_date_or_time(text: &str) -> bool {
     let mut parts = date.splitn(3, '-');
     let mut part = |lengths: std::ops::RangeInclusive<usize>| -> Option<i16> {
         let digits = parts.next()?;
-        (lengths.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+        (lengths.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| digits.parse().ok())
+            .flatten()
     };
-    let (Some(year), Some(month), Some(day)) = (part(4..=4), part(1..=2), part(1..=2)) else { return false };
+    let (Some(year), Some(month), Some(day)) = (part(4..=4), part(1..=2), part(1..=2)) else {
+        return false;
+    };
     let (month, day) = (i8::try_from(month).unwrap_or(-1), i8::try_from(day).unwrap_or(-1));
     if year == 0 || Date::new(year, month, day).is_err() {
         return false;
@@ -177,11 +195,20 @@ pub(super) fn is_date_or_time(text: &str) -> bool {
 }
 
 fn is_time(text: &str) -> bool {
-    let text = text.strip_suffix('Z').or_else(|| text.split_once(['+', '-']).map(|(time, offset)| {
-        let digits = offset.bytes().filter(|byte| *byte != b':');
-        // An offset that is none makes the whole unreadable: keep something that fails below.
-        if digits.clone().all(|byte| byte.is_ascii_digit()) && (2..=4).contains(&digits.count()) { time } else { "" }
-    })).unwrap_or(text);
+    let text = text
+        .strip_suffix('Z')
+        .or_else(|| {
+            text.split_once(['+', '-']).map(|(time, offset)| {
+                let digits = offset.bytes().filter(|byte| *byte != b':');
+                // An offset that is none makes the whole unreadable: keep something that fails below.
+                if digits.clone().all(|byte| byte.is_ascii_digit()) && (2..=4).contains(&digits.count()) {
+                    time
+                } else {
+                    ""
+                }
+            })
+        })
+        .unwrap_or(text);
     let (clock, fraction) = match text.split_once('.') {
         Some((clock, fraction)) => (clock, Some(fraction)),
         None => (text, None),
@@ -189,7 +216,9 @@ fn is_time(text: &str) -> bool {
     let fields: Vec<&str> = clock.split(':').collect();
     let in_range = |at: usize, below: u8| {
         fields.get(at).is_none_or(|field| {
-            field.len() == 2 && field.bytes().all(|byte| byte.is_ascii_digit()) && field.parse::<u8>().is_ok_and(|n| n < below)
+            field.len() == 2
+                && field.bytes().all(|byte| byte.is_ascii_digit())
+                && field.parse::<u8>().is_ok_and(|n| n < below)
         })
     };
     (2..=3).contains(&fields.len())
@@ -207,19 +236,41 @@ mod tests {
 
     #[test]
     fn rounding_is_odoos() {
-        for (value, digits, text) in
-            [(1.5, 2, "1.50"), (2.675, 2, "2.68"), (-2.675, 2, "-2.68"), (0.0, 2, "0.00"), (-0.001, 2, "0.00"), (99.99, 2, "99.99")]
-        {
+        for (value, digits, text) in [
+            (1.5, 2, "1.50"),
+            (2.675, 2, "2.68"),
+            (-2.675, 2, "-2.68"),
+            (0.0, 2, "0.00"),
+            (-0.001, 2, "0.00"),
+            (99.99, 2, "99.99"),
+        ] {
             assert_eq!(round_to_digits(value, digits), text);
         }
     }
 
     #[test]
     fn only_unambiguous_dates_are_dates() {
-        for text in ["2026-01-28", "2026-1-5", "2026-01-28 10:00", "2026-01-28T10:00:00Z", "2026-01-28 10:00:00.123", "infinity"] {
+        for text in [
+            "2026-01-28",
+            "2026-1-5",
+            "2026-01-28 10:00",
+            "2026-01-28T10:00:00Z",
+            "2026-01-28 10:00:00.123",
+            "infinity",
+        ] {
             assert!(is_date_or_time(text), "{text}");
         }
-        for text in ["2026", "x", "2026-13-45", "now", "2026-02-30", "01-02-2026", "2026-01-28 25:00", "2026-01-28 10", ""] {
+        for text in [
+            "2026",
+            "x",
+            "2026-13-45",
+            "now",
+            "2026-02-30",
+            "01-02-2026",
+            "2026-01-28 25:00",
+            "2026-01-28 10",
+            "",
+        ] {
             assert!(!is_date_or_time(text), "{text}");
         }
     }

@@ -46,7 +46,13 @@ pub struct Context {
 impl Context {
     /// Odoo's defaults at that moment: no user, `en_US`, company 1, UTC.
     pub fn at(now: Timestamp) -> Self {
-        Self { uid: None, lang: "en_US".to_owned(), company: 1, tz: "UTC".to_owned(), now }
+        Self {
+            uid: None,
+            lang: "en_US".to_owned(),
+            company: 1,
+            tz: "UTC".to_owned(),
+            now,
+        }
     }
 }
 
@@ -111,7 +117,12 @@ pub fn check(domain: &Domain, model: &str, registry: &Registry, context: &Contex
     let table = checker.table(model)?.to_owned();
     let plan = checker.lower(model, domain, false, 0)?;
     let reads = plan.reads();
-    Ok(TypedDomain { model: model.name.clone(), table, plan, reads })
+    Ok(TypedDomain {
+        model: model.name.clone(),
+        table,
+        plan,
+        reads,
+    })
 }
 
 /// One check of one domain.
@@ -147,8 +158,18 @@ impl<'a> Checker<'a> {
     fn new(registry: &'a Registry, context: &'a Context) -> Result<Self, DomainError> {
         let zone = TimeZone::get(&context.tz)
             .map_err(|_| DomainError::new(format!("{} is not a known time zone", context.tz)))?;
-        let clock = Clock { now: context.now, zone, uid: context.uid, company: context.company };
-        Ok(Self { registry, context, clock, version: registry.facts().version })
+        let clock = Clock {
+            now: context.now,
+            zone,
+            uid: context.uid,
+            company: context.company,
+        };
+        Ok(Self {
+            registry,
+            context,
+            clock,
+            version: registry.facts().version,
+        })
     }
 
     fn model(&self, name: &str) -> Result<&'a Model, DomainError> {
@@ -163,7 +184,10 @@ impl<'a> Checker<'a> {
 
     fn table<'m>(&self, model: &'m Model) -> Result<&'m str, DomainError> {
         model.table.name().ok_or_else(|| {
-            DomainError::new(format!("model {} has no table: it has no records of its own", model.name))
+            DomainError::new(format!(
+                "model {} has no table: it has no records of its own",
+                model.name
+            ))
         })
     }
 
@@ -177,9 +201,12 @@ impl<'a> Checker<'a> {
             }
         })?;
         if field.secret {
-            return Err(DomainError::new(format!("{}.{name} holds a secret and cannot be used in a domain", model.name))
-                .at(spans.path)
-                .hint("matching on a secret is reading it"));
+            return Err(DomainError::new(format!(
+                "{}.{name} holds a secret and cannot be used in a domain",
+                model.name
+            ))
+            .at(spans.path)
+            .hint("matching on a secret is reading it"));
         }
         Ok(field)
     }
@@ -187,7 +214,10 @@ impl<'a> Checker<'a> {
     /// A whole domain, with the negations above it (`_tree_not` in Odoo).
     fn lower(&self, model: &Model, domain: &Domain, negate: bool, depth: usize) -> Result<Plan, DomainError> {
         let each = |items: &[Domain]| -> Result<Vec<Plan>, DomainError> {
-            items.iter().map(|item| self.lower(model, item, negate, depth)).collect()
+            items
+                .iter()
+                .map(|item| self.lower(model, item, negate, depth))
+                .collect()
         };
         match domain {
             Domain::Const(value) => Ok(Plan::Const(Some(*value != negate))),
@@ -210,7 +240,13 @@ impl<'a> Checker<'a> {
                 Operand::Literal(&literal)
             }
         };
-        let step = Step { path: &leaf.path, operator: leaf.operator, value: &value, spans: leaf.spans, depth };
+        let step = Step {
+            path: &leaf.path,
+            operator: leaf.operator,
+            value: &value,
+            spans: leaf.spans,
+            depth,
+        };
         self.negatable(model, step, negate)
     }
 
@@ -221,28 +257,85 @@ impl<'a> Checker<'a> {
         }
         if step.operator == Operator::Unset {
             // Odoo decides `=?` before it negates: without a value the leaf is true, negated false.
-            let Operand::Literal(value) = step.value else { return Err(self.misplaced_domain(step)) };
+            let Operand::Literal(value) = step.value else {
+                return Err(self.misplaced_domain(step));
+            };
             if value.is_falsy() {
+                // Checked all the same: a mistake is not to hide behind an empty value.
                 self.leaf(model, step)?;
                 return Ok(Plan::FALSE);
             }
-            return self.negatable(model, Step { operator: Operator::Eq, ..step }, true);
+            return self.negatable(
+                model,
+                Step {
+                    operator: Operator::Eq,
+                    ..step
+                },
+                true,
+            );
         }
         // A path is `any` by the time it is negated: not (a.b = x) is (a not any b = x). 16 knows no `any` and negates `=`.
         let is_path = self.version >= 17 && self.is_relational_path(model, step.path);
         if is_path {
-            let Some((head, rest)) = step.path.split_once('.') else { return Err(self.misplaced_domain(step)) };
+            let Some((head, rest)) = step.path.split_once('.') else {
+                return Err(self.misplaced_domain(step));
+            };
             return self.path(model, head, rest, step, true);
         }
         match step.operator.negated() {
             // Up to 18 `not =like` and `not =ilike` do not exist, so `=like` cannot be negated but by NOT.
-            Some(negated) => self.leaf(model, Step { operator: negated, ..step }),
-            None => Ok(self.leaf(model, step)?.not()),
+            Some(negated) if self.version >= 19 && step.operator.is_inequality() => self.negated_inequality(
+                model,
+                Step {
+                    operator: negated,
+                    ..step
+                },
+            ),
+            Some(negated) => self.leaf(
+                model,
+                Step {
+                    operator: negated,
+                    ..step
+                },
+            ),
+            None => Ok(self.negated(self.leaf(model, step)?)),
         }
     }
 
+    /// NOT, as the version writes it.
+    fn negated(&self, plan: Plan) -> Plan {
+        match plan {
+            plan if self.version < 19 => plan.negate(),
+            Plan::Const(value) => Plan::Const(Some(value != Some(true))),
+            plan => Plan::Untrue(Box::new(plan)),
+        }
+    }
+
+    /// From 19 on not (a > b) is a <= b or no a; a number or text without a value has zero or the empty text for one.
+    fn negated_inequality(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+        let plan = self.leaf(model, step)?;
+        let head = step.path.split('.').next().unwrap_or(step.path);
+        let field = self.field(model, head, step.spans)?;
+        if (field.kind.is_number() && field.name != "id") || field.kind.is_text() {
+            return Ok(plan);
+        }
+        let unset = Operand::Literal(&Literal::Bool(false));
+        let unset = self.leaf(
+            model,
+            Step {
+                path: head,
+                operator: Operator::Eq,
+                value: &unset,
+                ..step
+            },
+        )?;
+        Ok(Plan::any(vec![plan, unset]))
+    }
+
     fn is_relational_path(&self, model: &Model, path: &str) -> bool {
-        path.split_once('.').and_then(|(head, _)| model.field(head)).is_some_and(|field| field.kind.is_relational())
+        path.split_once('.')
+            .and_then(|(head, _)| model.field(head))
+            .is_some_and(|field| field.kind.is_relational())
     }
 
     fn operator_exists(&self, leaf: &Leaf) -> Result<(), DomainError> {
@@ -254,19 +347,24 @@ impl<'a> Checker<'a> {
         if self.version >= since {
             return Ok(());
         }
-        Err(DomainError::new(format!("operator '{}' exists from Odoo {since} on; this is {}", leaf.operator, self.version))
-            .at(leaf.spans.operator)
-            .hint(match leaf.operator {
-                Operator::NotEqLike => "put '!' in front of a leaf with '=like'",
-                Operator::NotEqIlike => "put '!' in front of a leaf with '=ilike'",
-                _ => "write a dotted path",
-            }))
+        Err(DomainError::new(format!(
+            "operator '{}' exists from Odoo {since} on; this is {}",
+            leaf.operator, self.version
+        ))
+        .at(leaf.spans.operator)
+        .hint(match leaf.operator {
+            Operator::NotEqLike => "put '!' in front of a leaf with '=like'",
+            Operator::NotEqIlike => "put '!' in front of a leaf with '=ilike'",
+            _ => "write a dotted path",
+        }))
     }
 
     /// A leaf with its final operator.
     fn leaf(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
         if step.depth > MAX_STEPS {
-            return Err(DomainError::new(format!("more than {MAX_STEPS} relational steps are nested")).at(step.spans.path));
+            return Err(
+                DomainError::new(format!("more than {MAX_STEPS} relational steps are nested")).at(step.spans.path),
+            );
         }
         let (head, rest) = match step.path.split_once('.') {
             Some((head, rest)) => (head, Some(rest)),
@@ -283,12 +381,22 @@ impl<'a> Checker<'a> {
         if field.name == "id" && matches!(step.operator, Operator::ChildOf | Operator::ParentOf) && rest.is_none() {
             return self.id_hierarchy(model, step);
         }
+        let plan = self.dispatch(model, field, rest, step)?;
+        match step.value {
+            Operand::Lowered(_) => Ok(plan),
+            Operand::Literal(_) | Operand::Domain(_) => Ok(self.settled(field, step.operator, plan)),
+        }
+    }
+
+    /// A leaf about a field of the model itself, by the field's kind.
+    fn dispatch(&self, model: &Model, field: &Field, rest: Option<&str>, step: Step<'_>) -> Result<Plan, DomainError> {
         match (field.kind, rest) {
             (FieldType::Properties, _) => self.property(model, field, rest, step),
             (FieldType::Date | FieldType::Datetime, Some(part)) => self.date_part(model, field, part, step),
             (_, Some(rest)) => Err(DomainError::new(format!(
-                "{}.{head} is a {} field: no path goes through it to {rest:?}",
+                "{}.{} is a {} field: no path goes through it to {rest:?}",
                 model.name,
+                field.name,
                 field.kind.name()
             ))
             .at(step.spans.path)),
@@ -297,19 +405,47 @@ impl<'a> Checker<'a> {
             (FieldType::One2many, None) => self.one2many(model, field, step),
             (FieldType::Many2many, None) => self.many2many(model, field, step),
             (FieldType::Many2one, None) => self.many2one(model, field, step),
-            (FieldType::Binary, None) if field.column.is_none() => self.attachment(model, field, step),
+            (FieldType::Binary, None) if field.column.is_none() => Err(self.attachment(model, field, step)),
             (_, None) => {
                 let literal = self.literal(step)?;
+                if let Some(plan) = self.overridden(model, field, literal, step)? {
+                    return Ok(plan);
+                }
                 let scalar = self.scalar(model, field, step.spans)?;
                 self.condition(model, field, &scalar, step.operator, literal, step.spans)
             }
         }
     }
 
+    /// Odoo 18 asks a company-dependent field for `.. AND column IS NOT NULL` where its default does not satisfy the
+    /// leaf. For rows without a value of their own null becomes false, which shows under a `!`; and `child_of` and
+    /// `parent_of` are never satisfied by a default, since Odoo tries them on a record without an id.
+    pub(super) fn settled(&self, field: &Field, operator: Operator, plan: Plan) -> Plan {
+        let (Some(column), true) = (&field.column, field.company_dependent && self.version == 18) else {
+            return plan;
+        };
+        if matches!(plan, Plan::Const(_)) {
+            return plan;
+        }
+        if matches!(operator, Operator::ChildOf | Operator::ParentOf) {
+            return Plan::all(vec![plan, Plan::NotNull(Scalar::Column(column.name.clone()))]);
+        }
+        Plan::Settled {
+            plan: Box::new(plan),
+            column: column.name.clone(),
+        }
+    }
+
     /// An inherited field: the leaf, asked of the parent's record.
     fn inherited(&self, model: &Model, link: &str, parent: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
         let link_field = self.field(model, link, step.spans)?;
-        let plan = self.leaf(parent, Step { depth: step.depth + 1, ..step })?;
+        let plan = self.leaf(
+            parent,
+            Step {
+                depth: step.depth + 1,
+                ..step
+            },
+        )?;
         if matches!(plan, Plan::Const(_)) {
             return Ok(plan);
         }
@@ -335,14 +471,18 @@ impl<'a> Checker<'a> {
     /// The value of a stored field of the current row.
     fn scalar(&self, model: &Model, field: &Field, spans: Spans) -> Result<Scalar, DomainError> {
         let Some(column) = &field.column else {
-            return Err(DomainError::new(format!("{}.{} has no column in the database", model.name, field.name))
-                .at(spans.path));
+            return Err(
+                DomainError::new(format!("{}.{} has no column in the database", model.name, field.name)).at(spans.path),
+            );
         };
         if field.company_dependent {
             return self.per_company(model, field, spans);
         }
         if field.translate && column.type_name == "jsonb" {
-            return Ok(Scalar::Translated { column: column.name.clone(), languages: self.languages() });
+            return Ok(Scalar::Translated {
+                column: column.name.clone(),
+                languages: self.languages(),
+            });
         }
         if !column_fits(field.kind, &column.type_name) {
             return Err(DomainError::new(format!(
@@ -376,7 +516,10 @@ fn column_fits(kind: FieldType, type_name: &str) -> bool {
             matches!(type_name, "integer" | "bigint" | "smallint")
         }
         FieldType::Float | FieldType::Monetary => {
-            matches!(type_name, "numeric" | "double precision" | "real" | "integer" | "bigint")
+            matches!(
+                type_name,
+                "numeric" | "double precision" | "real" | "integer" | "bigint"
+            )
         }
         FieldType::Char | FieldType::Text | FieldType::Html | FieldType::Selection | FieldType::Reference => {
             matches!(type_name, "character varying" | "text" | "character")

@@ -18,49 +18,90 @@ impl Checker<'_> {
     ) -> Result<Plan, DomainError> {
         let whole = format!("{}.{}", model.name, field.name);
         let Some(key) = rest.filter(|key| is_key(key)) else {
-            return Err(DomainError::new(format!("{whole} needs the name of one of its properties: {}.name", field.name))
-                .at(step.spans.path));
+            return Err(DomainError::new(format!(
+                "{whole} needs the name of one of its properties: {}.name",
+                field.name
+            ))
+            .at(step.spans.path));
         };
         if self.version != 18 {
-            return Err(DomainError::new(format!("properties are supported for Odoo 18; this is {}", self.version))
-                .at(step.spans.path));
+            return Err(DomainError::new(format!(
+                "properties are supported for Odoo 18; this is {}",
+                self.version
+            ))
+            .at(step.spans.path));
         }
-        let Some(column) = field.column.as_ref().filter(|column| field.stored && column.type_name == "jsonb") else {
+        let Some(column) = field
+            .column
+            .as_ref()
+            .filter(|column| field.stored && column.type_name == "jsonb")
+        else {
             return Err(DomainError::new(format!("{whole} has no column in the database")).at(step.spans.path));
         };
         let column = column.name.clone();
         let value = self.literal(step)?;
-        let item = Scalar::JsonItem { column: column.clone(), key: key.to_owned() };
-        let json = || to_json(value).ok_or_else(|| DomainError::new("this cannot be compared with a property").at(step.spans.value));
+        let item = Scalar::JsonItem {
+            column: column.clone(),
+            key: key.to_owned(),
+        };
+        let json = || {
+            to_json(value)
+                .ok_or_else(|| DomainError::new("this cannot be compared with a property").at(step.spans.value))
+        };
         let is_equality = matches!(step.operator, Operator::Eq | Operator::Ne);
         if let (true, Literal::Bool(_) | Literal::None) = (is_equality, value) {
             // True is asked as "not false", and a property that is not there counts as false.
             let equals = (step.operator == Operator::Eq) != value.is_truthy();
             let against = if matches!(value, Literal::None) {
                 // Odoo writes the Python name into the SQL, which is no json.
-                return Err(DomainError::new("Odoo cannot compare a property with None").at(step.spans.value).hint("use False"));
+                return Err(DomainError::new("Odoo cannot compare a property with None")
+                    .at(step.spans.value)
+                    .hint("use False"));
             } else {
                 Bound::Json(false.into())
             };
             let operator = if equals { Comparison::Eq } else { Comparison::Ne };
-            let compared = Plan::Compare { left: item, operator, right: against };
+            let compared = Plan::Compare {
+                left: item,
+                operator,
+                right: against,
+            };
             if !equals {
                 return Ok(compared);
             }
             let whole = Scalar::Column(column);
-            let absent = Plan::HasKey { left: whole.clone(), key: key.to_owned() }.not();
+            let absent = Plan::HasKey {
+                left: whole.clone(),
+                key: key.to_owned(),
+            }
+            .negate();
             return Ok(Plan::any(vec![compared, Plan::IsNull(whole), absent]));
         }
         match (step.operator, value) {
             (Operator::In | Operator::NotIn, value) => {
                 let left_contains = !matches!(value, Literal::List(_));
-                let contains = Plan::Contains { left: item, right: Bound::Json(json()?), left_contains };
-                Ok(if step.operator == Operator::NotIn { contains.not() } else { contains })
+                let contains = Plan::Contains {
+                    left: item,
+                    right: Bound::Json(json()?),
+                    left_contains,
+                };
+                Ok(if step.operator == Operator::NotIn {
+                    contains.negate()
+                } else {
+                    contains
+                })
             }
             (operator, Literal::Str(text)) => {
-                let left = Scalar::JsonText { column, key: key.to_owned() };
+                let left = Scalar::JsonText {
+                    column,
+                    key: key.to_owned(),
+                };
                 if let Some(operator) = Comparison::of(operator) {
-                    return Ok(Plan::Compare { left, operator, right: Bound::Text(text.clone()) });
+                    return Ok(Plan::Compare {
+                        left,
+                        operator,
+                        right: Bound::Text(text.clone()),
+                    });
                 }
                 let ignore_case = matches!(operator, Operator::Ilike | Operator::NotIlike);
                 if !operator.has_wildcards() {
@@ -72,17 +113,31 @@ impl Checker<'_> {
                     return Err(DomainError::new("the pattern ends in a lone backslash").at(step.spans.value));
                 }
                 let unaccent = ignore_case && self.registry.facts().unaccent;
-                Ok(Plan::Like { left, pattern, ignore_case, unaccent, negated: operator.is_negative() })
+                Ok(Plan::Like {
+                    left,
+                    pattern,
+                    ignore_case,
+                    unaccent,
+                    negated: operator.is_negative(),
+                })
             }
             (operator, _) => match Comparison::of(operator) {
-                Some(operator) => Ok(Plan::Compare { left: item, operator, right: Bound::Json(json()?) }),
+                Some(operator) => Ok(Plan::Compare {
+                    left: item,
+                    operator,
+                    right: Bound::Json(json()?),
+                }),
                 None => Err(self.no_such_comparison(step)),
             },
         }
     }
 
     fn no_such_comparison(&self, step: Step<'_>) -> DomainError {
-        DomainError::new(format!("operator '{}' cannot compare a property with this", step.operator)).at(step.spans.operator)
+        DomainError::new(format!(
+            "operator '{}' cannot compare a property with this",
+            step.operator
+        ))
+        .at(step.spans.operator)
     }
 }
 
@@ -90,7 +145,9 @@ impl Checker<'_> {
 fn is_key(key: &str) -> bool {
     key.len() < 512
         && key.starts_with(|c: char| c.is_ascii_lowercase())
-        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn to_json(value: &Literal) -> Option<serde_json::Value> {

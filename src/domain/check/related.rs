@@ -52,7 +52,10 @@ impl Checker<'_> {
         let [head, rest @ ..] = path else {
             return Err(DomainError::new("an empty path").at(step.spans.path));
         };
-        let step = Step { depth: step.depth + 1, ..step };
+        let step = Step {
+            depth: step.depth + 1,
+            ..step
+        };
         if rest.is_empty() {
             return self.leaf(model, Step { path: head, ..step });
         }
@@ -60,11 +63,30 @@ impl Checker<'_> {
         let comodel = self.comodel(model, field, step.spans)?;
         let inner = self.at_end_of(comodel, rest, unset_matches, step)?;
         let found = Operand::Lowered(&inner);
-        let plan = self.leaf(model, Step { path: head, operator: Operator::In, value: &found, ..step })?;
+        let plan = self.leaf(
+            model,
+            Step {
+                path: head,
+                operator: Operator::In,
+                value: &found,
+                ..step
+            },
+        )?;
         if !(unset_matches && field.kind == FieldType::Many2one && !field.required) {
             return Ok(plan);
         }
         let unset = Operand::Literal(&Literal::Bool(false));
-        Ok(Plan::any(vec![plan, self.leaf(model, Step { path: head, operator: Operator::Eq, value: &unset, ..step })?]))
+        Ok(Plan::any(vec![
+            plan,
+            self.leaf(
+                model,
+                Step {
+                    path: head,
+                    operator: Operator::Eq,
+                    value: &unset,
+                    ..step
+                },
+            )?,
+        ]))
     }
 }

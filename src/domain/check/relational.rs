@@ -25,7 +25,16 @@ impl Checker<'_> {
         let field = self.field(model, head, step.spans)?;
         if let Some(parent) = model.inherited_from(field) {
             let parent_model = self.model(&parent.parent)?;
-            let inner = self.path(parent_model, head, rest, Step { depth: step.depth + 1, ..step }, negate)?;
+            let inner = self.path(
+                parent_model,
+                head,
+                rest,
+                Step {
+                    depth: step.depth + 1,
+                    ..step
+                },
+                negate,
+            )?;
             return Ok(Plan::Joined {
                 link: self.scalar(model, self.field(model, &parent.link, step.spans)?, step.spans)?,
                 table: self.table(parent_model)?.to_owned(),
@@ -34,7 +43,14 @@ impl Checker<'_> {
             });
         }
         let comodel = self.comodel(model, field, step.spans)?;
-        let inner = self.leaf(comodel, Step { path: rest, depth: step.depth + 1, ..step })?;
+        let inner = self.leaf(
+            comodel,
+            Step {
+                path: rest,
+                depth: step.depth + 1,
+                ..step
+            },
+        )?;
         self.through(model, field, inner, negate, step)
     }
 
@@ -72,6 +88,7 @@ impl Checker<'_> {
     ) -> Result<Plan, DomainError> {
         if field.kind == FieldType::Many2one {
             if !field.stored {
+                self.expect_searchable(model, field, negated, step)?;
                 let found = self.not_stored(model, field, membership(step, &Operand::Lowered(&inner), negated))?;
                 if !negated {
                     return Ok(found);
@@ -84,23 +101,47 @@ impl Checker<'_> {
             if known::is_auto_join(self.version, &model.name, &field.name) {
                 let inner = match negated {
                     false => inner,
-                    true => Plan::any(vec![Plan::IsNull(Scalar::Column("id".to_owned())), inner.not()]),
+                    true => Plan::any(vec![Plan::IsNull(Scalar::Column("id".to_owned())), self.negated(inner)]),
                 };
                 let table = self.table(comodel)?.to_owned();
-                return Ok(Plan::Joined { link: scalar, table, inherits: None, plan: Box::new(inner) });
+                return Ok(Plan::Joined {
+                    link: scalar,
+                    table,
+                    inherits: None,
+                    plan: Box::new(inner),
+                });
             }
             let found = self.in_records(scalar.clone(), comodel, inner, negated)?;
             return Ok(if negated { found.or_null(&scalar) } else { found });
         }
-        // Up to 16 a path through an x2many field did not look at the field's domain.
+        // Up to 17 a path through an x2many field did not look at the field's domain.
         let narrowed = match self.version {
-            16 => inner,
+            16 | 17 => inner,
             _ => Plan::all(vec![inner, self.field_domain(model, field, step)?]),
         };
         if !field.stored {
+            self.expect_searchable(model, field, negated, step)?;
             return self.not_stored(model, field, membership(step, &Operand::Lowered(&narrowed), negated));
         }
         self.members(model, field, narrowed, negated, step)
+    }
+
+    /// 17 hands `not any` to the field's own search, which makes something else of it.
+    fn expect_searchable(
+        &self,
+        model: &Model,
+        field: &Field,
+        negated: bool,
+        step: Step<'_>,
+    ) -> Result<(), DomainError> {
+        if self.version == 17 && negated {
+            return Err(DomainError::new(format!(
+                "Odoo 17 cannot negate a search through {}.{}, which is not stored",
+                model.name, field.name
+            ))
+            .at(step.spans.path));
+        }
+        Ok(())
     }
 
     /// A stored x2many field leads to a record (or to none) that satisfies `filter`.
@@ -118,7 +159,11 @@ impl Checker<'_> {
             return self.linked(model, field, Some(Members::Query(Box::new(query))), negated, step.spans);
         }
         let inverse = self.inverse(model, field, comodel, step.spans)?;
-        let filter = if is_loose(inverse) { Plan::all(vec![filter, self.field_domain(model, field, step)?]) } else { filter };
+        let filter = if is_loose(inverse) {
+            Plan::all(vec![filter, self.field_domain(model, field, step)?])
+        } else {
+            filter
+        };
         Ok(Plan::InQuery {
             left: Scalar::Column("id".to_owned()),
             query: Box::new(Query {
@@ -140,9 +185,19 @@ impl Checker<'_> {
         spans: Spans,
     ) -> Result<Plan, DomainError> {
         let link = field.link_table.clone().ok_or_else(|| {
-            DomainError::new(format!("{}.{} has no relation table in the database", model.name, field.name)).at(spans.path)
+            DomainError::new(format!(
+                "{}.{} has no relation table in the database",
+                model.name, field.name
+            ))
+            .at(spans.path)
         })?;
-        Ok(Plan::Linked { table: link.table, own: link.own, other: link.other, to, negated })
+        Ok(Plan::Linked {
+            table: link.table,
+            own: link.own,
+            other: link.other,
+            to,
+            negated,
+        })
     }
 
     /// `scalar IN (SELECT id FROM comodel WHERE filter)`
@@ -153,12 +208,19 @@ impl Checker<'_> {
         filter: Plan,
         negated: bool,
     ) -> Result<Plan, DomainError> {
-        Ok(Plan::InQuery { left: scalar, query: Box::new(records(self.table(comodel)?, filter)), negated })
+        Ok(Plan::InQuery {
+            left: scalar,
+            query: Box::new(records(self.table(comodel)?, filter)),
+            negated,
+        })
     }
 
     pub(super) fn comodel(&self, model: &Model, field: &Field, spans: Spans) -> Result<&Model, DomainError> {
-        let unknown = || DomainError::new(format!("{}.{} leads to no known model", model.name, field.name)).at(spans.path);
-        let comodel = self.model(field.relation.as_deref().ok_or_else(unknown)?).map_err(|_| unknown())?;
+        let unknown =
+            || DomainError::new(format!("{}.{} leads to no known model", model.name, field.name)).at(spans.path);
+        let comodel = self
+            .model(field.relation.as_deref().ok_or_else(unknown)?)
+            .map_err(|_| unknown())?;
         self.table(comodel).map_err(|error| error.at(spans.path))?;
         Ok(comodel)
     }
@@ -172,10 +234,15 @@ impl Checker<'_> {
         spans: Spans,
     ) -> Result<&'m Field, DomainError> {
         let inverse = field.inverse.as_deref().and_then(|name| comodel.field(name));
-        inverse.filter(|inverse| inverse.column.is_some() && !inverse.company_dependent).ok_or_else(|| {
-            DomainError::new(format!("the field that leads from {} back to {} has no column", comodel.name, model.name))
+        inverse
+            .filter(|inverse| inverse.column.is_some() && !inverse.company_dependent)
+            .ok_or_else(|| {
+                DomainError::new(format!(
+                    "the field that leads from {} back to {} has no column",
+                    comodel.name, model.name
+                ))
                 .at(spans.path)
-        })
+            })
     }
 
     /// The domain in the declaration of an x2many field, lowered on the model it leads to.
@@ -183,8 +250,10 @@ impl Checker<'_> {
         let comodel = self.comodel(model, field, step.spans)?;
         let whole = format!("{}.{}", model.name, field.name);
         if known::is_active_tested(&model.name, &field.name) {
-            return Err(DomainError::new(format!("{whole} hides archived records by itself, which is not supported"))
-                .at(step.spans.path));
+            return Err(DomainError::new(format!(
+                "{whole} hides archived records by itself, which is not supported"
+            ))
+            .at(step.spans.path));
         }
         let declared = if field.manual {
             field.domain.clone().map_or(FieldDomain::None, FieldDomain::Json)
@@ -213,7 +282,9 @@ impl Checker<'_> {
             domains.push(Domain::leaf(named, Operator::Eq, Value::Str(model.name.clone())));
         }
         self.lower(comodel, &Domain::and(domains), false, step.depth + 1)
-            .map_err(|error| DomainError::new(format!("the domain of {whole} itself is refused: {error}")).at(step.spans.path))
+            .map_err(|error| {
+                DomainError::new(format!("the domain of {whole} itself is refused: {error}")).at(step.spans.path)
+            })
     }
 
     /// A stored one2many field.
@@ -227,20 +298,30 @@ impl Checker<'_> {
         }
         let comodel = self.comodel(model, field, step.spans)?;
         let filter = match self.literal(step)? {
-            Literal::Bool(false) => {
+            value if self.is_no_record(value) => {
                 self.expect_membership(step)?;
                 let inverse = self.inverse(model, field, comodel, step.spans)?;
                 if known::is_active_tested(&model.name, &field.name) {
-                    return Err(self.field_domain(model, field, step).err().unwrap_or_else(|| self.not_ids(step)));
+                    return Err(self
+                        .field_domain(model, field, step)
+                        .err()
+                        .unwrap_or_else(|| self.not_ids(step)));
                 }
                 // "Has any": a lookup by number needs the model it is meant for, anything else takes all rows.
-                let mut filter = Plan::TRUE;
+                let mut filter = self.standing_domain(model, field, step)?;
                 if is_loose(inverse) {
                     filter = self.field_domain(model, field, step)?;
                     if inverse.kind == FieldType::Integer {
                         let zero = Bound::Int4(0);
                         let left = Scalar::Column(inverse.name.clone());
-                        filter = Plan::all(vec![filter, Plan::Compare { left, operator: Comparison::Ne, right: zero }]);
+                        filter = Plan::all(vec![
+                            filter,
+                            Plan::Compare {
+                                left,
+                                operator: Comparison::Ne,
+                                right: zero,
+                            },
+                        ]);
                     }
                 }
                 return Ok(Plan::InQuery {
@@ -260,8 +341,7 @@ impl Checker<'_> {
             }
             other => {
                 let ids = self.related_ids(step, other, false)?;
-                let left = Scalar::Column("id".to_owned());
-                Plan::OneOf { left, values: Bound::Ints(ids.into_iter().map(Some).collect()), negated: false }
+                Plan::all(vec![has_id(ids), self.standing_domain(model, field, step)?])
             }
         };
         self.members(model, field, filter, negated, step)
@@ -277,9 +357,16 @@ impl Checker<'_> {
             return self.many2many_hierarchy(model, field, step);
         }
         match self.literal(step)? {
-            Literal::Bool(false) => {
+            value if self.is_no_record(value) => {
                 self.expect_membership(step)?;
-                self.linked(model, field, None, !negated, step.spans)
+                let to = match self.standing_domain(model, field, step)? {
+                    Plan::Const(Some(true)) => None,
+                    domain => {
+                        let comodel = self.comodel(model, field, step.spans)?;
+                        Some(Members::Query(Box::new(records(self.table(comodel)?, domain))))
+                    }
+                };
+                self.linked(model, field, to, !negated, step.spans)
             }
             Literal::Str(text) => {
                 let comodel = self.comodel(model, field, step.spans)?;
@@ -288,9 +375,35 @@ impl Checker<'_> {
                 self.members(model, field, filter, negated, step)
             }
             other => {
-                let ids = self.related_ids(step, other, true)?;
-                self.linked(model, field, Some(Members::Ids(ids)), negated, step.spans)
+                let ids = self.related_ids(step, other, self.version < 19)?;
+                let to = match self.standing_domain(model, field, step)? {
+                    Plan::Const(Some(true)) => Members::Ids(ids),
+                    domain => {
+                        let comodel = self.comodel(model, field, step.spans)?;
+                        let filter = Plan::all(vec![has_id(ids), domain]);
+                        Members::Query(Box::new(records(self.table(comodel)?, filter)))
+                    }
+                };
+                self.linked(model, field, Some(to), negated, step.spans)
             }
+        }
+    }
+
+    /// What an x2many field is compared with to ask for "none".
+    fn is_no_record(&self, value: &Literal) -> bool {
+        match value {
+            Literal::Bool(false) => true,
+            Literal::None => self.version >= 19,
+            _ => false,
+        }
+    }
+
+    /// The field's own domain where it narrows every comparison: from 19 on.
+    fn standing_domain(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
+        if self.version >= 19 {
+            self.field_domain(model, field, step)
+        } else {
+            Ok(Plan::TRUE)
         }
     }
 
@@ -306,12 +419,21 @@ impl Checker<'_> {
     }
 
     /// A stored one2many field leads to one of the records of `filter`, whatever the field's own domain.
-    pub(super) fn led_by(&self, model: &Model, field: &Field, filter: Plan, step: Step<'_>) -> Result<Plan, DomainError> {
+    pub(super) fn led_by(
+        &self,
+        model: &Model,
+        field: &Field,
+        filter: Plan,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
         self.members(model, field, filter, false, step)
     }
 
     /// The records a name means, whether the operator is negated or not.
     fn named(&self, comodel: &Model, step: Step<'_>, text: &str) -> Result<Plan, DomainError> {
+        if self.version >= 19 && text.is_empty() {
+            return Err(self.not_ids(step).hint("use '=' or '!=' with False"));
+        }
         let operator = match step.operator {
             Operator::In | Operator::NotIn => return Err(self.not_ids(step)),
             operator if operator.is_inequality() => return Err(self.not_ids(step)),
@@ -330,9 +452,11 @@ impl Checker<'_> {
             Literal::List(items) if is_list => items.as_slice(),
             Literal::List(_) => {
                 let instead = if step.operator.is_negative() { "not in" } else { "in" };
-                return Err(DomainError::new(format!("operator '{}' takes one id, not a list", step.operator))
-                    .at(step.spans.value)
-                    .hint(format!("use '{instead}'")));
+                return Err(
+                    DomainError::new(format!("operator '{}' takes one id, not a list", step.operator))
+                        .at(step.spans.value)
+                        .hint(format!("use '{instead}'")),
+                );
             }
             other => std::slice::from_ref(other),
         };
@@ -343,7 +467,9 @@ impl Checker<'_> {
                 Literal::None => {}
                 Literal::Bool(false) if false_is_none => {}
                 Literal::Str(_) => {
-                    return Err(self.not_ids(step).hint("names are compared with '=' or 'ilike', one at a time"));
+                    return Err(self
+                        .not_ids(step)
+                        .hint("names are compared with '=' or 'ilike', one at a time"));
                 }
                 _ => return Err(self.not_ids(step)),
             }
@@ -360,22 +486,31 @@ impl Checker<'_> {
             Operand::Literal(literal) => literal.describe(),
             _ => "a domain",
         };
-        DomainError::new(format!("operator '{}' cannot compare related records with {what}", step.operator))
-            .at(step.spans.value)
-            .hint("give ids")
+        DomainError::new(format!(
+            "operator '{}' cannot compare related records with {what}",
+            step.operator
+        ))
+        .at(step.spans.value)
+        .hint("give ids")
     }
 
     /// x2many fields know no order and no pattern but that of names.
     fn expect_membership(&self, step: Step<'_>) -> Result<(), DomainError> {
-        if matches!(step.operator, Operator::Eq | Operator::Ne | Operator::In | Operator::NotIn | Operator::Unset) {
+        if matches!(
+            step.operator,
+            Operator::Eq | Operator::Ne | Operator::In | Operator::NotIn | Operator::Unset
+        ) {
             return match (step.operator, step.value) {
                 (Operator::In | Operator::NotIn, Operand::Literal(Literal::Bool(_))) => Err(self.not_ids(step)),
                 _ => Ok(()),
             };
         }
-        Err(DomainError::new(format!("operator '{}' cannot compare related records with this", step.operator))
-            .at(step.spans.operator)
-            .hint("use 'in' with ids, or '=' with False"))
+        Err(DomainError::new(format!(
+            "operator '{}' cannot compare related records with this",
+            step.operator
+        ))
+        .at(step.spans.operator)
+        .hint("use 'in' with ids, or '=' with False"))
     }
 
     /// A stored many2one field.
@@ -394,6 +529,10 @@ impl Checker<'_> {
             Literal::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Literal::Str(_))),
             _ => false,
         };
+        if self.version >= 19 && matches!(value, Literal::Int(0)) || value == &Literal::Str(String::new()) {
+            // What this means has changed between versions, and is never what was meant.
+            return Err(self.not_ids(step).hint("use '=' or '!=' with False"));
+        }
         if !is_name {
             return self.condition(model, field, &scalar, step.operator, value, step.spans);
         }
@@ -405,44 +544,39 @@ impl Checker<'_> {
             (operator, _) => operator,
         };
         let negated = operator.is_negative();
-        let positive = if negated { operator.negated().unwrap_or(operator) } else { operator };
+        let positive = if negated {
+            operator.negated().unwrap_or(operator)
+        } else {
+            operator
+        };
         let found = self.display_name(comodel, positive, value, step)?;
         let plan = self.in_records(scalar.clone(), comodel, found, negated)?;
         Ok(if negated { plan.or_null(&scalar) } else { plan })
     }
 
-    /// A binary field kept as an attachment: only whether there is one can be asked.
-    pub(super) fn attachment(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
-        let value = self.literal(step)?;
-        if !matches!(step.operator, Operator::Eq | Operator::Ne) || value.is_truthy() {
-            return Err(DomainError::new(format!("{}.{} is a file: only whether it is set can be asked", model.name, field.name))
-                .at(step.spans.operator)
-                .hint("use '=' or '!=' with False"));
-        }
-        let equals = |column: &str, text: &str| Plan::Compare {
-            left: Scalar::Column(column.to_owned()),
-            operator: Comparison::Eq,
-            right: Bound::Text(text.to_owned()),
-        };
-        Ok(Plan::InQuery {
-            left: Scalar::Column("id".to_owned()),
-            query: Box::new(Query {
-                source: Source::Table("ir_attachment".to_owned()),
-                output: Scalar::Column("res_id".to_owned()),
-                filter: Plan::all(vec![equals("res_model", &model.name), equals("res_field", &field.name)]),
-                output_not_null: false,
-            }),
-            negated: step.operator == Operator::Eq,
-        })
+    /// A binary field kept as an attachment.
+    ///
+    /// Its value is a row of `ir_attachment`, written apart from the record and often by another transaction: whether it was
+    /// there "in the event" cannot be told.
+    pub(super) fn attachment(&self, model: &Model, field: &Field, step: Step<'_>) -> DomainError {
+        DomainError::new(format!(
+            "{}.{} is a file, kept outside the record as an attachment",
+            model.name, field.name
+        ))
+        .at(step.spans.path)
+        .hint("files cannot be used in a domain")
     }
 
     /// A company-dependent field: jsonb by company from 18 on.
     pub(super) fn per_company(&self, model: &Model, field: &Field, spans: Spans) -> Result<Scalar, DomainError> {
         let whole = format!("{}.{}", model.name, field.name);
-        let column = field.column.as_ref().filter(|column| column.type_name == "jsonb").ok_or_else(|| {
-            DomainError::new(format!("{whole} depends on the company and is not kept in a column"))
-                .at(spans.path)
-        })?;
+        let column = field
+            .column
+            .as_ref()
+            .filter(|column| column.type_name == "jsonb")
+            .ok_or_else(|| {
+                DomainError::new(format!("{whole} depends on the company and is not kept in a column")).at(spans.path)
+            })?;
         let sql_type = match field.kind {
             FieldType::Boolean => "bool",
             FieldType::Integer | FieldType::Many2one => "int4",
@@ -452,26 +586,49 @@ impl Checker<'_> {
             FieldType::Text | FieldType::Html => "text",
             FieldType::Date => "date",
             FieldType::Datetime => "timestamp",
-            _ => return Err(DomainError::new(format!("{whole}: company-dependent {} fields are not supported", field.kind.name())).at(spans.path)),
+            _ => {
+                return Err(DomainError::new(format!(
+                    "{whole}: company-dependent {} fields are not supported",
+                    field.kind.name()
+                ))
+                .at(spans.path));
+            }
         };
         let company = self.context.company;
         let fallback = match field.default_for(company) {
             None => None,
             Some(default) => Some(default_bound(field.kind, default).ok_or_else(|| {
-                DomainError::new(format!("the default of {whole} for company {company} has an unexpected form")).at(spans.path)
+                DomainError::new(format!(
+                    "the default of {whole} for company {company} has an unexpected form"
+                ))
+                .at(spans.path)
             })?),
         };
-        let scalar = Scalar::PerCompany { column: column.name.clone(), company, fallback, sql_type };
+        let scalar = Scalar::PerCompany {
+            column: column.name.clone(),
+            company,
+            fallback,
+            sql_type,
+        };
         if field.kind != FieldType::Many2one {
             return Ok(scalar);
         }
         // No foreign key guards these ids: one whose record is gone reads as empty.
         let table = self.table(self.comodel(model, field, spans)?)?.to_owned();
-        Ok(Scalar::Existing { table, id: Box::new(scalar) })
+        Ok(Scalar::Existing {
+            table,
+            id: Box::new(scalar),
+        })
     }
 
     /// `date_order.month_number`: a part of a date, from 18 on.
-    pub(super) fn date_part(&self, model: &Model, field: &Field, part: &str, step: Step<'_>) -> Result<Plan, DomainError> {
+    pub(super) fn date_part(
+        &self,
+        model: &Model,
+        field: &Field,
+        part: &str,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
         const PARTS: [(&str, &str); 10] = [
             ("year_number", "year"),
             ("quarter_number", "quarter"),
@@ -484,15 +641,26 @@ impl Checker<'_> {
             ("minute_number", "minute"),
             ("second_number", "second"),
         ];
-        let Some((_, sql_part)) = PARTS.iter().find(|(name, _)| *name == part).filter(|_| self.version >= 18) else {
+        let Some((_, sql_part)) = PARTS
+            .iter()
+            .find(|(name, _)| *name == part)
+            .filter(|_| self.version >= 18)
+        else {
             let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
-            let error = DomainError::new(format!("{part:?} is no part of a {} field", field.kind.name())).at(step.spans.path);
-            return Err(if self.version >= 18 { error.hint(format!("the parts are {}", names.join(", "))) } else { error });
+            let error =
+                DomainError::new(format!("{part:?} is no part of a {} field", field.kind.name())).at(step.spans.path);
+            return Err(if self.version >= 18 {
+                error.hint(format!("the parts are {}", names.join(", ")))
+            } else {
+                error
+            });
         };
         let comparison = Comparison::of(step.operator);
         let (Some(operator), Literal::Int(number)) = (comparison, self.literal(step)?) else {
-            return Err(DomainError::new(format!("'{part}' is compared with a whole number, by = != < <= > or >="))
-                .at(step.spans.value));
+            return Err(DomainError::new(format!(
+                "'{part}' is compared with a whole number, by = != < <= > or >="
+            ))
+            .at(step.spans.value));
         };
         if !field.stored {
             return Err(DomainError::new(format!("{}.{} is not stored", model.name, field.name)).at(step.spans.path));
@@ -502,7 +670,14 @@ impl Checker<'_> {
             return Err(DomainError::new("a date has no time of day").at(step.spans.path));
         }
         let first_day = match *sql_part {
-            "dow" => Some(self.registry.facts().week_starts.get(&self.context.lang).copied().unwrap_or(7)),
+            "dow" => Some(
+                self.registry
+                    .facts()
+                    .week_starts
+                    .get(&self.context.lang)
+                    .copied()
+                    .unwrap_or(7),
+            ),
             _ => None,
         };
         Ok(Plan::Compare {
@@ -515,6 +690,16 @@ impl Checker<'_> {
             operator,
             right: i32::try_from(*number).map_or(Bound::Int8(*number), Bound::Int4),
         })
+    }
+}
+
+/// The current row's id is one of these.
+fn has_id(ids: Vec<i64>) -> Plan {
+    let left = Scalar::Column("id".to_owned());
+    Plan::OneOf {
+        left,
+        values: Bound::Ints(ids.into_iter().map(Some).collect()),
+        negated: false,
     }
 }
 
@@ -534,11 +719,21 @@ fn is_loose(inverse: &Field) -> bool {
 }
 
 fn membership<'l>(step: Step<'l>, value: &'l Operand<'l>, negated: bool) -> Step<'l> {
-    Step { operator: if negated { Operator::NotIn } else { Operator::In }, value, depth: step.depth + 1, ..step }
+    Step {
+        operator: if negated { Operator::NotIn } else { Operator::In },
+        value,
+        depth: step.depth + 1,
+        ..step
+    }
 }
 
 fn unset<'l>(step: Step<'l>, value: &'l Operand<'l>) -> Step<'l> {
-    Step { operator: Operator::Eq, value, depth: step.depth + 1, ..step }
+    Step {
+        operator: Operator::Eq,
+        value,
+        depth: step.depth + 1,
+        ..step
+    }
 }
 
 /// The default of a company-dependent field, as a value of its type.

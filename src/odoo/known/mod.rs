@@ -32,13 +32,18 @@ type ByField<T> = HashMap<(&'static str, &'static str), T>;
 
 /// Lines of a list file without comments and blanks.
 fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
 }
 
 /// `model field rest of the line`
 fn model_field_rest(line: &'static str) -> (&'static str, &'static str, &'static str) {
     let mut parts = line.splitn(3, ' ');
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    )
 }
 
 /// The domain of an x2many field of a standard module; `relation` is the model it leads to.
@@ -80,10 +85,33 @@ pub fn digits(model: &str, field: &str) -> Option<Digits> {
             .map(|(model, field, digits)| ((model, field), digits))
             .collect()
     });
-    DIGITS.get(&(model, field)).map(|digits| match (*digits, digits.parse()) {
-        ("none", _) => Digits::Unrounded,
-        (_, Ok(scale)) => Digits::Scale(scale),
-        (name, Err(_)) => Digits::Precision(name),
+    DIGITS
+        .get(&(model, field))
+        .map(|digits| match (*digits, digits.parse()) {
+            ("none", _) => Digits::Unrounded,
+            (_, Ok(scale)) => Digits::Scale(scale),
+            (name, Err(_)) => Digits::Precision(name),
+        })
+}
+
+/// The fields in which a text is looked up that is compared with a record of this model, where it is known.
+pub fn name_fields(model: &str) -> Option<Vec<&'static str>> {
+    static NAMES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+        lines(include_str!("names.txt"))
+            .filter_map(|line| line.split_once(' '))
+            .collect()
+    });
+    NAMES.get(model).map(|fields| fields.split(' ').collect())
+}
+
+/// The path a computed field is searched by, where its Python search does nothing but follow it.
+pub fn searched_by(model: &str, field: &str) -> Option<&'static str> {
+    Some(match (model, field) {
+        ("product.template", "standard_price") => "product_variant_ids.standard_price",
+        ("res.users", "res_users_settings_id") => "res_users_settings_ids",
+        ("sale.order.line", "product_template_id") => "product_id.product_tmpl_id",
+        ("stock.move.line", "picking_type_id") => "picking_id.picking_type_id",
+        _ => return None,
     })
 }
 
@@ -95,7 +123,10 @@ pub fn computed_from(model: &str, field: &str) -> Vec<&'static str> {
             .map(|(model, field, paths)| ((model, field), paths))
             .collect()
     });
-    COMPUTED.get(&(model, field)).map(|paths| paths.split(' ').collect()).unwrap_or_default()
+    COMPUTED
+        .get(&(model, field))
+        .map(|paths| paths.split(' ').collect())
+        .unwrap_or_default()
 }
 
 /// True for a many2one that Odoo joins instead of sub-selecting (`auto_join`, up to 18).
@@ -117,11 +148,6 @@ pub fn is_auto_join(version: u16, model: &str, field: &str) -> bool {
         )
 }
 
-/// True for an html field translated term by term (`html_translate`), whose values Odoo rewrites before comparing.
-pub fn is_html_translated(model: &str, field: &str) -> bool {
-    matches!((model, field), ("account.tax", "description"))
-}
-
 /// True for an x2many field whose own context says `active_test`: archived related records never count.
 pub fn is_active_tested(model: &str, field: &str) -> bool {
     matches!((model, field), ("crm.team", "crm_team_member_ids"))
@@ -140,8 +166,8 @@ pub fn reference_model_field(model: &str, field: &str) -> Option<&'static str> {
     Some(match (model, field) {
         ("mail.message" | "mail.mail" | "ir.model.data" | "mail.scheduled.message", "res_id") => "model",
         (
-            "mail.activity" | "mail.followers" | "ir.attachment" | "rating.rating" | "product.document" | "calendar.event"
-            | "quotation.document",
+            "mail.activity" | "mail.followers" | "ir.attachment" | "rating.rating" | "product.document"
+            | "calendar.event" | "quotation.document",
             "res_id",
         ) => "res_model",
         _ => return None,
@@ -156,7 +182,10 @@ mod tests {
     fn a_domain_is_told_from_none_and_from_unknown() {
         let children = FieldDomain::Json(r#"[["active", "=", true]]"#.to_owned());
         assert_eq!(x2many_domain("res.partner", "child_ids", "res.partner"), children);
-        assert_eq!(x2many_domain("sale.order", "order_line", "sale.order.line"), FieldDomain::None);
+        assert_eq!(
+            x2many_domain("sale.order", "order_line", "sale.order.line"),
+            FieldDomain::None
+        );
         assert_eq!(x2many_domain("x_custom", "x_line_ids", "x_line"), FieldDomain::Unknown);
     }
 
@@ -166,13 +195,19 @@ mod tests {
             panic!("known field");
         };
         assert!(domain.contains(r#""sale.order""#), "{domain}");
-        assert_eq!(x2many_domain("sale.order", "website_message_ids", "x_other"), FieldDomain::Unknown);
+        assert_eq!(
+            x2many_domain("sale.order", "website_message_ids", "x_other"),
+            FieldDomain::Unknown
+        );
     }
 
     #[test]
     fn digits_are_fixed_named_or_absent() {
         assert_eq!(digits("res.partner", "partner_latitude"), Some(Digits::Scale(7)));
-        assert_eq!(digits("sale.order.line", "price_unit"), Some(Digits::Precision("Product_Price")));
+        assert_eq!(
+            digits("sale.order.line", "price_unit"),
+            Some(Digits::Precision("Product_Price"))
+        );
         assert_eq!(digits("sale.order", "currency_rate"), Some(Digits::Unrounded));
         assert_eq!(digits("x_custom", "x_amount"), None);
     }

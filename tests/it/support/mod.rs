@@ -2,6 +2,7 @@
 
 pub(crate) mod db;
 pub(crate) mod process;
+pub mod program;
 pub mod receiver;
 pub mod service;
 pub(crate) mod wait;

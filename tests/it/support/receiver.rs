@@ -131,6 +131,16 @@ impl Reply {
         })
     }
 
+    /// Sends informational answers without end and never the real one.
+    pub fn endless_hints() -> Self {
+        let hint = b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec();
+        Self::of(Kind::Endless {
+            first: hint.clone(),
+            then: hint.repeat(100),
+            times: u64::MAX,
+        })
+    }
+
     /// Answers with this status and a body of `mebibytes` MiB.
     pub fn huge(status: u16, mebibytes: u64) -> Self {
         let first = format!("HTTP/1.1 {status} Huge\r\nContent-Length: {}\r\n\r\n", mebibytes << 20).into_bytes();

@@ -19,19 +19,32 @@ pub fn program() -> Command {
     for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ODOO_EVENTD_") || n == "DATABASE_URL") {
         command.env_remove(name);
     }
-    command.env("ODOO_EVENTD_ALLOW_NETWORKS", "127.0.0.0/8").stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .env("ODOO_EVENTD_ALLOW_NETWORKS", "127.0.0.0/8")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     command
 }
 
 /// Runs a command to its end.
 pub async fn eventd(url: &str, arguments: &[&str]) -> Output {
-    program().arg("--database-url").arg(url).args(arguments).output().await.unwrap()
+    program()
+        .arg("--database-url")
+        .arg(url)
+        .args(arguments)
+        .output()
+        .await
+        .unwrap()
 }
 
 /// Runs a command that must succeed; returns what it printed.
 pub async fn eventd_ok(url: &str, arguments: &[&str]) -> String {
     let output = eventd(url, arguments).await;
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
