@@ -14,7 +14,8 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 
 use super::check::TypedDomain;
-use super::sql::{self, Params, Row, inherited_column, quote};
+use super::params::Params;
+use super::sql::{self, Row, inherited_column, quote};
 use crate::error::{Error, Result};
 use crate::odoo::registry::Registry;
 

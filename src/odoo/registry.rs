@@ -338,6 +338,11 @@ impl Registry {
         &self.facts
     }
 
+    /// The same, to correct what the database says of itself.
+    pub fn facts_mut(&mut self) -> &mut Facts {
+        &mut self.facts
+    }
+
     /// Adds or replaces a model.
     pub fn insert(&mut self, model: Model) {
         self.models.insert(model.name.clone(), model);

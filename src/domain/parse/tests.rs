@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::ast::{Operator, Value};
 use super::super::expr::{Clock, Outcome};
 use super::*;
 
