@@ -1,3 +1,7 @@
 //! The `odoo-eventd` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    odoo_eventd::cli::main()
+}

@@ -1,3 +1,159 @@
-//! The command line: one file per command.
+//! The command line: one file for each command, all of them thin. Data on stdout, words on stderr.
 
+pub mod capture;
+pub mod deliveries;
+pub mod demo;
 pub mod domain;
+pub mod domain_args;
+pub mod install;
+pub mod output;
+pub mod receive;
+pub mod run;
+pub mod secret;
+pub mod status;
+pub mod subscribe;
+pub mod verify;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio_postgres::Client;
+
+use crate::config::no_database;
+use crate::pg::connect::Database;
+use crate::pg::schema;
+use crate::telemetry::LogFormat;
+use crate::{Error, Result};
+
+/// Signed webhooks for every create, write and unlink in an Odoo database.
+#[derive(Parser)]
+#[command(
+    name = "odoo-eventd",
+    version,
+    about,
+    max_term_width = 120,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// The Odoo database: postgres://user@host/database
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database_url: Option<String>,
+    /// How log lines look; on a terminal for people, else as JSON with --log-format json
+    #[arg(long, global = true, env = "ODOO_EVENTD_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, or a tracing filter
+    #[arg(long, global = true, env = "ODOO_EVENTD_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// What to do
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows everything on a throw-away PostgreSQL: install, subscribe, change records, watch signed deliveries arrive
+    Demo(demo::Demo),
+    /// Prints the SQL that install would run
+    Plan(install::Roles),
+    /// Installs or upgrades what is needed in the database
+    Install(install::Roles),
+    /// Removes triggers and functions from the database
+    Uninstall(install::Uninstall),
+    /// The emergency switch: stops or resumes capture, without locking a table
+    Capture(capture::Capture),
+    /// Lets this copy of a database capture and deliver from now on
+    Adopt(capture::Adopt),
+    /// Adds a subscription
+    Subscribe(Box<subscribe::Subscribe>),
+    /// Lists subscriptions
+    Subscriptions(output::Json),
+    /// Deactivates a subscription
+    Unsubscribe(subscribe::Unsubscribe),
+    /// Runs the service
+    Run(Box<run::Run>),
+    /// Shows triggers, drift, queues, the service and every subscription's health
+    Status(output::Json),
+    /// Lists attempts to deliver, newest first
+    Deliveries(deliveries::Deliveries),
+    /// Sends ended deliveries once more, under the same ids
+    Redeliver(deliveries::Redeliver),
+    /// Evaluates or explains an Odoo domain on the database as it is now
+    #[command(subcommand)]
+    Domain(domain_args::DomainCommand),
+    /// A receiver for development: verifies what arrives and prints it
+    Receive(receive::ReceiveArgs),
+    /// Checks a signature; the body comes on stdin
+    Verify(verify::VerifyArgs),
+}
+
+/// Runs the program: arguments to exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap knows which stream and code each has.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    crate::telemetry::start(cli.log_format, cli.log.as_deref());
+    match run_command(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::say(format_args!("error: {}", error.chain()));
+            if let Some(hint) = error.hint() {
+                output::say(format_args!("hint: {hint}"));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run_command(cli: Cli) -> Result<ExitCode> {
+    let url = cli.database_url;
+    match cli.command {
+        Command::Demo(args) => block_on(demo::demo(args))?,
+        Command::Plan(args) => block_on(install::plan(database(url)?, args))?,
+        Command::Install(args) => block_on(install::install(database(url)?, args))?,
+        Command::Uninstall(args) => block_on(install::uninstall(database(url)?, args))?,
+        Command::Capture(args) => block_on(capture::capture(database(url)?, args))?,
+        Command::Adopt(args) => block_on(capture::adopt(database(url)?, args))?,
+        Command::Subscribe(args) => block_on(subscribe::subscribe(database(url)?, *args))?,
+        Command::Subscriptions(args) => block_on(subscribe::list(database(url)?, args))?,
+        Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(url)?, args))?,
+        Command::Run(args) => block_on(run::run(url, *args))?,
+        Command::Status(args) => return block_on(status::status(database(url)?, args)),
+        Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,
+        Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
+        Command::Domain(command) => block_on(domain_args::domain(database(url)?, command))?,
+        Command::Receive(args) => block_on(receive::receive(&args))?,
+        Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::other("cannot start the runtime").with_source(e))?
+        .block_on(task)
+}
+
+fn database(url: Option<String>) -> Result<Database> {
+    Database::parse(&url.filter(|u| !u.is_empty()).ok_or_else(no_database)?)
+}
+
+/// Connects to a database that has this program's installation.
+async fn connect_installed(database: &Database) -> Result<Client> {
+    let client = database.connect().await?;
+    schema::require_installed(&client).await?;
+    Ok(client)
+}

@@ -1,3 +1,12 @@
-//! The PostgreSQL edge.
+//! The edge to PostgreSQL: connections, and one module for each thing that is read or written there.
+//!
+//! Statements are calls of the functions in `sql/functions`, so that what the service may do stands in one place, in SQL, where a
+//! DBA reads it.
 
+pub mod connect;
+pub mod deliveries;
+pub mod judge;
+pub mod outbox;
 pub mod registry;
+pub mod schema;
+pub mod subscriptions;

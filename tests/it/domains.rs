@@ -14,7 +14,9 @@ use odoo_eventd::odoo::registry::{Field, FieldType, Model, Registry};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde::Deserialize;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
+
+use crate::support::Database;
 
 #[derive(Debug, Deserialize)]
 struct Case {
@@ -45,34 +47,25 @@ fn oracle(file: &str) -> Option<String> {
     text
 }
 
-/// A connection to a database with the oracle's dump; none where there is no server.
-async fn connect() -> Option<Client> {
-    let Ok(url) = std::env::var("DATABASE_URL") else {
-        println!("skipped: DATABASE_URL names no database");
-        return None;
-    };
-    let (client, connection) = tokio_postgres::connect(&url, NoTls)
-        .await
-        .expect("the database answers");
-    tokio::spawn(connection);
-    Some(client)
-}
-
 struct Oracle {
     client: Client,
+    /// Dropped with the last look into it.
+    _database: Database,
     registry: Registry,
     context: Context,
 }
 
 impl Oracle {
     async fn open() -> Option<Self> {
-        let client = connect().await?;
+        let database = Database::dump().await?;
+        let client = database.client().await;
         let registry = odoo_eventd::pg::registry::load(&client)
             .await
             .expect("the dump is an Odoo database");
         let context = Context::at("2026-11-20T16:00:00Z".parse().expect("a timestamp"));
         Some(Self {
             client,
+            _database: database,
             registry,
             context,
         })

@@ -1,3 +1,29 @@
-//! The integration tests: one binary.
+//! The integration tests: one binary, so one process, so one PostgreSQL server for all of them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking, in its helpers too"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "a skipped test says why; cargo keeps the output with the test"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's tasks end with its runtime; no supervisor watches them"
+)]
+#![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
+
+mod cluster;
 mod domains;
+mod fixture;
+mod harness;
+mod http;
+mod install;
+mod main_job;
+mod payload;
+mod receive;
+mod signature;
+mod support;
+mod tls;
+mod traces;

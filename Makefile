@@ -1,0 +1,53 @@
+# What people do with this repository, one word each. It needs git, a Rust toolchain and a C compiler; PostgreSQL's
+# server programs are installed where they are missing, or the command for that is printed (.ci/postgres). No server
+# needs to run: the tests and the demonstration start their own, as an ordinary user, and leave nothing behind.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt lint doc deny check bench clean
+
+# Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
+# arguments on to cargo.
+PG_MAJOR ?=
+export PG_MAJOR
+ARGS ?=
+with_postgres = bindir="$$(sh .ci/postgres)" && ODOO_EVENTD_PG_BINDIR="$$bindir"
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: ## watch it work: a throw-away PostgreSQL, changes to Odoo's tables, signed webhooks arriving
+	@$(with_postgres) cargo run --quiet --locked -- demo $(ARGS)
+
+test: ## run all tests
+	@$(with_postgres) cargo test --locked $(ARGS)
+
+fmt: ## format the source
+	cargo fmt
+
+lint: ## check format and style
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+
+# The readers of this documentation work on the code: private items are in it, and links may lead to them.
+doc: ## build the documentation of the code
+	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --locked --no-deps --document-private-items
+
+deny: ## check licences, versions and sources of dependencies, and advisories, where cargo-deny is installed
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --locked check bans licenses sources && \
+		if cargo deny --locked fetch db; then \
+			cargo deny --locked check advisories; \
+		else \
+			echo 'skipped: the advisories are not to be had from here'; \
+		fi; \
+	else \
+		echo 'skipped: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
+	fi
+
+check: lint doc deny test ## everything that .ci/run does
+
+bench: ## measure, with a PostgreSQL that flushes to disk
+	@$(with_postgres) cargo bench --locked $(ARGS)
+
+clean: ## remove what was built
+	cargo clean

@@ -1,0 +1,238 @@
+-- Purpose: deliveries from their making to their end, and the log of attempts.
+--
+-- Every function that writes takes the caller's term and refuses it (SQLSTATE OE001) when another instance leads: the fencing token.
+
+create or replace function odoo_eventd.assert_term(of_term bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  -- A plain read: a row lock here would make every group of results wait for the batch that is being committed. Who loses the lead
+  -- just after this look finds its deliveries in another state, because recover_interrupted has been there.
+  if (select p.term from odoo_eventd.position p) <> of_term then
+    raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
+  end if;
+end $$;
+comment on function odoo_eventd.assert_term(bigint) is 'Raises OE001 unless this term still leads.';
+
+create or replace function odoo_eventd.ensure_log_days(days_ahead integer) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  first_day date := (now() at time zone 'utc')::date;
+  day date;
+begin
+  perform odoo_eventd.assert_listener();
+  for day in select first_day + n from generate_series(0, days_ahead) n loop
+    continue when to_regclass(format('odoo_eventd.mcp_webhook_delivery_%s', to_char(day, 'YYYYMMDD'))) is not null;
+    perform odoo_eventd.lock_capture();
+    continue when to_regclass(format('odoo_eventd.mcp_webhook_delivery_%s', to_char(day, 'YYYYMMDD'))) is not null;
+    -- Made apart and attached: ATTACH does not wait for readers of the log, CREATE .. PARTITION OF would.
+    execute format('create table odoo_eventd.mcp_webhook_delivery_%s (like public.mcp_webhook_delivery including defaults including constraints)',
+                   to_char(day, 'YYYYMMDD'));
+    execute format('alter table public.mcp_webhook_delivery attach partition odoo_eventd.mcp_webhook_delivery_%s for values from (%L) to (%L)',
+                   to_char(day, 'YYYYMMDD'), day, day + 1);
+  end loop;
+end $$;
+comment on function odoo_eventd.ensure_log_days(integer) is 'Makes the log''s partitions for today (UTC) and the days after it.';
+
+create or replace function odoo_eventd.commit_batch(
+  of_term bigint, new_done pg_snapshot, new_target pg_snapshot, new_last_xid xid8, new_last_id bigint,
+  event_ids uuid[], subscription_ids integer[], parts bigint[], delivery_ids uuid[], models text[], event_types text[],
+  record_ids text[], bodies text[], claimed boolean[], lease_ms integer[]
+) returns table (ord bigint, log_id bigint, log_date timestamp)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform odoo_eventd.ensure_log_days(0);
+  -- The fence: take_lead() changes the same row, so either it waits for this commit or this finds its term gone.
+  update odoo_eventd.position p
+     set done = new_done, target = new_target, last_xid = new_last_xid, last_id = new_last_id, moved_at = now()
+   where p.term = of_term;
+  if not found then
+    raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
+  end if;
+  return query
+    with input as (
+      select * from unnest(event_ids, subscription_ids, parts, delivery_ids, models, event_types, record_ids, bodies, claimed, lease_ms)
+        with ordinality i (event_id, subscription_id, part, delivery_id, model, event_type, records, body, claim, lease, ord)
+    ), made as (
+      insert into odoo_eventd.delivery
+             (event_id, subscription_id, part, delivery_id, model, event_type, record_ids, body, state, attempts, due_at, term)
+      select i.event_id, i.subscription_id, i.part, i.delivery_id, i.model, i.event_type, i.records::bigint[],
+             case when not i.claim then i.body end, case when i.claim then 'sending' else 'waiting' end,
+             case when i.claim then 1 else 0 end,
+             case when i.claim then clock_timestamp() + i.lease * interval '1 ms' else now() end, of_term
+      from input i
+      on conflict on constraint delivery_is_made_once do nothing
+      returning delivery.delivery_id
+    ), logged as (
+      insert into public.mcp_webhook_delivery as l
+             (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload)
+      select i.delivery_id, i.subscription_id, i.event_id, i.model, i.records::bigint[], 1, 'pending', i.body
+      from input i join made m on m.delivery_id = i.delivery_id
+      where i.claim
+      returning l.delivery_id, l.id, l.create_date
+    )
+    select i.ord, l.id, l.create_date from logged l join input i on i.delivery_id = l.delivery_id;
+end $$;
+comment on function odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, xid8, bigint, uuid[], integer[], bigint[], uuid[], text[],
+  text[], text[], text[], boolean[], integer[]) is
+  'In one transaction: deliveries made, first attempts of the claimed ones logged as pending, position moved.';
+
+create or replace function odoo_eventd.due_subscriptions() returns table (subscription_id integer, due_at timestamptz, due_in_ms bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    -- One look into the index for each subscription, however many deliveries wait.
+    with recursive due (subscription_id, due_at) as (
+      (select d.subscription_id, d.due_at from odoo_eventd.delivery d where d.due_at is not null
+        order by d.subscription_id, d.due_at limit 1)
+      union all
+      select n.subscription_id, n.due_at from due
+      cross join lateral (select d.subscription_id, d.due_at from odoo_eventd.delivery d
+                           where d.due_at is not null and d.subscription_id > due.subscription_id
+                           order by d.subscription_id, d.due_at limit 1) n
+    )
+    select u.subscription_id, u.due_at, (extract(epoch from u.due_at - now()) * 1000)::bigint from due u;
+end $$;
+comment on function odoo_eventd.due_subscriptions() is 'Which subscriptions have unfinished deliveries, and when the first of each is due.';
+
+create or replace function odoo_eventd.claim_deliveries(of_term bigint, subscriptions integer[], limits integer[], lease_ms integer[])
+returns table (
+  event_id uuid, subscription_id integer, part bigint, delivery_id uuid, model text, event_type text, record_ids bigint[],
+  attempt integer, payload text, log_id bigint, log_date timestamp
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_term(of_term);
+  perform odoo_eventd.ensure_log_days(0);
+  return query
+    with picked as (
+      select d.*, s.lease
+      from unnest(subscriptions, limits, lease_ms) s (id, most, lease)
+      cross join lateral (
+        select * from odoo_eventd.delivery w
+        where w.subscription_id = s.id and w.due_at <= now() and w.state = 'waiting'
+        order by w.due_at limit s.most for update skip locked
+      ) d
+    ), claimed as (
+      update odoo_eventd.delivery d
+         set state = 'sending', attempts = d.attempts + 1, due_at = clock_timestamp() + p.lease * interval '1 ms', term = of_term, body = null
+        from picked p
+       where d.event_id = p.event_id and d.subscription_id = p.subscription_id and d.part = p.part
+      returning d.event_id, d.subscription_id, d.part, d.delivery_id, d.model, d.event_type, d.record_ids, d.attempts,
+                coalesce(p.body, (select l.payload from public.mcp_webhook_delivery l
+                                   where l.delivery_id = d.delivery_id order by l.create_date desc, l.id desc limit 1)) as payload
+    ), logged as (
+      insert into public.mcp_webhook_delivery as l
+             (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload)
+      select c.delivery_id, c.subscription_id, c.event_id, c.model, c.record_ids, c.attempts, 'pending', c.payload from claimed c
+      returning l.delivery_id, l.id, l.create_date
+    )
+    select c.event_id, c.subscription_id, c.part, c.delivery_id, c.model, c.event_type, c.record_ids, c.attempts, c.payload,
+           l.id, l.create_date
+    from claimed c join logged l on l.delivery_id = c.delivery_id;
+end $$;
+comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[]) is
+  'Claims due deliveries of the given subscriptions, up to a limit each, and logs the attempt that follows as pending.';
+
+create or replace function odoo_eventd.record_attempts(
+  of_term bigint, event_ids uuid[], subscription_ids integer[], parts bigint[], log_ids bigint[], log_dates timestamp[],
+  statuses text[], response_codes integer[], response_bodies text[], errors text[], durations_ms integer[], retry_in_ms bigint[]
+) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  recorded bigint;
+begin
+  perform odoo_eventd.assert_term(of_term);
+  with input as (
+    select * from unnest(event_ids, subscription_ids, parts, log_ids, log_dates, statuses, response_codes, response_bodies, errors,
+                         durations_ms, retry_in_ms)
+      i (event_id, subscription_id, part, log_id, log_date, status, response_code, response_body, error, duration_ms, retry_in)
+  ), moved as (
+    update odoo_eventd.delivery d
+       set state = case when i.status = 'success' then 'success' when i.retry_in is null then 'failed' else 'waiting' end,
+           due_at = case when i.status <> 'success' then now() + i.retry_in * interval '1 ms' end
+      from input i
+     where d.event_id = i.event_id and d.subscription_id = i.subscription_id and d.part = i.part
+       and d.state = 'sending' and d.term = of_term
+    returning i.log_id
+  )
+  update public.mcp_webhook_delivery l
+     set status = i.status, response_code = i.response_code, response_body = i.response_body, error = i.error,
+         duration_ms = i.duration_ms, finished_at = now() at time zone 'utc',
+         next_attempt_at = (now() + i.retry_in * interval '1 ms') at time zone 'utc'
+    from input i join moved m on m.log_id = i.log_id
+   where l.create_date = i.log_date and l.id = i.log_id;
+  get diagnostics recorded = row_count;
+  return recorded;
+end $$;
+comment on function odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
+  text[], integer[], bigint[]) is 'Records how attempts ended and what becomes of their deliveries, in one transaction.';
+
+create or replace function odoo_eventd.recover_interrupted(of_term bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  recovered bigint;
+begin
+  perform odoo_eventd.assert_term(of_term);
+  -- Sent or not, nobody knows: a one-shot is over, a retrying delivery is sent again under the same ids.
+  with lost as (
+    select d.event_id, d.subscription_id, d.part, d.delivery_id, coalesce(s.active, false) and d.attempts < s.max_attempts as again
+    from odoo_eventd.delivery d
+    left join public.mcp_event_subscription s on s.id = d.subscription_id
+    where d.due_at is not null and d.state = 'sending' and (d.term < of_term or d.due_at < now())
+  ), moved as (
+    update odoo_eventd.delivery d
+       set state = case when l.again then 'waiting' else 'failed' end, due_at = case when l.again then now() end
+      from lost l
+     where d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.part = l.part
+  )
+  update public.mcp_webhook_delivery w
+     set status = 'failed', error = 'interrupted', finished_at = now() at time zone 'utc',
+         next_attempt_at = case when l.again then now() at time zone 'utc' end
+    from lost l
+   where w.delivery_id = l.delivery_id and w.status = 'pending';
+  get diagnostics recovered = row_count;
+  return recovered;
+end $$;
+comment on function odoo_eventd.recover_interrupted(bigint) is
+  'Ends the attempts that earlier leaders began, or whose lease ran out, without a result: failed, interrupted.';
+
+create or replace function odoo_eventd.cancel_deliveries(of_term bigint) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  cancelled bigint;
+begin
+  perform odoo_eventd.assert_term(of_term);
+  perform odoo_eventd.ensure_log_days(0);
+  with gone as (
+    select d.subscription_id from odoo_eventd.due_subscriptions() d
+    where not exists (select from public.mcp_event_subscription s
+                      where s.id = d.subscription_id and s.active and coalesce(s.webhook_url, '') <> '')
+  ), ended as (
+    update odoo_eventd.delivery d
+       set state = 'failed', due_at = null, body = null, attempts = d.attempts + 1
+      from gone g, odoo_eventd.delivery before
+     where d.subscription_id = g.subscription_id and d.state = 'waiting' and d.due_at is not null
+       and before.event_id = d.event_id and before.subscription_id = d.subscription_id and before.part = d.part
+    returning d.*, before.body as unsent
+  )
+  insert into public.mcp_webhook_delivery
+         (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
+  select e.delivery_id, e.subscription_id, e.event_id, e.model, e.record_ids, e.attempts, 'failed', e.unsent, 'cancelled', 0,
+         now() at time zone 'utc'
+  from ended e;
+  get diagnostics cancelled = row_count;
+  return cancelled;
+end $$;
+comment on function odoo_eventd.cancel_deliveries(bigint) is
+  'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled.';

@@ -1,0 +1,60 @@
+-- Purpose: who may call the listener's functions, and whether this database is the one that was installed.
+--
+-- The functions of this schema run with the owner's rights and are executable by everybody, because a grant to a named role would
+-- break restores on other clusters (migrations/000001). So each begins by looking at who is logged in.
+
+create or replace function odoo_eventd.assert_listener() returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  listener name := (select i.listener_role from odoo_eventd.installation i);
+begin
+  -- current_user is the owner here. session_user is who logged in: SET ROLE does not change it.
+  if pg_has_role(session_user, current_user, 'member') then
+    return;
+  end if;
+  -- The role is looked up first: on a cluster without it pg_has_role would raise an error of its own.
+  if exists (select from pg_roles r where r.rolname = listener and pg_has_role(session_user, r.oid, 'member')) then
+    return;
+  end if;
+  raise exception 'role "%" is not the listener of odoo-eventd in database "%"', session_user, current_database()
+    using errcode = 'insufficient_privilege',
+          hint = 'Log in as the role that `odoo-eventd install` named, or as a member of the role that owns Odoo''s tables.';
+end $$;
+comment on function odoo_eventd.assert_listener() is 'Raises insufficient_privilege unless the session may act as the listener.';
+
+create or replace function odoo_eventd.fence() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  installed odoo_eventd.installation;
+  done pg_snapshot;
+  parameter record;
+begin
+  perform odoo_eventd.assert_listener();
+  select * into strict installed from odoo_eventd.installation;
+  if installed.database_name <> current_database() then
+    return format('this is a copy: odoo-eventd was installed in database "%s", and this one is called "%s"',
+                  installed.database_name, current_database());
+  end if;
+  if installed.system_identifier <> (select c.system_identifier from pg_control_system() c) then
+    return 'this is another cluster than the one odoo-eventd was installed on: a restore, or a major upgrade of PostgreSQL';
+  end if;
+  for parameter in
+    select p.key, p.value from public.ir_config_parameter p where p.key in ('database.uuid', 'database.is_neutralized')
+  loop
+    if parameter.key = 'database.uuid' and installed.database_uuid is distinct from parameter.value then
+      return 'Odoo''s database.uuid is not the one it was at installation: this is a copy that Odoo gave an identity of its own';
+    end if;
+    if parameter.key = 'database.is_neutralized' and lower(parameter.value) not in ('false', '0', '') then
+      return 'Odoo has marked this database as neutralized: a copy for tests';
+    end if;
+  end loop;
+  select p.done into strict done from odoo_eventd.position p;
+  if pg_snapshot_xmax(done) > pg_snapshot_xmax(pg_current_snapshot()) then
+    return 'the position in the outbox is ahead of this server''s transactions: the database was restored to an earlier time';
+  end if;
+  return null;
+end $$;
+comment on function odoo_eventd.fence() is
+  'Null if this database may deliver; else a sentence that says why it looks like a copy. `odoo-eventd adopt` settles it.';

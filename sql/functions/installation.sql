@@ -1,0 +1,142 @@
+-- Purpose: the installation itself: its identity, its state, and saying that a copy may deliver after all.
+
+create or replace function odoo_eventd.register_installation(listener name) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known odoo_eventd.capture;
+begin
+  if not pg_has_role(session_user, current_user, 'member') then
+    raise exception 'only the owner "%" may install', current_user using errcode = 'insufficient_privilege';
+  end if;
+  perform odoo_eventd.lock_capture();
+  insert into odoo_eventd.installation (system_identifier, database_uuid, listener_role)
+    values ((select c.system_identifier from pg_control_system() c),
+            (select p.value from public.ir_config_parameter p where p.key = 'database.uuid'), listener)
+    on conflict (only_row) do update set listener_role = coalesce(excluded.listener_role, installation.listener_role);
+  insert into odoo_eventd.ring default values on conflict (only_row) do nothing;
+  insert into odoo_eventd.position default values on conflict (only_row) do nothing;
+  -- An upgrade may write the functions differently: the new text for each table. No table is locked.
+  for known in select * from odoo_eventd.capture c order by c.model loop
+    if to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(known.model))) is not null then
+      perform odoo_eventd.replace_capture_function(known);
+    end if;
+  end loop;
+  perform odoo_eventd.ensure_log_days(2);
+end $$;
+comment on function odoo_eventd.register_installation(name) is 'The last step of an installation; safe to repeat.';
+
+create or replace function odoo_eventd.status() returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  at odoo_eventd.position;
+  installed odoo_eventd.installation;
+begin
+  perform odoo_eventd.assert_listener();
+  select * into strict at from odoo_eventd.position;
+  select * into strict installed from odoo_eventd.installation;
+  return jsonb_build_object(
+    'database', current_database(),
+    'fence', odoo_eventd.fence(),
+    'capture', installed.capture,
+    'notify', installed.notify,
+    'schema_version', (select max(m.version) from odoo_eventd.schema_migration m),
+    'models', coalesce((
+      select jsonb_agg(jsonb_build_object(
+               'model', c.model, 'table', c.table_name, 'active', c.active, 'switched_off', c.switched_off,
+               'generation', c.generation, 'columns', g.columns,
+               'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid and t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D'),
+               'drift', odoo_eventd.capture_drift(c)) order by c.model)
+      from odoo_eventd.capture c join odoo_eventd.capture_generation g on g.generation = c.generation), '[]'),
+    'outbox', jsonb_build_object(
+      'bytes', (select sum(pg_total_relation_size(format('odoo_eventd.outbox_%s', n)::regclass)) from generate_series(0, 3) n),
+      'unread', (select count(*) from (select from odoo_eventd.outbox o
+                  where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
+                    and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) limit 100001) x),
+      'oldest_unread_age_s', (select extract(epoch from clock_timestamp() - min(x.at))::float8 from (select o.at from odoo_eventd.outbox o
+                  where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
+                    and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) order by o.xid, o.id limit 1000) x)),
+    'deliveries', jsonb_build_object(
+      'unfinished', (select count(*) from (select from odoo_eventd.delivery d where d.due_at is not null limit 100001) x),
+      'oldest_due_age_s', (select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8 from odoo_eventd.due_subscriptions() d)),
+    'service', (
+      select jsonb_build_object('pid', l.pid, 'since', at.led_since, 'term', at.term)
+      from pg_locks l
+      where l.locktype = 'advisory' and l.classid = 1868853103 and l.objid = 1 and l.objsubid = 2 and l.granted
+        and l.database = (select d.oid from pg_database d where d.datname = current_database()) limit 1));
+end $$;
+comment on function odoo_eventd.status() is 'Everything `odoo-eventd status` shows, as JSON.';
+
+create or replace function odoo_eventd.capture_drift(of_capture odoo_eventd.capture) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when not of_capture.active then null
+    when odoo_eventd.model_table(of_capture.model) is null then format('the table "%s" is gone', of_capture.table_name)
+    when odoo_eventd.model_table(of_capture.model) <> of_capture.table_oid then format('the table "%s" was made anew', of_capture.table_name)
+    when (select count(*) from pg_trigger t where t.tgrelid = of_capture.table_oid and t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D') < 4
+      then 'a trigger is missing or disabled'
+    else (select 'columns are gone: ' || string_agg(u, ', ')
+            from odoo_eventd.capture_generation g cross join unnest(g.columns) u
+           where g.generation = of_capture.generation
+             and not exists (select from pg_attribute a where a.attrelid = of_capture.table_oid and a.attname = u and not a.attisdropped))
+  end
+$$;
+comment on function odoo_eventd.capture_drift(odoo_eventd.capture) is 'What is no longer as the capture expects it; null = nothing.';
+
+create or replace function odoo_eventd.adopt(keep_pending boolean) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known odoo_eventd.capture;
+  at odoo_eventd.position;
+  slot integer;
+begin
+  if not pg_has_role(session_user, current_user, 'member') then
+    raise exception 'only the owner "%" may adopt a copy', current_user using errcode = 'insufficient_privilege';
+  end if;
+  perform odoo_eventd.lock_capture();
+  select * into strict at from odoo_eventd.position;
+  if keep_pending and pg_snapshot_xmax(at.done) > pg_snapshot_xmax(pg_current_snapshot()) then
+    raise exception 'what is pending cannot be kept: its transactions are of another time than this server''s'
+      using errcode = 'object_not_in_prerequisite_state', hint = 'Adopt with --pending drop.';
+  end if;
+  update odoo_eventd.installation i
+     set epoch = gen_random_uuid(), database_name = current_database(),
+         system_identifier = (select c.system_identifier from pg_control_system() c),
+         database_uuid = (select p.value from public.ir_config_parameter p where p.key = 'database.uuid');
+  if not keep_pending then
+    for slot in 0..3 loop
+      execute format('truncate odoo_eventd.outbox_%s', slot);
+    end loop;
+    update odoo_eventd.position p set done = pg_current_snapshot(), target = null, last_xid = null, last_id = null, term = p.term + 1;
+    update odoo_eventd.delivery d set state = 'failed', due_at = null, body = null where d.due_at is not null;
+    update public.mcp_webhook_delivery l set status = 'failed', error = 'cancelled', finished_at = now() at time zone 'utc'
+     where l.status = 'pending';
+  end if;
+  -- Numbers of transactions from before the copy mean nothing here: everything is captured anew from now on.
+  perform set_config('odoo_eventd.service_write', 'on', true);
+  update public.mcp_event_subscription s set captured_from = pg_current_xact_id(), active_from = null
+   where not keep_pending;
+  perform set_config('odoo_eventd.service_write', 'off', true);
+  if not keep_pending then
+    update odoo_eventd.captured_column cc set captured_from = null, captured_at = null;
+  end if;
+  for known in select * from odoo_eventd.capture c order by c.model loop
+    update odoo_eventd.capture c set table_oid = coalesce(odoo_eventd.model_table(c.model), c.table_oid)
+     where c.capture_id = known.capture_id returning * into known;
+    perform odoo_eventd.replace_capture_function(known);
+  end loop;
+  return format('database "%s" captures and delivers from now on', current_database());
+end $$;
+comment on function odoo_eventd.adopt(boolean) is 'This copy of a database may capture and deliver from now on; what is pending in it is kept or dropped.';
+
+-- What only other functions call is nobody's to call.
+revoke all on function odoo_eventd.capture_body(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.replace_capture_function(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.capturable_columns(text) from public;
+revoke all on function odoo_eventd.capture_drift(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.model_table(text) from public;
+revoke all on function odoo_eventd.lock_capture() from public;
+revoke all on function odoo_eventd.assert_term(bigint) from public;

@@ -1,0 +1,146 @@
+-- Purpose: reading the outbox, moving the position, and emptying what was read.
+--
+-- Rows are read by transaction snapshot, as PgQ does: what the last snapshot did not see and this one does. Ids become visible out
+-- of order, so "id > last" would lose rows; a mark on each row would have to be vacuumed, and dies behind a long transaction.
+
+create or replace function odoo_eventd.take_lead() returns table (
+  term bigint, done text, target text, last_xid text, last_id bigint, epoch uuid, database_name text, notify boolean
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  update odoo_eventd.position p set term = p.term + 1, led_since = now();
+  return query
+    select p.term, p.done::text, p.target::text, p.last_xid::text, p.last_id, i.epoch, i.database_name::text, i.notify
+    from odoo_eventd.position p, odoo_eventd.installation i;
+end $$;
+comment on function odoo_eventd.take_lead() is 'Begins a new term: what instances of earlier terms still want to write is refused from now on.';
+
+create or replace function odoo_eventd.read_outbox(
+  done pg_snapshot, target pg_snapshot, last_xid xid8, last_id bigint, max_rows integer
+) returns table (
+  seen text, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[]
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  reading pg_snapshot := coalesce(target, pg_current_snapshot());
+  running xid8[] := array(select pg_snapshot_xip(done));
+  found_rows integer := 0;
+  more integer;
+begin
+  perform odoo_eventd.assert_listener();
+  -- First the transactions that were running when `done` was taken: their ids are all lower.
+  if running <> '{}' and last_xid < pg_snapshot_xmax(done) then
+    return query
+      select reading::text, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
+      from odoo_eventd.outbox o
+      where o.xid = any (running) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
+      order by o.xid, o.id limit max_rows;
+    get diagnostics found_rows = row_count;
+  end if;
+  if found_rows < max_rows then
+    return query
+      select reading::text, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
+      from odoo_eventd.outbox o
+      where o.xid >= pg_snapshot_xmax(done) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
+      order by o.xid, o.id limit max_rows - found_rows;
+    get diagnostics more = row_count;
+    found_rows := found_rows + more;
+  end if;
+  if found_rows = 0 then
+    return query select reading::text, null::bigint, null::text, null::bigint, null::"char", null::bigint, null::timestamptz,
+                        null::integer, null::text[], null::text[];
+  end if;
+end $$;
+comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer) is
+  'The next rows beyond a position, in order of (xid, id); one row of nulls, with the snapshot read in, if there are none.';
+
+create or replace function odoo_eventd.read_transaction(of_xid xid8, after_capture integer, after_record bigint, max_rows integer)
+returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[], capture_id integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    select o.id, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new, g.capture_id
+    from odoo_eventd.outbox o
+    join odoo_eventd.capture_generation g on g.generation = o.generation
+    where o.xid = of_xid and (g.capture_id, o.record_id) > (after_capture, after_record)
+    order by g.capture_id, o.record_id, o.id limit max_rows;
+end $$;
+comment on function odoo_eventd.read_transaction(xid8, integer, bigint, integer) is
+  'One large transaction, record by record, in pages: (capture, record id, order).';
+
+create or replace function odoo_eventd.captures() returns table (
+  generation bigint, capture_id integer, model text, columns name[], types text[]
+)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    select g.generation, g.capture_id, c.model, g.columns, g.types
+    from odoo_eventd.capture_generation g join odoo_eventd.capture c on c.capture_id = g.capture_id;
+end $$;
+comment on function odoo_eventd.captures() is 'What the rows of each generation mean.';
+
+create or replace function odoo_eventd.rotate_outbox(when_over_bytes bigint) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  ring odoo_eventd.ring;
+  next_table integer;
+  known odoo_eventd.capture;
+  next_is_empty boolean;
+begin
+  perform odoo_eventd.assert_listener();
+  perform odoo_eventd.lock_capture();
+  select * into strict ring from odoo_eventd.ring;
+  if pg_relation_size(format('odoo_eventd.outbox_%s', ring.current)::regclass) <= when_over_bytes then
+    return false;
+  end if;
+  next_table := (ring.current + 1) % 4;
+  execute format('select not exists (select from odoo_eventd.outbox_%s)', next_table) into next_is_empty;
+  if not next_is_empty then
+    return false;
+  end if;
+  update odoo_eventd.ring r set current = next_table, rotated_at = now();
+  -- Bodies only: no lock on any table. Statements that are running finish in the old table; it is read like the others.
+  for known in select * from odoo_eventd.capture c where c.active order by c.model loop
+    perform odoo_eventd.replace_capture_function(known);
+  end loop;
+  return true;
+end $$;
+comment on function odoo_eventd.rotate_outbox(bigint) is 'Lets capture write to the next table of the ring, if the current one is large and the next is empty.';
+
+create or replace function odoo_eventd.clear_outbox(lock_wait_ms integer default 50) returns setof integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  ring odoo_eventd.ring;
+  at odoo_eventd.position;
+  slot integer;
+  pending boolean;
+begin
+  perform odoo_eventd.assert_listener();
+  perform odoo_eventd.lock_capture();
+  perform set_config('lock_timeout', lock_wait_ms || 'ms', true);
+  select * into strict ring from odoo_eventd.ring;
+  for slot in 0..3 loop
+    continue when slot = ring.current or pg_relation_size(format('odoo_eventd.outbox_%s', slot)::regclass) = 0;
+    -- A transaction that still writes here holds ROW EXCLUSIVE until its end: then this fails, and is tried again later.
+    execute format('lock table odoo_eventd.outbox_%s in access exclusive mode', slot);
+    select * into strict at from odoo_eventd.position;
+    continue when at.target is not null;
+    execute format('select exists (select from odoo_eventd.outbox_%s o where not pg_visible_in_snapshot(o.xid, $1))', slot)
+      into pending using at.done;
+    if not pending then
+      execute format('truncate odoo_eventd.outbox_%s', slot);
+      return next slot;
+    end if;
+  end loop;
+end $$;
+comment on function odoo_eventd.clear_outbox(integer) is
+  'Empties the tables of the ring that were read to the end. Raises lock_not_available if one is still written to: try again.';

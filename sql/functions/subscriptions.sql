@@ -1,0 +1,217 @@
+-- Purpose: what happens when somebody writes public.mcp_event_subscription, and what the service reads and writes of it.
+
+create or replace function odoo_eventd.keep_subscription() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  mask constant text := '********';
+  kept odoo_eventd.subscription_secret;
+begin
+  if tg_op = 'INSERT' then
+    new.secret_ref := null;
+    new.captured_from := pg_current_xact_id();
+    new.state := null;
+    new.error := null;
+    new.active_from := null;
+    if new.webhook_secret = mask then new.webhook_secret := null; end if;
+    if new.auth = mask then new.auth := null; end if;
+  else
+    new.secret_ref := old.secret_ref;
+    -- Whoever serves the columns of state says so; for everybody else they are read-only, and a change asks for a new look.
+    if current_setting('odoo_eventd.service_write', true) is distinct from 'on' then
+      new.captured_from := case when new.active and not old.active then pg_current_xact_id() else old.captured_from end;
+      new.write_date := now() at time zone 'utc';
+      new.state := null;
+      new.error := null;
+      new.last_delivery := old.last_delivery;
+      new.last_delivery_status := old.last_delivery_status;
+      new.active_from := case when new.active and not old.active or new.model <> old.model then null else old.active_from end;
+    end if;
+  end if;
+
+  -- Secrets live in a table that only the service reads. A new row each time: what is in use is never changed under a reader.
+  if tg_op = 'INSERT' or new.webhook_secret is distinct from old.webhook_secret or new.auth is distinct from old.auth then
+    if new.secret_ref is not null then
+      delete from odoo_eventd.subscription_secret s where s.secret_ref = new.secret_ref returning * into kept;
+    end if;
+    if new.webhook_secret is distinct from mask then kept.webhook_secret := new.webhook_secret; end if;
+    if new.auth is distinct from mask then kept.auth := new.auth; end if;
+    if kept.webhook_secret is null and kept.auth is null then
+      new.secret_ref := null;
+    else
+      insert into odoo_eventd.subscription_secret (webhook_secret, auth)
+        values (kept.webhook_secret, kept.auth) returning secret_ref into new.secret_ref;
+    end if;
+    new.webhook_secret := case when kept.webhook_secret is not null then mask end;
+    new.auth := case when kept.auth is not null then mask end;
+  end if;
+  return new;
+end $$;
+comment on function odoo_eventd.keep_subscription() is 'Moves secrets away and keeps the service''s columns out of other hands.';
+
+create or replace function odoo_eventd.forget_subscription() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from odoo_eventd.subscription_secret s where s.secret_ref = old.secret_ref;
+  delete from odoo_eventd.subscription_need n where n.subscription_id = old.id;
+  return null;
+end $$;
+comment on function odoo_eventd.forget_subscription() is 'Removes what was kept for a deleted subscription.';
+
+create or replace function odoo_eventd.ring_for_subscriptions() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (select i.notify from odoo_eventd.installation i)
+     and current_setting('odoo_eventd.service_write', true) is distinct from 'on' then
+    notify odoo_eventd, 'subscriptions';
+  end if;
+  return null;
+end $$;
+comment on function odoo_eventd.ring_for_subscriptions() is 'Tells the service that subscriptions changed; it also looks by itself every second.';
+
+-- Dropped and created, not replaced: CREATE OR REPLACE TRIGGER came with PostgreSQL 14.
+drop trigger if exists keep_subscription on public.mcp_event_subscription;
+create trigger keep_subscription before insert or update on public.mcp_event_subscription
+  for each row execute function odoo_eventd.keep_subscription();
+drop trigger if exists forget_subscription on public.mcp_event_subscription;
+create trigger forget_subscription after delete on public.mcp_event_subscription
+  for each row execute function odoo_eventd.forget_subscription();
+drop trigger if exists ring_for_subscriptions on public.mcp_event_subscription;
+create trigger ring_for_subscriptions after insert or update or delete or truncate on public.mcp_event_subscription
+  for each statement execute function odoo_eventd.ring_for_subscriptions();
+
+create or replace function odoo_eventd.subscriptions_version() returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  -- write_date moves with every change but the service's own.
+  return (select coalesce(sum(hashtextextended(s.id || ' ' || s.write_date, 0)::numeric) % 9223372036854775807, 0)::bigint
+          from public.mcp_event_subscription s);
+end $$;
+comment on function odoo_eventd.subscriptions_version() is 'Differs after any change of a subscription; asked every second.';
+
+create or replace function odoo_eventd.load_subscriptions() returns setof jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    select to_jsonb(s) - 'webhook_secret' - 'auth' - 'secret_ref'
+           || jsonb_build_object(
+                'webhook_secret', k.webhook_secret,
+                'auth', k.auth,
+                'max_event_age_s', extract(epoch from s.max_event_age)::bigint,
+                'write_stamp', s.write_date::text,
+                'needed', (select n.columns from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
+                'needed_compared', (select n.compared from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
+                'captured_from', greatest(s.captured_from, c.captured_from)::text)
+    from public.mcp_event_subscription s
+    left join odoo_eventd.subscription_secret k on k.secret_ref = s.secret_ref
+    left join lateral (
+      select max(cc.captured_from) as captured_from
+      from odoo_eventd.subscription_need n
+      join odoo_eventd.capture p on p.model = n.model
+      join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id and (cc.column_name = any (n.columns) or cc.column_name = 'id')
+      where n.subscription_id = s.id
+    ) c on true
+    order by s.id;
+end $$;
+comment on function odoo_eventd.load_subscriptions() is 'All subscriptions with their secrets, and since which transaction each is judged.';
+
+create or replace function odoo_eventd.judge_subscription(
+  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[]
+) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform set_config('odoo_eventd.service_write', 'on', true);
+  update public.mcp_event_subscription s
+     set state = case when verdict = 'invalid' then 'invalid' else s.state end, error = reason
+   where s.id = subscription and s.write_date::text = write_stamp;
+  if not found then
+    perform set_config('odoo_eventd.service_write', 'off', true);
+    return false;
+  end if;
+  perform set_config('odoo_eventd.service_write', 'off', true);
+  if verdict = 'invalid' then
+    delete from odoo_eventd.subscription_need n where n.subscription_id = subscription;
+  else
+    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared)
+      on conflict (subscription_id) do update
+      set model = excluded.model, columns = excluded.columns, compared = excluded.compared;
+  end if;
+  return true;
+end $$;
+comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[]) is
+  'Records what the service found a subscription to be, and which columns it needs. False if it changed meanwhile.';
+
+create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform set_config('odoo_eventd.service_write', 'on', true);
+  update public.mcp_event_subscription s
+     set state = 'ready', error = null,
+         active_from = coalesce(s.active_from, now() at time zone 'utc')
+   where s.id = any (subscriptions) and (s.state is distinct from 'ready' or s.error is not null or s.active_from is null);
+  perform set_config('odoo_eventd.service_write', 'off', true);
+end $$;
+comment on function odoo_eventd.mark_ready(integer[]) is 'Everything these subscriptions need is captured from now on.';
+
+create or replace function odoo_eventd.note_results(
+  subscriptions integer[], last_deliveries timestamptz[], statuses text[], failures integer[]
+) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform set_config('odoo_eventd.service_write', 'on', true);
+  update public.mcp_event_subscription s
+     set last_delivery = r.last_delivery at time zone 'utc', last_delivery_status = r.status,
+         failure_count = s.failure_count + r.failures
+    from unnest(subscriptions, last_deliveries, statuses, failures) r (id, last_delivery, status, failures)
+   where s.id = r.id;
+  perform set_config('odoo_eventd.service_write', 'off', true);
+end $$;
+comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], integer[]) is
+  'Keeps last_delivery, last_delivery_status and failure_count; called at most once a second.';
+
+create or replace function odoo_eventd.unsynced_models() returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    with wanted as (
+      select n.model,
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name is not null), '{}') as columns,
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.compared)), '{}') as compared
+      from odoo_eventd.subscription_need n
+      join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
+      left join lateral unnest(n.columns) u (column_name) on true
+      group by n.model
+    ), triggers as (
+      select t.tgrelid, count(*) as many from pg_trigger t
+      where t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D' group by t.tgrelid
+    )
+    select coalesce(w.model, c.model)
+    from wanted w
+    full join odoo_eventd.capture c on c.model = w.model
+    left join odoo_eventd.capture_generation g on g.generation = c.generation
+    left join triggers t on t.tgrelid = c.table_oid
+    where w.model is null and c.active
+       or w.model is not null and (
+            c.capture_id is null or not c.active or g.columns <> w.columns or g.compared <> w.compared
+            -- Drift: the table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
+            or to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
+            or coalesce(t.many, 0) < 4
+            or exists (select from unnest(g.columns, g.types) u (column_name, type_name)
+                       left join pg_attribute a on a.attrelid = c.table_oid and a.attname = u.column_name and not a.attisdropped
+                       where a.attnum is null or format_type(a.atttypid, a.atttypmod) <> u.type_name));
+end $$;
+comment on function odoo_eventd.unsynced_models() is 'Models whose capture is not what their subscriptions need, or has drifted from their tables.';

@@ -1,0 +1,54 @@
+-- Purpose: installs or upgrades odoo-eventd with psql alone; the same that `odoo-eventd install` does.
+--
+--     psql -d odoo -f sql/install.sql
+--     psql -d odoo -v listener=my_service -v installer=my_dbas -f sql/install.sql
+--
+-- Run as a superuser, or as (a member of) the role that owns Odoo's tables; only a superuser or CREATEROLE makes the roles.
+-- One transaction, safe to run twice. Locks: none on Odoo's tables.
+
+\set ON_ERROR_STOP on
+\set QUIET on
+\if :{?listener} \else \set listener odoo_eventd_listener \endif
+\if :{?installer} \else \set installer odoo_eventd_installer \endif
+
+begin;
+set local client_min_messages = warning;
+select pg_advisory_xact_lock(1868853103, 4) \g /dev/null
+select set_config('odoo_eventd.listener_role', :'listener', true), set_config('odoo_eventd.installer_role', :'installer', true) \g /dev/null
+\ir roles.sql
+
+select format('set local role %I', pg_get_userbyid(c.relowner)) from pg_class c where c.oid = 'public.ir_model'::regclass \gexec
+
+-- Which migrations are there already; the table itself comes with the first.
+select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
+\if :begun
+  select coalesce(max(version), 0) as version from odoo_eventd.schema_migration \gset
+\else
+  \set version 0
+\endif
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3 \gset
+\if :m1
+  \ir migrations/000001_internal_tables.sql
+  insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
+\endif
+\if :m2
+  \ir migrations/000002_subscriptions.sql
+  insert into odoo_eventd.schema_migration (version, name) values (2, '000002_subscriptions');
+\endif
+\if :m3
+  \ir migrations/000003_delivery_log.sql
+  insert into odoo_eventd.schema_migration (version, name) values (3, '000003_delivery_log');
+\endif
+
+\ir functions/guard.sql
+\ir functions/registry.sql
+\ir functions/models.sql
+\ir functions/subscriptions.sql
+\ir functions/capture.sql
+\ir functions/outbox.sql
+\ir functions/deliveries.sql
+\ir functions/operations.sql
+\ir functions/installation.sql
+
+select odoo_eventd.register_installation((select r.rolname from pg_roles r where r.rolname = :'listener')) \g /dev/null
+commit;

@@ -1,0 +1,23 @@
+-- Purpose: removes what works: the triggers on Odoo's tables and all functions. Subscriptions, outbox and log stay (purge.sql).
+-- Locks: DROP TRIGGER takes ACCESS EXCLUSIVE on each captured table, tried under the session's lock_timeout. The functions are
+-- emptied first, without any lock, so that nothing is captured while this waits.
+
+do $uninstall$
+declare
+  doomed record;
+begin
+  perform pg_advisory_xact_lock(1868853103, 3);
+  for doomed in
+    select t.tgname, t.tgrelid::regclass as relation
+      from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+     where p.pronamespace = to_regnamespace('odoo_eventd') and not t.tgisinternal
+     order by t.tgrelid
+  loop
+    execute format('drop trigger %I on %s', doomed.tgname, doomed.relation);
+  end loop;
+  for doomed in
+    select p.oid::regprocedure as signature from pg_proc p where p.pronamespace = to_regnamespace('odoo_eventd')
+  loop
+    execute format('drop function %s', doomed.signature);
+  end loop;
+end $uninstall$;

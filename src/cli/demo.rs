@@ -1,0 +1,215 @@
+//! `demo`: the main job, on a throw-away PostgreSQL, in under a minute.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::output::{data, say};
+use super::receive::{Style, render};
+use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
+use crate::http::guard::Guard;
+use crate::http::receiver::{Received, Receiver, ReceiverConfig};
+use crate::ops::{self, DeliveryFilter};
+use crate::pg::connect::Database;
+use crate::pg::schema;
+use crate::signature::Secret;
+use crate::worker::supervisor::{self, Options};
+use crate::{Error, Result};
+
+/// The demonstration has no options: everything it uses is its own.
+#[derive(Debug, Args)]
+pub struct Demo {}
+
+/// Long enough for a laptop that is busy with something else; everything takes milliseconds.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(20);
+
+const SECRET: &str = "a-secret-that-only-you-and-odoo-eventd-know";
+
+/// One business action, as Odoo writes it, and what is to arrive.
+struct Act {
+    title: &'static str,
+    sql: &'static str,
+    deliveries: usize,
+}
+
+const ACTS: [Act; 5] = [
+    Act {
+        title: "A user confirms a quotation: two statements of one transaction, as Odoo writes them",
+        sql: "begin isolation level repeatable read;
+              update sale_order set state = 'sale', date_order = now() at time zone 'utc', write_uid = 2, write_date = now() at time zone 'utc'
+               where id = (select min(id) from sale_order where state = 'draft');
+              update sale_order set invoice_status = 'to invoice', write_uid = 2, write_date = now() at time zone 'utc'
+               where write_date = now() at time zone 'utc';
+              commit;",
+        deliveries: 1,
+    },
+    Act {
+        title: "A confirmation that fails: the transaction is rolled back, and nothing may arrive",
+        sql: "begin; update sale_order set state = 'sale' where state = 'draft'; rollback;",
+        deliveries: 0,
+    },
+    Act {
+        title: "A field that nobody watches, and a draft that stays a draft: nothing may arrive",
+        sql: "update sale_order set client_order_ref = 'PO 4711'; update sale_order set state = 'sent' where state = 'draft';",
+        deliveries: 0,
+    },
+    Act {
+        title: "Raw SQL, past Odoo's ORM: every order that was sent is confirmed at once",
+        sql: "update sale_order set state = 'sale' where state = 'sent';",
+        deliveries: 1,
+    },
+    Act {
+        title: "A task is created and completed in one transaction: one create, with its last values",
+        sql: "begin;
+              insert into project_task (name, project_id, state, active, create_uid, create_date, write_uid, write_date)
+              select 'Call the customer', min(id), '01_in_progress', true, 2, now() at time zone 'utc', 2, now() at time zone 'utc'
+                from project_project;
+              update project_task set priority = '1' where id = (select max(id) from project_task);
+              commit;",
+        deliveries: 1,
+    },
+];
+
+/// Shows the main job.
+///
+/// # Errors
+/// No PostgreSQL server programs (the hint says what to install); anything that does not go as it should.
+pub async fn demo(_: Demo) -> Result<()> {
+    let stop = CancellationToken::new();
+    let shown = show(stop.clone());
+    tokio::select! {
+        shown = shown => shown,
+        // The cluster is removed when `show` is dropped.
+        _ = tokio::signal::ctrl_c() => Err(Error::other("stopped; nothing was left behind")),
+    }
+}
+
+async fn show(stop: CancellationToken) -> Result<()> {
+    say("starting a throw-away PostgreSQL ..");
+    let cluster = tokio::task::spawn_blocking(|| -> Result<Cluster> {
+        let cluster = Cluster::start(ClusterOptions::new().durability(Durability::Off))?;
+        cluster.create_role("odoo", "")?;
+        cluster.create_database("odoo", "odoo")?;
+        Ok(cluster)
+    })
+    .await
+    .map_err(|e| Error::other("cannot start the demonstration").with_source(e))??;
+    let database = Database::parse(&cluster.url("odoo", "postgres"))?;
+    let odoo = Database::parse(&cluster.url("odoo", "odoo"))?.connect().await?;
+    odoo.batch_execute(ODOO_SHAPED)
+        .await
+        .map_err(|e| Error::database("make Odoo-shaped tables", e))?;
+
+    say("installing: roles, tables, functions");
+    let mut client = database.connect().await?;
+    let roles = schema::Roles {
+        listener: "odoo_eventd_listener".to_owned(),
+        installer: "odoo_eventd_installer".to_owned(),
+    };
+    schema::install(&mut client, &roles).await?;
+
+    let (sender, mut deliveries) = mpsc::channel(64);
+    let receiver = Receiver::start(
+        ReceiverConfig {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            secrets: vec![Secret::parse(SECRET)?],
+            status: None,
+            delay: Duration::ZERO,
+        },
+        sender,
+    )
+    .await?;
+    let guard = Guard::new(&["127.0.0.0/8"], &[])?;
+    let url = format!("{}/hooks/odoo", receiver.url().trim_end_matches('/'));
+    for options in [
+        json!({"name": "confirmed orders", "model": "sale.order", "event_type": "write", "fields": ["state"],
+               "domain": "[('state', '=', 'sale')]", "webhook_url": url, "webhook_secret": SECRET}),
+        json!({"name": "new tasks", "model": "project.task", "event_type": "create", "webhook_url": url, "webhook_secret": SECRET}),
+    ] {
+        let made = ops::subscribe(&client, &guard, &options).await?;
+        say(format_args!(
+            "subscription {}: {} of {}, domain {}, watching {}",
+            made.id,
+            options["event_type"].as_str().unwrap_or_default(),
+            options["model"].as_str().unwrap_or_default(),
+            options["domain"].as_str().unwrap_or("[]"),
+            options["fields"].as_array().map_or("every field".to_owned(), |f| f
+                .iter()
+                .filter_map(|v| v.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")),
+        ));
+    }
+
+    let mut service = JoinSet::new();
+    service.spawn(supervisor::run(
+        Options {
+            database: database.clone(),
+            guard,
+            poll_interval: Duration::from_secs(2),
+            max_in_flight: 64,
+            max_in_flight_per_subscription: 16,
+            grace: Duration::from_secs(5),
+        },
+        stop.clone(),
+    ));
+    let mut arrived = 0;
+    for act in &ACTS {
+        data(format_args!("\n== {}", act.title))?;
+        for line in act.sql.lines() {
+            data(format_args!("   {}", line.trim()))?;
+        }
+        odoo.batch_execute(act.sql)
+            .await
+            .map_err(|e| Error::database("change records", e))?;
+        for _ in 0..act.deliveries {
+            let received = tokio::time::timeout(ARRIVES_WITHIN, deliveries.recv())
+                .await
+                .ok()
+                .flatten()
+                .ok_or_else(|| Error::other("a delivery did not arrive"))?;
+            show_delivery(&received)?;
+            arrived += 1;
+        }
+    }
+    // What must not arrive would have come before the last delivery: deliveries are made in the order of commits.
+    if let Ok(received) = deliveries.try_recv() {
+        show_delivery(&received)?;
+        return Err(Error::other("something arrived that should not have"));
+    }
+    stop.cancel();
+    while let Some(ended) = service.join_next().await {
+        ended.map_err(|e| Error::other("the service died").with_source(e))??;
+    }
+    data("\n== The log: public.mcp_webhook_delivery")?;
+    let log = ops::deliveries(
+        &client,
+        &DeliveryFilter {
+            limit: 20,
+            ..DeliveryFilter::default()
+        },
+    )
+    .await?;
+    super::deliveries::print(&log)?;
+    say(format_args!(
+        "\n{arrived} signed deliveries arrived and were verified; nothing else did. Removing everything again."
+    ));
+    drop(client);
+    tokio::task::spawn_blocking(move || drop(cluster))
+        .await
+        .map_err(|e| Error::other("cannot remove the throw-away PostgreSQL").with_source(e))
+}
+
+fn show_delivery(received: &Received) -> Result<()> {
+    data(render(received, Style::of(&std::io::stdout())).trim_end())?;
+    if received.is_verified() {
+        Ok(())
+    } else {
+        Err(Error::other("a delivery arrived whose signature is wrong"))
+    }
+}

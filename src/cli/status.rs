@@ -1,0 +1,119 @@
+//! `status`.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::connect_installed;
+use super::output::{self, Json, cell, data};
+use crate::pg::connect::Database;
+use crate::{Result, ops};
+
+/// Shows the state of capture, queues and service. Exits with 1 when something needs a person.
+///
+/// # Errors
+/// Database errors.
+pub async fn status(database: Database, args: Json) -> Result<ExitCode> {
+    let client = connect_installed(&database).await?;
+    let status = ops::status(&client).await?;
+    let needs_a_person = problems(&status);
+    if args.json {
+        output::json(&status)?;
+    } else {
+        print(&status)?;
+        for problem in &needs_a_person {
+            data(format_args!("! {problem}"))?;
+        }
+    }
+    Ok(if needs_a_person.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print(status: &Value) -> Result<()> {
+    let service = status.get("service").filter(|s| !s.is_null());
+    data(format_args!("database   {}", cell(status.get("database"))))?;
+    match service {
+        Some(service) => data(format_args!(
+            "service    leading since {} (pid {} of the server, term {})",
+            cell(service.get("since")),
+            cell(service.get("pid")),
+            cell(service.get("term"))
+        ))?,
+        None => data("service    not running")?,
+    }
+    let outbox = &status["outbox"];
+    data(format_args!(
+        "outbox     {} rows unread, oldest {} s, {} bytes",
+        cell(outbox.get("unread")),
+        outbox
+            .get("oldest_unread_age_s")
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0)
+            .round(),
+        cell(outbox.get("bytes"))
+    ))?;
+    let deliveries = &status["deliveries"];
+    data(format_args!(
+        "deliveries {} unfinished, oldest due since {} s",
+        cell(deliveries.get("unfinished")),
+        deliveries
+            .get("oldest_due_age_s")
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0)
+            .round()
+    ))?;
+    data("")?;
+    let rows = |list: &Value, columns: &[&str]| -> Vec<Vec<String>> {
+        list.as_array()
+            .map(|items| {
+                items
+                    .iter()
+                    .map(|item| columns.iter().map(|c| cell(item.get(c))).collect())
+                    .collect()
+            })
+            .unwrap_or_default()
+    };
+    const MODELS: [&str; 6] = ["model", "table", "active", "triggers", "generation", "drift"];
+    output::table(&MODELS, &rows(&status["models"], &MODELS))?;
+    data("")?;
+    const SUBSCRIPTIONS: [&str; 8] = [
+        "id",
+        "model",
+        "event_type",
+        "active",
+        "state",
+        "last_delivery",
+        "last_delivery_status",
+        "failure_count",
+    ];
+    output::table(&SUBSCRIPTIONS, &rows(&status["subscriptions"], &SUBSCRIPTIONS))
+}
+
+/// What needs a person, in sentences.
+fn problems(status: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(reason) = status["fence"].as_str() {
+        found.push(format!("nothing is delivered: {reason}"));
+    }
+    if status["capture"].as_bool() == Some(false) {
+        found.push("capture is switched off: `odoo-eventd capture on` resumes it".to_owned());
+    }
+    for model in status["models"].as_array().into_iter().flatten() {
+        if let Some(drift) = model["drift"].as_str() {
+            found.push(format!("capture of {}: {drift}", cell(model.get("model"))));
+        }
+    }
+    for subscription in status["subscriptions"].as_array().into_iter().flatten() {
+        if subscription["active"].as_bool() == Some(true) && subscription["state"].as_str() == Some("invalid") {
+            found.push(format!(
+                "subscription {} is invalid: {}",
+                cell(subscription.get("id")),
+                cell(subscription.get("error"))
+            ));
+        }
+    }
+    found
+}

@@ -1,0 +1,204 @@
+//! `subscribe`, `subscriptions`, `unsubscribe`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::connect_installed;
+use super::output::{self, Json, cell, data, say};
+use super::secret::read_secret_file;
+use crate::http::guard::Guard;
+use crate::pg::connect::Database;
+use crate::{Error, Result, ops};
+
+/// A new subscription; flags are named after the columns of `mcp_event_subscription`.
+#[derive(Args)]
+#[allow(missing_debug_implementations, reason = "it may hold a secret")]
+pub struct Subscribe {
+    /// Odoo model: sale.order
+    #[arg(long)]
+    model: String,
+    /// create, write, unlink or all
+    #[arg(long, alias = "event-type", default_value = "all")]
+    event: String,
+    /// Odoo domain: [('state', '=', 'sale')]
+    #[arg(long, default_value = "[]")]
+    domain: String,
+    /// Watched fields, for write events; none = any stored field
+    #[arg(long, value_delimiter = ',', value_name = "FIELD,..")]
+    fields: Vec<String>,
+    /// match, enter or leave the domain
+    #[arg(long, default_value = "match")]
+    trigger_mode: String,
+    /// Where to send: https://.. ; none = nothing is sent
+    #[arg(long, alias = "webhook-url")]
+    url: Option<String>,
+    /// Signs the requests; better: --secret-file, which keeps it out of the process list
+    #[arg(
+        long,
+        alias = "webhook-secret",
+        env = "ODOO_EVENTD_WEBHOOK_SECRET",
+        hide_env_values = true
+    )]
+    secret: Option<String>,
+    /// File whose first line is the secret
+    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    secret_file: Option<PathBuf>,
+    /// A name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// Odoo user who asks for it; `uid` in the domain
+    #[arg(long, value_name = "ID")]
+    user_id: Option<i32>,
+    /// Fields to send: name,partner_id.email
+    #[arg(long, value_delimiter = ',', value_name = "PATH,..")]
+    payload_fields: Vec<String>,
+    /// Fields to add to the default body
+    #[arg(long, value_delimiter = ',', value_name = "PATH,..")]
+    enrich_fields: Vec<String>,
+    /// File with a JSON template of the body
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// GET, POST, PUT, PATCH or DELETE
+    #[arg(long, default_value = "POST", value_name = "METHOD")]
+    http_method: String,
+    /// A header to send: 'X-Team: sales'; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Language of translated values: fr_FR
+    #[arg(long)]
+    lang: Option<String>,
+    /// Limit of one request, everything included
+    #[arg(long, default_value_t = 5000, value_name = "MS")]
+    timeout_ms: i32,
+    /// 1 = one shot; more = at least once
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    max_attempts: i32,
+    /// One change of a record after the other
+    #[arg(long)]
+    ordered: bool,
+    /// transaction or record
+    #[arg(long, default_value = "transaction")]
+    grouping: String,
+    /// Changes by these Odoo users are ignored
+    #[arg(long, value_delimiter = ',', value_name = "ID,..")]
+    ignore_user_ids: Vec<i32>,
+    /// Networks that may be called although they are private, as the service's own setting
+    #[arg(long, env = "ODOO_EVENTD_ALLOW_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
+    allow_networks: Vec<String>,
+    /// Ports that may be called at public addresses, as the service's own setting
+    #[arg(long, env = "ODOO_EVENTD_ALLOW_PORTS", value_delimiter = ',', value_name = "PORT")]
+    allow_ports: Vec<u16>,
+    #[command(flatten)]
+    output: Json,
+}
+
+/// Which subscription to deactivate.
+#[derive(Debug, Args)]
+pub struct Unsubscribe {
+    /// Its id
+    id: i32,
+}
+
+impl Subscribe {
+    fn options(&self) -> Result<Value> {
+        let secret = match &self.secret_file {
+            Some(path) => Some(read_secret_file(path)?),
+            None => self.secret.clone(),
+        };
+        let template = match &self.template {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .map_err(|e| Error::usage(format!("cannot read the template {}", path.display())).with_source(e))?,
+            ),
+            None => None,
+        };
+        let mut headers = Map::new();
+        for header in &self.headers {
+            let Some((name, value)) = header.split_once(':') else {
+                return Err(
+                    Error::usage(format!("header \"{header}\" has no colon")).with_hint("write --header 'Name: value'")
+                );
+            };
+            headers.insert(name.trim().to_owned(), Value::String(value.trim().to_owned()));
+        }
+        Ok(json!({
+            "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": self.fields,
+            "trigger_mode": self.trigger_mode, "user_id": self.user_id, "webhook_url": self.url, "webhook_secret": secret,
+            "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
+            "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
+            "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
+            "ignore_user_ids": self.ignore_user_ids,
+        }))
+    }
+}
+
+/// Adds a subscription.
+///
+/// # Errors
+/// Wrong use; database errors.
+pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
+    let guard = Guard::new(&args.allow_networks, &args.allow_ports)?;
+    let options = args.options()?;
+    let client = connect_installed(&database).await?;
+    let made = ops::subscribe(&client, &guard, &options).await?;
+    if args.output.json {
+        output::json(&made)?;
+    } else {
+        data(made.id)?;
+    }
+    if made.captured {
+        say(format_args!(
+            "subscription {} is ready: changes of {} are captured from now on",
+            made.id, args.model
+        ));
+    } else {
+        say(format_args!(
+            "subscription {} was added, but the table of {} is busy: the service sets up its triggers when a lock can be had",
+            made.id, args.model
+        ));
+    }
+    Ok(())
+}
+
+/// Lists subscriptions.
+///
+/// # Errors
+/// Database errors.
+pub async fn list(database: Database, args: Json) -> Result<()> {
+    let client = connect_installed(&database).await?;
+    let rows = ops::subscriptions(&client).await?;
+    if args.json {
+        return output::json(&rows);
+    }
+    const COLUMNS: [&str; 11] = [
+        "id",
+        "name",
+        "model",
+        "event_type",
+        "domain",
+        "fields",
+        "active",
+        "state",
+        "last_delivery_status",
+        "failure_count",
+        "error",
+    ];
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| COLUMNS.iter().map(|c| cell(row.get(c))).collect())
+        .collect();
+    output::table(&COLUMNS, &cells)
+}
+
+/// Deactivates a subscription.
+///
+/// # Errors
+/// No such subscription; database errors.
+pub async fn unsubscribe(database: Database, args: Unsubscribe) -> Result<()> {
+    let client = connect_installed(&database).await?;
+    ops::unsubscribe(&client, args.id).await?;
+    say(format_args!("subscription {} is inactive", args.id));
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Configuration: flags over `ODOO_EVENTD_*` environment over a TOML file over defaults.
+//!
+//! [`RawConfig`] is what was said, in whichever way; [`RunConfig`] is validated and ready to use, with units in its names.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::http::guard::Guard;
+use crate::pg::connect::Database;
+use crate::{Error, Result};
+
+/// Settings of `run`, as said by flags and environment, or by a TOML file with the same names.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// In a file only: the flag and the environment variable are the program's own.
+    #[arg(skip)]
+    pub database_url: Option<String>,
+    /// Networks that may be called although they are private, as CIDR: 127.0.0.0/8,10.0.0.0/8
+    #[arg(long, env = "ODOO_EVENTD_ALLOW_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
+    #[serde(default)]
+    pub allow_networks: Vec<String>,
+    /// Ports that may be called at public addresses, beside 443
+    #[arg(long, env = "ODOO_EVENTD_ALLOW_PORTS", value_delimiter = ',', value_name = "PORT")]
+    #[serde(default)]
+    pub allow_ports: Vec<u16>,
+    /// How long to sleep at most when nobody rings [default: 2000]
+    #[arg(long, env = "ODOO_EVENTD_POLL_INTERVAL_MS", value_name = "MS")]
+    pub poll_interval_ms: Option<u64>,
+    /// Requests under way at most [default: 256]
+    #[arg(long, env = "ODOO_EVENTD_MAX_IN_FLIGHT", value_name = "N")]
+    pub max_in_flight: Option<usize>,
+    /// Requests under way for one subscription at most [default: 32]
+    #[arg(long, env = "ODOO_EVENTD_MAX_IN_FLIGHT_PER_SUBSCRIPTION", value_name = "N")]
+    pub max_in_flight_per_subscription: Option<usize>,
+    /// How long requests under way may go on after a stop [default: 10000]
+    #[arg(long, env = "ODOO_EVENTD_SHUTDOWN_GRACE_MS", value_name = "MS")]
+    pub shutdown_grace_ms: Option<u64>,
+}
+
+/// What `run` works with.
+#[derive(Debug, Clone)]
+pub struct RunConfig {
+    /// Which database.
+    pub database: Database,
+    /// Which addresses may be called.
+    pub guard: Guard,
+    /// The rest, as `--print-config` shows it.
+    pub settings: Settings,
+}
+
+/// Validated settings.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// See [`RawConfig::allow_networks`].
+    pub allow_networks: Vec<String>,
+    /// See [`RawConfig::allow_ports`].
+    pub allow_ports: Vec<u16>,
+    /// See [`RawConfig::poll_interval_ms`].
+    pub poll_interval_ms: u64,
+    /// See [`RawConfig::max_in_flight`].
+    pub max_in_flight: usize,
+    /// See [`RawConfig::max_in_flight_per_subscription`].
+    pub max_in_flight_per_subscription: usize,
+    /// See [`RawConfig::shutdown_grace_ms`].
+    pub shutdown_grace_ms: u64,
+}
+
+impl RunConfig {
+    /// Puts together what was said.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] naming the setting that is missing, out of range or unreadable.
+    pub fn resolve(said: RawConfig, database_url: Option<String>, file: Option<&Path>) -> Result<Self> {
+        let file = file.map(read_file).transpose()?.unwrap_or_default();
+        let url = database_url.or(file.database_url).ok_or_else(no_database)?;
+        let either = |said: Vec<String>, file: Vec<String>| if said.is_empty() { file } else { said };
+        let settings = Settings {
+            allow_networks: either(said.allow_networks, file.allow_networks),
+            allow_ports: if said.allow_ports.is_empty() {
+                file.allow_ports
+            } else {
+                said.allow_ports
+            },
+            poll_interval_ms: said.poll_interval_ms.or(file.poll_interval_ms).unwrap_or(2_000),
+            max_in_flight: said.max_in_flight.or(file.max_in_flight).unwrap_or(256),
+            max_in_flight_per_subscription: said
+                .max_in_flight_per_subscription
+                .or(file.max_in_flight_per_subscription)
+                .unwrap_or(32),
+            shutdown_grace_ms: said.shutdown_grace_ms.or(file.shutdown_grace_ms).unwrap_or(10_000),
+        };
+        for (name, value) in [
+            ("poll_interval_ms", settings.poll_interval_ms),
+            ("max_in_flight", settings.max_in_flight as u64),
+            (
+                "max_in_flight_per_subscription",
+                settings.max_in_flight_per_subscription as u64,
+            ),
+        ] {
+            if value == 0 {
+                return Err(Error::usage(format!("{name} must be more than 0")));
+            }
+        }
+        let guard = Guard::new(&settings.allow_networks, &settings.allow_ports)?;
+        Ok(Self {
+            database: Database::parse(&url)?,
+            guard,
+            settings,
+        })
+    }
+
+    /// The poll interval.
+    pub fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.settings.poll_interval_ms)
+    }
+
+    /// The grace time.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_millis(self.settings.shutdown_grace_ms)
+    }
+}
+
+/// Nobody said which database.
+pub fn no_database() -> Error {
+    Error::usage("no database was named")
+        .with_hint("give --database-url or set DATABASE_URL: postgres://user@host/database")
+}
+
+fn read_file(path: &Path) -> Result<RawConfig> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::usage(format!("cannot read the configuration file {}", path.display())).with_source(e))?;
+    // The parser's message quotes the line it stumbled over, which may hold a password: only its place is told.
+    toml::from_str(&text).map_err(|e| {
+        let line = e.span().map(|span| text[..span.start].lines().count().max(1));
+        Error::usage(format!(
+            "cannot read the configuration file {}: {}",
+            path.display(),
+            first_line(e.message())
+        ))
+        .with_hint(match line {
+            Some(line) => format!("look at line {line}"),
+            None => "see the README's list of settings".to_owned(),
+        })
+    })
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

@@ -1,0 +1,463 @@
+//! Makes one HTTP attempt and tells what came of it.
+//!
+//! What an attempt is:
+//!
+//! * **One request.** No redirect is followed, nothing is sent again behind the caller's back, no proxy is taken from the environment.
+//! * **A total time.** Resolving, connecting, sending, the answer's head and its body share one budget; a receiver that drips bytes is cut
+//!   off when it is used up.
+//! * **A bounded answer.** The body is read up to a cap and not a byte further: the rest is neither collected nor waited for, the connection
+//!   is closed. Nothing is decompressed, so what arrives is what is counted.
+//!
+//! An attempt succeeds when within its time a 2xx status and the body (or as much of it as is kept) have arrived. An answer that
+//! begins with 2xx but breaks off or stays unfinished is a failure like any other, with its status recorded: whether the receiver's
+//! work was done cannot be known, and the delivery's id lets it recognise a repetition. A status that is not 2xx stands whatever
+//! becomes of its body.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use reqwest::dns::Resolve;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::{Method, Url};
+use rustls::pki_types::CertificateDer;
+
+use super::guard::{Blocked, Guard, Reach};
+use super::mask::mask_url;
+use super::resolver::{GuardedResolver, SystemResolver};
+use super::tls::{self, Identity};
+use crate::backoff::parse_retry_after;
+use crate::delivery::{Failure, Outcome};
+use crate::{Error, Result};
+
+/// How much of an answer's body is kept when nobody says otherwise: 16 KiB, enough for any error message meant for people.
+pub const DEFAULT_RESPONSE_CAP_BYTES: usize = 16 * 1024;
+
+/// The `User-Agent` of every request.
+pub const USER_AGENT_VALUE: &str = concat!("odoo-eventd/", env!("CARGO_PKG_VERSION"));
+
+/// How long an unused connection is kept: below the 5 s after which Node, Apache and uvicorn close theirs.
+///
+/// A request written at the moment the other side hangs up fails although the receiver is well, and a one-shot is then over.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// Unused connections kept for one host.
+const POOL_IDLE_PER_HOST: usize = 32;
+
+/// The longest wait for a connection, TLS included, whatever the request's budget: more time is for slow answers, not for hosts that are away.
+///
+/// Also ends connections that are still being opened when their request has given up or found another.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to answer.
+///
+/// All requests to a host share one such connection: without this, a silently dropped one would fail each of them by timeout.
+const HTTP2_PING_EVERY: Duration = Duration::from_secs(10);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the client needs to know beforehand.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// Which addresses may be called.
+    pub guard: Guard,
+    /// Certificates of authorities to trust besides the system's.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// The certificate shown to receivers that ask for one.
+    pub identity: Option<Identity>,
+    /// How many bytes of an answer's body are read and kept.
+    pub response_cap_bytes: usize,
+    /// Who resolves names. What it returns passes through the guard.
+    pub resolver: Arc<dyn Resolve>,
+}
+
+impl ClientConfig {
+    /// These rules, the system's authorities and resolver, and [`DEFAULT_RESPONSE_CAP_BYTES`].
+    #[must_use]
+    pub fn new(guard: Guard) -> Self {
+        Self {
+            guard,
+            authorities: Vec::new(),
+            identity: None,
+            response_cap_bytes: DEFAULT_RESPONSE_CAP_BYTES,
+            resolver: Arc::new(SystemResolver::default()),
+        }
+    }
+}
+
+/// One request, complete but for the `User-Agent`.
+#[derive(Clone)]
+pub struct Request {
+    /// The method; any may carry the body.
+    pub method: Method,
+    /// Where to. Checked by the guard when it is sent.
+    pub url: Url,
+    /// The headers, signatures included.
+    pub headers: HeaderMap,
+    /// The body as it was signed.
+    pub body: Bytes,
+    /// The total time of the attempt.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for Request {
+    /// Without header values and body: both may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &mask_url(&self.url))
+            .field("body_bytes", &self.body.len())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The beginning of an answer's body, as text that PostgreSQL can store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snippet {
+    /// UTF-8 without NUL; a byte that is neither is written `\x1f`.
+    pub text: String,
+    /// True when the body went on after this: it was longer than the cap, or broke off.
+    pub truncated: bool,
+}
+
+/// What came of one request.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// What it means for the delivery.
+    pub outcome: Outcome,
+    /// The status, when one arrived; also of an answer whose body then failed.
+    pub status: Option<u16>,
+    /// How long the receiver asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The body of the answer; empty when none arrived.
+    pub response: Snippet,
+    /// A sentence for the log when the attempt failed otherwise than by its status. Names addresses, never the URL.
+    pub detail: Option<String>,
+    /// From the call to the last byte read.
+    pub duration: Duration,
+}
+
+/// Sends requests; one for the whole process. Cheap to clone: clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    guard: Guard,
+    response_cap_bytes: usize,
+    public: reqwest::Client,
+    allow_listed: reqwest::Client,
+}
+
+impl Client {
+    /// Sets up TLS and two connection pools, one for each [`Reach`]; connects to nothing.
+    ///
+    /// # Errors
+    /// When the system has no certificates to trust (the hint says how to mend it), or the identity's key is another's.
+    pub fn new(config: ClientConfig) -> Result<Self> {
+        let tls = tls::client_config(&config.authorities, config.identity)?;
+        let build = |reach| {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .dns_resolver(GuardedResolver::new(
+                    Arc::clone(&config.resolver),
+                    config.guard.clone(),
+                    reach,
+                ))
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .no_proxy()
+                .referer(false)
+                .tcp_nodelay(true)
+                .tcp_keepalive(Duration::from_secs(15))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(POOL_IDLE)
+                .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
+                .http2_keep_alive_interval(HTTP2_PING_EVERY)
+                .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+                .default_headers(HeaderMap::from_iter([(
+                    USER_AGENT,
+                    HeaderValue::from_static(USER_AGENT_VALUE),
+                )]))
+                .build()
+                .map_err(|error| Error::other("cannot set up the HTTP client").with_source(error))
+        };
+        Ok(Self {
+            public: build(Reach::Public)?,
+            allow_listed: build(Reach::AllowListed)?,
+            guard: config.guard,
+            response_cap_bytes: config.response_cap_bytes,
+        })
+    }
+
+    /// Makes one attempt. Never fails: whatever happens is its [`Attempt::outcome`].
+    ///
+    /// Dropping the future closes the connection; whether the receiver has taken the request by then cannot be known.
+    pub async fn send(&self, request: Request) -> Attempt {
+        let started = Instant::now();
+        let mut answer = Answer::default();
+        let timeout = request.timeout;
+        let ended = match tokio::time::timeout(timeout, Box::pin(self.exchange(request, &mut answer))).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Trouble::new(
+                Failure::Timeout,
+                format!("not finished after {} ms", timeout.as_millis()),
+            )),
+        };
+        answer.into_attempt(ended, started.elapsed())
+    }
+
+    /// Sends and reads, noting in `answer` what has arrived so far: the caller may run out of time at any point.
+    async fn exchange(&self, request: Request, answer: &mut Answer) -> Result<(), Trouble> {
+        let client = match self.guard.check_url(&request.url)? {
+            Reach::Public => &self.public,
+            Reach::AllowListed => &self.allow_listed,
+        };
+        let mut response = client
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .body(request.body)
+            .send()
+            .await?;
+        answer.status = Some(response.status().as_u16());
+        answer.retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .map(Into::into);
+        answer.truncated = true;
+        while answer.body.len() <= self.response_cap_bytes {
+            let Some(chunk) = response.chunk().await? else {
+                answer.truncated = false;
+                return Ok(());
+            };
+            // One byte more than is kept tells whether there was more.
+            let room = (self.response_cap_bytes + 1).saturating_sub(answer.body.len());
+            answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+        answer.body.truncate(self.response_cap_bytes);
+        Ok(())
+    }
+}
+
+/// What has arrived so far.
+#[derive(Default)]
+struct Answer {
+    status: Option<u16>,
+    retry_after: Option<String>,
+    body: Vec<u8>,
+    truncated: bool,
+}
+
+impl Answer {
+    fn into_attempt(self, ended: Result<(), Trouble>, duration: Duration) -> Attempt {
+        let (outcome, detail) = match (self.status, ended) {
+            (Some(status), Ok(())) => (Outcome::of_status(status), None),
+            (Some(status), Err(trouble)) if !Outcome::of_status(status).is_success() => {
+                (Outcome::of_status(status), Some(trouble.detail))
+            }
+            (_, Err(trouble)) => (Outcome::of_failure(trouble.failure), Some(trouble.detail)),
+            (None, Ok(())) => unreachable!("an exchange ends well only after a status"),
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        Attempt {
+            outcome,
+            status: self.status,
+            retry_after: self
+                .retry_after
+                .and_then(|value| parse_retry_after(&value, now.try_into().unwrap_or(i64::MAX))),
+            response: Snippet {
+                text: printable(&self.body, self.truncated),
+                truncated: self.truncated,
+            },
+            detail,
+            duration,
+        }
+    }
+}
+
+/// Why an exchange ended early.
+#[derive(Debug)]
+struct Trouble {
+    failure: Failure,
+    detail: String,
+}
+
+impl Trouble {
+    fn new(failure: Failure, detail: String) -> Self {
+        Self { failure, detail }
+    }
+}
+
+impl From<Blocked> for Trouble {
+    fn from(blocked: Blocked) -> Self {
+        Self::new(Failure::BlockedAddress, blocked.to_string())
+    }
+}
+
+impl From<reqwest::Error> for Trouble {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        Self::new(classify(&error), chain(&error))
+    }
+}
+
+/// Sorts an error by the types among its causes; no text is looked at.
+fn classify(error: &reqwest::Error) -> Failure {
+    if error.is_builder() {
+        return Failure::InvalidRequest;
+    }
+    let causes = causes(error);
+    // The innermost cause that is understood decides: the layers above only say where it happened.
+    if let Some(failure) = causes.iter().rev().find_map(|cause| of_cause(*cause)) {
+        return failure;
+    }
+    if error.is_dns() {
+        Failure::Dns
+    } else if error.is_timeout() {
+        Failure::Timeout
+    } else if error.is_connect() {
+        Failure::Unreachable
+    } else {
+        Failure::Protocol
+    }
+}
+
+fn of_cause(cause: &(dyn StdError + 'static)) -> Option<Failure> {
+    if cause.is::<Blocked>() {
+        return Some(Failure::BlockedAddress);
+    }
+    if cause.is::<rustls::Error>() {
+        return Some(Failure::Tls);
+    }
+    if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
+        return if hyper.is_timeout() {
+            Some(Failure::Timeout)
+        } else if hyper.is_parse() {
+            Some(Failure::Protocol)
+        } else if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
+            Some(Failure::ConnectionReset)
+        } else {
+            None
+        };
+    }
+    if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+        // The receiver ended the stream or the connection. What we ended, we ended because it was not HTTP/2.
+        let ended = h2.is_remote() && (h2.is_reset() || h2.is_go_away());
+        return (!h2.is_io()).then_some(if ended {
+            Failure::ConnectionReset
+        } else {
+            Failure::Protocol
+        });
+    }
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::ConnectionRefused => Some(Failure::ConnectionRefused),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => Some(Failure::ConnectionReset),
+        io::ErrorKind::TimedOut => Some(Failure::Timeout),
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::PermissionDenied => Some(Failure::Unreachable),
+        // Malformed chunks and the like.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(Failure::Protocol),
+        _ => None,
+    }
+}
+
+/// The error and its causes, outermost first.
+///
+/// An `io::Error` made from another error hides it from `source`, which goes on below it; rustls' errors travel in such ones.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
+    let mut list = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        list.push(cause);
+        next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+    }
+    list
+}
+
+/// All causes in one line, each said once.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
+        let said = cause.to_string();
+        if text.is_empty() {
+            text = said;
+        } else if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+    }
+    text
+}
+
+/// Bytes as text for PostgreSQL, which takes neither NUL nor invalid UTF-8; nothing is lost.
+///
+/// A character cut in two by the cap is left out.
+fn printable(bytes: &[u8], truncated: bool) -> String {
+    use fmt::Write;
+    let mut text = String::with_capacity(bytes.len());
+    let mut chunks = bytes.utf8_chunks().peekable();
+    while let Some(chunk) = chunks.next() {
+        for character in chunk.valid().chars() {
+            if character == '\0' {
+                text.push_str("\\x00")
+            } else {
+                text.push(character)
+            }
+        }
+        let cut = truncated && chunks.peek().is_none() && is_beginning_of_character(chunk.invalid());
+        for byte in chunk.invalid().iter().filter(|_| !cut) {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+fn is_beginning_of_character(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_become_text_that_postgresql_takes() {
+        for (bytes, truncated, text) in [
+            (&b"plain"[..], false, "plain"),
+            ("Größe €".as_bytes(), false, "Größe €"),
+            (b"a\0b", false, "a\\x00b"),
+            (b"\x1f\x8b\x08", false, "\u{1f}\\x8b\u{8}"),
+            (b"cut \xe2\x82", true, "cut "),
+            (b"cut \xe2\x82", false, "cut \\xe2\\x82"),
+            (b"\xe2\x82 in the middle", true, "\\xe2\\x82 in the middle"),
+            (b"", true, ""),
+        ] {
+            assert_eq!(printable(bytes, truncated), text, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_shows_neither_headers_nor_body_nor_query() {
+        let request = Request {
+            method: Method::POST,
+            url: Url::parse("https://example.com/?key=s3cret").unwrap(),
+            headers: HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("s3cret"))]),
+            body: Bytes::from_static(b"s3cret"),
+            timeout: Duration::from_secs(5),
+        };
+        assert!(!format!("{request:?}").contains("s3cret"));
+    }
+}

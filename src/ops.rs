@@ -1,0 +1,285 @@
+//! The operator's verbs: what the command line does, and later the web pages and MCP.
+//!
+//! Each takes a connection and plain arguments and returns plain data; none prints.
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::http::guard::Guard;
+use crate::worker::roster;
+use crate::{Error, Result};
+
+/// What became of a new subscription.
+#[derive(Debug, Serialize)]
+pub struct Subscribed {
+    /// Its id.
+    pub id: i32,
+    /// Whether everything it needs is captured already; else its table is busy and the service goes on trying.
+    pub captured: bool,
+}
+
+/// Adds a subscription and sets up capture for it, so that no change after this call is missed, whether the service runs or not.
+///
+/// # Errors
+/// [`Error::is_usage`] when it cannot be served: then it was not added. Database errors.
+pub async fn subscribe(client: &Client, guard: &Guard, options: &Value) -> Result<Subscribed> {
+    if let Some(url) = options
+        .get("webhook_url")
+        .and_then(Value::as_str)
+        .filter(|url| !url.is_empty())
+    {
+        guard.validate_url(url)?;
+    }
+    let id: i32 = client
+        .query_one("select odoo_eventd.add_subscription($1)", &[options])
+        .await
+        .map_err(|e| refused_values(e, "add the subscription"))?
+        .get(0);
+    let looked = roster::refresh(client, None).await;
+    let row = find_subscription(client, id).await?;
+    let state = row.get("state").and_then(Value::as_str);
+    if let (Err(error), true) = (&looked, state != Some("ready")) {
+        tracing::debug!(error = %error.chain(), "looking at subscriptions failed");
+    }
+    if state == Some("invalid") {
+        let reason = row
+            .get("error")
+            .and_then(Value::as_str)
+            .unwrap_or("it cannot be served")
+            .to_owned();
+        remove(client, id).await?;
+        return Err(Error::usage(format!("the subscription was not added: {reason}")));
+    }
+    if let Err(error) = looked {
+        remove(client, id).await?;
+        return Err(error);
+    }
+    Ok(Subscribed {
+        id,
+        captured: state == Some("ready"),
+    })
+}
+
+/// CHECK constraints say what a column takes; their names read as facts, and their columns are the flags' names.
+fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error {
+    use tokio_postgres::error::SqlState;
+    let by_value = error.code().is_some_and(|code| {
+        [
+            &SqlState::CHECK_VIOLATION,
+            &SqlState::INVALID_TEXT_REPRESENTATION,
+            &SqlState::NOT_NULL_VIOLATION,
+            &SqlState::INVALID_DATETIME_FORMAT,
+        ]
+        .contains(&code)
+    });
+    if !by_value {
+        return Error::database(tried, error);
+    }
+    let constraint = error
+        .as_db_error()
+        .and_then(|e| e.constraint())
+        .map(|c| c.replace('_', " "));
+    match constraint {
+        Some(fact) => Error::usage(format!("cannot {tried}: it must hold that {fact}")),
+        None => Error::usage(format!("cannot {tried}")).with_source(error),
+    }
+}
+
+async fn remove(client: &Client, id: i32) -> Result<()> {
+    client
+        .execute("select odoo_eventd.remove_subscription($1)", &[&id])
+        .await
+        .map_err(|e| Error::database(format_args!("remove subscription {id}"), e))?;
+    Ok(())
+}
+
+async fn find_subscription(client: &Client, id: i32) -> Result<Value> {
+    subscriptions(client)
+        .await?
+        .into_iter()
+        .find(|row| row.get("id").and_then(Value::as_i64) == Some(i64::from(id)))
+        .ok_or_else(|| Error::usage(format!("there is no subscription {id}")))
+}
+
+/// All subscriptions, secrets masked.
+///
+/// # Errors
+/// Database errors.
+pub async fn subscriptions(client: &Client) -> Result<Vec<Value>> {
+    let rows = client
+        .query("select odoo_eventd.list_subscriptions()", &[])
+        .await
+        .map_err(|e| Error::database("list subscriptions", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Deactivates a subscription and lets capture follow.
+///
+/// # Errors
+/// [`Error::is_usage`] if there is none with this id; database errors.
+pub async fn unsubscribe(client: &Client, id: i32) -> Result<()> {
+    let found: bool = client
+        .query_one("select odoo_eventd.deactivate_subscription($1)", &[&id])
+        .await
+        .map_err(|e| Error::database(format_args!("deactivate subscription {id}"), e))?
+        .get(0);
+    if !found {
+        return Err(
+            Error::usage(format!("there is no subscription {id}")).with_hint("`odoo-eventd subscriptions` lists them")
+        );
+    }
+    roster::refresh(client, None).await.map(drop)
+}
+
+/// Switches capture on or off, of one model or of all. Returns the models concerned.
+///
+/// # Errors
+/// [`Error::is_usage`] for a model that is not captured; database errors.
+pub async fn switch_capture(client: &Client, on: bool, model: Option<&str>) -> Result<Vec<String>> {
+    let rows = client
+        .query("select odoo_eventd.switch_capture($1, $2)", &[&on, &model])
+        .await
+        .map_err(|e| match e.code() {
+            Some(code) if *code == tokio_postgres::error::SqlState::UNDEFINED_OBJECT => {
+                Error::usage(format!("model \"{}\" is not captured", model.unwrap_or_default()))
+                    .with_hint("`odoo-eventd status` lists those that are")
+            }
+            _ => Error::database("switch capture", e),
+        })?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Everything that `status` shows.
+///
+/// # Errors
+/// Database errors.
+pub async fn status(client: &Client) -> Result<Value> {
+    let row = client
+        .query_one("select odoo_eventd.status()", &[])
+        .await
+        .map_err(|e| Error::database("read the status", e))?;
+    let mut status: Value = row.get(0);
+    let subscriptions = subscriptions(client).await?;
+    if let Value::Object(fields) = &mut status {
+        fields.insert("subscriptions".to_owned(), Value::Array(subscriptions));
+    }
+    Ok(status)
+}
+
+/// Which attempts to list.
+#[derive(Debug, Default)]
+pub struct DeliveryFilter {
+    /// Of this subscription.
+    pub subscription: Option<i32>,
+    /// `pending`, `success` or `failed`.
+    pub status: Option<String>,
+    /// Of this model.
+    pub model: Option<String>,
+    /// With this record.
+    pub record: Option<i64>,
+    /// Begun since then.
+    pub since: Option<jiff::Timestamp>,
+    /// At most so many.
+    pub limit: i32,
+}
+
+/// Attempts, newest first.
+///
+/// # Errors
+/// Database errors.
+pub async fn deliveries(client: &Client, filter: &DeliveryFilter) -> Result<Vec<Value>> {
+    let rows = client
+        .query(
+            "select odoo_eventd.list_deliveries($1, $2, $3, $4, $5, $6)",
+            &[
+                &filter.subscription,
+                &filter.status,
+                &filter.model,
+                &filter.record,
+                &filter.since,
+                &filter.limit,
+            ],
+        )
+        .await
+        .map_err(|e| Error::database("list deliveries", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Ids of failed deliveries that were tried since then.
+///
+/// # Errors
+/// Database errors.
+pub async fn failed_since(
+    client: &Client,
+    subscription: Option<i32>,
+    model: Option<&str>,
+    since: jiff::Timestamp,
+) -> Result<Vec<Uuid>> {
+    let rows = client
+        .query(
+            "select odoo_eventd.find_failed($1, $2, $3)",
+            &[&subscription, &model, &since],
+        )
+        .await
+        .map_err(|e| Error::database("look for failed deliveries", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// A delivery that is sent once more.
+#[derive(Debug, Serialize)]
+pub struct Redelivered {
+    /// Equal on every attempt.
+    pub delivery_id: Uuid,
+    /// To whom.
+    pub subscription_id: i32,
+    /// The event.
+    pub event_id: Uuid,
+    /// The model.
+    pub model: String,
+    /// The records.
+    pub record_ids: Vec<i64>,
+    /// What it was before: `failed` or `success`; others are left alone.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// What is sent.
+    pub payload: Option<String>,
+}
+
+/// Sends ended deliveries once more; with `dry_run` only tells what would be sent.
+///
+/// # Errors
+/// Database errors.
+pub async fn redeliver(client: &Client, deliveries: &[Uuid], dry_run: bool) -> Result<Vec<Redelivered>> {
+    let rows = client
+        .query("select * from odoo_eventd.redeliver($1, $2)", &[&deliveries, &dry_run])
+        .await
+        .map_err(|e| Error::database("redeliver", e))?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Redelivered {
+            delivery_id: row.get("delivery_id"),
+            subscription_id: row.get("subscription_id"),
+            event_id: row.get("event_id"),
+            model: row.get("model"),
+            record_ids: row.get("record_ids"),
+            state: row.get("state"),
+            attempts: row.get("attempts"),
+            payload: row.get("payload"),
+        })
+        .collect())
+}
+
+/// Lets this copy of a database capture and deliver from now on.
+///
+/// # Errors
+/// Database errors; what is pending cannot be kept after a restore to another time.
+pub async fn adopt(client: &Client, keep_pending: bool) -> Result<String> {
+    let row = client
+        .query_one("select odoo_eventd.adopt($1)", &[&keep_pending])
+        .await
+        .map_err(|e| Error::database("adopt this database", e))?;
+    Ok(row.get(0))
+}

@@ -1,0 +1,353 @@
+//! The language of payload templates: Jinja with everything taken out that a budget cannot hold.
+//!
+//! A template comes from a database row. Its instructions are counted by minijinja ("fuel") and its output by us, but neither sees how
+//! large a value gets in between: forty lines of `{% set x = x ~ x %}` ask for a terabyte with eighty instructions. So templates
+//! have `if` and `for`, no assignments and no macros; `~`, `*` and concatenating loop heads are refused before anything runs; and
+//! every filter that makes text pays for it from a budget of bytes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jiff::Timestamp;
+use minijinja::value::{Value, ValueKind};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, filters, tests};
+
+/// Instructions one rendering may take; the ready-made shapes take a few hundred, a loop over 1,000 records some 20,000.
+const FUEL: u64 = 200_000;
+
+/// Bytes of text that the filters of one rendering may handle altogether.
+const FILTER_BYTES: usize = 16 << 20;
+
+/// The filter that puts a value into a JSON string; added by [`prepare`], not written by people.
+const INTO_STRING: &str = "__into_string";
+
+/// A statement, an operator or a form that templates do not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Where, counted from 1.
+    pub(super) line: usize,
+    /// A sentence.
+    pub(super) what: String,
+}
+
+/// Refuses what templates do not have, and makes `{{ .. }}` inside a JSON string write text rather than JSON.
+///
+/// Outside of a string a value is written as JSON, so `{"amount": {{ record.amount }}}` gives a number and a text its quotes. Inside,
+/// as in `{"text": "Order {{ record.name }}"}`, it is escaped to be a part of that string. The text itself says which of the two
+/// a place is; branches of an `if` must not differ in it.
+pub(super) fn prepare(source: &str) -> Result<String, Refused> {
+    let mut out = String::with_capacity(source.len() + 64);
+    let (mut rest, mut in_string, mut escaped, mut additions) = (source, false, false, 0);
+    while let Some(character) = rest.chars().next() {
+        let line = 1 + source[..source.len() - rest.len()].matches('\n').count();
+        if let Some(inner) = rest.strip_prefix("{#") {
+            let length = inner.find("#}").map_or(rest.len(), |end| end + 4);
+            out.push_str(&rest[..length]);
+            rest = &rest[length..];
+        } else if rest.starts_with("{{") || rest.starts_with("{%") {
+            let tag = Tag::read(rest);
+            tag.check(&mut additions).map_err(|what| Refused { line, what })?;
+            if in_string && tag.is_expression {
+                out.push_str(&tag.wrapped());
+            } else {
+                out.push_str(&rest[..tag.length]);
+            }
+            rest = &rest[tag.length..];
+        } else {
+            if !escaped && character == '"' {
+                in_string = !in_string;
+            }
+            escaped = in_string && character == '\\' && !escaped;
+            out.push(character);
+            rest = &rest[character.len_utf8()..];
+        }
+    }
+    Ok(out)
+}
+
+/// A `{{ .. }}` or `{% .. %}`.
+struct Tag<'a> {
+    is_expression: bool,
+    /// With its delimiters, in bytes; to the end of the source when it is never closed, which the compiler then reports.
+    length: usize,
+    /// Between the delimiters and their whitespace marks.
+    code: &'a str,
+    /// The delimiters with their marks: `{{-`, `}}`.
+    open: &'a str,
+    close: &'a str,
+}
+
+impl<'a> Tag<'a> {
+    fn read(text: &'a str) -> Self {
+        let is_expression = text.starts_with("{{");
+        let end = if is_expression { "}}" } else { "%}" };
+        let (mut depth, mut quote, mut skip) = (0_usize, None, false);
+        let mut length = text.len();
+        for (at, c) in text.char_indices().skip(2) {
+            if std::mem::take(&mut skip) {
+                continue;
+            }
+            match (quote, c) {
+                (Some(_), '\\') => skip = true,
+                (Some(open), c) if c == open => quote = None,
+                (Some(_), _) => {}
+                (None, '"' | '\'') => quote = Some(c),
+                (None, _) if depth == 0 && text[at..].starts_with(end) => {
+                    length = at + 2;
+                    break;
+                }
+                (None, '{' | '[' | '(') => depth += 1,
+                (None, '}' | ']' | ')') => depth = depth.saturating_sub(1),
+                (None, _) => {}
+            }
+        }
+        let closed = length >= 4 && text[..length].ends_with(end);
+        let marked = |c: Option<&u8>| c.is_some_and(|c| matches!(c, b'-' | b'+'));
+        let from = 2 + usize::from(marked(text.as_bytes().get(2)));
+        let mut to = if closed { length - 2 } else { length };
+        if closed && to > from && marked(text.as_bytes().get(to - 1)) {
+            to -= 1;
+        }
+        let to = to.max(from.min(length));
+        Self {
+            is_expression,
+            length,
+            code: &text[from.min(to)..to],
+            open: &text[..from.min(to)],
+            close: &text[to..length],
+        }
+    }
+
+    fn wrapped(&self) -> String {
+        format!("{} ({})|{INTO_STRING} {}", self.open, self.code, self.close)
+    }
+
+    fn check(&self, additions: &mut usize) -> Result<(), String> {
+        /// Each adds at most one value's size to another; more of them than anybody writes could still add up.
+        const MAX_ADDITIONS: usize = 32;
+        let operators = without_strings(self.code);
+        let word = operators.split_whitespace().next().unwrap_or_default();
+        if !self.is_expression && !matches!(word, "if" | "elif" | "else" | "endif" | "for" | "endfor") {
+            return Err(format!("templates have if and for only, not {word:?}"));
+        }
+        if operators.contains('~') {
+            return Err("templates do not have \"~\": write the parts one after the other in the text".into());
+        }
+        if operators.contains('*') {
+            return Err("templates do not have \"*\": use the filter times(number)".into());
+        }
+        *additions += operators.matches('+').count();
+        if *additions > MAX_ADDITIONS {
+            return Err(format!("there are more than {MAX_ADDITIONS} additions"));
+        }
+        if word == "for" && operators.contains('+') {
+            return Err("a for goes over a list as it is: \"+\" is not allowed in its head".into());
+        }
+        Ok(())
+    }
+}
+
+/// The code with the contents of its string literals blanked out.
+fn without_strings(code: &str) -> String {
+    let (mut quote, mut skip) = (None, false);
+    code.chars()
+        .map(|c| match (quote, c) {
+            _ if std::mem::take(&mut skip) => ' ',
+            (Some(_), '\\') => {
+                skip = true;
+                ' '
+            }
+            (Some(open), c) => {
+                if c == open {
+                    quote = None;
+                }
+                ' '
+            }
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                ' '
+            }
+            (None, c) => c,
+        })
+        .collect()
+}
+
+type Filtered<T = String> = Result<T, minijinja::Error>;
+
+/// Bytes that the filters of one rendering may still handle.
+#[derive(Clone)]
+struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    fn pay(&self, bytes: usize) -> Filtered<()> {
+        let paid = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        paid.map(drop)
+            .map_err(|_| minijinja::Error::new(ErrorKind::OutOfFuel, "the template makes too much text"))
+    }
+}
+
+/// An environment for one rendering: its budget is spent with it.
+pub(super) fn environment() -> Environment<'static> {
+    let budget = Budget(Arc::new(AtomicUsize::new(FILTER_BYTES)));
+    let mut env = Environment::empty();
+    env.set_fuel(Some(FUEL));
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_auto_escape_callback(|_| AutoEscape::Json);
+    env.set_recursion_limit(50);
+    add_plain_filters(&mut env);
+    add_text_filters(&mut env, &budget);
+    add_tests(&mut env);
+    env
+}
+
+/// Filters whose results are no larger than their input.
+fn add_plain_filters(env: &mut Environment<'static>) {
+    env.add_filter("abs", filters::abs);
+    env.add_filter("bool", filters::bool);
+    env.add_filter("default", filters::default);
+    env.add_filter("dictsort", filters::dictsort);
+    env.add_filter("first", filters::first);
+    env.add_filter("float", filters::float);
+    env.add_filter("int", filters::int);
+    env.add_filter("items", filters::items);
+    env.add_filter("last", filters::last);
+    env.add_filter("length", filters::length);
+    env.add_filter("list", filters::list);
+    env.add_filter("map", filters::map);
+    env.add_filter("max", filters::max);
+    env.add_filter("min", filters::min);
+    env.add_filter("reject", filters::reject);
+    env.add_filter("rejectattr", filters::rejectattr);
+    env.add_filter("reverse", filters::reverse);
+    env.add_filter("round", filters::round);
+    env.add_filter("select", filters::select);
+    env.add_filter("selectattr", filters::selectattr);
+    env.add_filter("sort", filters::sort);
+    env.add_filter("sum", filters::sum);
+    env.add_filter("unique", filters::unique);
+    env.add_filter("times", |value: f64, factor: f64| value * factor);
+    env.add_filter("date", |value: Cow<'_, str>, format: Cow<'_, str>| {
+        format_date(&value, &format)
+    });
+}
+
+/// Filters that make text; each pays for what it reads and writes.
+fn add_text_filters(env: &mut Environment<'static>, budget: &Budget) {
+    let paying = |make: fn(&str) -> String| {
+        let budget = budget.clone();
+        move |text: Cow<'_, str>| -> Filtered {
+            budget.pay(text.len())?;
+            let made = make(&text);
+            budget.pay(made.len()).map(|()| made)
+        }
+    };
+    env.add_filter("upper", paying(str::to_uppercase));
+    env.add_filter("lower", paying(str::to_lowercase));
+    env.add_filter("trim", paying(|text| text.trim().to_owned()));
+    env.add_filter(
+        "slack",
+        paying(|text| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")),
+    );
+
+    let purse = budget.clone();
+    env.add_filter(
+        "replace",
+        move |text: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>| -> Filtered {
+            // Paid before it is made: an empty `from` matches between all characters.
+            purse.pay(text.len() + text.matches(&*from).count().saturating_mul(to.len()))?;
+            Ok(text.replace(&*from, &to))
+        },
+    );
+    let purse = budget.clone();
+    env.add_filter("truncate", move |text: Cow<'_, str>, length: usize| -> Filtered {
+        purse.pay(text.len())?;
+        if text.chars().count() <= length {
+            return Ok(text.into_owned());
+        }
+        Ok(text.chars().take(length.saturating_sub(1)).chain(['…']).collect())
+    });
+    let purse = budget.clone();
+    env.add_filter(
+        "join",
+        move |list: Value, separator: Option<Cow<'_, str>>| -> Filtered {
+            let mut joined = String::new();
+            for (index, item) in list.try_iter()?.checked().enumerate() {
+                let item = item?;
+                let item = text_of(&item, &purse)?;
+                let separator = if index == 0 {
+                    ""
+                } else {
+                    separator.as_deref().unwrap_or_default()
+                };
+                purse.pay(item.len() + separator.len())?;
+                joined.push_str(separator);
+                joined.push_str(&item);
+            }
+            Ok(joined)
+        },
+    );
+    let purse = budget.clone();
+    env.add_filter("string", move |value: Value| {
+        text_of(&value, &purse).map(Cow::into_owned)
+    });
+    let purse = budget.clone();
+    env.add_filter("tojson", move |value: Value| -> Filtered { json_of(&value, &purse) });
+    let purse = budget.clone();
+    env.add_filter(INTO_STRING, move |value: Value| -> Filtered<Value> {
+        let quoted = json_of(&Value::from(text_of(&value, &purse)?.into_owned()), &purse)?;
+        Ok(Value::from_safe_string(quoted[1..quoted.len() - 1].to_owned()))
+    });
+}
+
+fn add_tests(env: &mut Environment<'static>) {
+    env.add_test("defined", |value: &Value| !value.is_undefined());
+    env.add_test("undefined", |value: &Value| value.is_undefined());
+    env.add_test("none", |value: &Value| value.is_none());
+    env.add_test("boolean", tests::is_boolean);
+    env.add_test("number", tests::is_number);
+    env.add_test("string", tests::is_string);
+    env.add_test("sequence", tests::is_sequence);
+    env.add_test("mapping", tests::is_mapping);
+    env.add_test("odd", tests::is_odd);
+    env.add_test("even", tests::is_even);
+    env.add_test("eq", tests::is_eq);
+    env.add_test("ne", tests::is_ne);
+    env.add_test("lt", tests::is_lt);
+    env.add_test("le", tests::is_le);
+    env.add_test("gt", tests::is_gt);
+    env.add_test("ge", tests::is_ge);
+    env.add_test("in", tests::is_in);
+}
+
+/// A value as a part of a text: nothing for none, JSON for lists and objects.
+fn text_of<'a>(value: &'a Value, budget: &Budget) -> Filtered<Cow<'a, str>> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.into());
+    }
+    match value.kind() {
+        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
+        ValueKind::None => Ok("".into()),
+        _ => json_of(value, budget).map(Into::into),
+    }
+}
+
+fn json_of(value: &Value, budget: &Budget) -> Filtered {
+    let made = serde_json::to_string(value).map_err(|error| {
+        minijinja::Error::new(ErrorKind::BadSerialization, "the value is not JSON").with_source(error)
+    })?;
+    budget.pay(made.len()).map(|()| made)
+}
+
+/// Formats a date (`2026-11-20`) or a time (`2026-11-20 12:00:00`, `2026-11-20T12:00:00.123456Z`), both UTC as Odoo stores them.
+fn format_date(text: &str, format: &str) -> Filtered {
+    let wrong = |what: &str| minijinja::Error::new(ErrorKind::InvalidOperation, what.to_owned());
+    let read = text.parse::<jiff::civil::DateTime>().or_else(|_| {
+        text.parse::<Timestamp>()
+            .map(|timestamp| timestamp.to_zoned(jiff::tz::TimeZone::UTC).datetime())
+    });
+    let at = read.map_err(|_| wrong("date is for dates and times"))?;
+    jiff::fmt::strtime::format(format, at).map_err(|_| wrong("the format of date cannot be read"))
+}

@@ -1,0 +1,285 @@
+//! Connections: one place that reads connection strings, sets up TLS and names what it connects to without its password.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::Host};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{Error, Result};
+
+/// The oldest PostgreSQL that is supported, as `server_version_num`.
+const OLDEST_SERVER: i32 = 130_000;
+
+/// How long one attempt to connect may take; the caller tries again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A database that can be connected to. Cheap to clone; prints itself without the password.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl Database {
+    /// Reads a connection string: a `postgres://` URL or `key=value` pairs, as libpq takes them.
+    ///
+    /// `sslmode` is `disable`, `prefer` or `require`; like libpq's these encrypt and do not check the server's certificate.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] if it cannot be read, or names no database. The text itself never enters the error.
+    pub fn parse(connection_string: &str) -> Result<Self> {
+        let hint = "for example postgres://odoo_eventd_listener@localhost/odoo";
+        let mut config: Config = connection_string.parse().map_err(|error: tokio_postgres::Error| {
+            // Only the parser's own words: they name the wrong key, never a value.
+            Error::usage("cannot read the database URL")
+                .with_source(error)
+                .with_hint(hint)
+        })?;
+        if config.get_dbname().is_none() {
+            return Err(Error::usage("the database URL names no database").with_hint(hint));
+        }
+        if config.get_hosts().is_empty() {
+            config.host("localhost");
+        }
+        config.connect_timeout(CONNECT_TIMEOUT);
+        config.keepalives_idle(Duration::from_secs(15));
+        config.keepalives_interval(Duration::from_secs(5));
+        config.keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(30));
+        if config.get_application_name().is_none() {
+            config.application_name("odoo-eventd");
+        }
+        Ok(Self {
+            config,
+            tls: MakeRustlsConnect::new(tls_config()?),
+        })
+    }
+
+    /// The name of the database in the connection string.
+    pub fn name(&self) -> &str {
+        self.config.get_dbname().unwrap_or_default()
+    }
+
+    /// Connects; the connection ends when the client is dropped.
+    ///
+    /// # Errors
+    /// [`Error::is_transient`] when the server cannot be reached or refuses; [`Error::unfit`] when it is older than 13.
+    pub async fn connect(&self) -> Result<Client> {
+        let (client, connection) = self
+            .config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|e| self.refused(e))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with the client; there is nothing to supervise or restart"
+        )]
+        tokio::spawn(async move {
+            // What went wrong reaches whoever awaits an answer; here nobody listens any more.
+            let _ = connection.await;
+        });
+        self.check_version(&client).await?;
+        Ok(client)
+    }
+
+    /// Connects for LISTEN. The receiver yields the payload of each notification and ends when the connection does; the last item
+    /// is then the error, if there was one.
+    ///
+    /// # Errors
+    /// As [`Database::connect`].
+    pub async fn connect_listening(&self) -> Result<(Client, mpsc::UnboundedReceiver<Result<String>>)> {
+        let (client, mut connection) = self
+            .config
+            .connect(self.tls.clone())
+            .await
+            .map_err(|e| self.refused(e))?;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with the connection, and says so through the channel"
+        )]
+        tokio::spawn(async move {
+            loop {
+                let message = std::future::poll_fn(|cx| connection.poll_message(cx)).await;
+                let item = match message {
+                    Some(Ok(AsyncMessage::Notification(n))) => Ok(n.payload().to_owned()),
+                    Some(Ok(_)) => continue,
+                    Some(Err(error)) => Err(Error::database("listen for notifications", error)),
+                    None => return,
+                };
+                let ended = item.is_err();
+                // A connection with nobody listening still has to be driven to its end.
+                let _ = sender.send(item);
+                if ended {
+                    return;
+                }
+            }
+        });
+        self.check_version(&client).await?;
+        Ok((client, receiver))
+    }
+
+    /// A pool of at most `size` connections, made when they are first needed.
+    ///
+    /// # Errors
+    /// Never in practice: the pool's builder refuses only combinations that are not used here.
+    pub fn pool(&self, size: usize) -> Result<deadpool_postgres::Pool> {
+        let manager = deadpool_postgres::Manager::from_config(
+            self.config.clone(),
+            self.tls.clone(),
+            deadpool_postgres::ManagerConfig {
+                recycling_method: deadpool_postgres::RecyclingMethod::Fast,
+            },
+        );
+        deadpool_postgres::Pool::builder(manager)
+            .max_size(size)
+            .build()
+            .map_err(|error| Error::other("cannot make a connection pool").with_source(error))
+    }
+
+    /// Asks the server to stop what a session is doing.
+    pub async fn cancel(&self, token: &tokio_postgres::CancelToken) {
+        // Best effort by nature: the statement may have ended meanwhile.
+        let _ = match self.config.get_ssl_mode() {
+            tokio_postgres::config::SslMode::Disable => token.cancel_query(NoTls).await,
+            _ => token.cancel_query(self.tls.clone()).await,
+        };
+    }
+
+    fn refused(&self, error: tokio_postgres::Error) -> Error {
+        use tokio_postgres::error::SqlState;
+        let hint = match error.code() {
+            Some(code)
+                if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+            {
+                "check the user and the password in the database URL"
+            }
+            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+                "check the database's name: `psql -l` lists those there are"
+            }
+            Some(_) => "the server answered and refused; its message says why",
+            None if error.to_string().contains("password missing") => {
+                "the server asks for a password and the database URL has none"
+            }
+            None => "check that PostgreSQL runs there and accepts connections from here",
+        };
+        Error::database(format_args!("connect to {self}"), error).with_hint(hint)
+    }
+
+    async fn check_version(&self, client: &Client) -> Result<()> {
+        let row = client
+            .query_one(
+                "select current_setting('server_version_num')::int4, current_setting('server_version')",
+                &[],
+            )
+            .await
+            .map_err(|error| Error::database(format_args!("ask {self} for its version"), error))?;
+        if row.get::<_, i32>(0) < OLDEST_SERVER {
+            return Err(Error::unfit(format!(
+                "{self} runs PostgreSQL {}, and odoo-eventd needs 13 or later",
+                row.get::<_, String>(1)
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "database \"{}\" on ", self.name())?;
+        match self.config.get_hosts().first() {
+            Some(Host::Tcp(host)) => write!(f, "{host}:{}", self.config.get_ports().first().copied().unwrap_or(5432)),
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => write!(f, "{}", path.display()),
+            None => write!(f, "localhost"),
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({self})")
+    }
+}
+
+fn tls_config() -> Result<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Arc::new(Encrypted(Arc::clone(&provider)));
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::other("cannot set up TLS").with_source(error))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// What libpq does for `sslmode=prefer` and `require`: encrypts, and takes any certificate.
+#[derive(Debug)]
+struct Encrypted(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Encrypted {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_string_prints_without_its_password() {
+        let database = Database::parse("postgres://odoo:s3cret@db.example:6432/prod").unwrap();
+        assert_eq!(database.to_string(), "database \"prod\" on db.example:6432");
+        assert!(!format!("{database:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_malformed_connection_string_is_wrong_use_and_is_not_repeated() {
+        for text in [
+            "postgres://odoo:s3cret@host:port/db",
+            "host=db password=s3cret",
+            "s3cret",
+        ] {
+            let error = Database::parse(text).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(!error.chain().contains("s3cret"), "{}", error.chain());
+        }
+    }
+}

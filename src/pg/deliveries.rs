@@ -1,0 +1,319 @@
+//! Deliveries and the log of attempts in the database.
+
+use std::time::{Duration, SystemTime};
+
+use deadpool_postgres::GenericClient;
+use jiff::civil::DateTime;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::outbox::Position;
+use crate::{Error, Result};
+
+/// SQLSTATE of our own functions for "another instance leads".
+const LEASE_LOST: &str = "OE001";
+
+/// How much longer than its timeout an attempt may stay unrecorded before it counts as interrupted.
+const LEASE_MARGIN: Duration = Duration::from_secs(60);
+
+/// A delivery that is to be made: one event to one subscription, in one part.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// The event.
+    pub event_id: Uuid,
+    /// The subscription.
+    pub subscription_id: i32,
+    /// The record id, or the number of the block of ids.
+    pub part: i64,
+    /// Equal on every attempt.
+    pub delivery_id: Uuid,
+    /// The model.
+    pub model: String,
+    /// `create`, `write`, `unlink`.
+    pub event_type: &'static str,
+    /// The records, ascending.
+    pub record_ids: Vec<i64>,
+    /// The body, as it will be signed and sent.
+    pub body: String,
+    /// Whether its first attempt begins at once.
+    pub claimed: bool,
+    /// The limit of one attempt.
+    pub timeout: Duration,
+}
+
+/// An attempt that was logged as pending: whoever holds it must send, and record what came of it.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The event.
+    pub event_id: Uuid,
+    /// The subscription.
+    pub subscription_id: i32,
+    /// The part.
+    pub part: i64,
+    /// Equal on every attempt.
+    pub delivery_id: Uuid,
+    /// The model.
+    pub model: String,
+    /// `create`, `write`, `unlink`.
+    pub event_type: String,
+    /// Counts from 1.
+    pub attempt: i32,
+    /// What to send.
+    pub body: String,
+    /// The log row.
+    pub log: LogKey,
+}
+
+/// Finds a row of the partitioned log.
+#[derive(Debug, Clone, Copy)]
+pub struct LogKey {
+    /// Its id.
+    pub id: i64,
+    /// Its day and time, UTC.
+    pub date: DateTime,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The event.
+    pub event_id: Uuid,
+    /// The subscription.
+    pub subscription_id: i32,
+    /// The part.
+    pub part: i64,
+    /// The log row.
+    pub log: LogKey,
+    /// Whether it arrived.
+    pub success: bool,
+    /// The HTTP status, if one came.
+    pub response_code: Option<i32>,
+    /// The beginning of the answer's body.
+    pub response_body: Option<String>,
+    /// Why it failed.
+    pub error: Option<&'static str>,
+    /// Whole milliseconds.
+    pub duration_ms: i32,
+    /// When to try again; `None` = it is over.
+    pub retry_in: Option<Duration>,
+    /// When it ended.
+    pub ended_at: SystemTime,
+}
+
+fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
+    if error.code().is_some_and(|code| code.code() == LEASE_LOST) {
+        return Error::lease_lost(format!("cannot {tried}: another instance leads")).with_source(error);
+    }
+    Error::database(tried, error)
+}
+
+fn lease_ms(timeout: Duration) -> i32 {
+    i32::try_from((timeout + LEASE_MARGIN).as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Commits deliveries and the position they lead to. Returns, for each claimed delivery that is new, its index and its log row.
+///
+/// # Errors
+/// [`Error::is_lease_lost`] when another instance leads; database errors. Nothing was written then.
+pub async fn commit_batch(
+    client: &impl GenericClient,
+    term: i64,
+    position: &Position,
+    deliveries: &[NewDelivery],
+) -> Result<Vec<(usize, LogKey)>> {
+    let target = position.target.as_ref();
+    let snapshot = target.map(|t| t.snapshot.as_str());
+    let last_xid = target.map(|t| t.last_xid.to_string());
+    let last_id = target.map(|t| t.last_id);
+    let statement = client
+        .prepare_cached(
+            "select ord, log_id, log_date from odoo_eventd.commit_batch($1, $2::text::pg_snapshot, $3::text::pg_snapshot,
+                    $4::text::xid8, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        )
+        .await
+        .map_err(|e| failed("prepare committing deliveries", e))?;
+    let record_ids: Vec<String> = deliveries.iter().map(|d| array_text(&d.record_ids)).collect();
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &term,
+                &position.done,
+                &snapshot,
+                &last_xid,
+                &last_id,
+                &deliveries.iter().map(|d| d.event_id).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.subscription_id).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.part).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.delivery_id).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.model.as_str()).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.event_type).collect::<Vec<_>>(),
+                &record_ids,
+                &deliveries.iter().map(|d| d.body.as_str()).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.claimed).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| lease_ms(d.timeout)).collect::<Vec<_>>(),
+            ],
+        )
+        .await
+        .map_err(|e| failed("commit deliveries", e))?;
+    rows.into_iter()
+        .map(|row| {
+            let ord: i64 = row.get("ord");
+            let index = usize::try_from(ord - 1)
+                .map_err(|e| Error::other("the database numbered deliveries oddly").with_source(e))?;
+            Ok((
+                index,
+                LogKey {
+                    id: row.get("log_id"),
+                    date: row.get("log_date"),
+                },
+            ))
+        })
+        .collect()
+}
+
+/// PostgreSQL's text of an array of numbers.
+fn array_text(ids: &[i64]) -> String {
+    let mut text = String::with_capacity(ids.len() * 8 + 2);
+    text.push('{');
+    for (index, id) in ids.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&id.to_string());
+    }
+    text.push('}');
+    text
+}
+
+/// Subscriptions with unfinished deliveries, and in how long the first of each is due (zero = now).
+///
+/// # Errors
+/// Database errors.
+pub async fn due_subscriptions(client: &Client) -> Result<Vec<(i32, Duration)>> {
+    let rows = client
+        .query(
+            "select subscription_id, due_in_ms from odoo_eventd.due_subscriptions()",
+            &[],
+        )
+        .await
+        .map_err(|e| failed("look for due deliveries", e))?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            (
+                row.get(0),
+                Duration::from_millis(u64::try_from(row.get::<_, i64>(1)).unwrap_or(0)),
+            )
+        })
+        .collect())
+}
+
+/// Claims due deliveries: for each subscription at most so many, each attempt with that limit of time.
+///
+/// # Errors
+/// [`Error::is_lease_lost`]; database errors.
+pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize, Duration)]) -> Result<Vec<Claimed>> {
+    let ids: Vec<i32> = wanted.iter().map(|w| w.0).collect();
+    let limits: Vec<i32> = wanted.iter().map(|w| i32::try_from(w.1).unwrap_or(i32::MAX)).collect();
+    let leases: Vec<i32> = wanted.iter().map(|w| lease_ms(w.2)).collect();
+    let statement = client
+        .prepare_cached("select * from odoo_eventd.claim_deliveries($1, $2, $3, $4)")
+        .await
+        .map_err(|e| failed("prepare claiming deliveries", e))?;
+    let rows = client
+        .query(&statement, &[&term, &ids, &limits, &leases])
+        .await
+        .map_err(|e| failed("claim deliveries", e))?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Claimed {
+            event_id: row.get("event_id"),
+            subscription_id: row.get("subscription_id"),
+            part: row.get("part"),
+            delivery_id: row.get("delivery_id"),
+            model: row.get("model"),
+            event_type: row.get("event_type"),
+            attempt: row.get("attempt"),
+            body: row.get::<_, Option<String>>("payload").unwrap_or_default(),
+            log: LogKey {
+                id: row.get("log_id"),
+                date: row.get("log_date"),
+            },
+        })
+        .collect())
+}
+
+/// Records how attempts ended. Returns how many were still ours to record.
+///
+/// # Errors
+/// [`Error::is_lease_lost`]; database errors: nothing was recorded, the same call may be made again.
+pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished]) -> Result<i64> {
+    let statement = client
+        .prepare_cached("select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+        .await
+        .map_err(|e| failed("prepare recording attempts", e))?;
+    let row = client
+        .query_one(
+            &statement,
+            &[
+                &term,
+                &finished.iter().map(|f| f.event_id).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.subscription_id).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.part).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.log.id).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.log.date).collect::<Vec<_>>(),
+                &finished
+                    .iter()
+                    .map(|f| if f.success { "success" } else { "failed" })
+                    .collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.response_code).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.response_body.as_deref()).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.error).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.duration_ms).collect::<Vec<_>>(),
+                &finished
+                    .iter()
+                    .map(|f| f.retry_in.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+                    .collect::<Vec<_>>(),
+            ],
+        )
+        .await
+        .map_err(|e| failed("record attempts", e))?;
+    Ok(row.get(0))
+}
+
+/// Ends attempts that were begun and never recorded. Returns how many there were.
+///
+/// # Errors
+/// [`Error::is_lease_lost`]; database errors.
+pub async fn recover_interrupted(client: &Client, term: i64) -> Result<i64> {
+    let row = client
+        .query_one("select odoo_eventd.recover_interrupted($1)", &[&term])
+        .await
+        .map_err(|e| failed("end interrupted attempts", e))?;
+    Ok(row.get(0))
+}
+
+/// Cancels unsent deliveries of subscriptions that were deactivated, deleted or lost their URL.
+///
+/// # Errors
+/// [`Error::is_lease_lost`]; database errors.
+pub async fn cancel_unwanted(client: &Client, term: i64) -> Result<i64> {
+    let row = client
+        .query_one("select odoo_eventd.cancel_deliveries($1)", &[&term])
+        .await
+        .map_err(|e| failed("cancel deliveries", e))?;
+    Ok(row.get(0))
+}
+
+/// Makes the log's partitions for today and the days after it.
+///
+/// # Errors
+/// Database errors.
+pub async fn ensure_log_days(client: &Client, days_ahead: i32) -> Result<()> {
+    client
+        .execute("select odoo_eventd.ensure_log_days($1)", &[&days_ahead])
+        .await
+        .map_err(|e| failed("make the log's next days", e))?;
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! Reading the outbox by transaction snapshot, and the position in it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use crate::event::{Layout, RowChange};
+use crate::{Error, Result};
+
+/// How far the outbox was read: everything that snapshot `done` sees, and of what `target` sees beyond it, the rows up to
+/// `(last_xid, last_id)`. Snapshots are kept as PostgreSQL writes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// What is finished with.
+    pub done: String,
+    /// What is being read, if it was not read to its end yet.
+    pub target: Option<Target>,
+}
+
+/// A snapshot that is being read in pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The snapshot.
+    pub snapshot: String,
+    /// The transaction of the last row read.
+    pub last_xid: u64,
+    /// The id of the last row read.
+    pub last_id: i64,
+}
+
+/// What an instance gets when it begins to lead.
+#[derive(Debug, Clone)]
+pub struct Lead {
+    /// The fencing token.
+    pub term: i64,
+    /// Where to go on reading.
+    pub position: Position,
+    /// Part of every event id.
+    pub epoch: Uuid,
+    /// The database's name, for payloads.
+    pub database: String,
+    /// Whether writers ring the bell.
+    pub notify: bool,
+}
+
+/// A row of the outbox, with its transaction.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    /// The writer's transaction.
+    pub xid: u64,
+    /// When it began.
+    pub at: Timestamp,
+    /// What happened.
+    pub change: RowChange,
+}
+
+/// What was found beyond a position.
+#[derive(Debug)]
+pub struct Page {
+    /// The snapshot it was read in.
+    pub snapshot: String,
+    /// At most as many rows as asked for, in order of `(xid, id)`.
+    pub rows: Vec<OutboxRow>,
+}
+
+/// Why this database must not deliver: a copy, a restore. `None` = all is well.
+///
+/// # Errors
+/// Database errors.
+pub async fn fence(client: &Client) -> Result<Option<String>> {
+    let row = client
+        .query_one("select odoo_eventd.fence()", &[])
+        .await
+        .map_err(|e| Error::database("check that this database is the installed one", e))?;
+    Ok(row.get(0))
+}
+
+/// Begins a new term.
+///
+/// # Errors
+/// Database errors.
+pub async fn take_lead(client: &Client) -> Result<Lead> {
+    let row = client
+        .query_one("select * from odoo_eventd.take_lead()", &[])
+        .await
+        .map_err(|e| Error::database("take the lead", e))?;
+    let target = match (
+        row.get::<_, Option<String>>("target"),
+        row.get::<_, Option<String>>("last_xid"),
+        row.get("last_id"),
+    ) {
+        (Some(snapshot), Some(xid), Some(last_id)) => Some(Target {
+            snapshot,
+            last_xid: parse_xid(&xid)?,
+            last_id,
+        }),
+        _ => None,
+    };
+    Ok(Lead {
+        term: row.get("term"),
+        position: Position {
+            done: row.get("done"),
+            target,
+        },
+        epoch: row.get("epoch"),
+        database: row.get("database_name"),
+        notify: row.get("notify"),
+    })
+}
+
+/// What the rows of each generation hold.
+#[derive(Debug, Default)]
+pub struct Layouts(HashMap<i64, Arc<Layout>>);
+
+impl Layouts {
+    /// Reads all generations.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn load(client: &impl GenericClient) -> Result<Self> {
+        let rows = client
+            .query(
+                "select generation, capture_id, model, columns::text[] as columns, types from odoo_eventd.captures()",
+                &[],
+            )
+            .await
+            .map_err(|e| Error::database("read what is captured", e))?;
+        let layouts = rows
+            .into_iter()
+            .map(|row| {
+                let layout = Layout {
+                    capture_id: row.get("capture_id"),
+                    model: row.get::<_, String>("model").into(),
+                    columns: row.get("columns"),
+                    types: row.get("types"),
+                };
+                (row.get::<_, i64>("generation"), Arc::new(layout))
+            })
+            .collect();
+        Ok(Self(layouts))
+    }
+
+    fn get(&self, generation: i64) -> Option<Arc<Layout>> {
+        self.0.get(&generation).map(Arc::clone)
+    }
+}
+
+const READ: &str =
+    "select * from odoo_eventd.read_outbox($1::text::pg_snapshot, $2::text::pg_snapshot, $3::text::xid8, $4, $5)";
+
+/// Reads what is beyond a position, at most `max_rows` rows.
+///
+/// # Errors
+/// Database errors.
+pub async fn read(
+    client: &impl GenericClient,
+    position: &Position,
+    max_rows: i32,
+    layouts: &mut Layouts,
+) -> Result<Page> {
+    let (target, last_xid, last_id) = match &position.target {
+        Some(target) => (
+            Some(target.snapshot.as_str()),
+            target.last_xid.to_string(),
+            target.last_id,
+        ),
+        None => (None, "0".to_owned(), 0),
+    };
+    let statement = client
+        .prepare_cached(READ)
+        .await
+        .map_err(|e| Error::database("prepare reading the outbox", e))?;
+    let rows = client
+        .query(&statement, &[&position.done, &target, &last_xid, &last_id, &max_rows])
+        .await
+        .map_err(|e| Error::database("read the outbox", e))?;
+    let snapshot = rows.first().map(|row| row.get("seen")).unwrap_or_default();
+    let mut page = Page {
+        snapshot,
+        rows: Vec::with_capacity(rows.len()),
+    };
+    for row in rows {
+        let Some(id) = row.get::<_, Option<i64>>("id") else {
+            continue;
+        };
+        page.rows.push(OutboxRow {
+            xid: parse_xid(row.get("xid"))?,
+            at: row.get("at"),
+            change: row_change(client, &row, id, layouts).await?,
+        });
+    }
+    Ok(page)
+}
+
+/// One large transaction in pages, by table and record: the rows beyond `after`, a capture id and a record id.
+///
+/// # Errors
+/// Database errors.
+pub async fn read_transaction(
+    client: &impl GenericClient,
+    xid: u64,
+    after: (i32, i64),
+    max_rows: i32,
+    layouts: &mut Layouts,
+) -> Result<Vec<RowChange>> {
+    let rows = client
+        .query(
+            "select * from odoo_eventd.read_transaction($1::text::xid8, $2, $3, $4)",
+            &[&xid.to_string(), &after.0, &after.1, &max_rows],
+        )
+        .await
+        .map_err(|e| Error::database("read a large transaction", e))?;
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in rows {
+        changes.push(row_change(client, &row, row.get("id"), layouts).await?);
+    }
+    Ok(changes)
+}
+
+async fn row_change(client: &impl GenericClient, row: &Row, id: i64, layouts: &mut Layouts) -> Result<RowChange> {
+    let generation = row.get("generation");
+    if layouts.get(generation).is_none() {
+        // Capture changed since the last look. Rows are written after their generation, so it is there.
+        *layouts = Layouts::load(client).await?;
+    }
+    let layout = layouts.get(generation).ok_or_else(|| {
+        Error::other(format!(
+            "outbox row {id} is of generation {generation}, which nobody recorded"
+        ))
+    })?;
+    Ok(RowChange {
+        id,
+        op: row.get::<_, i8>("op").to_ne_bytes()[0],
+        record_id: row.get("record_id"),
+        user_id: row.get("user_id"),
+        old: row.get("old"),
+        new: row.get("new"),
+        layout,
+    })
+}
+
+fn parse_xid(text: &str) -> Result<u64> {
+    text.parse()
+        .map_err(|e| Error::other(format!("PostgreSQL sent \"{text}\" for a transaction id")).with_source(e))
+}
+
+/// Lets capture write to the next table of the ring once the current one is larger than `over_bytes`. True if it did.
+///
+/// # Errors
+/// Database errors.
+pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
+    let row = client
+        .query_one("select odoo_eventd.rotate_outbox($1)", &[&over_bytes])
+        .await
+        .map_err(|e| Error::database("rotate the outbox", e))?;
+    Ok(row.get(0))
+}
+
+/// Empties the tables of the ring that were read to their end.
+///
+/// # Errors
+/// Database errors; SQLSTATE 55P03 when one is still written to.
+pub async fn clear(client: &Client) -> Result<usize> {
+    let rows = client
+        .query("select odoo_eventd.clear_outbox()", &[])
+        .await
+        .map_err(|e| Error::database("empty what was read of the outbox", e))?;
+    Ok(rows.len())
+}

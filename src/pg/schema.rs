@@ -1,0 +1,342 @@
+//! Install, upgrade and uninstall: which SQL of `sql/` has to run, in which order, and running it.
+//!
+//! The plan is a list of steps, the same that `odoo-eventd plan` prints: what is shown is what is done. Everything runs in one
+//! transaction that first takes an advisory lock, so twenty installs at once are one install and nineteen that find it done.
+
+use tokio_postgres::{Client, Transaction};
+
+use crate::{Error, Result};
+
+/// One migration: its number, name and text. Immutable once released.
+struct Migration {
+    version: i32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../sql/migrations/", $name, ".sql")),
+        }
+    };
+}
+
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "000001_internal_tables"),
+    migration!(2, "000002_subscriptions"),
+    migration!(3, "000003_delivery_log"),
+];
+
+macro_rules! function_file {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../sql/functions/", $name, ".sql")))
+    };
+}
+
+/// Applied by every install, in this order.
+const FUNCTIONS: &[(&str, &str)] = &[
+    function_file!("guard"),
+    function_file!("registry"),
+    function_file!("models"),
+    function_file!("subscriptions"),
+    function_file!("capture"),
+    function_file!("outbox"),
+    function_file!("deliveries"),
+    function_file!("operations"),
+    function_file!("installation"),
+];
+
+const ROLES: &str = include_str!("../../sql/roles.sql");
+const UNINSTALL: &str = include_str!("../../sql/uninstall.sql");
+const PURGE: &str = include_str!("../../sql/purge.sql");
+
+/// Names of the roles to make; see `sql/roles.sql`.
+#[derive(Debug, Clone)]
+pub struct Roles {
+    /// What the service logs in as.
+    pub listener: String,
+    /// What those who install become members of.
+    pub installer: String,
+}
+
+/// One piece of SQL and what it is for.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// A line for people.
+    pub title: String,
+    /// Complete statements.
+    pub sql: String,
+}
+
+/// What is installed in a database now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The newest migration that was applied; 0 = none.
+    pub version: i32,
+    /// The role that owns Odoo's tables.
+    pub owner: String,
+    /// Whether the functions are there: false between `uninstall` and the next `install`.
+    pub working: bool,
+}
+
+/// Looks at what is installed.
+///
+/// # Errors
+/// [`Error::unfit`] if this is not an Odoo database.
+pub async fn installed(client: &Client) -> Result<Installed> {
+    let row = client
+        .query_one(
+            "select (select pg_get_userbyid(c.relowner)::text from pg_class c where c.oid = to_regclass('public.ir_model')),
+                    to_regclass('public.ir_model_fields') is not null,
+                    to_regclass('odoo_eventd.schema_migration') is not null,
+                    to_regprocedure('odoo_eventd.assert_listener()') is not null",
+            &[],
+        )
+        .await
+        .map_err(|e| Error::database("look at what is installed", e))?;
+    let (Some(owner), true) = (row.get::<_, Option<String>>(0), row.get::<_, bool>(1)) else {
+        return Err(
+            Error::unfit("this is not an Odoo database: it has no tables ir_model and ir_model_fields")
+                .with_hint("name Odoo's own database in --database-url; its base module must be installed"),
+        );
+    };
+    let mut version = 0;
+    if row.get::<_, bool>(2) {
+        version = client
+            .query_one(
+                "select coalesce(max(version), 0)::int4 from odoo_eventd.schema_migration",
+                &[],
+            )
+            .await
+            .map_err(|e| Error::database("read the installed version", e))?
+            .get(0);
+    }
+    Ok(Installed {
+        version,
+        owner,
+        working: row.get(3),
+    })
+}
+
+/// The version of the schema that this program brings.
+pub fn newest_version() -> i32 {
+    MIGRATIONS.last().map_or(0, |m| m.version)
+}
+
+/// Refuses a database whose installation is missing, older or newer than this program.
+///
+/// # Errors
+/// [`Error::unfit`] with what to do.
+pub async fn require_installed(client: &Client) -> Result<Installed> {
+    let found = installed(client).await?;
+    if found.version == 0 || !found.working {
+        return Err(
+            Error::unfit("odoo-eventd is not installed in this database").with_hint("run `odoo-eventd install` first")
+        );
+    }
+    if found.version < newest_version() {
+        return Err(Error::unfit(format!(
+            "the installation has schema version {}, and this program needs {}",
+            found.version,
+            newest_version()
+        ))
+        .with_hint("run `odoo-eventd install` to upgrade it"));
+    }
+    if found.version > newest_version() {
+        return Err(Error::unfit(format!(
+            "the installation has schema version {}, and this program knows {} at most",
+            found.version,
+            newest_version()
+        ))
+        .with_hint("use the newer odoo-eventd that upgraded it"));
+    }
+    Ok(found)
+}
+
+/// The steps that `install` would run on a database in this state.
+pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
+    let mut steps = vec![
+        Step {
+            title: "One installation at a time in this database".to_owned(),
+            sql: "set local client_min_messages = warning;\nselect pg_advisory_xact_lock(1868853103, 4);".to_owned(),
+        },
+        Step {
+            title: "Roles, where they are missing and may be made".to_owned(),
+            sql: format!(
+                "set local odoo_eventd.listener_role = {};\nset local odoo_eventd.installer_role = {};\n{ROLES}",
+                quote_literal(&roles.listener),
+                quote_literal(&roles.installer)
+            ),
+        },
+        Step {
+            title: "Everything below belongs to the role that owns Odoo's tables".to_owned(),
+            sql: format!("set local role {};", quote_identifier(&found.owner)),
+        },
+    ];
+    for migration in MIGRATIONS.iter().filter(|m| m.version > found.version) {
+        steps.push(Step {
+            title: format!("Migration {}", migration.name),
+            sql: format!(
+                "{}\ninsert into odoo_eventd.schema_migration (version, name) values ({}, {});",
+                migration.sql,
+                migration.version,
+                quote_literal(migration.name)
+            ),
+        });
+    }
+    for (name, sql) in FUNCTIONS {
+        steps.push(Step {
+            title: format!("Functions {name}"),
+            sql: (*sql).to_owned(),
+        });
+    }
+    steps.push(Step {
+        title: "The installation itself, and the log's first days".to_owned(),
+        sql: format!(
+            "select odoo_eventd.register_installation((select r.rolname from pg_roles r where r.rolname = {}));",
+            quote_literal(&roles.listener)
+        ),
+    });
+    steps
+}
+
+/// Installs or upgrades, in one transaction. Returns the version before and after.
+///
+/// # Errors
+/// [`Error::unfit`] if this is no Odoo database, if the session may not act for the owner of Odoo's tables, or if the installation
+/// is newer than this program; database errors with the step that failed.
+pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
+    let before = installed(client).await?;
+    require_owner(client, &before.owner).await?;
+    let transaction = begin(client).await?;
+    transaction
+        .batch_execute("select pg_advisory_xact_lock(1868853103, 4)")
+        .await
+        .map_err(|e| Error::database("wait for other installations", e))?;
+    // Another process may have installed while this one waited.
+    let found = installed(transaction.client()).await?;
+    if found.version > newest_version() {
+        return Err(Error::unfit(format!(
+            "the installation has schema version {}, and this program knows {} at most",
+            found.version,
+            newest_version()
+        ))
+        .with_hint("use the newer odoo-eventd that upgraded it"));
+    }
+    for step in install_plan(&found, roles) {
+        transaction
+            .batch_execute(&step.sql)
+            .await
+            .map_err(|e| Error::database(format_args!("install (step: {})", step.title), e))?;
+    }
+    transaction
+        .commit()
+        .await
+        .map_err(|e| Error::database("commit the installation", e))?;
+    Ok((found.version, newest_version()))
+}
+
+/// The steps that `uninstall` runs.
+pub fn uninstall_plan(found: &Installed, purge: bool) -> Vec<Step> {
+    let mut steps = vec![
+        Step {
+            title: "As the owner".to_owned(),
+            sql: format!("set local role {};", quote_identifier(&found.owner)),
+        },
+        Step {
+            title: "Triggers and functions".to_owned(),
+            sql: UNINSTALL.to_owned(),
+        },
+    ];
+    if purge {
+        steps.push(Step {
+            title: "Tables and roles".to_owned(),
+            sql: PURGE.to_owned(),
+        });
+    }
+    steps
+}
+
+/// Removes triggers and functions; with `purge` the tables and unused roles as well.
+///
+/// # Errors
+/// With SQLSTATE 55P03 (lock not available) when a table is busy: nothing was changed, try again.
+pub async fn uninstall(client: &mut Client, purge: bool, lock_wait_ms: u32) -> Result<()> {
+    let found = installed(client).await?;
+    require_owner(client, &found.owner).await?;
+    let transaction = begin(client).await?;
+    transaction
+        .batch_execute(&format!("set local lock_timeout = {lock_wait_ms}"))
+        .await
+        .map_err(|e| Error::database("set a lock timeout", e))?;
+    for step in uninstall_plan(&found, purge) {
+        transaction
+            .batch_execute(&step.sql)
+            .await
+            .map_err(|e| Error::database(format_args!("uninstall (step: {})", step.title), e))?;
+    }
+    transaction
+        .commit()
+        .await
+        .map_err(|e| Error::database("commit the removal", e))
+}
+
+async fn begin(client: &mut Client) -> Result<Transaction<'_>> {
+    client
+        .transaction()
+        .await
+        .map_err(|e| Error::database("begin a transaction", e))
+}
+
+async fn require_owner(client: &Client, owner: &str) -> Result<()> {
+    let may: bool = client
+        .query_one("select pg_has_role(session_user, $1::text::name, 'member')", &[&owner])
+        .await
+        .map_err(|e| Error::database("check the session's rights", e))?
+        .get(0);
+    if may {
+        return Ok(());
+    }
+    let user: String = client
+        .query_one("select session_user::text", &[])
+        .await
+        .map_err(|e| Error::database("check the session's rights", e))?
+        .get(0);
+    Err(Error::unfit(format!(
+        "role \"{user}\" may not act for \"{owner}\", which owns Odoo's tables"
+    ))
+    .with_hint(format!(
+        "connect as \"{owner}\", as a superuser, or as a role that was granted \"{owner}\""
+    )))
+}
+
+fn quote_literal(text: &str) -> String {
+    // standard_conforming_strings is on unless somebody turned it off; E'' is safe either way.
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+            assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
+        }
+    }
+
+    #[test]
+    fn names_are_quoted_whatever_is_in_them() {
+        assert_eq!(quote_literal(r"o'd\oo"), r"E'o''d\\oo'");
+        assert_eq!(quote_identifier("my \"role\""), "\"my \"\"role\"\"\"");
+    }
+}

@@ -1,0 +1,176 @@
+//! Subscriptions in the database: reading them all, recording what was found of each, and keeping capture in step with them.
+
+use std::time::{Duration, SystemTime};
+
+use tokio_postgres::Client;
+
+use crate::subscription::{Accepted, Subscription};
+use crate::{Error, Result};
+
+/// A number that differs after any change of a subscription by anybody but the service.
+///
+/// # Errors
+/// Database errors.
+pub async fn version_of(client: &Client) -> Result<i64> {
+    let row = client
+        .query_one("select odoo_eventd.subscriptions_version()", &[])
+        .await
+        .map_err(|e| Error::database("look for changed subscriptions", e))?;
+    Ok(row.get(0))
+}
+
+/// Models whose capture is not what their subscriptions need, or has drifted from their tables.
+///
+/// # Errors
+/// Database errors.
+pub async fn unsynced_models(client: &Client) -> Result<Vec<String>> {
+    let rows = client
+        .query("select odoo_eventd.unsynced_models()", &[])
+        .await
+        .map_err(|e| Error::database("compare what is captured with what is needed", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// All subscriptions, active or not, with their secrets.
+///
+/// # Errors
+/// Database errors; a row that cannot be read names its id.
+pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
+    let rows = client
+        .query("select odoo_eventd.load_subscriptions()", &[])
+        .await
+        .map_err(|e| Error::database("read subscriptions", e))?;
+    rows.into_iter()
+        .map(|row| {
+            let json: serde_json::Value = row.get(0);
+            let id = json.get("id").and_then(serde_json::Value::as_i64).unwrap_or_default();
+            // The JSON holds secrets: serde's error names the column only.
+            serde_json::from_value(json)
+                .map_err(|e| Error::other(format!("cannot read subscription {id}")).with_source(e))
+        })
+        .collect()
+}
+
+/// Records that a subscription can be served and what it needs captured. False if the row changed meanwhile.
+///
+/// # Errors
+/// Database errors.
+pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
+    let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
+    let compared: Vec<&str> = accepted.compared.iter().map(String::as_str).collect();
+    judge(client, &accepted.row, "accepted", None, &columns, &compared).await
+}
+
+/// Records why a subscription cannot be served. False if the row changed meanwhile.
+///
+/// # Errors
+/// Database errors.
+pub async fn refuse(client: &Client, row: &Subscription, reason: &str) -> Result<bool> {
+    judge(client, row, "invalid", Some(reason), &[], &[]).await
+}
+
+async fn judge(
+    client: &Client,
+    row: &Subscription,
+    verdict: &str,
+    reason: Option<&str>,
+    columns: &[&str],
+    compared: &[&str],
+) -> Result<bool> {
+    let answer = client
+        .query_one(
+            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[])",
+            &[
+                &row.id,
+                &row.write_stamp,
+                &verdict,
+                &reason,
+                &row.model,
+                &columns,
+                &compared,
+            ],
+        )
+        .await
+        .map_err(|e| Error::database(format_args!("record the state of subscription {}", row.id), e))?;
+    Ok(answer.get(0))
+}
+
+/// Marks subscriptions whose needs are captured as ready.
+///
+/// # Errors
+/// Database errors.
+pub async fn mark_ready(client: &Client, ids: &[i32]) -> Result<()> {
+    client
+        .execute("select odoo_eventd.mark_ready($1)", &[&ids])
+        .await
+        .map_err(|e| Error::database("mark subscriptions as ready", e))?;
+    Ok(())
+}
+
+/// Brings a model's capture in step with its active subscriptions. True if something changed.
+///
+/// # Errors
+/// Database errors; SQLSTATE 55P03 when the table was busy for longer than `lock_wait`: try again later.
+pub async fn sync_capture(client: &Client, model: &str, lock_wait: Duration) -> Result<bool> {
+    let lock_wait_ms = i32::try_from(lock_wait.as_millis()).unwrap_or(i32::MAX);
+    let row = client
+        .query_one("select odoo_eventd.sync_capture($1, $2)", &[&model, &lock_wait_ms])
+        .await
+        .map_err(|e| Error::database(format_args!("set up capture of \"{model}\""), e))?;
+    Ok(row.get::<_, String>(0) != "unchanged")
+}
+
+/// Notes from which transaction on newly captured columns count. Only after [`sync_capture`] was committed.
+///
+/// # Errors
+/// Database errors.
+pub async fn settle_capture(client: &Client) -> Result<()> {
+    client
+        .query("select odoo_eventd.settle_capture()", &[])
+        .await
+        .map_err(|e| Error::database("note what is captured", e))?;
+    Ok(())
+}
+
+/// Drops triggers of models that nobody watches any more.
+///
+/// # Errors
+/// Database errors; SQLSTATE 55P03 when a table was busy.
+pub async fn drop_idle_triggers(client: &Client, lock_wait: Duration) -> Result<Vec<String>> {
+    let lock_wait_ms = i32::try_from(lock_wait.as_millis()).unwrap_or(i32::MAX);
+    let rows = client
+        .query("select odoo_eventd.drop_idle_triggers($1)", &[&lock_wait_ms])
+        .await
+        .map_err(|e| Error::database("drop triggers that nobody needs", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// How the deliveries of a subscription went since the last note.
+#[derive(Debug, Clone)]
+pub struct Results {
+    /// When the last one ended.
+    pub last_delivery: SystemTime,
+    /// `success` or `failed`.
+    pub last_status: &'static str,
+    /// How many failed.
+    pub failures: i32,
+}
+
+/// Keeps `last_delivery`, `last_delivery_status` and `failure_count`.
+///
+/// # Errors
+/// Database errors.
+pub async fn note_results(client: &Client, results: &[(i32, Results)]) -> Result<()> {
+    let ids: Vec<i32> = results.iter().map(|r| r.0).collect();
+    let dates: Vec<SystemTime> = results.iter().map(|r| r.1.last_delivery).collect();
+    let statuses: Vec<&str> = results.iter().map(|r| r.1.last_status).collect();
+    let failures: Vec<i32> = results.iter().map(|r| r.1.failures).collect();
+    client
+        .execute(
+            "select odoo_eventd.note_results($1, $2, $3, $4)",
+            &[&ids, &dates, &statuses, &failures],
+        )
+        .await
+        .map_err(|e| Error::database("note the results of deliveries", e))?;
+    Ok(())
+}

@@ -1,0 +1,382 @@
+//! Subscriptions: who wants to hear of which changes, and where to.
+//!
+//! Pure. [`Subscription`] is the row as it was stored; [`Accepted`] is what came out of looking at it against Odoo's metadata: the
+//! columns that have to be captured for it and the domain in a form that can be judged. What cannot be done exactly is refused with
+//! a sentence (SPEC 3.9).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::domain::DomainError;
+use crate::domain::check::{Context, TypedDomain, check_text};
+use crate::domain::plan::Plan;
+use crate::event::{AUDIT_COLUMNS, Change, EventType};
+use crate::http::guard::{Guard, parse_url};
+use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
+use crate::signature::Secret;
+use crate::{Error, Result};
+
+/// A row of `mcp_event_subscription`, with its secrets.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Subscription {
+    /// The row's id.
+    pub id: i32,
+    /// Optional, for people.
+    pub name: Option<String>,
+    /// Odoo model.
+    pub model: String,
+    /// `create`, `write`, `unlink` or `all`.
+    pub event_type: String,
+    /// Odoo domain as text.
+    pub domain: String,
+    /// Watched fields; empty = any.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// `match`, `enter` or `leave`.
+    pub trigger_mode: TriggerMode,
+    /// Odoo user who made it; the domain's `uid`.
+    pub user_id: Option<i32>,
+    /// False = does nothing.
+    pub active: bool,
+    /// Where to send; empty = nowhere.
+    pub webhook_url: Option<String>,
+    /// Signs the requests.
+    pub webhook_secret: Option<Redacted>,
+    /// Credentials for the endpoint.
+    pub auth: Option<Redacted>,
+    /// JSON template.
+    pub webhook_payload_template: Option<String>,
+    /// Fields to send.
+    #[serde(default)]
+    pub payload_fields: Vec<String>,
+    /// Fields to send beside the default body.
+    #[serde(default)]
+    pub enrich_fields: Vec<String>,
+    /// HTTP method.
+    pub http_method: String,
+    /// Additional headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, serde_json::Value>,
+    /// `json` or `xml`.
+    pub format: String,
+    /// Language of translated values.
+    pub lang: Option<String>,
+    /// Limit of one attempt, everything included.
+    pub timeout_ms: u32,
+    /// 1 = one-shot.
+    pub max_attempts: i32,
+    /// One change of a record after the other.
+    pub ordered: bool,
+    /// Requests a second at most.
+    pub rate_limit: Option<serde_json::Number>,
+    /// `transaction` or `record`.
+    pub grouping: String,
+    /// Older events are not sent, in seconds.
+    pub max_event_age_s: Option<i64>,
+    /// Larger bodies are sent thin.
+    pub max_body_bytes: usize,
+    /// Changes by these users are ignored.
+    #[serde(default)]
+    pub ignore_user_ids: Vec<i32>,
+    /// `ready`, `invalid` or not looked at yet.
+    pub state: Option<String>,
+    /// Why it is invalid.
+    pub error: Option<String>,
+    /// First transaction it is judged on.
+    #[serde(deserialize_with = "xid_from_text", default)]
+    pub captured_from: Option<u64>,
+    /// Identifies this version of the row.
+    pub write_stamp: String,
+    /// The columns that were recorded as needed when it was last looked at.
+    pub needed: Option<BTreeSet<String>>,
+    /// Those of them of which a change is worth capturing.
+    pub needed_compared: Option<BTreeSet<String>>,
+}
+
+fn xid_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u64>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|t| t.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+/// Text that never shows in a `Debug` print.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Redacted(String);
+
+impl Redacted {
+    /// The text itself; for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// When a record that matches the domain counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TriggerMode {
+    /// It matches after the change (an unlinked record: before).
+    Match,
+    /// It matches after and did not before.
+    Enter,
+    /// It matched before and does not after.
+    Leave,
+}
+
+impl fmt::Display for TriggerMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Match => "match",
+            Self::Enter => "enter",
+            Self::Leave => "leave",
+        })
+    }
+}
+
+/// A subscription that can be served.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The row.
+    pub row: Subscription,
+    /// Signs its requests.
+    pub secret: Option<Secret>,
+    /// Its domain; `None` = every record.
+    pub domain: Option<TypedDomain>,
+    /// Columns of the model's table that have to be captured.
+    pub columns: BTreeSet<String>,
+    /// Those among them of which a change is worth capturing.
+    pub compared: BTreeSet<String>,
+    /// Watched columns, for write events.
+    pub watched: BTreeSet<String>,
+    /// The model's columns and their PostgreSQL types.
+    pub types: Arc<BTreeMap<String, String>>,
+}
+
+impl Accepted {
+    /// Looks at a subscription against Odoo's metadata, and at its URL where a guard says which addresses may be called.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] with a sentence that says what is wrong with it and what to do.
+    pub fn check(row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
+        let model = known_model(&row.model, registry)?;
+        refuse_what_is_not_served_yet(&row)?;
+        if let Some(url) = row.webhook_url.as_deref().filter(|u| !u.is_empty()) {
+            match guard {
+                Some(guard) => guard.validate_url(url)?,
+                None => parse_url(url)?,
+            };
+        }
+        let secret = row
+            .webhook_secret
+            .as_ref()
+            .map(|text| Secret::parse(text.reveal()))
+            .transpose()?;
+        let watched = watched_columns(&row, model, registry)?;
+        let typed = check_text(&row.domain, &row.model, registry, context)
+            .map_err(|error| refused_domain(&error, &row.domain))?;
+        if typed.reads_related() || !typed.inherited().is_empty() {
+            return Err(
+                Error::usage("the domain looks at other records, which this version does not do for events")
+                    .with_hint("use stored fields of the model itself"),
+            );
+        }
+        let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
+        let mut columns = watched.clone();
+        if let Some(domain) = &domain {
+            columns.extend(domain.own_columns().iter().filter(|column| *column != "id").cloned());
+        }
+        let types = model
+            .fields()
+            .filter_map(|field| field.column.as_ref())
+            .map(|column| (column.name.clone(), column.type_name.clone()))
+            .collect();
+        let compared = columns
+            .iter()
+            .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
+            .cloned()
+            .collect();
+        Ok(Self {
+            row,
+            secret,
+            domain,
+            columns,
+            compared,
+            watched,
+            types: Arc::new(types),
+        })
+    }
+
+    /// Whether the database knows already what this subscription needs.
+    pub fn is_recorded(&self) -> bool {
+        self.row.needed.as_ref() == Some(&self.columns) && self.row.needed_compared.as_ref() == Some(&self.compared)
+    }
+
+    /// Whether events of this type are wanted at all.
+    pub fn wants(&self, event_type: EventType) -> bool {
+        self.row.event_type == "all" || self.row.event_type == event_type.as_str()
+    }
+
+    /// Whether a change is one that this subscription watches, the domain aside.
+    pub fn watches(&self, change: &Change) -> bool {
+        self.wants(change.event_type)
+            && !change
+                .user_id
+                .is_some_and(|user| self.row.ignore_user_ids.contains(&user))
+            && (change.event_type != EventType::Write || self.changed_fields(change).next().is_some())
+    }
+
+    /// The watched fields that a change changed; a field's column has the field's name.
+    pub fn changed_fields<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = &'a str> {
+        change
+            .changed
+            .iter()
+            .map(|index| change.layout.columns[*index].as_str())
+            .filter(|c| self.watched.contains(*c))
+    }
+
+    /// Whether everything this subscription needs is in a change's images.
+    pub fn is_covered_by(&self, change: &Change) -> bool {
+        self.columns
+            .iter()
+            .all(|column| change.layout.index_of(column).is_some())
+    }
+
+    /// What the domain's answers before and after a change mean for this subscription.
+    ///
+    /// `before` and `after` are `None` where there is no such image: no record before a create, none after an unlink.
+    pub fn decides(&self, before: Option<bool>, after: Option<bool>) -> bool {
+        match self.row.trigger_mode {
+            TriggerMode::Match => after.or(before).unwrap_or(false),
+            TriggerMode::Enter => after == Some(true) && before != Some(true),
+            TriggerMode::Leave => before == Some(true) && after != Some(true),
+        }
+    }
+
+    /// Where to send, if anywhere.
+    pub fn url(&self) -> Option<&str> {
+        self.row.webhook_url.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
+/// The model a subscription names, if its changes can be captured.
+///
+/// # Errors
+/// [`Error::is_usage`] for a model that is unknown, or is kept in a way that no trigger can watch.
+pub fn known_model<'a>(name: &str, registry: &'a Registry) -> Result<&'a Model> {
+    let Some(model) = registry.model(name) else {
+        let error = Error::usage(format!("unknown model \"{name}\""));
+        return Err(match registry.nearest_model(name) {
+            Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
+            None => error.with_hint("models are named as Odoo names them: sale.order, res.partner"),
+        });
+    };
+    match &model.table {
+        Table::Plain(_) => Ok(model),
+        Table::View(_) => Err(Error::usage(format!(
+            "model \"{name}\" cannot be watched: it is a view, and triggers see tables only"
+        ))),
+        Table::Inheritance(_) => Err(Error::usage(format!(
+            "model \"{name}\" cannot be watched: its table takes part in PostgreSQL inheritance, where triggers miss changes"
+        ))),
+        Table::None => Err(Error::usage(format!(
+            "model \"{name}\" cannot be watched: it has no table"
+        ))),
+    }
+}
+
+fn watched_columns(row: &Subscription, model: &Model, registry: &Registry) -> Result<BTreeSet<String>> {
+    if row.fields.is_empty() {
+        return Ok(model
+            .fields()
+            .filter(|field| field.stored && !field.secret && field.column.is_some() && field.name != "id")
+            .filter(|field| !AUDIT_COLUMNS.contains(&field.name.as_str()))
+            .map(|field| field.name.clone())
+            .collect());
+    }
+    row.fields
+        .iter()
+        .map(|name| watched_column(name, model, registry))
+        .collect()
+}
+
+fn watched_column(name: &str, model: &Model, registry: &Registry) -> Result<String> {
+    let Some(field) = model.field(name) else {
+        return Err(
+            Error::usage(format!("model \"{}\" has no field \"{name}\"", model.name))
+                .with_hint("watched fields are the model's own fields, named as Odoo names them"),
+        );
+    };
+    if field.secret {
+        return Err(Error::usage(format!(
+            "field \"{name}\" of \"{}\" holds a secret and is never captured",
+            model.name
+        )));
+    }
+    if let (true, Some(column)) = (field.stored, &field.column) {
+        return Ok(column.name.clone());
+    }
+    Err(Error::usage(why_not_watchable(field, model)).with_hint(
+        match registry.stored_dependencies(&model.name, name) {
+            fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
+            fields => format!("watch what it depends on: {}", fields.join(", ")),
+        },
+    ))
+}
+
+fn why_not_watchable(field: &Field, model: &Model) -> String {
+    let (name, of) = (&field.name, &model.name);
+    match field.kind {
+        FieldType::Many2many | FieldType::One2many => {
+            format!("field \"{name}\" of \"{of}\" is kept in another table, which this version does not watch")
+        }
+        _ if model.inherited_from(field).is_some() => {
+            format!("field \"{name}\" of \"{of}\" is kept by a parent model, which this version does not watch")
+        }
+        _ => format!("field \"{name}\" of \"{of}\" is not stored in the database"),
+    }
+}
+
+/// The message and the hint; the caret is for terminals, and `odoo-eventd domain explain` shows it.
+fn refused_domain(error: &DomainError, text: &str) -> Error {
+    let place = error
+        .span()
+        .and_then(|span| text.get(span.start..span.end))
+        .filter(|t| !t.is_empty());
+    let sentence = match place {
+        Some(place) => format!("domain: {error} (at {place})"),
+        None => format!("domain: {error}"),
+    };
+    let refused = Error::usage(sentence);
+    match error.hint_text() {
+        Some(hint) => refused.with_hint(hint),
+        None => refused,
+    }
+}
+
+/// Options that the table has and this version does not serve: better refused than silently left out.
+fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
+    let asked = [
+        (row.webhook_payload_template.is_some(), "webhook_payload_template"),
+        (!row.payload_fields.is_empty(), "payload_fields"),
+        (!row.enrich_fields.is_empty(), "enrich_fields"),
+        (row.auth.is_some(), "auth"),
+        (row.ordered, "ordered"),
+        (row.rate_limit.is_some(), "rate_limit"),
+        (row.format != "json", "format"),
+    ];
+    match asked.iter().find(|(is_asked, _)| *is_asked) {
+        None => Ok(()),
+        Some((_, option)) => Err(
+            Error::usage(format!("option \"{option}\" is not served by this version"))
+                .with_hint("leave it empty, or use a version whose README lists it"),
+        ),
+    }
+}

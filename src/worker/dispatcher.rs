@@ -1,0 +1,444 @@
+//! Turns the outbox into deliveries: reads by snapshot, folds each transaction, judges all domains of a batch at once, and commits
+//! deliveries and position together.
+//!
+//! A batch is as large as what has come together while the last one was committed: one row when idle, [`MOST_ROWS`] behind a backlog.
+//! Transactions are never split between batches; one that is larger than a batch is read record by record and committed alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{GenericClient, Pool};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::deliverer::no_connection;
+use super::roster::Roster;
+use super::slots::Slots;
+use super::wake::Doorbell;
+use crate::event::{self, Change, RowChange};
+use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
+use crate::pg::deliveries::{self, Claimed, NewDelivery};
+use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
+use crate::{Error, Result};
+
+/// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
+const MOST_ROWS: i32 = 2_000;
+
+/// Rows of a large transaction read at once.
+const PAGE_OF_LARGE: i32 = 10_000;
+
+/// A dispatcher that has been busy for so long takes a queued request for the bell back.
+const BUSY_FOR_LONG: Duration = Duration::from_secs(1);
+
+/// What a dispatcher needs.
+#[derive(Debug)]
+pub struct Dispatcher {
+    /// Connections.
+    pub pool: Pool,
+    /// The doorbell; `None` = polling only.
+    pub doorbell: Option<Doorbell>,
+    /// Somebody rang.
+    pub rang: Arc<Notify>,
+    /// Term, position, epoch.
+    pub lead: Lead,
+    /// The subscriptions as they are now.
+    pub roster: watch::Receiver<Arc<Roster>>,
+    /// Which deliveries may be sent at once.
+    pub slots: Slots,
+    /// Those go here.
+    pub claimed: mpsc::UnboundedSender<Claimed>,
+    /// How long to sleep at most.
+    pub poll_interval: Duration,
+}
+
+/// A transaction, folded.
+struct Folded {
+    facts: TransactionFacts,
+    changes: Vec<Change>,
+}
+
+impl Dispatcher {
+    /// Runs until cancelled.
+    ///
+    /// # Errors
+    /// When the database fails or another instance leads.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
+        // Nothing is judged before the subscriptions are known: the position would move past their events.
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
+        }
+        let mut layouts = Layouts::default();
+        let mut position = self.lead.position.clone();
+        let mut armed = false;
+        let mut busy_since: Option<Instant> = None;
+        while !cancel.is_cancelled() {
+            let client = self.pool.get().await.map_err(no_connection)?;
+            let page = outbox::read(&client, &position, MOST_ROWS, &mut layouts).await?;
+            if !page.rows.is_empty() {
+                let since = *busy_since.get_or_insert_with(Instant::now);
+                if let Some(bell) = &mut self.doorbell
+                    && armed
+                {
+                    // Writers need not ring while somebody reads anyway.
+                    bell.disarm().await?;
+                    if since.elapsed() > BUSY_FOR_LONG {
+                        bell.withdraw().await?;
+                    }
+                    armed = false;
+                }
+                position = self.process(client, position, page, &mut layouts).await?;
+                continue;
+            }
+            position = Position {
+                done: position.target.map_or(page.snapshot, |target| target.snapshot),
+                target: None,
+            };
+            busy_since = None;
+            if let Some(bell) = &mut self.doorbell
+                && !armed
+            {
+                bell.arm(&client).await?;
+                armed = true;
+                // What was committed before the bell was armed rang nowhere: look once more.
+                continue;
+            }
+            drop(client);
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = self.rang.notified() => {}
+                () = tokio::time::sleep(self.poll_interval) => {}
+            }
+            if let Some(bell) = &mut self.doorbell {
+                bell.disarm().await?;
+            }
+            armed = false;
+        }
+        Ok(())
+    }
+
+    /// Makes deliveries of a page, commits them with the position behind it, and hands on those that may be sent at once.
+    async fn process(
+        &self,
+        client: deadpool_postgres::Object,
+        position: Position,
+        mut page: outbox::Page,
+        layouts: &mut Layouts,
+    ) -> Result<Position> {
+        let is_full = page.rows.len() >= usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
+        let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else {
+            return Ok(position);
+        };
+        if is_full {
+            // The last transaction may go on beyond the page.
+            let (first_xid, last_xid) = (first.xid, last.xid);
+            if first_xid == last_xid {
+                return self.process_large(client, position, &page, layouts).await;
+            }
+            page.rows.retain(|row| row.xid != last_xid);
+        }
+        let Some(last) = page.rows.last() else {
+            return Ok(position);
+        };
+        let next = Position {
+            done: position.done,
+            target: Some(Target {
+                snapshot: page.snapshot,
+                last_xid: last.xid,
+                last_id: last.change.id,
+            }),
+        };
+        // A page that was not full was read to the snapshot's end.
+        let next = match (is_full, next) {
+            (
+                false,
+                Position {
+                    target: Some(target), ..
+                },
+            ) => Position {
+                done: target.snapshot,
+                target: None,
+            },
+            (_, next) => next,
+        };
+        let transactions = self.fold(page.rows);
+        let roster = Arc::clone(&self.roster.borrow());
+        let answers = judge(&client, &roster, &transactions).await?;
+        let mut assembled = Vec::new();
+        for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
+            let mut assembly = Assembly::new(transaction.facts.clone());
+            offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
+            assembled.extend(assembly.finish());
+        }
+        self.commit(&client, &next, assembled).await?;
+        Ok(next)
+    }
+
+    fn facts(&self, xid: u64, at: jiff::Timestamp) -> TransactionFacts {
+        TransactionFacts {
+            xid,
+            at,
+            epoch: self.lead.epoch,
+            database: self.lead.database.as_str().into(),
+        }
+    }
+
+    fn fold(&self, rows: Vec<OutboxRow>) -> Vec<Folded> {
+        let mut transactions: Vec<Folded> = Vec::new();
+        let mut tables: HashMap<i32, Vec<RowChange>> = HashMap::new();
+        let mut rows = rows.into_iter().peekable();
+        while let Some(row) = rows.next() {
+            let facts = self.facts(row.xid, row.at);
+            note_truncate(&row.change);
+            tables.entry(row.change.layout.capture_id).or_default().push(row.change);
+            if rows.peek().is_none_or(|next| next.xid != facts.xid) {
+                let mut by_table: Vec<_> = tables.drain().collect();
+                by_table.sort_by_key(|(capture_id, _)| *capture_id);
+                let changes = by_table
+                    .into_iter()
+                    .flat_map(|(_, rows)| event::fold_table(without_truncates(rows)))
+                    .collect();
+                transactions.push(Folded { facts, changes });
+            }
+        }
+        transactions
+    }
+
+    async fn commit(&self, client: &impl GenericClient, position: &Position, assembled: Vec<Assembled>) -> Result<()> {
+        let mut new = Vec::with_capacity(assembled.len());
+        for delivery in assembled {
+            let row = &delivery.subscription.row;
+            new.push(NewDelivery {
+                event_id: delivery.event_id,
+                subscription_id: row.id,
+                part: delivery.part,
+                delivery_id: event::delivery_id(delivery.event_id, row.id, delivery.part),
+                model: row.model.clone(),
+                event_type: delivery.event_type.as_str(),
+                record_ids: delivery.record_ids,
+                body: delivery.body,
+                claimed: self.slots.take(row.id, 1) == 1,
+                timeout: Duration::from_millis(u64::from(row.timeout_ms)),
+            });
+        }
+        let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
+        for (index, log) in logged {
+            claimed_now[index] = Some(log);
+        }
+        for (delivery, log) in new.into_iter().zip(claimed_now) {
+            match log {
+                Some(log) => {
+                    // The receiver ends only with the term.
+                    let _ = self.claimed.send(Claimed {
+                        event_id: delivery.event_id,
+                        subscription_id: delivery.subscription_id,
+                        part: delivery.part,
+                        delivery_id: delivery.delivery_id,
+                        model: delivery.model,
+                        event_type: delivery.event_type.to_owned(),
+                        attempt: 1,
+                        body: delivery.body,
+                        log,
+                    });
+                }
+                // It was made before: its slot is not needed.
+                None if delivery.claimed => self.slots.give_back(delivery.subscription_id, 1),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One transaction that is larger than a page: record by record, in one commit, nothing of it sent before.
+    async fn process_large(
+        &self,
+        mut client: deadpool_postgres::Object,
+        position: Position,
+        page: &outbox::Page,
+        layouts: &mut Layouts,
+    ) -> Result<Position> {
+        let Some(first) = page.rows.first() else {
+            return Ok(position);
+        };
+        let (xid, at) = (first.xid, first.at);
+        let next = Position {
+            done: position.done,
+            target: Some(Target {
+                snapshot: page.snapshot.clone(),
+                last_xid: xid,
+                last_id: i64::MAX,
+            }),
+        };
+        tracing::info!(xid, "a large transaction is read record by record");
+        let roster = Arc::clone(&self.roster.borrow());
+        let transaction = client
+            .transaction()
+            .await
+            .map_err(|e| Error::database("begin a batch", e))?;
+        let mut assembly = Assembly::new(self.facts(xid, at));
+        let mut after = (0, i64::MIN);
+        loop {
+            let mut rows = outbox::read_transaction(&transaction, xid, after, PAGE_OF_LARGE, layouts).await?;
+            let is_last = rows.len() < usize::try_from(PAGE_OF_LARGE).unwrap_or(usize::MAX);
+            if !is_last && let Some(last) = rows.last().map(place) {
+                // The last record may go on beyond the page; unless it is all there is, it is left for the next one.
+                if rows.first().map(place) != Some(last) {
+                    rows.retain(|row| place(row) != last);
+                }
+            }
+            if let Some(last) = rows.last() {
+                after = place(last);
+            }
+            let mut changes = Vec::new();
+            let mut table = Vec::new();
+            for row in rows {
+                note_truncate(&row);
+                if table
+                    .last()
+                    .is_some_and(|last: &RowChange| last.layout.capture_id != row.layout.capture_id)
+                {
+                    changes.extend(event::fold_table(without_truncates(std::mem::take(&mut table))));
+                }
+                table.push(row);
+            }
+            changes.extend(event::fold_table(without_truncates(table)));
+            let folded = [Folded {
+                facts: self.facts(xid, at),
+                changes,
+            }];
+            let answers = judge(&transaction, &roster, &folded).await?;
+            if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
+                offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
+            }
+            if is_last {
+                break;
+            }
+            self.commit_waiting(&transaction, &next, assembly.take_complete())
+                .await?;
+        }
+        self.commit_waiting(&transaction, &next, assembly.finish()).await?;
+        transaction
+            .commit()
+            .await
+            .map_err(|e| Error::database("commit a batch", e))?;
+        Ok(next)
+    }
+
+    /// Deliveries of a large transaction wait in the database: what is not committed must not be sent.
+    async fn commit_waiting(
+        &self,
+        client: &impl GenericClient,
+        position: &Position,
+        assembled: Vec<Assembled>,
+    ) -> Result<()> {
+        let new: Vec<NewDelivery> = assembled
+            .into_iter()
+            .map(|delivery| NewDelivery {
+                event_id: delivery.event_id,
+                subscription_id: delivery.subscription.row.id,
+                part: delivery.part,
+                delivery_id: event::delivery_id(delivery.event_id, delivery.subscription.row.id, delivery.part),
+                model: delivery.subscription.row.model.clone(),
+                event_type: delivery.event_type.as_str(),
+                record_ids: delivery.record_ids,
+                body: delivery.body,
+                claimed: false,
+                timeout: Duration::from_millis(u64::from(delivery.subscription.row.timeout_ms)),
+            })
+            .collect();
+        deliveries::commit_batch(client, self.lead.term, position, &new)
+            .await
+            .map(drop)
+    }
+}
+
+fn place(row: &RowChange) -> (i32, i64) {
+    (row.layout.capture_id, row.record_id)
+}
+
+fn note_truncate(row: &RowChange) {
+    if row.op == b'T' {
+        tracing::error!(
+            model = &*row.layout.model,
+            "a table was truncated: its records went without unlink events"
+        );
+    }
+}
+
+fn without_truncates(rows: Vec<RowChange>) -> Vec<RowChange> {
+    rows.into_iter().filter(|row| row.op != b'T').collect()
+}
+
+fn offer_all(
+    assembly: &mut Assembly,
+    roster: &Roster,
+    changes: &[Change],
+    numbers: &[ImageNumbers],
+    answers: &Answers,
+) {
+    for (change, numbers) in changes.iter().zip(numbers) {
+        let Some(of_model) = roster.of_model(&change.layout.model) else {
+            continue;
+        };
+        for subscription in &of_model.subscriptions {
+            assembly.offer(change, subscription, *numbers, answers);
+        }
+    }
+}
+
+/// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many subscriptions
+/// and changes there are.
+async fn judge(
+    client: &impl GenericClient,
+    roster: &Roster,
+    transactions: &[Folded],
+) -> Result<Vec<(Vec<ImageNumbers>, Answers)>> {
+    let mut numbered: Vec<(Vec<ImageNumbers>, Answers)> = transactions
+        .iter()
+        .map(|t| (vec![ImageNumbers::default(); t.changes.len()], Answers::default()))
+        .collect();
+    let mut by_model: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+    for (of_transaction, transaction) in transactions.iter().enumerate() {
+        for (of_change, change) in transaction.changes.iter().enumerate() {
+            let has_domains = roster.of_model(&change.layout.model).is_some_and(|m| m.judge.is_some());
+            if has_domains {
+                by_model
+                    .entry(&change.layout.model)
+                    .or_default()
+                    .push((of_transaction, of_change));
+            }
+        }
+    }
+    for (model, places) in by_model {
+        let Some(judge) = roster.of_model(model).and_then(|m| m.judge.as_ref()) else {
+            continue;
+        };
+        let mut batch = judge.batch();
+        let mut owners = Vec::new();
+        for (of_transaction, of_change) in places {
+            let change = &transactions[of_transaction].changes[of_change];
+            let numbers = &mut numbered[of_transaction].0[of_change];
+            for (image, slot) in [(&change.old, &mut numbers.before), (&change.new, &mut numbers.after)] {
+                if let Some(image) = image {
+                    let number = batch.push(change.record_id, |column| {
+                        change
+                            .layout
+                            .index_of(column)
+                            .and_then(|i| image.get(i))
+                            .and_then(|v| v.as_deref())
+                    });
+                    *slot = Some(number);
+                    owners.push(of_transaction);
+                }
+            }
+        }
+        for (number, subscription) in judge.run(client, batch).await? {
+            if let Some(of_transaction) = owners.get(number) {
+                numbered[*of_transaction].1.insert(number, subscription);
+            }
+        }
+    }
+    Ok(numbered)
+}

@@ -1,0 +1,13 @@
+//! The service: the only place where the database and HTTP meet.
+//!
+//! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
+//! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
+
+pub mod deliverer;
+pub mod dispatcher;
+pub mod request;
+pub mod roster;
+pub mod slots;
+pub mod supervisor;
+pub mod sweeper;
+pub mod wake;

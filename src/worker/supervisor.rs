@@ -1,0 +1,348 @@
+//! Holds the lead and runs the tasks of one term; stands by while another instance leads.
+//!
+//! One instance leads a database at a time: who holds an advisory lock on its listening connection. A term ends when any of its tasks
+//! fails; then all are stopped, what is under way may end, and everything begins again after a pause. What a task had in memory is
+//! either in the database or was never begun, but for results that could not be written: those are kept and written first.
+//!
+//! Stop is in two phases: first nothing new is begun, then what is under way has [`Options::grace`] to end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::CancellationToken;
+
+use super::deliverer::{Deliverer, Unrecorded};
+use super::dispatcher::Dispatcher;
+use super::roster::{Keeper, Roster};
+use super::slots::Slots;
+use super::sweeper;
+use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
+use crate::http::client::{Client, ClientConfig};
+use crate::http::guard::Guard;
+use crate::pg::connect::Database;
+use crate::pg::{deliveries, outbox, schema};
+use crate::{Error, Result};
+
+/// How often a standby asks for the lead. A try, not a wait: a waiting statement would hold vacuum back.
+const STANDBY_TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a database that must not deliver is looked at again.
+const FENCED_LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the service stays away after somebody ended its sessions or the database was in somebody's way: Odoo's manager ends
+/// sessions just before it drops, renames or duplicates a database, and fails if they come back at once.
+const STAY_AWAY: Duration = Duration::from_secs(15);
+
+/// Pauses between tries to connect.
+const RECONNECT_FIRST: Duration = Duration::from_millis(200);
+const RECONNECT_MOST: Duration = Duration::from_secs(10);
+
+/// A term that lasted so long was a good one: the next pause is short again.
+const GOOD_TERM: Duration = Duration::from_secs(30);
+
+/// What the service needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which database.
+    pub database: Database,
+    /// Which addresses may be called.
+    pub guard: Guard,
+    /// How long the dispatcher sleeps at most.
+    pub poll_interval: Duration,
+    /// Requests under way at most.
+    pub max_in_flight: usize,
+    /// Requests under way for one subscription at most.
+    pub max_in_flight_per_subscription: usize,
+    /// How long requests under way may go on after a stop.
+    pub grace: Duration,
+}
+
+/// Runs the service until `stop` is cancelled.
+///
+/// # Errors
+/// Only what cannot heal by itself: this is no Odoo database, nothing is installed, the installation is of another version, the
+/// password is wrong. Everything else is logged and tried again.
+pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
+    let client = Client::new(ClientConfig::new(options.guard.clone()))?;
+    let unrecorded = Unrecorded::default();
+    let mut pause = RECONNECT_FIRST;
+    let mut has_led = false;
+    while !stop.is_cancelled() {
+        let began = std::time::Instant::now();
+        let ended = term(&options, &client, &unrecorded, &mut has_led, &stop).await;
+        if began.elapsed() > GOOD_TERM {
+            pause = RECONNECT_FIRST;
+        }
+        let wait = match ended {
+            Ok(()) => continue,
+            Err(error) if !has_led && !may_heal(&error) => return Err(error),
+            Err(error) if was_sent_away(&error) => {
+                tracing::warn!(error = %error.chain(), stay_away_s = STAY_AWAY.as_secs(), "the sessions were ended: staying away for a while");
+                STAY_AWAY
+            }
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), retry_in_ms = pause.as_millis(), "the term ended: trying again");
+                let wait = pause;
+                pause = (pause * 2).min(RECONNECT_MOST);
+                wait
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether time alone may mend it. Before the first term a wrong password is a mistake to be told; later it may be a rotation.
+fn may_heal(error: &Error) -> bool {
+    match error.sql_state() {
+        Some(state) => ![
+            &SqlState::INVALID_PASSWORD,
+            &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            &SqlState::INVALID_CATALOG_NAME,
+            &SqlState::INSUFFICIENT_PRIVILEGE,
+        ]
+        .contains(&state),
+        None => error.is_transient(),
+    }
+}
+
+/// Odoo's manager, or an administrator, ended our sessions (57P01), or the database is in use for something else (55006).
+fn was_sent_away(error: &Error) -> bool {
+    error
+        .sql_state()
+        .is_some_and(|state| [&SqlState::ADMIN_SHUTDOWN, &SqlState::OBJECT_IN_USE].contains(&state))
+}
+
+/// From connecting to the end of the term.
+async fn term(
+    options: &Options,
+    client: &Client,
+    unrecorded: &Unrecorded,
+    has_led: &mut bool,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let (session, notifications) = options.database.connect_listening().await?;
+    schema::require_installed(&session).await?;
+    if !wait_for_lead(&session, stop).await? {
+        return Ok(());
+    }
+    if !wait_for_fence(&session, stop).await? {
+        return Ok(());
+    }
+    let pool = options.database.pool(4)?;
+    write_what_was_kept(&pool, unrecorded).await;
+    let lead = {
+        let connection = pool.get().await.map_err(super::deliverer::no_connection)?;
+        let lead = outbox::take_lead(&connection).await?;
+        let interrupted = deliveries::recover_interrupted(&connection, lead.term).await?;
+        if interrupted > 0 {
+            tracing::warn!(
+                attempts = interrupted,
+                "ended attempts that nobody recorded: interrupted"
+            );
+        }
+        lead
+    };
+    *has_led = true;
+    tracing::info!(database = %options.database, term = lead.term, "leading");
+    session
+        .batch_execute("listen odoo_eventd")
+        .await
+        .map_err(|e| Error::database("listen", e))?;
+
+    let doorbell = if lead.notify {
+        Some(Doorbell::connect(&options.database).await?)
+    } else {
+        None
+    };
+    let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
+    let (claimed_sender, claimed) = mpsc::unbounded_channel();
+    let slots = Slots::new(options.max_in_flight, options.max_in_flight_per_subscription);
+    let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let cancel = stop.child_token();
+
+    let mut tasks = Tasks::new(cancel.clone());
+    tasks.spawn(
+        "listener",
+        listen(
+            session,
+            notifications,
+            Arc::clone(&rang),
+            Arc::clone(&changed),
+            cancel.clone(),
+        ),
+    );
+    let keeper = Keeper {
+        pool: pool.clone(),
+        client: options.database.connect().await?,
+        guard: options.guard.clone(),
+        term: lead.term,
+        roster: roster_sender,
+        changed,
+    };
+    tasks.spawn("roster", keeper.run(cancel.clone()));
+    tasks.spawn("sweeper", sweeper::run(pool.clone(), lead.term, cancel.clone()));
+    let deliverer = Deliverer {
+        pool: pool.clone(),
+        client: client.clone(),
+        term: lead.term,
+        slots: slots.clone(),
+        claimed,
+        roster: roster.clone(),
+        unrecorded: unrecorded.clone(),
+        grace: options.grace,
+    };
+    tasks.spawn("deliverer", deliverer.run(cancel.clone()));
+    let dispatcher = Dispatcher {
+        pool,
+        doorbell,
+        rang,
+        lead,
+        roster,
+        slots,
+        claimed: claimed_sender,
+        poll_interval: options.poll_interval,
+    };
+    tasks.spawn("dispatcher", dispatcher.run(cancel));
+    tasks.join().await
+}
+
+/// The tasks of a term: when one ends, all end.
+struct Tasks {
+    cancel: CancellationToken,
+    set: JoinSet<(&'static str, Result<()>)>,
+}
+
+impl Tasks {
+    fn new(cancel: CancellationToken) -> Self {
+        Self {
+            cancel,
+            set: JoinSet::new(),
+        }
+    }
+
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
+        self.set.spawn(async move { (name, task.await) });
+    }
+
+    /// Waits for all. Returns the first failure: what came after it is mostly its consequence.
+    async fn join(mut self) -> Result<()> {
+        let mut first = None;
+        while let Some(ended) = self.set.join_next().await {
+            let failure = match ended {
+                Ok((name, Ok(()))) => {
+                    tracing::debug!(task = name, "ended");
+                    None
+                }
+                Ok((name, Err(error))) => {
+                    tracing::debug!(task = name, error = %error.chain(), "failed");
+                    Some(error)
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "a task died");
+                    Some(Error::database("go on after a task died", error))
+                }
+            };
+            // Who was sent away tells more than whose query was cut off by it.
+            let tells_more = failure.as_ref().is_some_and(was_sent_away);
+            if first.is_none() || tells_more {
+                first = failure.or(first);
+            }
+            self.cancel.cancel();
+        }
+        first.map_or(Ok(()), Err)
+    }
+}
+
+/// Forwards notifications, and notices when the connection, and with it the lead, is lost. Holds the session that holds the lead.
+async fn listen(
+    session: tokio_postgres::Client,
+    mut notifications: mpsc::UnboundedReceiver<Result<String>>,
+    rang: Arc<Notify>,
+    changed: Arc<Notify>,
+    cancel: CancellationToken,
+) -> Result<()> {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            notification = notifications.recv() => match notification {
+                Some(Ok(payload)) if payload == "subscriptions" => changed.notify_one(),
+                Some(Ok(_)) => rang.notify_one(),
+                Some(Err(error)) => return Err(error),
+                None => return Err(Error::database("listen for notifications", "the connection ended")),
+            },
+        }
+    }
+    drop(session);
+    Ok(())
+}
+
+async fn wait_for_lead(session: &tokio_postgres::Client, stop: &CancellationToken) -> Result<bool> {
+    let mut said = false;
+    loop {
+        let row = session
+            .query_one("select pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &LEAD_LOCK])
+            .await
+            .map_err(|e| Error::database("ask for the lead", e))?;
+        if row.get(0) {
+            return Ok(true);
+        }
+        if !said {
+            tracing::info!("another instance leads: standing by");
+            said = true;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(STANDBY_TRY_EVERY) => {}
+        }
+    }
+}
+
+async fn wait_for_fence(session: &tokio_postgres::Client, stop: &CancellationToken) -> Result<bool> {
+    let mut said = None;
+    while let Some(reason) = outbox::fence(session).await? {
+        if said.as_ref() != Some(&reason) {
+            tracing::error!(
+                reason,
+                "nothing is delivered from this database: run `odoo-eventd adopt` if it should be"
+            );
+            said = Some(reason);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(FENCED_LOOK_EVERY) => {}
+        }
+    }
+    Ok(true)
+}
+
+/// Results from before the connection was lost: still ours to write if nobody led meanwhile.
+async fn write_what_was_kept(pool: &Pool, unrecorded: &Unrecorded) {
+    for (term, finished) in unrecorded.take() {
+        let written = match pool.get().await {
+            Ok(connection) => deliveries::record(&connection, term, &finished).await,
+            Err(error) => Err(super::deliverer::no_connection(error)),
+        };
+        match written {
+            Ok(written) => tracing::info!(attempts = written, "recorded what ended while the database was away"),
+            Err(error) if error.is_lease_lost() => {
+                tracing::warn!(
+                    attempts = finished.len(),
+                    "another instance led meanwhile and has ended these attempts as interrupted"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "results cannot be recorded yet");
+                unrecorded.push(term, finished);
+            }
+        }
+    }
+}

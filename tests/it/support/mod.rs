@@ -1,0 +1,10 @@
+//! What the tests stand on: databases, a scripted receiver, and waiting.
+
+pub(crate) mod db;
+pub mod program;
+pub mod receiver;
+pub mod service;
+pub(crate) mod wait;
+
+pub(crate) use db::{Database, Server};
+pub(crate) use wait::eventually;

@@ -1,0 +1,115 @@
+//! The program itself, as a user runs it: one process, its arguments, its exit code.
+
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::db::Database;
+use super::eventually;
+
+/// Generous: nothing here takes more than a second on an idle machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// The program, with receivers on loopback allowed and nothing of the tester's own environment.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_odoo-eventd"));
+    for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ODOO_EVENTD_") || n == "DATABASE_URL") {
+        command.env_remove(name);
+    }
+    command
+        .env("ODOO_EVENTD_ALLOW_NETWORKS", "127.0.0.0/8")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end.
+pub async fn eventd(url: &str, arguments: &[&str]) -> Output {
+    program()
+        .arg("--database-url")
+        .arg(url)
+        .args(arguments)
+        .output()
+        .await
+        .unwrap()
+}
+
+/// Runs a command that must succeed; returns what it printed.
+pub async fn eventd_ok(url: &str, arguments: &[&str]) -> String {
+    let output = eventd(url, arguments).await;
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A running service.
+pub struct Service {
+    child: Child,
+    /// Reads the log as it comes: a full pipe would stop the service.
+    log: JoinHandle<String>,
+}
+
+impl Service {
+    /// Starts the service; does not wait for it.
+    pub fn start(url: &str, arguments: &[&str]) -> Self {
+        let mut child = program()
+            .arg("--database-url")
+            .arg(url)
+            .args(["--log-format", "json", "run"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).await.unwrap();
+            log
+        });
+        Self { child, log }
+    }
+
+    /// Starts the service and waits until it leads and knows its subscriptions.
+    pub async fn leading(database: &Database) -> Self {
+        let service = Self::start(&database.url(), &[]);
+        wait_until_leading(database).await;
+        service
+    }
+
+    /// SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and how it ended; with its log.
+    pub async fn terminate(mut self) -> (ExitStatus, String) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        assert!(sent.success());
+        let status = tokio::time::timeout(SOON, self.child.wait()).await.unwrap().unwrap();
+        (status, self.log.await.unwrap())
+    }
+}
+
+/// Waits until some instance leads the database and every active subscription was looked at.
+pub async fn wait_until_leading(database: &Database) {
+    let client = database.client().await;
+    eventually("a leading service that knows its subscriptions", SOON, async || {
+        let row = client
+            .query_one(
+                "select (odoo_eventd.status() -> 'service') <> 'null'::jsonb
+                        and not exists (select from mcp_event_subscription where active and state is null)",
+                &[],
+            )
+            .await
+            .unwrap();
+        row.get::<_, bool>(0).then_some(())
+    })
+    .await;
+}
