@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::check::TypedDomain;
-use super::params::Params;
+pub use super::params::{Param, Params};
 use super::plan::{Bound, Inherited, Members, Plan, Query, Scalar, Source};
 
 /// What the row source offers.
