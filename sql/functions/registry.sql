@@ -8,8 +8,6 @@
 -- Odoo's own columns differ between 16 and 19 (translate is boolean, then a selection; company_dependent, abstract come and
 -- go), so they are read through to_jsonb(row)->>'column': an absent column is null, never an error.
 --
--- Nobody may execute them until `install` grants it.
---
 -- Locks: ACCESS SHARE on the tables read, nothing else.
 
 create or replace function odoo_eventd.registry_models()
@@ -51,7 +49,6 @@ begin
     $query$;
 end
 $function$;
-revoke all on function odoo_eventd.registry_models() from public;
 comment on function odoo_eventd.registry_models() is
     'Odoo''s models, each with the table it should live in and what the catalogue says about that table';
 
@@ -69,7 +66,6 @@ begin
     $query$;
 end
 $function$;
-revoke all on function odoo_eventd.registry_columns() from public;
 comment on function odoo_eventd.registry_columns() is
     'every column of the tables in Odoo''s schema with its type: which fields and relations really have a place';
 
@@ -93,7 +89,6 @@ begin
     $query$;
 end
 $function$;
-revoke all on function odoo_eventd.registry_fields() from public;
 comment on function odoo_eventd.registry_fields() is 'Odoo''s fields as ir_model_fields declares them';
 
 create or replace function odoo_eventd.registry_inherits()
@@ -112,7 +107,6 @@ begin
     $query$;
 end
 $function$;
-revoke all on function odoo_eventd.registry_inherits() from public;
 comment on function odoo_eventd.registry_inherits() is 'the _inherits parents of each model and the field that links to them';
 
 create or replace function odoo_eventd.registry_defaults()
@@ -133,7 +127,6 @@ begin
     $query$;
 end
 $function$;
-revoke all on function odoo_eventd.registry_defaults() from public;
 comment on function odoo_eventd.registry_defaults() is 'the defaults of company-dependent fields, in the order Odoo prefers them';
 
 create or replace function odoo_eventd.registry_selections()
@@ -150,7 +143,6 @@ begin
     $query$;
 end
 $function$;
-revoke all on function odoo_eventd.registry_selections() from public;
 comment on function odoo_eventd.registry_selections() is 'the keys of selection fields, in their order';
 
 create or replace function odoo_eventd.registry_facts()
@@ -176,7 +168,6 @@ begin
     $query$;
 end
 $function$;
-revoke all on function odoo_eventd.registry_facts() from public;
 comment on function odoo_eventd.registry_facts() is 'version, languages, modules, precisions and the extensions Odoo would use';
 
 create or replace function odoo_eventd.builtin_secret_fields()
@@ -250,7 +241,6 @@ as $query$
         ('social.account', 'linkedin_access_token'), ('social.account', 'twitter_oauth_token'),
         ('social.account', 'twitter_oauth_token_secret'), ('survey.survey', 'session_code')
 $query$;
-revoke all on function odoo_eventd.builtin_secret_fields() from public;
 comment on function odoo_eventd.builtin_secret_fields() is
     'declared fields that hold secrets, as shipped; a site adds its own to odoo_eventd.secret_field';
 
@@ -266,5 +256,4 @@ begin
         select s.model, s.field from odoo_eventd.secret_field s;
 end
 $function$;
-revoke all on function odoo_eventd.registry_secret_fields() from public;
 comment on function odoo_eventd.registry_secret_fields() is 'the shipped secret fields and the site''s own';

@@ -51,6 +51,9 @@ pub fn parse_within(text: &str, limits: Limits) -> Result<Domain, DomainError> {
             limits.text
         )));
     }
+    if let Some(at) = text.find('\0') {
+        return Err(DomainError::new("a domain cannot contain a NUL character").at(Span::new(at, at + 1)));
+    }
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     let dialect = if is_json { Dialect::Json } else { Dialect::Python };
     let mut parser = Parser::new(text, dialect, limits)?;
