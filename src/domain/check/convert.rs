@@ -4,7 +4,7 @@ use super::super::error::DomainError;
 use super::super::plan::{Bound, Scalar};
 use super::Checker;
 use super::literal::{Literal, is_date_or_time, parse_python_float, parse_python_int, round_to_digits};
-use crate::odoo::known::{self, Digits};
+use crate::odoo::known::Digits;
 use crate::odoo::registry::{Field, FieldType, Model};
 
 /// What kind of value the database compares.
@@ -167,7 +167,7 @@ impl Checker<'_> {
             // Stored by company they are json, and compared unrounded.
             return Ok(exact());
         }
-        let scale = match known::digits(&c.model.name, &c.field.name) {
+        let scale = match self.registry.digits(&c.model.name, &c.field.name) {
             Some(Digits::Unrounded) => return Ok(exact()),
             Some(Digits::Scale(scale)) => Some(scale),
             Some(Digits::Precision(name)) => {

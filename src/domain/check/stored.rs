@@ -5,7 +5,6 @@ use super::super::error::DomainError;
 use super::super::plan::{Bound, Comparison, Plan, Scalar};
 use super::literal::Literal;
 use super::{Checker, Step};
-use crate::odoo::known;
 use crate::odoo::registry::{Field, FieldType, Model};
 
 impl Checker<'_> {
@@ -35,7 +34,7 @@ impl Checker<'_> {
         let sql_type = match field.kind {
             FieldType::Boolean => "bool",
             FieldType::Integer | FieldType::Many2one => "int4",
-            FieldType::Float if known::digits(&model.name, &field.name).is_none() => "float8",
+            FieldType::Float if self.registry.digits(&model.name, &field.name).is_none() => "float8",
             FieldType::Float | FieldType::Monetary => "numeric",
             FieldType::Char | FieldType::Selection => "varchar",
             FieldType::Text | FieldType::Html => "text",

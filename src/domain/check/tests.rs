@@ -214,3 +214,23 @@ fn nesting_is_bounded() {
     let fine = format!("[('{}name', '=', 'x')]", "parent_id.".repeat(20));
     sql(18, "res.partner", &fine);
 }
+
+#[test]
+fn what_odoo_told_goes_before_what_is_shipped() {
+    let mut registry = registry(18);
+    let mut pulled = crate::odoo::pulled::Pulled::default();
+    let domain = serde_json::json!([["color", ">", 3]]);
+    pulled.add(
+        "res.partner",
+        &serde_json::json!({
+            "x_tag_ids": {"type": "many2many", "store": true, "domain": domain},
+            "sale_order_count": {"type": "integer", "store": false, "depends": ["sale_order_ids"]},
+        }),
+    );
+    registry.set_pulled(pulled);
+    let check = |domain: &str| check_text(domain, "res.partner", &registry, &context());
+    let typed = check("[('x_tag_ids.name', '=', 'x')]").unwrap();
+    assert!(compile(&typed, "r", &mut Params::new(), Row::Table).contains("color"));
+    let refused = check("[('sale_order_count', '>', 0)]").unwrap_err();
+    assert!(refused.hint_text().unwrap().contains("sale_order_ids"));
+}

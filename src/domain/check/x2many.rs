@@ -103,7 +103,7 @@ impl Checker<'_> {
         let declared = if field.manual {
             field.domain.clone().map_or(FieldDomain::None, FieldDomain::Json)
         } else {
-            known::x2many_domain(&model.name, &field.name, &comodel.name)
+            self.registry.x2many_domain(&model.name, &field.name, &comodel.name)
         };
         let mut domains = match declared {
             FieldDomain::None => Vec::new(),
