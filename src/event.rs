@@ -112,10 +112,10 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
     {
         rows = project_to_common_columns(rows);
     }
-    let last_op = rows.last()?.op.to_ascii_uppercase();
+    let last_op = rows.last()?.op;
     let (record_id, layout) = (rows[0].record_id, Arc::clone(&rows[0].layout));
-    let was_there = rows[0].op.to_ascii_uppercase() != b'I';
-    let is_there = last_op != b'D';
+    let was_there = !rows[0].op.eq_ignore_ascii_case(&b'I');
+    let is_there = !last_op.eq_ignore_ascii_case(&b'D');
     let event_type = match (was_there, is_there) {
         (false, true) => EventType::Create,
         (true, true) => EventType::Write,

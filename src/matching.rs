@@ -19,16 +19,16 @@ pub const RECORDS_A_PART: usize = 1_000;
 
 /// What the domains say of a batch of images: which subscriptions an image satisfies.
 #[derive(Debug, Default)]
-pub struct Answers(HashSet<(usize, i32)>);
+pub struct Answers(HashSet<(usize, i64)>);
 
 impl Answers {
     /// Notes that an image satisfies a subscription's domain.
-    pub fn insert(&mut self, image: usize, subscription: i32) {
+    pub fn insert(&mut self, image: usize, subscription: i64) {
         self.0.insert((image, subscription));
     }
 
     fn contains(&self, image: usize, subscription: i32) -> bool {
-        self.0.contains(&(image, subscription))
+        self.0.contains(&(image, i64::from(subscription)))
     }
 }
 

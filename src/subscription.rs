@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -156,8 +155,6 @@ pub struct Accepted {
     pub compared: BTreeSet<String>,
     /// Watched columns, for write events.
     pub watched: BTreeSet<String>,
-    /// The model's columns and their PostgreSQL types.
-    pub types: Arc<BTreeMap<String, String>>,
 }
 
 impl Accepted {
@@ -193,11 +190,6 @@ impl Accepted {
         if let Some(domain) = &domain {
             columns.extend(domain.own_columns().iter().filter(|column| *column != "id").cloned());
         }
-        let types = model
-            .fields()
-            .filter_map(|field| field.column.as_ref())
-            .map(|column| (column.name.clone(), column.type_name.clone()))
-            .collect();
         let compared = columns
             .iter()
             .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
@@ -210,7 +202,6 @@ impl Accepted {
             columns,
             compared,
             watched,
-            types: Arc::new(types),
         })
     }
 

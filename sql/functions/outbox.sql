@@ -20,7 +20,7 @@ comment on function odoo_eventd.take_lead() is 'Begins a new term: what instance
 create or replace function odoo_eventd.read_outbox(
   done pg_snapshot, target pg_snapshot, last_xid xid8, last_id bigint, max_rows integer
 ) returns table (
-  seen text, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[]
+  seen text, subscriptions bigint, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[]
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -29,12 +29,15 @@ declare
   running xid8[] := array(select pg_snapshot_xip(done));
   found_rows integer := 0;
   more integer;
+  known bigint;
 begin
   perform odoo_eventd.assert_listener();
+  -- Taken after the snapshot: whoever subscribed before one of these rows was written is counted in it.
+  known := odoo_eventd.subscriptions_version();
   -- First the transactions that were running when `done` was taken: their ids are all lower.
   if running <> '{}' and last_xid < pg_snapshot_xmax(done) then
     return query
-      select reading::text, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
+      select reading::text, known, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
       from odoo_eventd.outbox o
       where o.xid = any (running) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
       order by o.xid, o.id limit max_rows;
@@ -42,7 +45,7 @@ begin
   end if;
   if found_rows < max_rows then
     return query
-      select reading::text, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
+      select reading::text, known, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
       from odoo_eventd.outbox o
       where o.xid >= pg_snapshot_xmax(done) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
       order by o.xid, o.id limit max_rows - found_rows;
@@ -50,12 +53,13 @@ begin
     found_rows := found_rows + more;
   end if;
   if found_rows = 0 then
-    return query select reading::text, null::bigint, null::text, null::bigint, null::"char", null::bigint, null::timestamptz,
+    return query select reading::text, known, null::bigint, null::text, null::bigint, null::"char", null::bigint, null::timestamptz,
                         null::integer, null::text[], null::text[];
   end if;
 end $$;
 comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer) is
-  'The next rows beyond a position, in order of (xid, id); one row of nulls, with the snapshot read in, if there are none.';
+  'The next rows beyond a position, in order of (xid, id), with the snapshot read in and the version of the subscriptions that they must be '
+  'matched with; one row with nothing else if there are none.';
 
 create or replace function odoo_eventd.read_transaction(of_xid xid8, after_capture integer, after_record bigint, max_rows integer)
 returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[], capture_id integer)

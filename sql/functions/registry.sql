@@ -8,6 +8,8 @@
 -- Odoo's own columns differ between 16 and 19 (translate is boolean, then a selection; company_dependent, abstract come and
 -- go), so they are read through to_jsonb(row)->>'column': an absent column is null, never an error.
 --
+-- Everybody may call them and only the listener gets an answer (functions/guard.sql).
+--
 -- Locks: ACCESS SHARE on the tables read, nothing else.
 
 create or replace function odoo_eventd.registry_models()

@@ -111,11 +111,13 @@ begin
     from public.mcp_event_subscription s
     left join odoo_eventd.subscription_secret k on k.secret_ref = s.secret_ref
     left join lateral (
-      select max(cc.captured_from) as captured_from
+      -- max(xid8) came with PostgreSQL 15.
+      select cc.captured_from
       from odoo_eventd.subscription_need n
       join odoo_eventd.capture p on p.model = n.model
       join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id and (cc.column_name = any (n.columns) or cc.column_name = 'id')
       where n.subscription_id = s.id
+      order by cc.captured_from desc nulls last limit 1
     ) c on true
     order by s.id;
 end $$;

@@ -10,8 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::types::Type;
 
 use super::check::TypedDomain;
 use super::params::Params;
@@ -44,19 +43,15 @@ pub struct Judge {
 }
 
 /// One statement's worth of domains.
+///
+/// Its parameters are one text array for each of [`Judge::columns`], then the domains' own values. A row of its result is the number
+/// of an image, from 1, and the places of the domains that it satisfies.
 #[derive(Debug)]
-struct Chunk {
+pub struct Chunk {
     sql: String,
     params: Params,
     /// The subscriptions of each distinct domain, by its place in the statement.
     subscriptions: Vec<Vec<i64>>,
-}
-
-/// A [`Judge`] whose statements are prepared on a connection.
-#[derive(Debug)]
-pub struct PreparedJudge<'j> {
-    judge: &'j Judge,
-    statements: Vec<Statement>,
 }
 
 /// Images of one model: for each of [`Judge::columns`], the value in every image as text.
@@ -90,57 +85,38 @@ impl Judge {
         &self.columns
     }
 
-    /// Prepares the statements on a connection, for batch after batch.
-    ///
-    /// # Errors
-    /// A database error: the connection broke, or the model's tables changed since the registry was read.
-    pub async fn prepare(&self, client: &Client) -> Result<PreparedJudge<'_>> {
-        let mut statements = Vec::with_capacity(self.chunks.len());
-        for chunk in &self.chunks {
-            let mut types = vec![Type::TEXT_ARRAY; self.columns.len()];
-            types.extend(chunk.params.types());
-            let prepared = client.prepare_typed(&chunk.sql, &types).await;
-            statements.push(prepared.map_err(|e| Error::database("prepare the domains of a model", e))?);
-        }
-        Ok(PreparedJudge {
-            judge: self,
-            statements,
-        })
+    /// The statements to run; one, but for thousands of different domains.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
     }
-}
 
-impl PreparedJudge<'_> {
-    /// Judges `count` images: for each, the ids of the subscriptions whose domain it satisfies, ascending.
-    ///
-    /// # Errors
-    /// A database error: the connection broke, a value is not of its column's type, or a table changed.
-    pub async fn judge(&self, client: &Client, count: usize, images: &ImageColumns) -> Result<Vec<Vec<i64>>> {
-        let mut matches = vec![Vec::new(); count];
-        for (chunk, statement) in self.judge.chunks.iter().zip(&self.statements) {
-            let mut params: Vec<&(dyn ToSql + Sync)> = images.iter().map(|column| column as _).collect();
-            params.extend(chunk.params.as_sql());
-            let rows = client.query(statement, &params).await;
-            for row in rows.map_err(|e| Error::database("judge captured rows", e))? {
-                let image = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
-                let Some(found) = matches.get_mut(image.wrapping_sub(1)) else {
-                    continue;
-                };
-                for place in row.get::<_, Vec<i32>>(1) {
-                    let subscriptions = usize::try_from(place)
-                        .ok()
-                        .and_then(|place| chunk.subscriptions.get(place));
-                    found.extend(subscriptions.into_iter().flatten());
-                }
-            }
-        }
-        for found in &mut matches {
-            found.sort_unstable();
-        }
-        Ok(matches)
+    /// The types of a chunk's parameters: the images' arrays, then the domains' own values.
+    pub fn parameter_types(&self, chunk: &Chunk) -> Vec<Type> {
+        let mut types = vec![Type::TEXT_ARRAY; self.columns.len()];
+        types.extend(chunk.params.types());
+        types
     }
 }
 
 impl Chunk {
+    /// The statement.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The domains' own values.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Whose domain is at a place.
+    pub fn subscriptions_at(&self, place: i32) -> &[i64] {
+        let place = usize::try_from(place).ok();
+        place
+            .and_then(|place| self.subscriptions.get(place))
+            .map_or(&[], Vec::as_slice)
+    }
+
     fn new(domains: &[(&TypedDomain, Vec<i64>)], columns: &[ImageColumn]) -> Self {
         // The images' arrays come first, so the domains' own values are numbered after them.
         let mut params = Params::starting_after(columns.len());

@@ -11,13 +11,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use minijinja::value::{Value, ValueKind};
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, filters, tests};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, filters, tests as questions};
 
-/// Instructions one rendering may take; the ready-made shapes take a few hundred, a loop over 1,000 records some 20,000.
-const FUEL: u64 = 200_000;
+/// Instructions one rendering may take; the ready-made shapes take a few hundred, a loop over 1,000 order lines some 20,000.
+const FUEL: u64 = 50_000;
 
 /// Bytes of text that the filters of one rendering may handle altogether.
 const FILTER_BYTES: usize = 16 << 20;
+
+/// What a value can be sent through, as written by people.
+const FILTERS: &str = "abs bool date default dictsort first float int items join last length list lower map max min reject \
+     rejectattr replace reverse round select selectattr slack sort string sum times tojson trim truncate unique upper";
+
+/// What can be asked of a value after `is`.
+const TESTS: &str = "boolean defined eq even ge gt in le lt mapping ne none number odd sequence string undefined";
 
 /// The filter that puts a value into a JSON string; added by [`prepare`], not written by people.
 const INTO_STRING: &str = "__into_string";
@@ -137,6 +144,18 @@ impl<'a> Tag<'a> {
         if operators.contains('*') {
             return Err("templates do not have \"*\": use the filter times(number)".into());
         }
+        // minijinja would find these only when it meets them, in the first delivery.
+        for name in operators.split('|').skip(1).map(first_name) {
+            if !FILTERS.split(' ').any(|known| known == name) {
+                return Err(format!("there is no filter {name:?}"));
+            }
+        }
+        for asked in operators.split(" is ").skip(1) {
+            let name = first_name(asked.trim_start().strip_prefix("not ").unwrap_or(asked));
+            if !TESTS.split(' ').any(|known| known == name) {
+                return Err(format!("nothing can be asked with \"is {name}\""));
+            }
+        }
         *additions += operators.matches('+').count();
         if *additions > MAX_ADDITIONS {
             return Err(format!("there are more than {MAX_ADDITIONS} additions"));
@@ -146,6 +165,14 @@ impl<'a> Tag<'a> {
         }
         Ok(())
     }
+}
+
+/// The name that the code begins with.
+fn first_name(code: &str) -> &str {
+    let code = code.trim_start();
+    &code[..code
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(code.len())]
 }
 
 /// The code with the contents of its string literals blanked out.
@@ -306,20 +333,20 @@ fn add_tests(env: &mut Environment<'static>) {
     env.add_test("defined", |value: &Value| !value.is_undefined());
     env.add_test("undefined", |value: &Value| value.is_undefined());
     env.add_test("none", |value: &Value| value.is_none());
-    env.add_test("boolean", tests::is_boolean);
-    env.add_test("number", tests::is_number);
-    env.add_test("string", tests::is_string);
-    env.add_test("sequence", tests::is_sequence);
-    env.add_test("mapping", tests::is_mapping);
-    env.add_test("odd", tests::is_odd);
-    env.add_test("even", tests::is_even);
-    env.add_test("eq", tests::is_eq);
-    env.add_test("ne", tests::is_ne);
-    env.add_test("lt", tests::is_lt);
-    env.add_test("le", tests::is_le);
-    env.add_test("gt", tests::is_gt);
-    env.add_test("ge", tests::is_ge);
-    env.add_test("in", tests::is_in);
+    env.add_test("boolean", questions::is_boolean);
+    env.add_test("number", questions::is_number);
+    env.add_test("string", questions::is_string);
+    env.add_test("sequence", questions::is_sequence);
+    env.add_test("mapping", questions::is_mapping);
+    env.add_test("odd", questions::is_odd);
+    env.add_test("even", questions::is_even);
+    env.add_test("eq", questions::is_eq);
+    env.add_test("ne", questions::is_ne);
+    env.add_test("lt", questions::is_lt);
+    env.add_test("le", questions::is_le);
+    env.add_test("gt", questions::is_gt);
+    env.add_test("ge", questions::is_ge);
+    env.add_test("in", questions::is_in);
 }
 
 /// A value as a part of a text: nothing for none, JSON for lists and objects.
@@ -350,4 +377,52 @@ fn format_date(text: &str, format: &str) -> Filtered {
     });
     let at = read.map_err(|_| wrong("date is for dates and times"))?;
     jiff::fmt::strtime::format(format, at).map_err(|_| wrong("the format of date cannot be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(code: &str) -> bool {
+        let env = environment();
+        let rendered = env.render_str(code, ());
+        rendered.is_err_and(|error| matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest))
+    }
+
+    #[test]
+    fn what_is_announced_exists_and_nothing_else() {
+        for filter in FILTERS.split(' ') {
+            assert!(!unknown(&format!("{{{{ 1|{filter} }}}}")), "{filter}");
+        }
+        for test in TESTS.split(' ') {
+            assert!(!unknown(&format!("{{{{ 1 is {test} }}}}")), "{test}");
+        }
+        for code in ["{{ 1|safe }}", "{{ 1|indent }}", "{{ 1|e }}", "{{ 1 is filter }}"] {
+            assert!(unknown(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn names_that_do_not_exist_are_found_before_anything_runs() {
+        for (code, said) in [
+            ("{{ a|b }}", Some("there is no filter \"b\"")),
+            (
+                "{% if a | upper|Lower == 'x|y' %}",
+                Some("there is no filter \"Lower\""),
+            ),
+            ("{{ a|upper|default('|x')|truncate(3) }}", None),
+            ("{{ a is b }}", Some("nothing can be asked with \"is b\"")),
+            (
+                "{{ a is not nothing }}",
+                Some("nothing can be asked with \"is nothing\""),
+            ),
+            ("{{ a is not none and b is defined and not c }}", None),
+        ] {
+            assert_eq!(
+                prepare(code).err().map(|refused| refused.what).as_deref(),
+                said,
+                "{code}"
+            );
+        }
+    }
 }

@@ -155,7 +155,10 @@ impl Template {
         self.content_type
     }
 
-    /// Renders the payload in at most `max_bytes`. Takes time in proportion to its budget: milliseconds, hostile ones a second.
+    /// Renders the payload in at most `max_bytes`.
+    ///
+    /// Takes well under a millisecond for what people write. A hostile template over values of megabytes may take seconds before its
+    /// budget ends it: render where blocking is allowed.
     ///
     /// # Errors
     /// Why there is no payload; nothing of the values is repeated.

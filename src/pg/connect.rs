@@ -139,6 +139,17 @@ impl Database {
         );
         deadpool_postgres::Pool::builder(manager)
             .max_size(size)
+            // Compiling a thousand comparisons to machine code costs more than they do.
+            .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    client
+                        .batch_execute("set jit = off")
+                        .await
+                        .map_err(deadpool_postgres::HookError::Backend)
+                })
+            }))
+            // For the hook's time limit, although none is set.
+            .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .map_err(|error| Error::other("cannot make a connection pool").with_source(error))
     }

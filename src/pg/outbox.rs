@@ -63,6 +63,8 @@ pub struct OutboxRow {
 pub struct Page {
     /// The snapshot it was read in.
     pub snapshot: String,
+    /// The version of the subscriptions that these rows must be matched with.
+    pub subscriptions: i64,
     /// At most as many rows as asked for, in order of `(xid, id)`.
     pub rows: Vec<OutboxRow>,
 }
@@ -179,8 +181,10 @@ pub async fn read(
         .await
         .map_err(|e| Error::database("read the outbox", e))?;
     let snapshot = rows.first().map(|row| row.get("seen")).unwrap_or_default();
+    let subscriptions = rows.first().map(|row| row.get("subscriptions")).unwrap_or_default();
     let mut page = Page {
         snapshot,
+        subscriptions,
         rows: Vec::with_capacity(rows.len()),
     };
     for row in rows {

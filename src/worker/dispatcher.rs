@@ -16,8 +16,10 @@ use super::deliverer::no_connection;
 use super::roster::Roster;
 use super::slots::Slots;
 use super::wake::Doorbell;
+use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
+use crate::pg;
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::{Error, Result};
@@ -40,6 +42,8 @@ pub struct Dispatcher {
     pub doorbell: Option<Doorbell>,
     /// Somebody rang.
     pub rang: Arc<Notify>,
+    /// Tells the keeper of the roster that it is behind.
+    pub subscriptions_changed: Arc<Notify>,
     /// Term, position, epoch.
     pub lead: Lead,
     /// The subscriptions as they are now.
@@ -64,11 +68,6 @@ impl Dispatcher {
     /// # Errors
     /// When the database fails or another instance leads.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
-        // Nothing is judged before the subscriptions are known: the position would move past their events.
-        tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
-        }
         let mut layouts = Layouts::default();
         let mut position = self.lead.position.clone();
         let mut armed = false;
@@ -76,6 +75,17 @@ impl Dispatcher {
         while !cancel.is_cancelled() {
             let client = self.pool.get().await.map_err(no_connection)?;
             let page = outbox::read(&client, &position, MOST_ROWS, &mut layouts).await?;
+            if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
+                // Somebody subscribed before these were written: the position must not move past them without their subscription.
+                drop(client);
+                self.subscriptions_changed.notify_one();
+                tokio::select! {
+                    () = cancel.cancelled() => {}
+                    changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
+                    () = tokio::time::sleep(self.poll_interval) => {}
+                }
+                continue;
+            }
             if !page.rows.is_empty() {
                 let since = *busy_since.get_or_insert_with(Instant::now);
                 if let Some(bell) = &mut self.doorbell
@@ -415,30 +425,38 @@ async fn judge(
         let Some(judge) = roster.of_model(model).and_then(|m| m.judge.as_ref()) else {
             continue;
         };
-        let mut batch = judge.batch();
+        let mut images: ImageColumns = vec![Vec::new(); judge.columns().len()];
         let mut owners = Vec::new();
         for (of_transaction, of_change) in places {
             let change = &transactions[of_transaction].changes[of_change];
             let numbers = &mut numbered[of_transaction].0[of_change];
-            for (image, slot) in [(&change.old, &mut numbers.before), (&change.new, &mut numbers.after)] {
+            for (image, number) in [(&change.old, &mut numbers.before), (&change.new, &mut numbers.after)] {
                 if let Some(image) = image {
-                    let number = batch.push(change.record_id, |column| {
-                        change
-                            .layout
-                            .index_of(column)
-                            .and_then(|i| image.get(i))
-                            .and_then(|v| v.as_deref())
-                    });
-                    *slot = Some(number);
+                    push_image(&mut images, judge, change, image);
+                    *number = Some(owners.len());
                     owners.push(of_transaction);
                 }
             }
         }
-        for (number, subscription) in judge.run(client, batch).await? {
-            if let Some(of_transaction) = owners.get(number) {
+        let matches = pg::judge::judge(client, judge, owners.len(), &images).await?;
+        for (number, (of_transaction, subscriptions)) in owners.iter().zip(matches).enumerate() {
+            for subscription in subscriptions {
                 numbered[*of_transaction].1.insert(number, subscription);
             }
         }
     }
     Ok(numbered)
+}
+
+/// Adds an image to the columns that a judge asks for; what it does not hold reads as NULL, and its subscriptions are not covered.
+fn push_image(images: &mut ImageColumns, judge: &Judge, change: &Change, image: &event::Image) {
+    for (column, values) in judge.columns().iter().zip(images) {
+        values.push(match column.column.as_str() {
+            "id" if column.link.is_none() => Some(change.record_id.to_string()),
+            name => change
+                .layout
+                .index_of(name)
+                .and_then(|index| image.get(index).cloned().flatten()),
+        });
+    }
 }

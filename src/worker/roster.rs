@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
 use crate::domain::check::Context;
+use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
-use crate::pg::judge::Judge;
+use crate::odoo::registry::Registry;
 use crate::pg::{deliveries, registry, subscriptions};
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -41,6 +42,8 @@ const DROP_IDLE_EVERY: Duration = Duration::from_secs(60);
 /// The subscriptions that can be served, by model and by id. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
 pub struct Roster {
+    /// The version of the subscriptions that it was made from; `None` before the first look.
+    pub version: Option<i64>,
     by_id: HashMap<i32, Arc<Accepted>>,
     by_model: HashMap<String, OfModel>,
     /// What their deliveries came to; shared by all rosters of a term.
@@ -57,7 +60,8 @@ pub struct OfModel {
 }
 
 impl Roster {
-    fn new(accepted: Vec<Arc<Accepted>>, tally: Arc<Tally>) -> Self {
+    fn new(version: i64, accepted: Vec<Accepted>, registry: &Registry, tally: Arc<Tally>) -> Result<Self> {
+        let accepted: Vec<Arc<Accepted>> = accepted.into_iter().map(Arc::new).collect();
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
         for subscription in accepted {
@@ -70,16 +74,21 @@ impl Roster {
         for (model, subscriptions) in grouped {
             let domains: Vec<_> = subscriptions
                 .iter()
-                .filter_map(|s| s.domain.as_ref().map(|d| (s.row.id, d)))
+                .filter_map(|s| s.domain.as_ref().map(|domain| (i64::from(s.row.id), domain)))
                 .collect();
             let judge = if domains.is_empty() {
                 None
             } else {
-                Some(Judge::new(&domains, &subscriptions[0].types))
+                Some(Judge::new(&domains, registry)?)
             };
             by_model.insert(model, OfModel { subscriptions, judge });
         }
-        Self { by_id, by_model, tally }
+        Ok(Self {
+            version: Some(version),
+            by_id,
+            by_model,
+            tally,
+        })
     }
 
     /// The subscriptions of a model.
@@ -100,6 +109,8 @@ pub struct Looked {
     pub accepted: Vec<Accepted>,
     /// Models whose table was too busy to set up its triggers.
     pub busy: BTreeSet<String>,
+    /// What they were checked against.
+    pub registry: Registry,
 }
 
 /// Looks at all subscriptions, records what each is found to be, and brings capture in step. The one path for the service and for
@@ -177,7 +188,11 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>) -> Result<Looked> {
         subscription.row.captured_from = *captured_from;
         *write_stamp == subscription.row.write_stamp && !busy.contains(&subscription.row.model)
     });
-    Ok(Looked { accepted, busy })
+    Ok(Looked {
+        accepted,
+        busy,
+        registry,
+    })
 }
 
 /// Whether setting up capture failed for a reason that lies in the one model.
@@ -192,7 +207,7 @@ fn is_of_the_model(error: &Error) -> bool {
     })
 }
 
-fn check(row: Subscription, registry: &crate::odoo::registry::Registry, guard: Option<&Guard>) -> Result<Accepted> {
+fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
     let mut context = Context::at(jiff::Timestamp::now());
     context.uid = row.user_id;
     if let Some(lang) = &row.lang {
@@ -245,7 +260,7 @@ impl Keeper {
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(BUSY_PAUSE_MOST);
                 }
-                self.publish(looked.accepted).await?;
+                self.publish(version, looked).await?;
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
@@ -264,10 +279,10 @@ impl Keeper {
         }
     }
 
-    async fn publish(&self, accepted: Vec<Accepted>) -> Result<()> {
+    async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
-        let count = accepted.len();
-        let roster = Roster::new(accepted.into_iter().map(Arc::new).collect(), tally);
+        let count = looked.accepted.len();
+        let roster = Roster::new(version, looked.accepted, &looked.registry, tally)?;
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;

@@ -129,13 +129,13 @@ async fn term(
     has_led: &mut bool,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let (session, notifications) = options.database.connect_listening().await?;
+    let (session, mut notifications) = options.database.connect_listening().await?;
     schema::require_installed(&session).await?;
-    if !wait_for_lead(&session, stop).await? {
-        return Ok(());
-    }
-    if !wait_for_fence(&session, stop).await? {
-        return Ok(());
+    let waited = async { Ok(wait_for_lead(&session, stop).await? && wait_for_fence(&session, stop).await?) };
+    match waited.await {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        Err(error) => return Err(server_said(&mut notifications).await.unwrap_or(error)),
     }
     let pool = options.database.pool(4)?;
     write_what_was_kept(&pool, unrecorded).await;
@@ -178,6 +178,7 @@ async fn term(
             Arc::clone(&rang),
             Arc::clone(&changed),
             cancel.clone(),
+            stop.clone(),
         ),
     );
     let keeper = Keeper {
@@ -186,7 +187,7 @@ async fn term(
         guard: options.guard.clone(),
         term: lead.term,
         roster: roster_sender,
-        changed,
+        changed: Arc::clone(&changed),
     };
     tasks.spawn("roster", keeper.run(cancel.clone()));
     tasks.spawn("sweeper", sweeper::run(pool.clone(), lead.term, cancel.clone()));
@@ -205,6 +206,7 @@ async fn term(
         pool,
         doorbell,
         rang,
+        subscriptions_changed: changed,
         lead,
         roster,
         slots,
@@ -269,6 +271,7 @@ async fn listen(
     rang: Arc<Notify>,
     changed: Arc<Notify>,
     cancel: CancellationToken,
+    stop: CancellationToken,
 ) -> Result<()> {
     loop {
         tokio::select! {
@@ -281,8 +284,31 @@ async fn listen(
             },
         }
     }
+    // Another task failed first: if the server ended this session as well, it said why, and that is what counts.
+    if !stop.is_cancelled()
+        && let Some(error) = server_said(&mut notifications).await
+    {
+        return Err(error);
+    }
     drop(session);
     Ok(())
+}
+
+/// How long the server may take to end the rest of the sessions after it has ended one.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
+
+/// What the server said when it ended a listening session, if it did. A query that was cut off, or is sent afterwards, only finds a
+/// closed connection; the reason comes unasked and is told to the listener.
+async fn server_said(notifications: &mut mpsc::UnboundedReceiver<Result<String>>) -> Option<Error> {
+    let last_words = async {
+        while let Some(item) = notifications.recv().await {
+            if let Err(error) = item {
+                return Some(error);
+            }
+        }
+        None
+    };
+    tokio::time::timeout(LAST_WORDS_WITHIN, last_words).await.ok().flatten()
 }
 
 async fn wait_for_lead(session: &tokio_postgres::Client, stop: &CancellationToken) -> Result<bool> {

@@ -2,43 +2,24 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use odoo_eventd::demo::programs::{Programs, Search};
 use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::demo::{Cluster, Durability, Options};
 use tokio_postgres::NoTls;
 
-use crate::support::{Database, Server};
+use crate::support::process::{runs, signal};
+use crate::support::{Database, Server, eventually};
 
 /// Set for the process that plays the owner of a cluster and is killed; its test does nothing without it.
 const VICTIM: &str = "ODOO_EVENTD_TEST_VICTIM";
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(
-            Instant::now() < deadline,
-            "after 20 s it still does not hold that {what}"
-        );
-        // Other processes end on their own time; they tell nobody.
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A zombie, which only waits to be collected by its parent, does not run.
-fn runs(pid: u32) -> bool {
-    let state = Command::new("ps")
-        .args(["-o", "stat=", "-p", &pid.to_string()])
-        .output()
-        .unwrap();
-    let state = String::from_utf8(state.stdout).unwrap();
-    !state.trim().is_empty() && !state.trim().starts_with('Z')
-}
+/// The end of processes, which come to it on their own time.
+const SOON: Duration = Duration::from_secs(20);
 
 async fn one_value(url: &str, sql: &str) -> Result<String, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -164,69 +145,49 @@ fn a_stopped_or_crashed_server_starts_again_on_the_same_port_with_its_data() {
     );
 }
 
-#[test]
-fn a_server_killed_by_somebody_else_leaves_no_process_and_no_shared_memory() {
+#[tokio::test]
+async fn a_server_killed_by_somebody_else_leaves_no_process_and_no_shared_memory() {
     let cluster = Cluster::start(Options::new()).unwrap();
     let data = cluster.data_directory();
     let lock = fs::read_to_string(data.join("postmaster.pid")).unwrap();
-    let segment = lock
-        .lines()
-        .nth(6)
-        .unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .to_owned();
+    let segment = lock.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap();
 
-    let server = cluster.pid().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-s", "KILL", &server])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal(cluster.pid().unwrap(), "KILL");
     drop(cluster);
 
     // The kernel takes a moment to bury them, and frees the segment with the last. A removed directory is still named.
     let data = data.display().to_string();
-    wait_until("no process works in the data directory", || {
-        let Ok(processes) = fs::read_dir("/proc") else {
-            return true;
+    eventually("the last process in the data directory to end", SOON, async || {
+        let mut processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let works_there = |process: fs::DirEntry| {
+            let place = fs::read_link(process.path().join("cwd"));
+            place.is_ok_and(|place| place.to_string_lossy().starts_with(&data))
         };
-        let mut places = processes
-            .flatten()
-            .filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
-        !places.any(|place| place.to_string_lossy().starts_with(&data))
-    });
-    wait_until("the shared memory segment is gone", || {
+        (!processes.any(works_there)).then_some(())
+    })
+    .await;
+    eventually("the shared memory segment to go", SOON, async || {
         let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-        !segments
-            .lines()
-            .any(|line| line.split_whitespace().nth(1) == Some(segment.as_str()))
-    });
+        let is_it = |line: &str| line.split_whitespace().nth(1) == Some(segment);
+        (!segments.lines().any(is_it)).then_some(())
+    })
+    .await;
 }
 
-/// Not a test of its own: the process that the next one kills.
+/// Not a test of its own: the process that the next two kill.
 #[test]
 fn victim_that_owns_a_cluster_until_it_is_killed() {
-    if std::env::var_os(VICTIM).is_none() {
-        return;
-    }
+    let Some(report) = std::env::var_os(VICTIM) else { return };
     let cluster = Cluster::start(Options::new()).unwrap();
     cluster.execute("postgres", "CREATE TABLE busy (id int)").unwrap();
-    // Taken from the process's own output, whatever the test harness does to it.
-    fs::write(
-        std::env::var_os(VICTIM).unwrap(),
-        format!("{}\n{}\n", cluster.pid().unwrap(), cluster.directory().display()),
-    )
-    .unwrap();
+    let told = format!("{}\n{}\n", cluster.pid().unwrap(), cluster.directory().display());
+    fs::write(report, told).unwrap();
     loop {
         std::thread::park();
     }
 }
 
-fn kill_an_owner_with(signal: &str) {
+async fn an_owner_ended_with(name: &str) {
     let scratch = Scratch::new(None).unwrap();
     let report = scratch.path().join("report");
     let mut owner = Command::new(std::env::current_exe().unwrap())
@@ -236,35 +197,32 @@ fn kill_an_owner_with(signal: &str) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_until("the owner has started its cluster", || {
-        fs::read_to_string(&report).is_ok_and(|text| text.lines().count() == 2)
-    });
-    let report = BufReader::new(fs::File::open(&report).unwrap())
-        .lines()
-        .map(Result::unwrap)
-        .collect::<Vec<_>>();
-    let (server, directory) = (report[0].parse().unwrap(), Path::new(&report[1]));
+    let (server, directory) = eventually("the owner to start its cluster", SOON, async || {
+        let report = fs::read_to_string(&report).ok()?;
+        let (server, directory) = report.trim_end().split_once('\n')?;
+        Some((server.parse().unwrap(), PathBuf::from(directory)))
+    })
+    .await;
     assert!(runs(server) && directory.exists());
 
-    let sent = Command::new("kill")
-        .args(["-s", signal, &owner.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(sent.success());
+    signal(owner.id(), name);
     owner.wait().unwrap();
 
-    wait_until("the server has ended", || !runs(server));
-    wait_until("the directory is removed", || !directory.exists());
+    eventually("the server to end", SOON, async || (!runs(server)).then_some(())).await;
+    eventually("the directory to be removed", SOON, async || {
+        (!directory.exists()).then_some(())
+    })
+    .await;
 }
 
-#[test]
-fn an_owner_killed_with_sigkill_leaves_nothing_behind() {
-    kill_an_owner_with("KILL");
+#[tokio::test]
+async fn an_owner_killed_with_sigkill_leaves_nothing_behind() {
+    an_owner_ended_with("KILL").await;
 }
 
-#[test]
-fn an_owner_ended_with_ctrl_c_leaves_nothing_behind() {
-    kill_an_owner_with("INT");
+#[tokio::test]
+async fn an_owner_ended_with_ctrl_c_leaves_nothing_behind() {
+    an_owner_ended_with("INT").await;
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn oracle(file: &str) -> Option<String> {
 struct Oracle {
     client: Client,
     /// Dropped with the last look into it.
-    _database: Database,
+    database: Database,
     registry: Registry,
     context: Context,
 }
@@ -65,10 +65,16 @@ impl Oracle {
         let context = Context::at("2026-11-20T16:00:00Z".parse().expect("a timestamp"));
         Some(Self {
             client,
-            _database: database,
+            database,
             registry,
             context,
         })
+    }
+
+    /// A connection with a statement cache, as the service has.
+    async fn pooled(&self) -> deadpool_postgres::Object {
+        let database = odoo_eventd::pg::connect::Database::parse(&self.database.url()).expect("a database URL");
+        database.pool(1).expect("a pool").get().await.expect("a connection")
     }
 
     fn check(&self, model: &str, domain: &str) -> Result<TypedDomain, DomainError> {
@@ -250,12 +256,12 @@ async fn captured_rows_are_judged_as_the_table_is() {
             by_model.entry(&case.model).or_default().push((case, typed));
         }
     }
+    let pooled = oracle.pooled().await;
     let mut judged = 0;
     for (model, domains) in &by_model {
         // The subscription's id is the place in the list.
         let subscriptions: Vec<(i64, &TypedDomain)> = (0..).zip(domains.iter().map(|(_, typed)| typed)).collect();
         let judge = Judge::new(&subscriptions, &oracle.registry).expect("one model");
-        let prepared = judge.prepare(&oracle.client).await.expect("the domains are prepared");
         let (ids, values) = images(
             &oracle.client,
             domains[0].1.table(),
@@ -264,8 +270,7 @@ async fn captured_rows_are_judged_as_the_table_is() {
             model,
         )
         .await;
-        let matches = prepared
-            .judge(&oracle.client, ids.len(), &values)
+        let matches = odoo_eventd::pg::judge::judge(&pooled, &judge, ids.len(), &values)
             .await
             .expect("the images are judged");
         for (place, (case, _)) in (0..).zip(domains) {

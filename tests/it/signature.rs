@@ -2,7 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use odoo_eventd::signature::{Message, Secret, sign_body, sign_message};
+use odoo_eventd::signature::{DEFAULT_TOLERANCE, Message, Received, Secret, sign_body, sign_message, verify_message};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::support::program::run;
 
@@ -97,4 +98,56 @@ async fn node_accepts_both_signatures() {
         };
         assert_eq!(said, "valid");
     }
+}
+
+#[test]
+fn the_official_library_accepts_what_is_sent_also_during_a_rotation() {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs() as i64;
+    let secrets = [SECRET, PLAIN].map(|text| Secret::parse(text).unwrap());
+    let signature = sign_message(
+        &secrets,
+        Message {
+            id: ID,
+            timestamp: now,
+            body: BODY.as_bytes(),
+        },
+    );
+    let headers = HeaderMap::from_iter(
+        [
+            ("webhook-id", ID.to_owned()),
+            ("webhook-timestamp", now.to_string()),
+            ("webhook-signature", signature),
+        ]
+        .map(|(name, value)| (HeaderName::from_static(name), value.parse::<HeaderValue>().unwrap())),
+    );
+    // A secret without the prefix is handed to it as the documentation says: prefixed, in base64.
+    for secret in [SECRET.to_owned(), format!("whsec_{}", BASE64_STANDARD.encode(PLAIN))] {
+        let official = standardwebhooks::Webhook::new(&secret).unwrap();
+        official.verify(BODY.as_bytes(), &headers).unwrap();
+        assert!(official.verify(b"{}", &headers).is_err());
+    }
+    assert!(
+        standardwebhooks::Webhook::new("whsec_b3RoZXI=")
+            .unwrap()
+            .verify(BODY.as_bytes(), &headers)
+            .is_err()
+    );
+}
+
+#[test]
+fn what_the_official_library_signs_is_accepted() {
+    let signature = standardwebhooks::Webhook::new(SECRET)
+        .unwrap()
+        .sign(ID, AT, BODY.as_bytes())
+        .unwrap();
+    let received = Received {
+        id: ID,
+        timestamp: &AT.to_string(),
+        signature: &signature,
+    };
+    let secrets = [Secret::parse(SECRET).unwrap()];
+    verify_message(&secrets, received, BODY.as_bytes(), AT, DEFAULT_TOLERANCE).unwrap();
 }

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::db::Database;
-use super::eventually;
+use super::{eventually, process};
 
 /// Generous: nothing here takes more than a second on an idle machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -89,9 +89,7 @@ impl Service {
 
     /// SIGTERM, and how it ended; with its log.
     pub async fn terminate(mut self) -> (ExitStatus, String) {
-        let pid = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        assert!(sent.success());
+        process::signal(self.child.id().unwrap(), "TERM");
         let status = tokio::time::timeout(SOON, self.child.wait()).await.unwrap().unwrap();
         (status, self.log.await.unwrap())
     }
