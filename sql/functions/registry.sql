@@ -259,3 +259,26 @@ begin
 end
 $function$;
 comment on function odoo_eventd.registry_secret_fields() is 'the shipped secret fields and the site''s own';
+
+create or replace function odoo_eventd.registry_pulled()
+returns table (pulled_at timestamptz, odoo_url text, answer jsonb)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    return query select p.pulled_at, p.odoo_url, p.answer from odoo_eventd.registry_pull p;
+end
+$function$;
+comment on function odoo_eventd.registry_pulled() is 'what `odoo-eventd registry pull` brought last; no row before the first';
+
+create or replace function odoo_eventd.store_registry_pull(new_url text, new_answer jsonb)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    insert into odoo_eventd.registry_pull (odoo_url, answer) values (new_url, new_answer)
+    on conflict (only_row) do update set pulled_at = now(), odoo_url = excluded.odoo_url, answer = excluded.answer;
+end
+$function$;
+comment on function odoo_eventd.store_registry_pull(text, jsonb) is 'keeps the answer of `odoo-eventd registry pull`, in place of the last';

@@ -13,8 +13,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::domain::ast::{Domain, Value};
 use crate::domain::check::{Context, TypedDomain, check};
+use crate::domain::params::Params;
 use crate::domain::parse::parse;
-use crate::domain::sql::{Params, Row, compile};
+use crate::domain::sql::{Row, compile};
 use crate::error::{Error, Result};
 use crate::odoo::registry::Registry;
 

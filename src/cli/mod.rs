@@ -8,6 +8,7 @@ pub mod domain_args;
 pub mod install;
 pub mod output;
 pub mod receive;
+pub mod registry;
 pub mod run;
 pub mod secret;
 pub mod status;
@@ -87,6 +88,9 @@ enum Command {
     /// Evaluates or explains an Odoo domain on the database as it is now
     #[command(subcommand)]
     Domain(domain_args::DomainCommand),
+    /// Learns from Odoo what its tables do not tell
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -133,6 +137,7 @@ fn run_command(cli: Cli) -> Result<ExitCode> {
         Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
         Command::Domain(command) => block_on(domain_args::domain(database(url)?, command))?,
+        Command::Registry(command) => block_on(registry::registry(database(url)?, command))?,
         Command::Receive(args) => block_on(receive::receive(&args))?,
         Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
     }

@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 use tokio_postgres::types::Type;
 
 use super::check::TypedDomain;
-use super::sql::{self, Params, Row, inherited_column, quote};
+use super::params::Params;
+use super::sql::{self, Row, inherited_column, quote};
 use crate::error::{Error, Result};
 use crate::odoo::registry::Registry;
 

@@ -94,9 +94,6 @@ impl<'a> Lexer<'a> {
                 self.bump();
                 TokenKind::Symbol(c)
             }
-            '\0' => {
-                return Err(DomainError::new("a domain cannot contain a NUL character").at(Span::new(start, start + 1)));
-            }
             c => {
                 let error =
                     DomainError::new(format!("unexpected character {c:?}")).at(Span::new(start, start + c.len_utf8()));
@@ -209,11 +206,6 @@ impl<'a> Lexer<'a> {
             match self.bump() {
                 None => return Err(self.unterminated(start)),
                 Some('\n') if !is_triple => return Err(self.unterminated(start)),
-                Some('\0') => {
-                    return Err(
-                        DomainError::new("a domain cannot contain a NUL character").at(Span::new(here, self.at))
-                    );
-                }
                 Some('\\') if raw => {
                     value.push('\\');
                     // Even in a raw string a backslash keeps the quote after it from closing.

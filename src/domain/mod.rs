@@ -12,11 +12,13 @@
 //! * [`judge`] puts many domains of one model into one statement over captured rows.
 
 pub mod ast;
+mod build;
 pub mod check;
 mod error;
 pub mod expr;
 pub mod judge;
 mod lexer;
+pub mod params;
 pub mod parse;
 pub mod plan;
 pub mod sql;

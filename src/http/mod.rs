@@ -8,6 +8,7 @@ pub mod client;
 pub mod guard;
 pub mod headers;
 pub mod mask;
+pub mod odoo;
 pub mod receiver;
 pub mod resolver;
 pub mod tls;

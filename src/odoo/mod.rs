@@ -1,4 +1,6 @@
-//! What Odoo says about its own data: models and fields ([`registry`]) and what only its Python code knows ([`known`]).
+//! What Odoo says about its own data: models and fields ([`registry`]) what only its Python code knows
+//! ([`known`]), and what Odoo tells of that when asked ([`pulled`]).
 
 pub mod known;
+pub mod pulled;
 pub mod registry;

@@ -8,12 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::known;
+use super::known::{self, Digits, FieldDomain};
+use super::pulled::Pulled;
 
 /// All models of one database, and the facts about the database that change what a domain means.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     facts: Facts,
+    pulled: Option<Pulled>,
     models: HashMap<String, Model>,
 }
 
@@ -329,6 +331,7 @@ impl Registry {
     pub fn new(facts: Facts) -> Self {
         Self {
             facts,
+            pulled: None,
             models: HashMap::new(),
         }
     }
@@ -336,6 +339,31 @@ impl Registry {
     /// What is known about the database as a whole.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// What Odoo itself told (`registry pull`), which goes before the shipped list.
+    pub fn set_pulled(&mut self, pulled: Pulled) {
+        self.pulled = Some(pulled);
+    }
+
+    /// The domain in the Python declaration of an x2many field.
+    pub fn x2many_domain(&self, model: &str, field: &str, relation: &str) -> FieldDomain {
+        let pulled = self
+            .pulled
+            .as_ref()
+            .and_then(|pulled| pulled.x2many_domain(model, field));
+        pulled.unwrap_or_else(|| known::x2many_domain(model, field, relation))
+    }
+
+    /// How a stored float field rounds what it is compared with.
+    pub fn digits(&self, model: &str, field: &str) -> Option<Digits> {
+        // A precision known by name follows the database; a pulled number is what it was on that day.
+        known::digits(model, field).or_else(|| self.pulled.as_ref()?.digits(model, field))
+    }
+
+    /// The same, to correct what the database says of itself.
+    pub fn facts_mut(&mut self) -> &mut Facts {
+        &mut self.facts
     }
 
     /// Adds or replaces a model.
@@ -365,6 +393,9 @@ impl Registry {
 
     /// The stored fields a non-stored field of `model` is computed from, as far as it is known; empty if it is not.
     pub fn stored_dependencies(&self, model: &str, field: &str) -> Vec<String> {
+        if let Some(pulled) = self.pulled.as_ref().and_then(|pulled| pulled.depends(model, field)) {
+            return pulled.to_vec();
+        }
         known::computed_from(model, field)
             .iter()
             .map(|path| (*path).to_owned())

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio_postgres::{Client, Row};
 
 use crate::error::{Error, Result};
+use crate::odoo::pulled::Pulled;
 use crate::odoo::registry::{Column, Facts, Field, FieldType, Inherit, LinkTable, Model, Registry, Table};
 
 const SQL: &str = include_str!("../../sql/functions/registry.sql");
@@ -78,7 +79,47 @@ pub async fn load(client: &Client) -> Result<Registry> {
             field.selection.push(row.get("key"));
         }
     }
+    if source == Source::Functions
+        && let Some(pulled) = load_pulled(client).await?
+    {
+        registry.set_pulled(pulled);
+    }
     Ok(registry)
+}
+
+/// What the last `registry pull` brought; none before the first, or where the installation is older than that command.
+async fn load_pulled(client: &Client) -> Result<Option<Pulled>> {
+    let failed = |e| Error::database("read what Odoo told about its fields", e);
+    let known = "select to_regprocedure('odoo_eventd.registry_pulled()') is not null";
+    if !client.query_one(known, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let row = client
+        .query_opt("select answer from odoo_eventd.registry_pulled()", &[])
+        .await
+        .map_err(failed)?;
+    row.map(|row| {
+        serde_json::from_value(row.get(0))
+            .map_err(|e| Error::unfit("what Odoo told about its fields cannot be read").with_source(e))
+            .map_err(|e| e.with_hint("run `odoo-eventd registry pull` again"))
+    })
+    .transpose()
+}
+
+/// Keeps what Odoo told, in place of the last answer.
+///
+/// # Errors
+/// A database error; the caller must be the listener or the owner of an installation.
+pub async fn store_pulled(client: &Client, odoo_url: &str, pulled: &Pulled) -> Result<()> {
+    let answer =
+        serde_json::to_value(pulled).map_err(|e| Error::other("cannot write what Odoo told").with_source(e))?;
+    client
+        .execute("select odoo_eventd.store_registry_pull($1, $2)", &[&odoo_url, &answer])
+        .await
+        .map(|_| ())
+        .map_err(|e| {
+            Error::database("store what Odoo told about its fields", e).with_hint("run `odoo-eventd install` first")
+        })
 }
 
 /// Where the answers come from.

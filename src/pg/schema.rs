@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(1, "000001_internal_tables"),
     migration!(2, "000002_subscriptions"),
     migration!(3, "000003_delivery_log"),
+    migration!(4, "000004_registry_pull"),
 ];
 
 macro_rules! function_file {

@@ -407,9 +407,17 @@ async fn evaluate(oracle: &Oracle, model: &str, domain: &Domain) -> Result<Optio
 #[test]
 fn generated_domains_run_or_are_refused_and_obey_de_morgan_and_double_negation() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let Some(oracle) = runtime.block_on(Oracle::open()) else {
+    let Some(mut oracle) = runtime.block_on(Oracle::open()) else {
         return;
     };
+    // The dump is 18's; the SQL of the other versions must run on it all the same.
+    for version in [16, 17, 19, 18] {
+        oracle.registry.facts_mut().version = version;
+        generated_domains_hold(&runtime, &oracle);
+    }
+}
+
+fn generated_domains_hold(runtime: &tokio::runtime::Runtime, oracle: &Oracle) {
     let mut models: Vec<&str> = oracle
         .registry
         .models()
@@ -430,7 +438,7 @@ fn generated_domains_run_or_are_refused_and_obey_de_morgan_and_double_negation()
     let cases = std::env::var("DOMAIN_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(1500);
+        .unwrap_or(600);
     let mut runner = TestRunner::new(Config {
         cases,
         max_shrink_iters: 200,
@@ -459,12 +467,12 @@ fn generated_domains_run_or_are_refused_and_obey_de_morgan_and_double_negation()
         let (left, right) = (dice.domain(model, 2), dice.domain(model, 1));
         let not = |domain: &Domain| Domain::Not(Box::new(domain.clone()));
         runtime.block_on(async {
-            let Some(ids) = evaluate(&oracle, name, &left).await? else {
+            let Some(ids) = evaluate(oracle, name, &left).await? else {
                 return Ok(());
             };
             accepted.set(accepted.get() + 1);
             prop_assert_eq!(
-                evaluate(&oracle, name, &not(&not(&left))).await?,
+                evaluate(oracle, name, &not(&not(&left))).await?,
                 Some(ids),
                 "{} {}",
                 name,
@@ -473,8 +481,8 @@ fn generated_domains_run_or_are_refused_and_obey_de_morgan_and_double_negation()
             let apart = not(&Domain::and([left.clone(), right.clone()]));
             let inside = Domain::or([not(&left), not(&right)]);
             prop_assert_eq!(
-                evaluate(&oracle, name, &apart).await?,
-                evaluate(&oracle, name, &inside).await?,
+                evaluate(oracle, name, &apart).await?,
+                evaluate(oracle, name, &inside).await?,
                 "{} {}",
                 name,
                 apart
@@ -482,7 +490,11 @@ fn generated_domains_run_or_are_refused_and_obey_de_morgan_and_double_negation()
             Ok(())
         })
     });
-    println!("{} of {cases} generated domains were accepted", accepted.get());
+    println!(
+        "Odoo {}: {} of {cases} generated domains were accepted",
+        oracle.registry.facts().version,
+        accepted.get()
+    );
     assert!(outcome.is_ok(), "{}", outcome.expect_err("not ok"));
     assert!(
         accepted.get() * 10 > cases,

@@ -23,6 +23,7 @@ mod install;
 mod main_job;
 mod payload;
 mod receive;
+mod registry;
 mod signature;
 mod support;
 mod tls;

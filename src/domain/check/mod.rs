@@ -2,17 +2,20 @@
 //!
 //! Follows what Odoo's ORM does with a domain, step by step: `!` is pushed to the leaves first, dotted paths become `any`,
 //! inherited fields move to the parent, non-stored ones to what they repeat, and only then does a comparison meet a column
-//! ([`condition`]). The order matters, because `!` in front of `a.b = x` is not `a.b != x` (up to 16 it is). The registry's
+//! (`condition`). The order matters, because `!` in front of `a.b = x` is not `a.b != x` (up to 16 it is). The registry's
 //! version decides where versions differ; 18 is the one proven against Odoo's own answers.
 
 mod computed;
 mod condition;
+mod convert;
 mod hierarchy;
 mod literal;
 mod names;
 mod property;
 mod related;
 mod relational;
+mod stored;
+mod x2many;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -530,3 +533,6 @@ fn column_fits(kind: FieldType, type_name: &str) -> bool {
         FieldType::One2many | FieldType::Many2many | FieldType::Other => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::ast::{Operator, Value};
 use super::super::expr::{Clock, Outcome};
 use super::*;
 
@@ -233,4 +234,64 @@ proptest! {
             error.render(&text);
         }
     }
+}
+
+/// A small generator of its own: the inputs must be the same wherever the run is repeated.
+struct Xorshift(u64);
+
+impl Xorshift {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap_or(0) % limit.max(1)
+    }
+}
+
+/// The fuzz target: `PARSER_INPUTS=10000000 cargo test --release --lib parser_survives` for a long run.
+#[test]
+fn the_parser_survives_mutated_domains_in_bounded_time() {
+    const SEEDS: [&str; 8] = [
+        "[('name', '=', 'x'), ('id', 'in', [1, 2.5, -3])]",
+        "['|', '&', ('a.b', 'any', [('c', '!=', False)]), ('d', '=', None), '!', ('e', 'ilike', \"é%\")]",
+        r#"[["name", "in", ["a\u00e9", null, true, 1e5]]]"#,
+        "[('d', '>=', (context_today() - relativedelta(months=1, day=1)).strftime('%Y-%m-%d'))]",
+        "[('d', '<', datetime.datetime.combine(context_today(), datetime.time(0,0,0)).to_utc())]",
+        r"[('a', '=like', r'\d\'' 'b' '''c''')] # d",
+        "[(1, '=', 1), (0, '=', 1), ('uid', '=?', uid)]",
+        "((((([('a','=',0x1F),('b','in',(1_0,))])))))",
+    ];
+    const PIECES: [&str; 24] = [
+        "[", "]", "(", ")", ",", "'", "\"", "\\", "'!',", "'&',", "'|',", "-", "+", ".", "'''", "\\u", "1e", "0x",
+        "\0", "\n", "uid", "é", "()", "{",
+    ];
+    let count = std::env::var("PARSER_INPUTS")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(30_000);
+    let mut random = Xorshift(0x9e37_79b9_7f4a_7c15);
+    let mut slowest = std::time::Duration::ZERO;
+    for _ in 0..count {
+        let mut text: Vec<char> = SEEDS[random.below(SEEDS.len())].chars().collect();
+        for _ in 0..=random.below(6) {
+            let at = random.below(text.len() + 1);
+            match random.below(4) {
+                0 => drop(text.splice(at..at, PIECES[random.below(PIECES.len())].chars())),
+                1 => drop(text.drain(at..(at + random.below(5)).min(text.len()))),
+                2 => text.truncate(at),
+                _ => {
+                    let part: Vec<char> = text[..at].to_vec();
+                    text.splice(at..at, part);
+                }
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let started = std::time::Instant::now();
+        match parse(&text) {
+            Ok(domain) => assert_eq!(parse(&domain.to_string()), Ok(domain), "{text}"),
+            Err(error) => drop(error.render(&text)),
+        }
+        slowest = slowest.max(started.elapsed());
+    }
+    assert!(slowest < std::time::Duration::from_secs(1), "{slowest:?}");
 }

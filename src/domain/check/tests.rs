@@ -1,0 +1,236 @@
+//! What a leaf becomes, by version, on a small registry; the whole language is proven against Odoo's own answers in
+//! `tests/it/domains.rs`.
+
+use super::super::params::Params;
+use super::super::sql::{Row, compile};
+use super::*;
+use crate::odoo::registry::{Column, Facts, Field, FieldType, Inherit, LinkTable, Registry, Table};
+
+fn stored(name: &str, kind: FieldType, type_name: &str) -> Field {
+    let mut field = Field::new(name, kind);
+    field.column = Some(Column {
+        name: name.to_owned(),
+        type_name: type_name.to_owned(),
+    });
+    field
+}
+
+fn many2one(name: &str, relation: &str) -> Field {
+    let mut field = stored(name, FieldType::Many2one, "integer");
+    field.relation = Some(relation.to_owned());
+    field
+}
+
+/// Partners, users that inherit them, and orders.
+fn registry(version: u16) -> Registry {
+    let mut registry = Registry::new(Facts {
+        version,
+        ..Facts::default()
+    });
+    let table = |name: &str| Table::Plain(name.replace('.', "_"));
+    let mut partner = Model::new("res.partner", table("res.partner"));
+    partner.insert(stored("id", FieldType::Integer, "integer"));
+    partner.insert(stored("name", FieldType::Char, "character varying"));
+    partner.insert(stored("color", FieldType::Integer, "integer"));
+    partner.insert(stored("active", FieldType::Boolean, "boolean"));
+    partner.insert(stored("date", FieldType::Date, "date"));
+    partner.insert(many2one("parent_id", "res.partner"));
+    let mut title = stored("title", FieldType::Char, "jsonb");
+    title.translate = true;
+    partner.insert(title);
+    let mut secret = stored("signup_token", FieldType::Char, "character varying");
+    secret.secret = true;
+    partner.insert(secret);
+    let mut children = Field::new("child_ids", FieldType::One2many);
+    children.relation = Some("res.partner".to_owned());
+    children.inverse = Some("parent_id".to_owned());
+    partner.insert(children);
+    let mut tags = Field::new("x_tag_ids", FieldType::Many2many);
+    tags.relation = Some("res.partner".to_owned());
+    let link = |own: &str, other: &str| LinkTable {
+        table: "x_rel".into(),
+        own: own.into(),
+        other: other.into(),
+    };
+    tags.link_table = Some(link("a", "b"));
+    partner.insert(tags);
+    let mut total = Field::new("sale_order_count", FieldType::Integer);
+    total.stored = false;
+    partner.insert(total);
+    registry.insert(partner);
+    let mut users = Model::new("res.users", table("res.users"));
+    users.inherits = vec![Inherit {
+        parent: "res.partner".to_owned(),
+        link: "partner_id".to_owned(),
+    }];
+    users.insert(stored("id", FieldType::Integer, "integer"));
+    users.insert(stored("login", FieldType::Char, "character varying"));
+    users.insert(many2one("partner_id", "res.partner"));
+    let mut name = Field::new("name", FieldType::Char);
+    name.stored = false;
+    name.related = Some(vec!["partner_id".to_owned(), "name".to_owned()]);
+    users.insert(name);
+    registry.insert(users);
+    registry
+}
+
+fn context() -> Context {
+    Context::at("2026-11-20T12:00:00Z".parse().unwrap())
+}
+
+fn sql(version: u16, model: &str, domain: &str) -> String {
+    let typed =
+        check_text(domain, model, &registry(version), &context()).unwrap_or_else(|error| panic!("{domain}: {error}"));
+    let mut params = Params::new();
+    compile(&typed, "r", &mut params, Row::Table)
+        .replace("\"r\".", "")
+        .replace(['"'], "")
+}
+
+fn refused(version: u16, model: &str, domain: &str) -> String {
+    let error = check_text(domain, model, &registry(version), &context()).expect_err(domain);
+    error.render(domain)
+}
+
+#[test]
+fn zero_and_the_empty_text_are_null_from_18_on() {
+    assert_eq!(sql(17, "res.partner", "[('color', '=', 0)]"), "(color = $1::int4)");
+    assert_eq!(
+        sql(18, "res.partner", "[('color', '=', 0)]"),
+        "((color = $1::int4) or (color is null))"
+    );
+    assert_eq!(sql(17, "res.partner", "[('name', '=', False)]"), "(name is null)");
+    assert_eq!(
+        sql(18, "res.partner", "[('name', '=', False)]"),
+        "((name = $1::text) or (name is null))"
+    );
+}
+
+#[test]
+fn inequalities_count_null_where_its_value_satisfies_them() {
+    assert_eq!(
+        sql(18, "res.partner", "[('color', '<', 3)]"),
+        "((color < $1::int4) or (color is null))"
+    );
+    assert_eq!(sql(18, "res.partner", "[('color', '>=', 1)]"), "(color >= $1::int4)");
+    assert_eq!(sql(18, "res.partner", "[('name', '<', 'x')]"), "(name < $1::text)");
+    assert_eq!(
+        sql(19, "res.partner", "[('name', '<', 'x')]"),
+        "((name < $1::text) or (name is null))"
+    );
+}
+
+#[test]
+fn a_negated_inequality_includes_no_value_from_19_on() {
+    let domain = "['!', ('date', '>', '2026-01-01')]";
+    assert_eq!(sql(18, "res.partner", domain), "(date <= $1::text::date)");
+    assert_eq!(
+        sql(19, "res.partner", domain),
+        "((date <= $1::text::date) or (date is null))"
+    );
+}
+
+#[test]
+fn a_negation_before_a_path_negates_the_path_not_the_operator_from_17_on() {
+    let domain = "['!', ('parent_id.name', '=', 'x')]";
+    assert!(sql(16, "res.partner", domain).starts_with("(parent_id in (select"));
+    assert!(sql(17, "res.partner", domain).starts_with("((parent_id not in (select"));
+    assert!(sql(18, "res.partner", domain).ends_with("or (parent_id is null))"));
+}
+
+#[test]
+fn the_domain_of_a_field_narrows_paths_in_18_and_everything_in_19() {
+    let named = "[('child_ids.name', '=', 'x')]";
+    assert!(!sql(17, "res.partner", named).contains("active"));
+    assert!(sql(18, "res.partner", named).contains("active"));
+    let none = "[('child_ids', '=', False)]";
+    assert!(!sql(18, "res.partner", none).contains("active"));
+    assert!(sql(19, "res.partner", none).contains("active"));
+}
+
+#[test]
+fn inherited_fields_are_read_from_the_parent_and_reported() {
+    let typed = check_text("[('name', '=', 'x')]", "res.users", &registry(18), &context()).unwrap();
+    assert!(!typed.reads_related());
+    let inherited: Vec<_> = typed
+        .inherited()
+        .iter()
+        .map(|column| (&*column.link, &*column.model, &*column.column))
+        .collect();
+    assert_eq!(inherited, [("partner_id", "res.partner", "name")]);
+    assert_eq!(typed.own_columns().iter().collect::<Vec<_>>(), ["partner_id"]);
+    let image = compile(&typed, "i", &mut Params::new(), Row::Image);
+    assert_eq!(image, r#"("i"."partner_id.name" = $1::text)"#);
+}
+
+#[test]
+fn equal_values_share_a_parameter() {
+    let domain = "['|', ('name', '=', 'x'), ('title', '=', 'x')]";
+    assert_eq!(
+        sql(18, "res.partner", domain),
+        "((name = $1::text) or ((title ->> $2::text) = $1::text))"
+    );
+}
+
+#[test]
+fn no_text_of_a_domain_reaches_the_sql() {
+    let nasty = r#"[('name', 'in', ["'; drop table x; --", '$1', '/*', '"'])]"#;
+    assert_eq!(sql(18, "res.partner", nasty), "(name = any ($1::text[]))");
+    assert!(refused(18, "res.partner", r#"[('name" or 1=1 --', '=', 1)]"#).contains("has no field"));
+}
+
+#[test]
+fn refusals_say_what_and_what_to_do() {
+    let cases = [
+        (18, "[('nme', '=', 1)]", "did you mean name?"),
+        (
+            18,
+            "[('sale_order_count', '>', 0)]",
+            "computed by Odoo and stored nowhere",
+        ),
+        (18, "[('signup_token', '=', 'x')]", "holds a secret"),
+        (18, "[('x_tag_ids.name', '=', 'x')]", "only Odoo's Python code knows"),
+        (18, "[('name', 'in', 'x')]", "use '='"),
+        (18, "[('color', '=', 'x')]", "cannot be compared with the integer field"),
+        (18, "[('date', '=', '2026-02-30')]", "is not a date"),
+        (16, "[('parent_id', 'any', [])]", "exists from Odoo 17 on"),
+        (18, "[('name', 'not =like', 'x')]", "exists from Odoo 19 on"),
+        (18, "[('name.x', '=', 1)]", "no path goes through it"),
+        (18, "[('id', '=', uid)]", "needs a user"),
+        (18, "[('name', 'child_of', 1)]", "not meant for the char field"),
+    ];
+    for (version, domain, reason) in cases {
+        let shown = refused(version, "res.partner", domain);
+        assert!(shown.contains(reason), "{domain}: {shown}");
+        assert!(shown.contains('^'), "{shown}");
+    }
+    assert!(refused(18, "res.partners", "[]").contains("did you mean res.partner?"));
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let deep = format!("[('{}name', '=', 'x')]", "parent_id.".repeat(100));
+    assert!(refused(18, "res.partner", &deep).contains("nested"));
+    let fine = format!("[('{}name', '=', 'x')]", "parent_id.".repeat(20));
+    sql(18, "res.partner", &fine);
+}
+
+#[test]
+fn what_odoo_told_goes_before_what_is_shipped() {
+    let mut registry = registry(18);
+    let mut pulled = crate::odoo::pulled::Pulled::default();
+    let domain = serde_json::json!([["color", ">", 3]]);
+    pulled.add(
+        "res.partner",
+        &serde_json::json!({
+            "x_tag_ids": {"type": "many2many", "store": true, "domain": domain},
+            "sale_order_count": {"type": "integer", "store": false, "depends": ["sale_order_ids"]},
+        }),
+    );
+    registry.set_pulled(pulled);
+    let check = |domain: &str| check_text(domain, "res.partner", &registry, &context());
+    let typed = check("[('x_tag_ids.name', '=', 'x')]").unwrap();
+    assert!(compile(&typed, "r", &mut Params::new(), Row::Table).contains("color"));
+    let refused = check("[('sale_order_count', '>', 0)]").unwrap_err();
+    assert!(refused.hint_text().unwrap().contains("sale_order_ids"));
+}
