@@ -150,6 +150,8 @@ pub struct Accepted {
     pub columns: BTreeSet<String>,
     /// Those among them of which a change is worth capturing.
     pub compared: BTreeSet<String>,
+    /// Those among them whose value itself is needed, however long; of the others it is enough to see that they changed.
+    pub whole: BTreeSet<String>,
     /// Watched columns, for write events.
     pub watched: BTreeSet<String>,
     /// The model's columns and their PostgreSQL types.
@@ -179,17 +181,15 @@ impl Accepted {
                 .with_hint("use stored fields of the model itself"));
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
-        let mut columns = watched.clone();
-        if let Some(domain) = &domain {
-            columns.extend(domain.own_columns().iter().filter(|column| *column != "id").cloned());
-        }
+        let whole: BTreeSet<String> = domain.iter().flat_map(|d| d.own_columns()).filter(|c| *c != "id").cloned().collect();
+        let columns: BTreeSet<String> = watched.union(&whole).cloned().collect();
         let types = model
             .fields()
             .filter_map(|field| field.column.as_ref())
             .map(|column| (column.name.clone(), column.type_name.clone()))
             .collect();
         let compared = columns.iter().filter(|c| !AUDIT_COLUMNS.contains(&c.as_str())).cloned().collect();
-        Ok(Self { row, secret, domain, columns, compared, watched, types: Arc::new(types) })
+        Ok(Self { row, secret, domain, columns, compared, whole, watched, types: Arc::new(types) })
     }
 
     /// Whether events of this type are wanted at all.

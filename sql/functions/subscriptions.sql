@@ -120,7 +120,7 @@ end $$;
 comment on function odoo_eventd.load_subscriptions() is 'All subscriptions with their secrets, and since which transaction each is judged.';
 
 create or replace function odoo_eventd.judge_subscription(
-  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[]
+  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[], whole name[]
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -138,13 +138,13 @@ begin
   if verdict = 'invalid' then
     delete from odoo_eventd.subscription_need n where n.subscription_id = subscription;
   else
-    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared)
+    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared, whole)
       on conflict (subscription_id) do update
-      set model = excluded.model, columns = excluded.columns, compared = excluded.compared;
+      set model = excluded.model, columns = excluded.columns, compared = excluded.compared, whole = excluded.whole;
   end if;
   return true;
 end $$;
-comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[]) is
+comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[]) is
   'Records what the service found a subscription to be, and which columns it needs. False if it changed meanwhile.';
 
 create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
