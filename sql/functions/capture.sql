@@ -45,17 +45,37 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- SQL in, SQL out. A text that begins like a marker is kept as a digest whatever its length, so that no marker is ambiguous.
   select case
-    when of_type = 'bytea' then format($v$ E'\x01md5:' || md5(%s) $v$, value)
-    when is_whole then format($v$ %s::text $v$, value)
+    when of_type = 'bytea' then format($v$E'\x01md5:' || md5(%s)$v$, value)
+    when is_whole then format($v$%s::text$v$, value)
     when of_type in ('json', 'jsonb') then
-      format($v$ case when octet_length(%1$s::text) > 16384 then E'\x01md5:' || md5(%1$s::text) else %1$s::text end $v$, value)
+      format($v$case when octet_length(%1$s::text) > 16384 then E'\x01md5:' || md5(%1$s::text) else %1$s::text end$v$, value)
     when of_type ~ '^(text|character)' then
-      format($v$ case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then E'\x01md5:' || md5(%1$s) else %1$s::text end $v$, value)
-    else format($v$ %s::text $v$, value)
+      format($v$case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then E'\x01md5:' || md5(%1$s) else %1$s::text end$v$, value)
+    else format($v$%s::text$v$, value)
   end
 $$;
 comment on function odoo_eventd.captured_value(text, text, boolean) is
   'The expression that keeps a value. A file, and more than 16 KiB of text, is kept as its digest, unless the value itself is needed.';
+
+-- For a table whose columns are no longer what they were: through JSON, which asks for no column that is not there.
+
+create or replace function odoo_eventd.drifted_image(of_row jsonb, columns text[], whole text[]) returns text[]
+language sql immutable strict security definer set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(case
+           when not of_row ? c.name then E'\x01gone'
+           when c.name = any (whole) then of_row ->> c.name
+           when octet_length(of_row ->> c.name) > 16384 or starts_with(of_row ->> c.name, E'\x01') then E'\x01md5:' || md5(of_row ->> c.name)
+           else of_row ->> c.name end order by c.ord)
+    from unnest(columns) with ordinality c (name, ord)
+$$;
+comment on function odoo_eventd.drifted_image(jsonb, text[], text[]) is
+  'A row''s captured columns, after some were dropped, renamed or retyped: those are marked as gone.';
+
+create or replace function odoo_eventd.drifted_differs(old_row jsonb, new_row jsonb, columns text[]) returns boolean
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$ select exists (select from unnest(columns) c where old_row -> c is distinct from new_row -> c) $$;
+comment on function odoo_eventd.drifted_differs(jsonb, jsonb, text[]) is 'Whether one of the columns changed; see drifted_image.';
 
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -65,7 +85,6 @@ declare
   made odoo_eventd.capture_generation;
   ring_table text;
   old_image text; new_image text; differs text;             -- of the columns as they were when this was made
-  old_loose text; new_loose text; differs_loose text;       -- of whatever columns there are, by way of JSON
   created_by text := 'null::integer';
   written_by text := 'null::integer';
   into_outbox text;
@@ -79,30 +98,17 @@ begin
   select format('odoo_eventd.outbox_%s', r.current) into strict ring_table from odoo_eventd.ring r;
 
   -- A column that went since the generation was made keeps its place in the images.
-  select string_agg(v.old_value, ',' order by v.ord), string_agg(v.new_value, ',' order by v.ord),
-         string_agg(v.differs, ' or ' order by v.ord) filter (where v.name = any (made.compared)),
-         string_agg(v.old_loose, ',' order by v.ord), string_agg(v.new_loose, ',' order by v.ord),
-         string_agg(v.differs_loose, ' or ' order by v.ord) filter (where v.name = any (made.compared))
-    into old_image, new_image, differs, old_loose, new_loose, differs_loose
+  select format(E'array[\n               %s]::text[]', string_agg(v.old_value, E',\n               ' order by v.ord)),
+         format(E'array[\n               %s]::text[]', string_agg(v.new_value, E',\n               ' order by v.ord)),
+         coalesce(string_agg(v.differs, E'\n            or ' order by v.ord) filter (where v.name = any (made.compared)), 'false')
+    into old_image, new_image, differs
     from (select w.name, w.ord,
-                 coalesce(odoo_eventd.captured_value(format('o.%I', w.name), c.type_name, whole), gone) as old_value,
-                 coalesce(odoo_eventd.captured_value(format('n.%I', w.name), c.type_name, whole), gone) as new_value,
+                 coalesce(odoo_eventd.captured_value(format('o.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as old_value,
+                 coalesce(odoo_eventd.captured_value(format('n.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as new_value,
                  format(case when c.is_comparable then 'o.%1$I is distinct from n.%1$I'
-                             when c.column_name is not null then 'o.%1$I::text is distinct from n.%1$I::text' end, w.name) as differs,
-                 format($l$ case when o.j ? %L then %s else %s end $l$, w.name,
-                        odoo_eventd.captured_value(format('(o.j ->> %L)', w.name), 'text', whole), gone) as old_loose,
-                 format($l$ case when n.j ? %L then %s else %s end $l$, w.name,
-                        odoo_eventd.captured_value(format('(n.j ->> %L)', w.name), 'text', whole), gone) as new_loose,
-                 format('o.j -> %1$L is distinct from n.j -> %1$L', w.name) as differs_loose
+                             when c.column_name is not null then 'o.%1$I::text is distinct from n.%1$I::text' end, w.name) as differs
             from unnest(made.columns) with ordinality w (name, ord)
-            left join odoo_eventd.capturable_columns(of_capture.model) c on c.column_name = w.name
-           cross join lateral (select w.name = any (made.whole), $g$ E'\x01gone' $g$) x (whole, gone)) v;
-  old_image := format('array[%s]::text[]', old_image);
-  new_image := format('array[%s]::text[]', new_image);
-  old_loose := format('array[%s]::text[]', old_loose);
-  new_loose := format('array[%s]::text[]', new_loose);
-  differs := coalesce(differs, 'false');
-  differs_loose := coalesce(differs_loose, 'false');
+            left join odoo_eventd.capturable_columns(of_capture.model) c on c.column_name = w.name) v;
 
   -- Who did it: only where the row's own audit columns were written by this very transaction.
   select case when count(*) filter (where a.attname like 'create%') = 2
@@ -199,25 +205,28 @@ $body$, into_outbox, of_capture.generation)
 $body$, into_outbox, of_capture.generation, old_image, new_image, differs, created_by, written_by)
 
   || format($body$
-  -- Columns were dropped, renamed or retyped. What is still there under its name is kept; the rest is marked as gone.
+  -- Columns were dropped, renamed or retyped. What is still there under its name is kept, the rest is marked as gone.
   elsif tg_op = 'UPDATE' then
     %1$s
     select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
            case when o.id is null then 'i' when n.id is null then 'd' else 'u' end, coalesce(n.id, o.id)::bigint, now(), null,
-           case when o.id is not null then %3$s end, case when n.id is not null then %4$s end
+           odoo_eventd.drifted_image(o.j, %3$L, %4$L), odoo_eventd.drifted_image(n.j, %3$L, %4$L)
       from (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from old_rows r offset 0) o
       full join (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from new_rows r offset 0) n on n.id = o.id
-     where coalesce(n.id, o.id) is not null and (o.id is null or n.id is null or %5$s);
+     where coalesce(n.id, o.id) is not null
+       and (o.id is null or n.id is null or odoo_eventd.drifted_differs(o.j, n.j, %5$L));
   elsif tg_op = 'INSERT' then
     %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i', (n.j ->> 'id')::bigint, now(), null, null, %4$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i', (n.j ->> 'id')::bigint, now(), null,
+           null, odoo_eventd.drifted_image(n.j, %3$L, %4$L)
       from (select to_jsonb(r) as j from new_rows r offset 0) n where n.j ->> 'id' is not null;
   elsif tg_op = 'DELETE' then
     %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd', (o.j ->> 'id')::bigint, now(), by_user, %3$s, null
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd', (o.j ->> 'id')::bigint, now(), by_user,
+           odoo_eventd.drifted_image(o.j, %3$L, %4$L), null
       from (select to_jsonb(r) as j from old_rows r offset 0) o where o.j ->> 'id' is not null;
   end if;
-$body$, into_outbox, of_capture.generation, old_loose, new_loose, differs_loose)
+$body$, into_outbox, of_capture.generation, made.columns, made.whole, made.compared)
 
   || case when installed.notify then $body$
   -- The doorbell. The service holds this lock exclusively only while it sleeps: NOTIFY, whose commit lock is cluster-wide, is
@@ -348,11 +357,14 @@ begin
                    ('odoo_eventd_update', 'after update on %s referencing old table as old_rows new table as new_rows'),
                    ('odoo_eventd_delete', 'after delete on %s referencing old table as old_rows'),
                    ('odoo_eventd_truncate', 'after truncate on %s')) v (name, definition)
-     where not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = v.name
+     where not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = v.name and t.tgenabled <> 'D'
                          and t.tgfoid = to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model))))
   loop
     -- What was captured without the trigger is not captured: all columns begin anew.
     update odoo_eventd.captured_column cc set captured_from = null, captured_at = null where cc.capture_id = known.capture_id;
+    if exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_of.name) then
+      execute format('drop trigger %I on %s', trigger_of.name, relation::regclass);
+    end if;
     execute format('create trigger %I ' || trigger_of.definition || ' for each statement execute function odoo_eventd.%I()',
                    trigger_of.name, relation::regclass, odoo_eventd.capture_function_name(of_model));
   end loop;

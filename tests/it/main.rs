@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
 mod capture;
+mod capture_upgrades;
 mod cluster;
 mod fixture;
 mod harness;
