@@ -93,6 +93,8 @@ pub struct Subscription {
     pub needed: Option<BTreeSet<String>>,
     /// Those of them of which a change is worth capturing.
     pub needed_compared: Option<BTreeSet<String>>,
+    /// Those of them whose value itself is needed.
+    pub needed_whole: Option<BTreeSet<String>>,
 }
 
 fn xid_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u64>, D::Error> {
@@ -153,6 +155,8 @@ pub struct Accepted {
     pub columns: BTreeSet<String>,
     /// Those among them of which a change is worth capturing.
     pub compared: BTreeSet<String>,
+    /// Those among them whose value itself is needed, however long; of the others it is enough to see that they changed.
+    pub whole: BTreeSet<String>,
     /// Watched columns, for write events.
     pub watched: BTreeSet<String>,
 }
@@ -186,28 +190,27 @@ impl Accepted {
             );
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
-        let mut columns = watched.clone();
-        if let Some(domain) = &domain {
-            columns.extend(domain.own_columns().iter().filter(|column| *column != "id").cloned());
-        }
-        let compared = columns
-            .iter()
-            .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
-            .cloned()
-            .collect();
+        let whole: BTreeSet<String> =
+            domain.iter().flat_map(|d| d.own_columns()).filter(|c| *c != "id").cloned().collect();
+        let columns: BTreeSet<String> = watched.union(&whole).cloned().collect();
+        let compared = columns.iter().filter(|c| !AUDIT_COLUMNS.contains(&c.as_str())).cloned().collect();
         Ok(Self {
             row,
             secret,
             domain,
             columns,
             compared,
+            whole,
             watched,
         })
     }
 
     /// Whether the database knows already what this subscription needs.
     pub fn is_recorded(&self) -> bool {
-        self.row.needed.as_ref() == Some(&self.columns) && self.row.needed_compared.as_ref() == Some(&self.compared)
+        let row = &self.row;
+        row.needed.as_ref() == Some(&self.columns)
+            && row.needed_compared.as_ref() == Some(&self.compared)
+            && row.needed_whole.as_ref() == Some(&self.whole)
     }
 
     /// Whether events of this type are wanted at all.
