@@ -190,10 +190,18 @@ impl Accepted {
             );
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
-        let whole: BTreeSet<String> =
-            domain.iter().flat_map(|d| d.own_columns()).filter(|c| *c != "id").cloned().collect();
+        let whole: BTreeSet<String> = domain
+            .iter()
+            .flat_map(|d| d.own_columns())
+            .filter(|c| *c != "id")
+            .cloned()
+            .collect();
         let columns: BTreeSet<String> = watched.union(&whole).cloned().collect();
-        let compared = columns.iter().filter(|c| !AUDIT_COLUMNS.contains(&c.as_str())).cloned().collect();
+        let compared = columns
+            .iter()
+            .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
+            .cloned()
+            .collect();
         Ok(Self {
             row,
             secret,

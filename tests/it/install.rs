@@ -214,10 +214,10 @@ async fn twenty_installs_at_once_all_succeed() {
     }
     assert_eq!(
         database
-            .psql("select count(*) from odoo_eventd.schema_migration")
+            .psql("select count(*) = max(version) from odoo_eventd.schema_migration")
             .await
             .trim(),
-        "3"
+        "t"
     );
 }
 
