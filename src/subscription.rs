@@ -244,11 +244,10 @@ impl Accepted {
             .filter(|c| self.watched.contains(*c))
     }
 
-    /// Whether everything this subscription needs is in a change's images.
+    /// Whether a change's images hold everything that the domain reads. A watched column that is not in them was dropped from the
+    /// table meanwhile, and then it is no reason to be silent about the others; who is judged too early is told by `captured_from`.
     pub fn is_covered_by(&self, change: &Change) -> bool {
-        self.columns
-            .iter()
-            .all(|column| change.layout.index_of(column).is_some())
+        self.whole.iter().all(|column| change.layout.index_of(column).is_some())
     }
 
     /// What the domain's answers before and after a change mean for this subscription.

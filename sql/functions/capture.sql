@@ -45,12 +45,12 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- SQL in, SQL out. A text that begins like a marker is kept as a digest whatever its length, so that no marker is ambiguous.
   select case
-    when of_type = 'bytea' then format($v$E'\x01md5:' || md5(%s)$v$, value)
+    when of_type = 'bytea' then format($v$E'\x01sha256:' || encode(sha256(%s), 'hex')$v$, value)
     when is_whole then format($v$%s::text$v$, value)
     when of_type in ('json', 'jsonb') then
-      format($v$case when octet_length(%1$s::text) > 16384 then E'\x01md5:' || md5(%1$s::text) else %1$s::text end$v$, value)
+      format($v$case when octet_length(%1$s::text) > 16384 then E'\x01sha256:' || encode(sha256(convert_to(%1$s::text, 'UTF8')), 'hex') else %1$s::text end$v$, value)
     when of_type ~ '^(text|character)' then
-      format($v$case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then E'\x01md5:' || md5(%1$s) else %1$s::text end$v$, value)
+      format($v$case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then E'\x01sha256:' || encode(sha256(convert_to(%1$s, 'UTF8')), 'hex') else %1$s::text end$v$, value)
     else format($v$%s::text$v$, value)
   end
 $$;
@@ -65,7 +65,8 @@ as $$
   select array_agg(case
            when not of_row ? c.name then E'\x01gone'
            when c.name = any (whole) then of_row ->> c.name
-           when octet_length(of_row ->> c.name) > 16384 or starts_with(of_row ->> c.name, E'\x01') then E'\x01md5:' || md5(of_row ->> c.name)
+           when octet_length(of_row ->> c.name) > 16384 or starts_with(of_row ->> c.name, E'\x01') 
+             then E'\x01sha256:' || encode(sha256(convert_to(of_row ->> c.name, 'UTF8')), 'hex')
            else of_row ->> c.name end order by c.ord)
     from unnest(columns) with ordinality c (name, ord)
 $$;
@@ -344,9 +345,12 @@ begin
       values (known.capture_id, wanted, wanted_types, wanted_compared, wanted_whole) returning * into made;
     update odoo_eventd.capture c set generation = made.generation, active = true, changed_at = now()
      where c.capture_id = known.capture_id returning * into known;
-    delete from odoo_eventd.captured_column cc where cc.capture_id = known.capture_id and cc.column_name <> all (wanted || 'id'::name);
-    insert into odoo_eventd.captured_column (capture_id, column_name)
-      select known.capture_id, u from unnest(wanted || 'id'::name) u on conflict do nothing;
+    delete from odoo_eventd.captured_column cc
+     where cc.capture_id = known.capture_id and cc.column_name <> all (case when cc.whole then wanted_whole else wanted || 'id'::name end);
+    insert into odoo_eventd.captured_column (capture_id, column_name, whole)
+      select known.capture_id, u, false from unnest(wanted || 'id'::name) u
+      union all select known.capture_id, u, true from unnest(wanted_whole) u
+      on conflict do nothing;
     perform odoo_eventd.replace_capture_function(known);
   end if;
 

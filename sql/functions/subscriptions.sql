@@ -116,7 +116,8 @@ begin
       select cc.captured_from
       from odoo_eventd.subscription_need n
       join odoo_eventd.capture p on p.model = n.model
-      join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id and (cc.column_name = any (n.columns) or cc.column_name = 'id')
+      join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id 
+       and (cc.column_name = any (case when cc.whole then n.whole else n.columns end) or cc.column_name = 'id')
       where n.subscription_id = s.id
       order by cc.captured_from desc nulls last limit 1
     ) c on true

@@ -85,12 +85,14 @@ comment on column odoo_eventd.capture_generation.whole is 'The columns that are 
 create table odoo_eventd.captured_column (
   capture_id    integer not null,
   column_name   name not null,
+  whole         boolean not null,
   captured_from xid8,
   captured_at   timestamptz,
-  primary key (capture_id, column_name)
+  primary key (capture_id, column_name, whole)
 );
 comment on table odoo_eventd.captured_column is
   'Since which transaction each column is captured without a gap. A subscription is judged on transactions after that only.';
+comment on column odoo_eventd.captured_column.whole is 'true: since when its values are kept however long they are; false: since when it is captured at all.';
 comment on column odoo_eventd.captured_column.captured_from is
   'Transactions from this one on saw the capturing function from their first statement; null = being set up.';
 
@@ -131,7 +133,7 @@ comment on column odoo_eventd.outbox_0.op is
 comment on column odoo_eventd.outbox_0.at is 'When the transaction began; Odoo''s write_date.';
 comment on column odoo_eventd.outbox_0.user_id is 'Odoo''s user, where this transaction itself wrote it; else null.';
 comment on column odoo_eventd.outbox_0.old is
-  'Captured columns before, as text, in the order of capture_generation.columns. Beginning with character U+0001: md5:<digest> for a file or more than 16 KiB of text, gone for a column that was dropped or renamed.';
+  'Captured columns before, as text, in the order of capture_generation.columns. Beginning with character U+0001: sha256:<hex> for a file or more than 16 KiB of text, gone for a column that was dropped or renamed.';
 comment on column odoo_eventd.outbox_0.new is 'The same columns after.';
 create table odoo_eventd.outbox_1 (like odoo_eventd.outbox_0 including all);
 create table odoo_eventd.outbox_2 (like odoo_eventd.outbox_0 including all);

@@ -737,6 +737,64 @@ async fn the_writers_settings_do_not_change_what_is_captured() {
     );
 }
 
+#[tokio::test]
+async fn long_texts_and_files_are_kept_as_digests_unless_the_value_is_needed() {
+    let mut captured = Captured::watching("sale.order", &["note", "state"]).await;
+    captured.watch("ir.attachment", &["db_datas", "name"]).await;
+    captured
+        .write("insert into ir_attachment (id, name, type, db_datas) values (900, 'f', 'binary', 'abc')")
+        .await;
+    assert_eq!(
+        captured.rows().await,
+        ["I 900: db_datas \u{1}sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, name f"]
+    );
+    captured
+        .write("update sale_order set note = repeat('x', 16384) where id = 2")
+        .await;
+    assert!(captured.rows().await[0].len() > 16_384);
+    captured
+        .write("update sale_order set note = repeat('x', 16385) where id = 2")
+        .await;
+    captured
+        .write("update sale_order set note = repeat('y', 20000) where id = 2")
+        .await;
+    captured
+        .write("update sale_order set note = repeat('y', 20000) where id = 2")
+        .await;
+    captured
+        .write("update sale_order set note = E'\\x01gone', state = 'x' where id = 2")
+        .await;
+    captured
+        .write("update sale_order set note = E'\\x01gone', state = 'y' where id in (1, 2)")
+        .await;
+    let rows = captured.rows().await;
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row.len() < 17_000 && !row.contains("gone")),
+        "{rows:?}"
+    );
+    assert!(
+        rows[1].matches("\u{1}sha256:").count() == 2 && !rows[4].contains("note"),
+        "{rows:?}"
+    );
+
+    // A domain reads it: from now on it is kept whole, and who only watches it goes on without a gap.
+    let judged_from = "select captured_from from odoo_eventd.captured_column where column_name = 'note' and not whole";
+    let before = captured.database.psql(judged_from).await;
+    let id = captured.want("sale.order", &["note"], &["note"]).await;
+    captured
+        .write(&format!(
+            "update odoo_eventd.subscription_need set whole = '{{note}}' where subscription_id = {id}"
+        ))
+        .await;
+    captured.sync("sale.order").await.unwrap();
+    captured
+        .write("update sale_order set note = repeat('z', 20000) where id = 2")
+        .await;
+    assert!(captured.rows().await[0].contains(&"z".repeat(20_000)));
+    assert_eq!(captured.database.psql(judged_from).await, before);
+}
+
 // Writers beside each other ------------------------------------------------------------------------------------------------
 
 #[tokio::test]
