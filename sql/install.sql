@@ -26,7 +26,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \else
   \set version 0
 \endif
-select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3 \gset
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -38,6 +38,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3 \gset
 \if :m3
   \ir migrations/000003_delivery_log.sql
   insert into odoo_eventd.schema_migration (version, name) values (3, '000003_delivery_log');
+\endif
+\if :m4
+  \ir migrations/000004_registry_pull.sql
+  insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
 \endif
 
 \ir functions/guard.sql

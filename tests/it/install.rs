@@ -193,7 +193,7 @@ async fn twenty_installs_at_once_all_succeed() {
             .psql("select count(*) from odoo_eventd.schema_migration")
             .await
             .trim(),
-        "3"
+        "4"
     );
 }
 
