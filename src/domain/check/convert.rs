@@ -198,9 +198,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn wrong_type(&self, c: &Comparing<'_>, value: &Literal) -> DomainError {
+        // A short text is shown: it may be the one mistake in a long list.
+        let shown = match value {
+            Literal::Str(text) if text.chars().count() <= 40 => format!("{text:?}"),
+            other => other.describe().to_owned(),
+        };
         DomainError::new(format!(
-            "{} cannot be compared with the {} field {}.{}",
-            value.describe(),
+            "{shown} cannot be compared with the {} field {}.{}",
             c.field.kind.name(),
             c.model.name,
             c.field.name

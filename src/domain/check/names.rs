@@ -55,8 +55,8 @@ impl Checker<'_> {
 
     /// Any of these fields compares so; with a negative operator, all of them.
     fn plain_name(&self, model: &Model, fields: &[&str], value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        // Which fields are looked at changed with 17 for most models; the name alone is as old as Odoo.
-        if self.version < 17 && fields != ["name"] {
+        // The lists are those of 17 and 18; the name alone is as old as Odoo.
+        if !matches!(self.version, 17 | 18) && fields != ["name"] {
             return Err(self.unknown_name(model, step));
         }
         let operator = step.operator;

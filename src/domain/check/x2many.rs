@@ -316,6 +316,11 @@ impl Checker<'_> {
                         .not_ids(step)
                         .hint("names are compared with '=' or 'ilike', one at a time"));
                 }
+                Literal::Bool(false) => {
+                    return Err(DomainError::new("a list of ids of a one2many cannot hold False")
+                        .at(step.spans.value)
+                        .hint("ask for \"none\" in a leaf of its own: '|', (.., '=', False), (.., 'in', [..])"));
+                }
                 _ => return Err(self.not_ids(step)),
             }
         }
