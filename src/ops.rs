@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::http::guard::Guard;
+use crate::worker::quarantine::Quarantine;
 use crate::worker::roster;
 use crate::{Error, Result};
 
@@ -37,7 +38,7 @@ pub async fn subscribe(client: &Client, guard: &Guard, options: &Value) -> Resul
         .await
         .map_err(|e| refused_values(e, "add the subscription"))?
         .get(0);
-    let looked = roster::refresh(client, None).await;
+    let looked = roster::refresh(client, None, &Quarantine::default()).await;
     let row = find_subscription(client, id).await?;
     let state = row.get("state").and_then(Value::as_str);
     if let (Err(error), true) = (&looked, state != Some("ready")) {
@@ -130,7 +131,7 @@ pub async fn unsubscribe(client: &Client, id: i32) -> Result<()> {
             Error::usage(format!("there is no subscription {id}")).with_hint("`odoo-eventd subscriptions` lists them")
         );
     }
-    roster::refresh(client, None).await.map(drop)
+    roster::refresh(client, None, &Quarantine::default()).await.map(drop)
 }
 
 /// Switches capture on or off, of one model or of all. Returns the models concerned.

@@ -13,7 +13,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::deliverer::no_connection;
-use super::roster::Roster;
+use super::quarantine::Quarantine;
+use super::roster::{OfModel, Roster};
 use super::slots::Slots;
 use super::wake::Doorbell;
 use crate::domain::judge::{ImageColumns, Judge};
@@ -44,6 +45,8 @@ pub struct Dispatcher {
     pub rang: Arc<Notify>,
     /// Tells the keeper of the roster that it is behind.
     pub subscriptions_changed: Arc<Notify>,
+    /// Whose domain failed on a record's data.
+    pub quarantine: Quarantine,
     /// Term, position, epoch.
     pub lead: Lead,
     /// The subscriptions as they are now.
@@ -174,7 +177,7 @@ impl Dispatcher {
         };
         let transactions = self.fold(page.rows);
         let roster = Arc::clone(&self.roster.borrow());
-        let answers = judge(&client, &roster, &transactions).await?;
+        let answers = self.judge(&client, &roster, &transactions).await?;
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
             let mut assembly = Assembly::new(transaction.facts.clone());
@@ -287,6 +290,8 @@ impl Dispatcher {
             .transaction()
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
+        // A domain that fails must not take the transaction with it.
+        let judging = self.pool.get().await.map_err(no_connection)?;
         let mut assembly = Assembly::new(self.facts(xid, at));
         let mut after = (0, i64::MIN);
         loop {
@@ -318,7 +323,7 @@ impl Dispatcher {
                 facts: self.facts(xid, at),
                 changes,
             }];
-            let answers = judge(&transaction, &roster, &folded).await?;
+            let answers = self.judge(&judging, &roster, &folded).await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
                 offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
             }
@@ -362,6 +367,113 @@ impl Dispatcher {
             .await
             .map(drop)
     }
+
+    /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
+    /// subscriptions and changes there are.
+    async fn judge(
+        &self,
+        client: &deadpool_postgres::Object,
+        roster: &Roster,
+        transactions: &[Folded],
+    ) -> Result<Vec<(Vec<ImageNumbers>, Answers)>> {
+        let mut numbered: Vec<(Vec<ImageNumbers>, Answers)> = transactions
+            .iter()
+            .map(|t| (vec![ImageNumbers::default(); t.changes.len()], Answers::default()))
+            .collect();
+        let mut by_model: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+        for (of_transaction, transaction) in transactions.iter().enumerate() {
+            for (of_change, change) in transaction.changes.iter().enumerate() {
+                by_model
+                    .entry(&change.layout.model)
+                    .or_default()
+                    .push((of_transaction, of_change));
+            }
+        }
+        for (model, places) in by_model {
+            let Some(of_model) = roster.of_model(model) else {
+                continue;
+            };
+            let Some(all) = &of_model.judge else { continue };
+            let mut images: Vec<(&Change, &event::Image)> = Vec::new();
+            let mut owners = Vec::new();
+            for (of_transaction, of_change) in places {
+                let change = &transactions[of_transaction].changes[of_change];
+                let numbers = &mut numbered[of_transaction].0[of_change];
+                for (image, number) in [(&change.old, &mut numbers.before), (&change.new, &mut numbers.after)] {
+                    if let Some(image) = image {
+                        *number = Some(images.len());
+                        images.push((change, image));
+                        owners.push(of_transaction);
+                    }
+                }
+            }
+            let matches = match pg::judge::judge(client, all, images.len(), &columns_of(all, &images)).await {
+                Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images).await?,
+                judged => judged?,
+            };
+            for (number, (of_transaction, subscriptions)) in owners.iter().zip(matches).enumerate() {
+                for subscription in subscriptions {
+                    numbered[*of_transaction].1.insert(number, subscription);
+                }
+            }
+        }
+        Ok(numbered)
+    }
+
+    /// Each domain alone: the one that fails is put in quarantine and matches nothing, the others go on.
+    async fn judge_alone(
+        &self,
+        client: &deadpool_postgres::Object,
+        of_model: &OfModel,
+        images: &[(&Change, &event::Image)],
+    ) -> Result<Vec<Vec<i64>>> {
+        let mut matches = vec![Vec::new(); images.len()];
+        for (subscription, judge) in &of_model.alone {
+            match pg::judge::judge(client, judge, images.len(), &columns_of(judge, images)).await {
+                Ok(found) => matches.iter_mut().zip(found).for_each(|(all, found)| all.extend(found)),
+                Err(error) if is_of_the_data(&error) => {
+                    tracing::error!(
+                        subscription.id = subscription.row.id, error = %error.chain(),
+                        "a domain failed on a record's data: its subscription is not served until it is changed"
+                    );
+                    self.quarantine.add(
+                        &subscription.row,
+                        format!("the domain failed on a record's data: {}", error.chain()),
+                    );
+                    self.subscriptions_changed.notify_one();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(matches)
+    }
+}
+
+/// SQLSTATE class 22, data exception, or 42, which a cast of a captured value may raise.
+fn is_of_the_data(error: &Error) -> bool {
+    error
+        .sql_state()
+        .is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("42"))
+}
+
+/// The columns that a judge asks for; what an image does not hold reads as NULL, and its subscriptions are not covered.
+fn columns_of(judge: &Judge, images: &[(&Change, &event::Image)]) -> ImageColumns {
+    judge
+        .columns()
+        .iter()
+        .map(|column| {
+            images
+                .iter()
+                .map(|(change, image)| match column.column.as_str() {
+                    "id" if column.link.is_none() => Some(change.record_id.to_string()),
+                    name => change
+                        .layout
+                        .index_of(name)
+                        .and_then(|index| image.get(index).cloned().flatten()),
+                })
+                .collect()
+        })
+        .collect()
 }
 
 fn place(row: &RowChange) -> (i32, i64) {
@@ -395,68 +507,5 @@ fn offer_all(
         for subscription in &of_model.subscriptions {
             assembly.offer(change, subscription, *numbers, answers);
         }
-    }
-}
-
-/// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many subscriptions
-/// and changes there are.
-async fn judge(
-    client: &impl GenericClient,
-    roster: &Roster,
-    transactions: &[Folded],
-) -> Result<Vec<(Vec<ImageNumbers>, Answers)>> {
-    let mut numbered: Vec<(Vec<ImageNumbers>, Answers)> = transactions
-        .iter()
-        .map(|t| (vec![ImageNumbers::default(); t.changes.len()], Answers::default()))
-        .collect();
-    let mut by_model: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
-    for (of_transaction, transaction) in transactions.iter().enumerate() {
-        for (of_change, change) in transaction.changes.iter().enumerate() {
-            let has_domains = roster.of_model(&change.layout.model).is_some_and(|m| m.judge.is_some());
-            if has_domains {
-                by_model
-                    .entry(&change.layout.model)
-                    .or_default()
-                    .push((of_transaction, of_change));
-            }
-        }
-    }
-    for (model, places) in by_model {
-        let Some(judge) = roster.of_model(model).and_then(|m| m.judge.as_ref()) else {
-            continue;
-        };
-        let mut images: ImageColumns = vec![Vec::new(); judge.columns().len()];
-        let mut owners = Vec::new();
-        for (of_transaction, of_change) in places {
-            let change = &transactions[of_transaction].changes[of_change];
-            let numbers = &mut numbered[of_transaction].0[of_change];
-            for (image, number) in [(&change.old, &mut numbers.before), (&change.new, &mut numbers.after)] {
-                if let Some(image) = image {
-                    push_image(&mut images, judge, change, image);
-                    *number = Some(owners.len());
-                    owners.push(of_transaction);
-                }
-            }
-        }
-        let matches = pg::judge::judge(client, judge, owners.len(), &images).await?;
-        for (number, (of_transaction, subscriptions)) in owners.iter().zip(matches).enumerate() {
-            for subscription in subscriptions {
-                numbered[*of_transaction].1.insert(number, subscription);
-            }
-        }
-    }
-    Ok(numbered)
-}
-
-/// Adds an image to the columns that a judge asks for; what it does not hold reads as NULL, and its subscriptions are not covered.
-fn push_image(images: &mut ImageColumns, judge: &Judge, change: &Change, image: &event::Image) {
-    for (column, values) in judge.columns().iter().zip(images) {
-        values.push(match column.column.as_str() {
-            "id" if column.link.is_none() => Some(change.record_id.to_string()),
-            name => change
-                .layout
-                .index_of(name)
-                .and_then(|index| image.get(index).cloned().flatten()),
-        });
     }
 }

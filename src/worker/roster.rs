@@ -15,6 +15,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
+use super::quarantine::Quarantine;
 use crate::domain::check::Context;
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
@@ -57,6 +58,8 @@ pub struct OfModel {
     pub subscriptions: Vec<Arc<Accepted>>,
     /// Judges all their domains in one statement; `None` when none has one.
     pub judge: Option<Judge>,
+    /// Each domain alone, for finding out which one fails.
+    pub alone: Vec<(Arc<Accepted>, Judge)>,
 }
 
 impl Roster {
@@ -81,7 +84,21 @@ impl Roster {
             } else {
                 Some(Judge::new(&domains, registry)?)
             };
-            by_model.insert(model, OfModel { subscriptions, judge });
+            let mut alone = Vec::new();
+            for subscription in &subscriptions {
+                if let Some(domain) = &subscription.domain {
+                    let of_one = Judge::new(&[(i64::from(subscription.row.id), domain)], registry)?;
+                    alone.push((Arc::clone(subscription), of_one));
+                }
+            }
+            by_model.insert(
+                model,
+                OfModel {
+                    subscriptions,
+                    judge,
+                    alone,
+                },
+            );
         }
         Ok(Self {
             version: Some(version),
@@ -119,14 +136,18 @@ pub struct Looked {
 ///
 /// # Errors
 /// Database errors. A subscription that cannot be served is no error; nor is a busy table.
-pub async fn refresh(client: &Client, guard: Option<&Guard>) -> Result<Looked> {
+pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quarantine) -> Result<Looked> {
     let registry = registry::load(client).await?;
     let mut accepted: Vec<Accepted> = Vec::new();
     for row in subscriptions::load(client).await? {
         if !row.active || (guard.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
         }
-        match check(row.clone(), &registry, guard) {
+        let checked = match quarantine.reason_for(&row) {
+            Some(reason) => Err(Error::usage(reason)),
+            None => check(row.clone(), &registry, guard),
+        };
+        match checked {
             Ok(subscription) => {
                 if subscription.is_recorded() || subscriptions::accept(client, &subscription).await? {
                     accepted.push(subscription);
@@ -231,6 +252,8 @@ pub struct Keeper {
     pub roster: watch::Sender<Arc<Roster>>,
     /// Somebody changed a subscription.
     pub changed: Arc<Notify>,
+    /// Whose domain failed on a record's data.
+    pub quarantine: Quarantine,
 }
 
 impl Keeper {
@@ -246,14 +269,14 @@ impl Keeper {
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         loop {
             let version = subscriptions::version_of(&self.client).await?;
-            let mut has_drifted = false;
+            let mut must_look = self.quarantine.take_news();
             if look_for_drift_at <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
                 // A table that stays busy has its own, growing pauses.
-                has_drifted = retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
+                must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
             }
-            if known_version != Some(version) || has_drifted || retry_at.is_some_and(|at| at <= Instant::now()) {
-                let looked = refresh(&self.client, Some(&self.guard)).await?;
+            if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
+                let looked = refresh(&self.client, Some(&self.guard), &self.quarantine).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
                 } else {

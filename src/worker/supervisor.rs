@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
+use super::quarantine::Quarantine;
 use super::roster::{Keeper, Roster};
 use super::slots::Slots;
 use super::sweeper;
@@ -168,6 +169,7 @@ async fn term(
     let slots = Slots::new(options.max_in_flight, options.max_in_flight_per_subscription);
     let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let cancel = stop.child_token();
+    let quarantine = Quarantine::default();
 
     let mut tasks = Tasks::new(cancel.clone());
     tasks.spawn(
@@ -188,6 +190,7 @@ async fn term(
         term: lead.term,
         roster: roster_sender,
         changed: Arc::clone(&changed),
+        quarantine: quarantine.clone(),
     };
     tasks.spawn("roster", keeper.run(cancel.clone()));
     tasks.spawn("sweeper", sweeper::run(pool.clone(), lead.term, cancel.clone()));
@@ -207,6 +210,7 @@ async fn term(
         doorbell,
         rang,
         subscriptions_changed: changed,
+        quarantine,
         lead,
         roster,
         slots,
