@@ -149,6 +149,10 @@ pub async fn switch_capture(client: &Client, on: bool, model: Option<&str>) -> R
             }
             _ => Error::database("switch capture", e),
         })?;
+    if on {
+        // In a transaction of its own: from now on everything is captured to its end again.
+        crate::pg::subscriptions::settle_capture(client).await?;
+    }
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 

@@ -169,14 +169,27 @@ $body$, of_capture.model, (select c.relname from pg_class c where c.oid = of_cap
   end;
 $body$, differs, old_image, new_image, written_by, created_by)
 
+  -- Toasted values are counted, indexes are not: each relation that is looked at costs two microseconds.
   || format($body$
-  -- Without an outbox to write to, or beyond the room it may take, nothing is kept, and Odoo goes on: `odoo-eventd status` tells.
-  if (pg_relation_size(to_regclass('%1$s')) <= %2$s
-      and has_table_privilege(to_regclass('%1$s'), 'insert')
+  -- Without an outbox to write to nothing is kept, and Odoo goes on; `odoo-eventd status` tells.
+  if (has_table_privilege(to_regclass('%1$s'), 'insert')
       and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')) is not true then
     return null;
   end if;
-$body$, ring_table, 8589934592)
+  -- Nor is it when the outbox, with its long values (the second number), has outgrown its room. Who was not captured is noted, as long as that takes little room itself.
+  if pg_relation_size(to_regclass('%1$s'), 'main') + pg_relation_size(%2$s::oid::regclass, 'main') > %3$s then
+    if pg_relation_size(to_regclass('odoo_eventd.capture_overflow'), 'main') < 67108864
+       and has_table_privilege(to_regclass('odoo_eventd.capture_overflow'), 'insert') then
+      insert into odoo_eventd.capture_overflow values (pg_current_xact_id(), %4$s, now());
+    end if;
+    return null;
+  end if;
+$body$, ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_regclass(ring_table)),
+        -- What the other tables of the ring hold is taken off: nothing is added to them any more.
+        greatest(installed.outbox_max_bytes - (select coalesce(sum(pg_table_size(r.name)), 0)
+                                                 from (select to_regclass(format('odoo_eventd.outbox_%s', n)) from generate_series(0, 3) n) r (name)
+                                                where r.name <> to_regclass(ring_table)), 0),
+        of_capture.capture_id)
 
   || format($body$
   if tg_op = 'TRUNCATE' then
@@ -378,11 +391,41 @@ end $$;
 comment on function odoo_eventd.sync_capture(text, integer) is
   'Makes a model''s capture what its active subscriptions need. Raises lock_not_available if the table is busy: try again.';
 
+create or replace function odoo_eventd.settle_gaps() returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- In a transaction after the one that switched capture on: whoever has no transaction id yet will see the function at its first write.
+  update odoo_eventd.capture_gap g set until = pg_snapshot_xmax(pg_current_snapshot()) where g.until is null and g.ended_at < now()
+$$;
+comment on function odoo_eventd.settle_gaps() is 'Notes from which transaction on gaps that have ended no longer count.';
+
+create or replace function odoo_eventd.is_in_gap(of_xid xid8, of_generation bigint) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from odoo_eventd.capture_generation cg
+                 join odoo_eventd.capture_gap g on g.capture_id = cg.capture_id
+                 where cg.generation = of_generation
+                   and not pg_visible_in_snapshot(of_xid, g.since) and (g.until is null or of_xid < g.until))
+      or exists (select from odoo_eventd.capture_generation cg
+                 join odoo_eventd.capture_overflow f on f.capture_id = cg.capture_id and f.xid = of_xid
+                 where cg.generation = of_generation)
+$$;
+comment on function odoo_eventd.is_in_gap(xid8, bigint) is 'Whether a transaction may be captured in part only: it overlaps a gap, or met a full outbox.';
+
+create or replace function odoo_eventd.has_gaps(done pg_snapshot) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from odoo_eventd.capture_gap g where g.until is null or g.until > pg_snapshot_xmin(done))
+      or exists (select from odoo_eventd.capture_overflow)
+$$;
+comment on function odoo_eventd.has_gaps(pg_snapshot) is 'Whether a transaction that is not finished with can be in a gap: mostly not, and then nobody need ask for each.';
+
 create or replace function odoo_eventd.settle_capture() returns setof text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
+  perform odoo_eventd.settle_gaps();
   -- Runs in a transaction after the one that changed the function: whoever had no transaction id yet will see the new body at its
   -- first write, and whoever had one has an id below xmax and is not judged.
   return query
@@ -425,6 +468,14 @@ declare
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
+  -- The gap begins with the statement before: what has ended by then was captured to its end.
+  if not to_on then
+    insert into odoo_eventd.capture_gap (capture_id, reason, since)
+      select c.capture_id, 'switched off', pg_current_snapshot()
+        from odoo_eventd.capture c
+       where (of_model is null or c.model = of_model) and c.active
+         and not exists (select from odoo_eventd.capture_gap g where g.capture_id = c.capture_id and g.ended_at is null);
+  end if;
   if of_model is null then
     update odoo_eventd.installation i set capture = to_on;
     update odoo_eventd.capture c set switched_off = false where to_on;
@@ -434,10 +485,15 @@ begin
       raise exception 'model "%" is not captured', of_model using errcode = 'undefined_object';
     end if;
   end if;
+  if to_on then
+    update odoo_eventd.capture_gap g set ended_at = now()
+      from odoo_eventd.capture c, odoo_eventd.installation i
+     where g.capture_id = c.capture_id and g.ended_at is null and i.capture and not c.switched_off;
+  end if;
   for known in select * from odoo_eventd.capture c where of_model is null or c.model = of_model order by c.model loop
     perform odoo_eventd.replace_capture_function(known);
     return next known.model;
   end loop;
 end $$;
 comment on function odoo_eventd.switch_capture(boolean, text) is
-  'The emergency switch: capture of one model, or of all, on or off. Locks no table: select odoo_eventd.switch_capture(false);';
+  'The emergency switch: capture of one model, or of all, on or off. Locks no table: select odoo_eventd.switch_capture(false); After switching on: select odoo_eventd.settle_capture(); in a transaction of its own; else what is written until the service looks is not judged.';

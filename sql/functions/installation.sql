@@ -50,6 +50,7 @@ begin
                'drift', odoo_eventd.capture_drift(c)) order by c.model)
       from odoo_eventd.capture c join odoo_eventd.capture_generation g on g.generation = c.generation), '[]'),
     'outbox', jsonb_build_object(
+      'max_bytes', installed.outbox_max_bytes,
       'bytes', (select sum(pg_total_relation_size(format('odoo_eventd.outbox_%s', n)::regclass)) from generate_series(0, 3) n),
       'unread', (select count(*) from (select from odoo_eventd.outbox o
                   where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
@@ -57,6 +58,14 @@ begin
       'oldest_unread_age_s', (select extract(epoch from clock_timestamp() - min(x.at))::float8 from (select o.at from odoo_eventd.outbox o
                   where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
                     and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) order by o.xid, o.id limit 1000) x)),
+    'gaps', coalesce((
+      select jsonb_agg(jsonb_build_object('model', x.model, 'reason', x.reason, 'from', x.began_at, 'to', x.ended_at) order by x.began_at)
+      from (select c.model, g.reason, g.began_at, g.ended_at
+              from odoo_eventd.capture_gap g join odoo_eventd.capture c on c.capture_id = g.capture_id
+             where g.ended_at is null or g.ended_at > now() - interval '7 days'
+            union all
+            select c.model, 'the outbox was full', min(f.at), max(f.at)
+              from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model) x), '[]'),
     'deliveries', jsonb_build_object(
       'unfinished', (select count(*) from (select from odoo_eventd.delivery d where d.due_at is not null limit 100001) x),
       'oldest_due_age_s', (select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8 from odoo_eventd.due_subscriptions() d)),
@@ -126,6 +135,8 @@ begin
   perform set_config('odoo_eventd.service_write', 'off', true);
   if not keep_pending then
     update odoo_eventd.captured_column cc set captured_from = null, captured_at = null;
+    delete from odoo_eventd.capture_gap;
+    truncate odoo_eventd.capture_overflow;
   end if;
   for known in select * from odoo_eventd.capture c order by c.model loop
     update odoo_eventd.capture c set table_oid = coalesce(odoo_eventd.model_table(c.model), c.table_oid)

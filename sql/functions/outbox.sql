@@ -30,16 +30,22 @@ declare
   found_rows integer := 0;
   more integer;
   known bigint;
+  gaps boolean;
 begin
   perform odoo_eventd.assert_listener();
   -- Taken after the snapshot: whoever subscribed before one of these rows was written is counted in it.
   known := odoo_eventd.subscriptions_version();
+  gaps := odoo_eventd.has_gaps(done);
+  if gaps then
+    perform odoo_eventd.settle_gaps();
+  end if;
   -- First the transactions that were running when `done` was taken: their ids are all lower.
   if running <> '{}' and last_xid < pg_snapshot_xmax(done) then
     return query
       select reading::text, known, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
       from odoo_eventd.outbox o
       where o.xid = any (running) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
+        and not (gaps and odoo_eventd.is_in_gap(o.xid, o.generation))
       order by o.xid, o.id limit max_rows;
     get diagnostics found_rows = row_count;
   end if;
@@ -48,6 +54,7 @@ begin
       select reading::text, known, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
       from odoo_eventd.outbox o
       where o.xid >= pg_snapshot_xmax(done) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
+        and not (gaps and odoo_eventd.is_in_gap(o.xid, o.generation))
       order by o.xid, o.id limit max_rows - found_rows;
     get diagnostics more = row_count;
     found_rows := found_rows + more;
@@ -72,6 +79,7 @@ begin
     from odoo_eventd.outbox o
     join odoo_eventd.capture_generation g on g.generation = o.generation
     where o.xid = of_xid and (g.capture_id, o.record_id) > (after_capture, after_record)
+      and not odoo_eventd.is_in_gap(of_xid, o.generation)
     order by g.capture_id, o.record_id, o.id limit max_rows;
 end $$;
 comment on function odoo_eventd.read_transaction(xid8, integer, bigint, integer) is
@@ -132,6 +140,7 @@ begin
   perform odoo_eventd.lock_capture();
   perform set_config('lock_timeout', lock_wait_ms || 'ms', true);
   select * into strict ring from odoo_eventd.ring;
+  select * into strict at from odoo_eventd.position;
   for slot in 0..3 loop
     continue when slot = ring.current or pg_relation_size(format('odoo_eventd.outbox_%s', slot)::regclass) = 0;
     -- A transaction that still writes here holds ROW EXCLUSIVE until its end: then this fails, and is tried again later.
@@ -145,6 +154,16 @@ begin
       return next slot;
     end if;
   end loop;
+  if exists (select from odoo_eventd.capture_overflow)
+     and not exists (select from odoo_eventd.capture_overflow f where not pg_visible_in_snapshot(f.xid, at.done))
+  then
+    begin
+      lock table odoo_eventd.capture_overflow in access exclusive mode nowait;
+      truncate odoo_eventd.capture_overflow;
+    exception when lock_not_available then
+      null;  -- still written to
+    end;
+  end if;
 end $$;
 comment on function odoo_eventd.clear_outbox(integer) is
   'Empties the tables of the ring that were read to the end. Raises lock_not_available if one is still written to: try again.';
