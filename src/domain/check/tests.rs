@@ -234,3 +234,27 @@ fn what_odoo_told_goes_before_what_is_shipped() {
     let refused = check("[('sale_order_count', '>', 0)]").unwrap_err();
     assert!(refused.hint_text().unwrap().contains("sale_order_ids"));
 }
+
+#[test]
+fn attachments_of_fields_stay_hidden_unless_they_are_asked_for() {
+    let mut registry = registry(18);
+    let mut attachment = Model::new("ir.attachment", Table::Plain("ir_attachment".to_owned()));
+    attachment.insert(stored("id", FieldType::Integer, "integer"));
+    attachment.insert(stored("name", FieldType::Char, "character varying"));
+    attachment.insert(stored("res_field", FieldType::Char, "character varying"));
+    registry.insert(attachment);
+    let mut partner = registry.model("res.partner").unwrap().clone();
+    partner.insert(many2one("x_file_id", "ir.attachment"));
+    registry.insert(partner);
+    let check = |model: &str, domain: &str| check_text(domain, model, &registry, &context());
+    let reads = |domain: &str| {
+        check("ir.attachment", domain)
+            .unwrap()
+            .own_columns()
+            .contains("res_field")
+    };
+    assert!(reads("[('name', '=', 'x')]"));
+    assert!(!reads("[('id', '=', 1)]"));
+    assert!(check("res.partner", "[('x_file_id.name', '=', 'x')]").is_err());
+    assert!(check("res.partner", "[('x_file_id', '=', 1)]").is_ok());
+}
