@@ -95,6 +95,12 @@ impl TypedDomain {
         &self.reads.inherited
     }
 
+    /// True if rows of other tables that lead to the record by its id decide (one2many, many2many, hierarchies). They go when
+    /// the record goes: such a domain cannot be judged for a record that has been unlinked.
+    pub fn reads_rows_of_record(&self) -> bool {
+        self.reads.by_id
+    }
+
     /// True if it reads anything but the record and its `_inherits` parents: related records are seen as they are when the
     /// domain is evaluated.
     pub fn reads_related(&self) -> bool {

@@ -164,6 +164,18 @@ fn inherited_fields_are_read_from_the_parent_and_reported() {
 }
 
 #[test]
+fn it_is_told_whether_a_domain_needs_rows_that_go_with_the_record() {
+    let needs = |domain: &str| {
+        let typed = check_text(domain, "res.partner", &registry(18), &context()).unwrap();
+        (typed.reads_related(), typed.reads_rows_of_record())
+    };
+    assert_eq!(needs("[('name', '=', 'x')]"), (false, false));
+    assert_eq!(needs("[('parent_id.name', '=', 'x')]"), (true, false));
+    assert_eq!(needs("[('child_ids', '=', False)]"), (true, true));
+    assert_eq!(needs("[('x_tag_ids', 'in', [1])]"), (true, true));
+}
+
+#[test]
 fn equal_values_share_a_parameter() {
     let domain = "['|', ('name', '=', 'x'), ('title', '=', 'x')]";
     assert_eq!(
