@@ -35,6 +35,15 @@ impl EventType {
 /// Captured columns as text, in the order of the [`Layout`]; `None` = SQL NULL.
 pub type Image = Vec<Option<String>>;
 
+/// What capture keeps in place of a value begins with this character; a text that begins with it is kept as its digest.
+const MARKER: char = '\u{1}';
+
+/// The column was dropped or renamed: nothing is known of its value.
+const GONE: &str = "\u{1}gone";
+
+/// A file, or a text too long to be copied: its digest tells whether it changed.
+const DIGEST: &str = "\u{1}sha256:";
+
 /// What the images of one generation of a table's capture hold.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -109,6 +118,7 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
     if rows
         .windows(2)
         .any(|pair| !Arc::ptr_eq(&pair[0].layout, &pair[1].layout))
+        || rows.iter().any(has_gone_columns)
     {
         rows = project_to_common_columns(rows);
     }
@@ -163,11 +173,29 @@ pub fn fold_table(mut rows: Vec<RowChange>) -> Vec<Change> {
     changes
 }
 
-/// Rows from before and after a change of the capture, in one transaction: only what all of them hold can be compared.
+fn has_gone_columns(row: &RowChange) -> bool {
+    [&row.old, &row.new]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|value| value.as_deref() == Some(GONE))
+}
+
+fn is_gone(row: &RowChange, index: usize) -> bool {
+    [&row.old, &row.new]
+        .into_iter()
+        .flatten()
+        .any(|image| image.get(index).is_some_and(|value| value.as_deref() == Some(GONE)))
+}
+
+/// Rows from before and after a change of the capture or of the table, in one transaction: only what all of them hold can be
+/// compared. A subscription that needs more is not judged on them.
 fn project_to_common_columns(rows: Vec<RowChange>) -> Vec<RowChange> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
-    for column in rows.iter().flat_map(|row| &row.layout.columns) {
-        *counts.entry(column).or_default() += 1;
+    for row in &rows {
+        for (index, column) in row.layout.columns.iter().enumerate() {
+            *counts.entry(column).or_default() += usize::from(!is_gone(row, index));
+        }
     }
     let Some(last) = rows.last() else { return rows };
     let (columns, types) = last
@@ -228,6 +256,10 @@ fn differs(of_type: &str, before: &Option<String>, after: &Option<String>) -> bo
     if before == after {
         return false;
     }
+    if before.starts_with(MARKER) || after.starts_with(MARKER) {
+        // One from before and one from after a subscription came to need the value itself.
+        return digest_of(before) != digest_of(after);
+    }
     if of_type.starts_with("numeric") {
         return without_trailing_zeros(before) != without_trailing_zeros(after);
     }
@@ -245,6 +277,11 @@ fn differs(of_type: &str, before: &Option<String>, after: &Option<String>) -> bo
         };
     }
     true
+}
+
+fn digest_of(kept: &str) -> String {
+    kept.strip_prefix(DIGEST)
+        .map_or_else(|| hex::encode(Sha256::digest(kept)), str::to_owned)
 }
 
 fn without_trailing_zeros(numeric: &str) -> &str {
@@ -389,6 +426,33 @@ mod tests {
         assert_eq!(change.layout.columns, vec!["state"]);
         assert_eq!(change.old.unwrap(), vec![Some("draft".to_owned())]);
         assert_eq!(change.new.unwrap(), vec![Some("sale".to_owned())]);
+    }
+
+    #[test]
+    fn a_column_that_is_gone_is_in_no_image_and_never_changed() {
+        let l = layout(&[("name", "character varying"), ("state", "character varying")]);
+        let change = fold_record(vec![
+            row(1, b'U', Some(&["A", "draft"]), Some(&["A", "sent"]), &l),
+            row(2, b'u', Some(&[GONE, "sent"]), Some(&[GONE, "sale"]), &l),
+        ])
+        .unwrap();
+        assert_eq!(change.layout.columns, vec!["state"]);
+        assert_eq!(change.old.unwrap(), vec![Some("draft".to_owned())]);
+        let create = fold_record(vec![row(1, b'i', None, Some(&[GONE, "sale"]), &l)]).unwrap();
+        assert_eq!(create.layout.columns, vec!["state"]);
+        let unseen = vec![row(1, b'u', Some(&[GONE, "sale"]), Some(&[GONE, "sale"]), &l)];
+        assert!(fold_record(unseen).is_none());
+    }
+
+    #[test]
+    fn a_long_value_is_compared_by_its_digest_also_with_the_value_itself() {
+        let l = layout(&[("note", "text")]);
+        let digest = |text: &str| format!("{DIGEST}{}", hex::encode(Sha256::digest(text)));
+        let change = |old: &str, new: &str| fold_record(vec![row(1, b'U', Some(&[old]), Some(&[new]), &l)]);
+        assert!(change(&digest("a"), &digest("a")).is_none());
+        assert!(change(&digest("a"), &digest("b")).is_some());
+        assert!(change(&digest("a"), "a").is_none());
+        assert!(change("b", &digest("a")).is_some());
     }
 
     #[test]

@@ -1,4 +1,46 @@
-//! odoo-eventd: signed webhooks for every create, write and unlink in an Odoo database.
+//! odoo-eventd: signed webhooks for every create, write and unlink in an Odoo database, captured by PostgreSQL itself.
+//!
+//! ```text
+//!  Odoo write ──trigger──▶ outbox ──fold, match──▶ delivery ──claim──▶ HTTP attempt ──record──▶ mcp_webhook_delivery
+//!   (same transaction)      │ NOTIFY = hint         │ one row per (event,       │ signed per attempt   └▶ success | failed
+//!                           └ table = truth         └ subscription)                                    └▶ retry at
+//! ```
+//!
+//! # What holds at each arrow
+//!
+//! 1. Capture commits or rolls back with the business write. It only appends; nothing in it can fail the user's statement because a
+//!    column, a model, a subscription or a setting changed (`sql/functions/capture.sql`).
+//! 2. NOTIFY only shortens the wait. It is sent only while the service sleeps ([`worker::wake`]); losing every one of them costs
+//!    latency, never an event.
+//! 3. The outbox is read by transaction snapshot ([`pg::outbox`]), never by "id > last seen": ids become visible out of order.
+//! 4. Deliveries and the position in the outbox commit in one transaction; a delivery is made once by a unique constraint
+//!    ([`pg::deliveries`]).
+//! 5. No database transaction is open while a request is under way. An attempt is logged as pending before it and finished after it;
+//!    one that is cut off in between is `interrupted`, and a one-shot is then over ([`worker::deliverer`]).
+//! 6. One instance leads a database. Everything it writes carries its term, and an earlier term is refused
+//!    ([`worker::supervisor`]).
+//! 7. Right or refused: a domain or a field that cannot be evaluated exactly is refused with the reason ([`subscription`],
+//!    [`domain`]).
+//!
+//! # Where an event is
+//!
+//! A row change is in `odoo_eventd.outbox_N` until its snapshot was read ([`worker::dispatcher`]); [`event`] folds the rows of a
+//! transaction into changes; [`matching`] gathers those that a subscription wants into deliveries, with the bodies that
+//! [`payload`] renders; they are rows of `odoo_eventd.delivery` from then on, and each attempt is a row of
+//! `public.mcp_webhook_delivery`.
+//!
+//! # Words
+//!
+//! Odoo's words for Odoo's things: model, field, domain, leaf, operator, record; create, write, unlink. The field's words for ours:
+//! outbox, event, subscription, endpoint, delivery (one event to one subscription), attempt (one request), lease, backoff. A
+//! *capture* is the set of triggers and the function on one Odoo table; its *generation* tells which columns the outbox rows hold.
+//! A *term* is the time one instance leads.
+//!
+//! # How the code lies
+//!
+//! Dependencies point inward: [`cli`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
+//! [`matching`], [`delivery`], [`backoff`], [`signature`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
+//! the list of all that the service may do there, and reads top to bottom without the Rust.
 
 pub mod backoff;
 pub mod cli;

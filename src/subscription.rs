@@ -93,6 +93,8 @@ pub struct Subscription {
     pub needed: Option<BTreeSet<String>>,
     /// Those of them of which a change is worth capturing.
     pub needed_compared: Option<BTreeSet<String>>,
+    /// Those of them whose value itself is needed.
+    pub needed_whole: Option<BTreeSet<String>>,
 }
 
 fn xid_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u64>, D::Error> {
@@ -153,6 +155,8 @@ pub struct Accepted {
     pub columns: BTreeSet<String>,
     /// Those among them of which a change is worth capturing.
     pub compared: BTreeSet<String>,
+    /// Those among them whose value itself is needed, however long; of the others it is enough to see that they changed.
+    pub whole: BTreeSet<String>,
     /// Watched columns, for write events.
     pub watched: BTreeSet<String>,
 }
@@ -186,10 +190,13 @@ impl Accepted {
             );
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
-        let mut columns = watched.clone();
-        if let Some(domain) = &domain {
-            columns.extend(domain.own_columns().iter().filter(|column| *column != "id").cloned());
-        }
+        let whole: BTreeSet<String> = domain
+            .iter()
+            .flat_map(|d| d.own_columns())
+            .filter(|c| *c != "id")
+            .cloned()
+            .collect();
+        let columns: BTreeSet<String> = watched.union(&whole).cloned().collect();
         let compared = columns
             .iter()
             .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
@@ -201,13 +208,17 @@ impl Accepted {
             domain,
             columns,
             compared,
+            whole,
             watched,
         })
     }
 
     /// Whether the database knows already what this subscription needs.
     pub fn is_recorded(&self) -> bool {
-        self.row.needed.as_ref() == Some(&self.columns) && self.row.needed_compared.as_ref() == Some(&self.compared)
+        let row = &self.row;
+        row.needed.as_ref() == Some(&self.columns)
+            && row.needed_compared.as_ref() == Some(&self.compared)
+            && row.needed_whole.as_ref() == Some(&self.whole)
     }
 
     /// Whether events of this type are wanted at all.
@@ -233,11 +244,10 @@ impl Accepted {
             .filter(|c| self.watched.contains(*c))
     }
 
-    /// Whether everything this subscription needs is in a change's images.
+    /// Whether a change's images hold everything that the domain reads. A watched column that is not in them was dropped from the
+    /// table meanwhile, and then it is no reason to be silent about the others; who is judged too early is told by `captured_from`.
     pub fn is_covered_by(&self, change: &Change) -> bool {
-        self.columns
-            .iter()
-            .all(|column| change.layout.index_of(column).is_some())
+        self.whole.iter().all(|column| change.layout.index_of(column).is_some())
     }
 
     /// What the domain's answers before and after a change mean for this subscription.

@@ -9,23 +9,18 @@
 -- quoted by format('%I').
 
 create or replace function odoo_eventd.capturable_columns(of_model text)
-returns table (column_name name, type_name text, image text, differs text)
+returns table (column_name name, type_name text, is_comparable boolean)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Only columns that a stored field of the model announces: res_users.password has a column and no stored field.
   select a.attname, format_type(a.atttypid, a.atttypmod),
-         -- How a value is kept. A file is kept as its digest: enough to see that it changed.
-         case when a.atttypid = 'bytea'::regtype then format('md5(%%1$s.%I)', a.attname)
-              else format('%%1$s.%I::text', a.attname) end,
-         -- How a change is seen. Types from extensions may have no equality on the pinned search_path: their text is compared.
-         case when t.typnamespace = 'pg_catalog'::regnamespace
-               and exists (select from pg_opclass o
-                           join pg_am m on m.oid = o.opcmethod and m.amname = 'btree'
-                           where o.opcdefault and o.opcintype = case when t.typcategory = 'A' then 'anyarray'::regtype
-                                                                     when t.oid = 'varchar'::regtype then 'text'::regtype
-                                                                     else t.oid end)
-              then format('o.%1$I is distinct from n.%1$I', a.attname)
-              else format('o.%1$I::text is distinct from n.%1$I::text', a.attname) end
+         -- Types from extensions may have no equality on the pinned search_path, json and point have none at all.
+         t.typnamespace = 'pg_catalog'::regnamespace
+           and exists (select from pg_opclass o
+                       join pg_am m on m.oid = o.opcmethod and m.amname = 'btree'
+                       where o.opcdefault and o.opcintype = case when t.typcategory = 'A' then 'anyarray'::regtype
+                                                                 when t.oid = 'varchar'::regtype then 'text'::regtype
+                                                                 else t.oid end)
   from pg_attribute a
   join pg_type t on t.oid = a.atttypid
   where a.attrelid = odoo_eventd.model_table(of_model) and a.attnum > 0 and not a.attisdropped
@@ -45,6 +40,44 @@ as $$
 $$;
 comment on function odoo_eventd.capture_function_name(text) is 'The trigger function of a model''s table.';
 
+create or replace function odoo_eventd.captured_value(value text, of_type text, is_whole boolean) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- SQL in, SQL out. A text that begins like a marker is kept as a digest whatever its length, so that no marker is ambiguous.
+  select case
+    when of_type = 'bytea' then format($v$E'\x01sha256:' || encode(sha256(%s), 'hex')$v$, value)
+    when is_whole then format($v$%s::text$v$, value)
+    when of_type in ('json', 'jsonb') then
+      format($v$case when octet_length(%1$s::text) > 16384 then E'\x01sha256:' || encode(sha256(convert_to(%1$s::text, 'UTF8')), 'hex') else %1$s::text end$v$, value)
+    when of_type ~ '^(text|character)' then
+      format($v$case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then E'\x01sha256:' || encode(sha256(convert_to(%1$s, 'UTF8')), 'hex') else %1$s::text end$v$, value)
+    else format($v$%s::text$v$, value)
+  end
+$$;
+comment on function odoo_eventd.captured_value(text, text, boolean) is
+  'The expression that keeps a value. A file, and more than 16 KiB of text, is kept as its digest, unless the value itself is needed.';
+
+-- For a table whose columns are no longer what they were: through JSON, which asks for no column that is not there.
+
+create or replace function odoo_eventd.drifted_image(of_row jsonb, columns text[], whole text[]) returns text[]
+language sql immutable strict security definer set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(case
+           when not of_row ? c.name then E'\x01gone'
+           when c.name = any (whole) then of_row ->> c.name
+           when octet_length(of_row ->> c.name) > 16384 or starts_with(of_row ->> c.name, E'\x01') 
+             then E'\x01sha256:' || encode(sha256(convert_to(of_row ->> c.name, 'UTF8')), 'hex')
+           else of_row ->> c.name end order by c.ord)
+    from unnest(columns) with ordinality c (name, ord)
+$$;
+comment on function odoo_eventd.drifted_image(jsonb, text[], text[]) is
+  'A row''s captured columns, after some were dropped, renamed or retyped: those are marked as gone.';
+
+create or replace function odoo_eventd.drifted_differs(old_row jsonb, new_row jsonb, columns text[]) returns boolean
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$ select exists (select from unnest(columns) c where old_row -> c is distinct from new_row -> c) $$;
+comment on function odoo_eventd.drifted_differs(jsonb, jsonb, text[]) is 'Whether one of the columns changed; see drifted_image.';
+
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -52,9 +85,10 @@ declare
   installed odoo_eventd.installation;
   made odoo_eventd.capture_generation;
   ring_table text;
-  old_image text; new_image text; differs text;
-  old_loose text; new_loose text; differs_loose text;
-  has_create boolean; has_write boolean;
+  old_image text; new_image text; differs text;             -- of the columns as they were when this was made
+  created_by text := 'null::integer';
+  written_by text := 'null::integer';
+  into_outbox text;
 begin
   select * into strict installed from odoo_eventd.installation;
   if not installed.capture or of_capture.switched_off or not of_capture.active then
@@ -64,117 +98,146 @@ begin
   select * into strict made from odoo_eventd.capture_generation g where g.generation = of_capture.generation;
   select format('odoo_eventd.outbox_%s', r.current) into strict ring_table from odoo_eventd.ring r;
 
-  select coalesce(string_agg(format(c.image, 'o'), ', ' order by w.ord), ''),
-         coalesce(string_agg(format(c.image, 'n'), ', ' order by w.ord), ''),
-         coalesce(string_agg(format('to_jsonb(o) ->> %L', w.name), ', ' order by w.ord), ''),
-         coalesce(string_agg(format('to_jsonb(n) ->> %L', w.name), ', ' order by w.ord), ''),
-         coalesce(string_agg(c.differs, ' or ' order by w.ord) filter (where w.name = any (made.compared)), 'false'),
-         coalesce(string_agg(format('to_jsonb(o) -> %1$L is distinct from to_jsonb(n) -> %1$L', w.name), ' or ' order by w.ord)
-                    filter (where w.name = any (made.compared)), 'false')
-    into old_image, new_image, old_loose, new_loose, differs, differs_loose
-    from unnest(made.columns) with ordinality w (name, ord)
-    join odoo_eventd.capturable_columns(of_capture.model) c on c.column_name = w.name;
+  -- A column that went since the generation was made keeps its place in the images.
+  select format(E'array[\n               %s]::text[]', string_agg(v.old_value, E',\n               ' order by v.ord)),
+         format(E'array[\n               %s]::text[]', string_agg(v.new_value, E',\n               ' order by v.ord)),
+         coalesce(string_agg(v.differs, E'\n            or ' order by v.ord) filter (where v.name = any (made.compared)), 'false')
+    into old_image, new_image, differs
+    from (select w.name, w.ord,
+                 coalesce(odoo_eventd.captured_value(format('o.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as old_value,
+                 coalesce(odoo_eventd.captured_value(format('n.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as new_value,
+                 format(case when c.is_comparable then 'o.%1$I is distinct from n.%1$I'
+                             when c.column_name is not null then 'o.%1$I::text is distinct from n.%1$I::text' end, w.name) as differs
+            from unnest(made.columns) with ordinality w (name, ord)
+            left join odoo_eventd.capturable_columns(of_capture.model) c on c.column_name = w.name) v;
 
   -- Who did it: only where the row's own audit columns were written by this very transaction.
-  select coalesce(bool_or(a.attname = 'create_date'), false) and coalesce(bool_or(a.attname = 'create_uid'), false),
-         coalesce(bool_or(a.attname = 'write_date'), false) and coalesce(bool_or(a.attname = 'write_uid'), false)
-    into has_create, has_write
+  select case when count(*) filter (where a.attname like 'create%') = 2
+              then 'case when n.create_date = now() at time zone ''utc'' then n.create_uid end' else created_by end,
+         case when count(*) filter (where a.attname like 'write%') = 2
+              then 'case when n.write_date = now() at time zone ''utc'' then n.write_uid end' else written_by end
+    into created_by, written_by
     from pg_attribute a
    where a.attrelid = of_capture.table_oid and not a.attisdropped
      and (a.attname, a.atttypid) in (values ('create_date'::name, 'timestamp'::regtype::oid), ('create_uid', 'integer'::regtype),
                                             ('write_date', 'timestamp'::regtype), ('write_uid', 'integer'::regtype));
 
+  into_outbox := format('insert into %s (id, xid, generation, op, record_id, at, user_id, old, new)', ring_table);
   return format($body$
--- %1$s (table %2$I): made by odoo_eventd.sync_capture, generation %3$s. Do not edit: it is replaced when subscriptions change.
+-- %s (table %I): made by odoo_eventd.sync_capture, generation %s. Do not edit: it is replaced when subscriptions change.
 declare
-  intact boolean := true;
+  one_row boolean := true;     -- the statement touched one row, as most of Odoo's do
+  intact  boolean := true;     -- the columns are what they were when this was written
+  old_id  bigint;
+  new_id  bigint;
   by_user integer;
+  before  text[];
+  after   text[];
 begin
   -- A copy of the database, under another name or restored elsewhere, stays silent.
-  if current_database() <> %4$L or tg_relid <> %5$s then
+  if current_database() <> %L or tg_relid <> %s then
     return null;
   end if;
+$body$, of_capture.model, (select c.relname from pg_class c where c.oid = of_capture.table_oid), of_capture.generation,
+        installed.database_name, of_capture.table_oid)
 
-  -- Are the columns still what they were? Nothing is written or read in here; without it a renamed column would fail the user's
-  -- statement in every session that had run this function before.
+  || format($body$
+  -- Reads the row, if it is one: that costs a third of a set-based INSERT that finds nothing. If a column was dropped or renamed
+  -- since, this fails and not the user's statement, in sessions too that have run the function before. Nothing is written in
+  -- here: that would take a subtransaction id for every captured statement.
   begin
     if tg_op = 'UPDATE' then
-      perform array[%6$s]::text[], array[%7$s]::text[], o.id::bigint, n.id::bigint, nextval('odoo_eventd.outbox_id_seq')%13$s
-        from old_rows o full join new_rows n on n.id = o.id, %8$s b where %9$s limit 0;
+      select o.id, n.id, case when %1$s then %2$s end,
+             case when %1$s then %3$s end, %4$s
+        into strict old_id, new_id, before, after, by_user
+        from old_rows o, new_rows n;
+      one_row := old_id = new_id;
+      if one_row and before is null then
+        return null;
+      end if;
     elsif tg_op = 'INSERT' then
-      perform array[%7$s]::text[], n.id::bigint, nextval('odoo_eventd.outbox_id_seq')%14$s from new_rows n, %8$s b limit 0;
+      select n.id, %3$s, %5$s into strict new_id, after, by_user from new_rows n;
     elsif tg_op = 'DELETE' then
-      perform array[%6$s]::text[], o.id::bigint, nextval('odoo_eventd.outbox_id_seq') from old_rows o, %8$s b limit 0;
+      -- Nobody wrote the row, so nobody's id is in it; a writer may say who it is by SET LOCAL mcp.uid. Read as text, never trusted.
+      by_user := substring(current_setting('mcp.uid', true) from '^[0-9]{1,9}$')::integer;
+      select o.id, %2$s into strict old_id, before from old_rows o;
     end if;
-  exception when others then
-    -- Without an outbox nothing can be kept, and Odoo must go on: `odoo-eventd status` reports it.
-    if to_regclass('%8$s') is null or to_regclass('odoo_eventd.outbox_id_seq') is null then
-      return null;
-    end if;
-    intact := false;
+  exception
+    when no_data_found then return null;
+    when too_many_rows then one_row := false;
+    when others then intact := false;
   end;
+$body$, differs, old_image, new_image, written_by, created_by)
 
-  if tg_op = 'UPDATE' then
-    if intact then
-      insert into %8$s (id, xid, generation, op, record_id, at, user_id, old, new)
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %3$s,
-             case when o.id is null then 'I' when n.id is null then 'D' else 'U' end, coalesce(n.id, o.id), now(), %10$s,
-             case when o.id is not null then array[%6$s]::text[] end, case when n.id is not null then array[%7$s]::text[] end
-        from old_rows o full join new_rows n on n.id = o.id
-       where o.id is null or n.id is null or %9$s;
-    else
-      insert into %8$s (id, xid, generation, op, record_id, at, old, new)
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %3$s, 'u', (to_jsonb(n) ->> 'id')::bigint, now(),
-             array[%11$s]::text[], array[%12$s]::text[]
-        from old_rows o join new_rows n on to_jsonb(n) ->> 'id' = to_jsonb(o) ->> 'id'
-       where %15$s;
-    end if;
-  elsif tg_op = 'INSERT' then
-    if intact then
-      insert into %8$s (id, xid, generation, op, record_id, at, user_id, new)
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %3$s, 'I', n.id, now(), %16$s, array[%7$s]::text[]
-        from new_rows n;
-    else
-      insert into %8$s (id, xid, generation, op, record_id, at, new)
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %3$s, 'i', (to_jsonb(n) ->> 'id')::bigint, now(),
-             array[%12$s]::text[]
-        from new_rows n where to_jsonb(n) ->> 'id' is not null;
-    end if;
-  elsif tg_op = 'DELETE' then
-    -- Nobody wrote the row, so nobody's id is in it; a writer may say who it is by SET LOCAL mcp.uid. Read as text, never trusted.
-    by_user := substring(current_setting('mcp.uid', true) from '^[0-9]{1,9}$')::integer;
-    if intact then
-      insert into %8$s (id, xid, generation, op, record_id, at, user_id, old)
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %3$s, 'D', o.id, now(), by_user, array[%6$s]::text[]
-        from old_rows o;
-    else
-      insert into %8$s (id, xid, generation, op, record_id, at, user_id, old)
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %3$s, 'd', (to_jsonb(o) ->> 'id')::bigint, now(), by_user,
-             array[%11$s]::text[]
-        from old_rows o where to_jsonb(o) ->> 'id' is not null;
-    end if;
-  else
-    insert into %8$s (id, xid, generation, op, record_id, at)
-    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %3$s, 'T', 0, now());
+  || format($body$
+  -- Without an outbox to write to, or beyond the room it may take, nothing is kept, and Odoo goes on: `odoo-eventd status` tells.
+  if (pg_relation_size(to_regclass('%1$s')) <= %2$s
+      and has_table_privilege(to_regclass('%1$s'), 'insert')
+      and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')) is not true then
+    return null;
   end if;
-%17$s
-  return null;
-end $body$,
-    of_capture.model, (select c.relname from pg_class c where c.oid = of_capture.table_oid), of_capture.generation,
-    installed.database_name, of_capture.table_oid,
-    old_image, new_image, ring_table, '(' || differs || ')',
-    case when has_write then 'case when n.write_date = now() at time zone ''utc'' then n.write_uid end' else 'null::integer' end,
-    old_loose, new_loose,
-    case when has_write then ', n.write_date, n.write_uid' else '' end,
-    case when has_create then ', n.create_date, n.create_uid' else '' end,
-    '(' || differs_loose || ')',
-    case when has_create then 'case when n.create_date = now() at time zone ''utc'' then n.create_uid end' else 'null::integer' end,
-    case when installed.notify then $bell$
+$body$, ring_table, 8589934592)
+
+  || format($body$
+  if tg_op = 'TRUNCATE' then
+    %1$s
+    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'T', 0, now(), null, null, null);
+  elsif intact and one_row then
+    %1$s
+    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, left(tg_op, 1)::"char", coalesce(new_id, old_id), now(), by_user, before, after);
+$body$, into_outbox, of_capture.generation)
+
+  -- FULL JOIN: an UPDATE of the id takes one record away and makes another. It also rules a nested loop out: the plan is kept, and
+  -- one made for few rows must serve a million.
+  || format($body$
+  elsif intact and tg_op = 'UPDATE' then
+    %1$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
+           case when o.id is null then 'I' when n.id is null then 'D' else 'U' end, coalesce(n.id, o.id), now(), %7$s,
+           case when o.id is not null then %3$s end, case when n.id is not null then %4$s end
+      from old_rows o full join new_rows n on n.id = o.id
+     where o.id is null or n.id is null or %5$s;
+  elsif intact and tg_op = 'INSERT' then
+    %1$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'I', n.id, now(), %6$s, null, %4$s from new_rows n;
+  elsif intact then
+    %1$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'D', o.id, now(), by_user, %3$s, null from old_rows o;
+$body$, into_outbox, of_capture.generation, old_image, new_image, differs, created_by, written_by)
+
+  || format($body$
+  -- Columns were dropped, renamed or retyped. What is still there under its name is kept, the rest is marked as gone.
+  elsif tg_op = 'UPDATE' then
+    %1$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
+           case when o.id is null then 'i' when n.id is null then 'd' else 'u' end, coalesce(n.id, o.id)::bigint, now(), null,
+           odoo_eventd.drifted_image(o.j, %3$L, %4$L), odoo_eventd.drifted_image(n.j, %3$L, %4$L)
+      from (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from old_rows r offset 0) o
+      full join (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from new_rows r offset 0) n on n.id = o.id
+     where coalesce(n.id, o.id) is not null
+       and (o.id is null or n.id is null or odoo_eventd.drifted_differs(o.j, n.j, %5$L));
+  elsif tg_op = 'INSERT' then
+    %1$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i', (n.j ->> 'id')::bigint, now(), null,
+           null, odoo_eventd.drifted_image(n.j, %3$L, %4$L)
+      from (select to_jsonb(r) as j from new_rows r offset 0) n where n.j ->> 'id' is not null;
+  elsif tg_op = 'DELETE' then
+    %1$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd', (o.j ->> 'id')::bigint, now(), by_user,
+           odoo_eventd.drifted_image(o.j, %3$L, %4$L), null
+      from (select to_jsonb(r) as j from old_rows r offset 0) o where o.j ->> 'id' is not null;
+  end if;
+$body$, into_outbox, of_capture.generation, made.columns, made.whole, made.compared)
+
+  || case when installed.notify then $body$
   -- The doorbell. The service holds this lock exclusively only while it sleeps: NOTIFY, whose commit lock is cluster-wide, is
   -- issued then and only then. Who got the lock keeps it until its commit is visible, so the service cannot fall asleep over it.
   if found and not pg_try_advisory_xact_lock_shared(1868853103, 2) then
     notify odoo_eventd;
-  end if;$bell$ else '' end);
+  end if;
+$body$ else '' end
+
+  || E'  return null;\nend ';
 end $$;
 comment on function odoo_eventd.capture_body(odoo_eventd.capture) is 'The body of a table''s trigger function, as SQL text.';
 
@@ -182,18 +245,17 @@ create or replace function odoo_eventd.replace_capture_function(of_capture odoo_
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  pinned text := '';
+  pinned text;
 begin
   -- Values are kept as text, so what shapes the text must not depend on the writer's session. Pinned where it matters only: each
   -- setting costs every call about a microsecond.
-  if exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t
-              where g.generation = of_capture.generation and t ~ '^(date|time)') then
-    pinned := pinned || $pin$ set datestyle = 'ISO, YMD'$pin$;
-  end if;
-  if exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t
-              where g.generation = of_capture.generation and t ~ '^(double|real)') then
-    pinned := pinned || ' set extra_float_digits = 1';
-  end if;
+  select string_agg(' set ' || v.setting, '') into pinned
+    from (values ('^(date|time)', $pin$datestyle = 'ISO, YMD'$pin$),
+                 ('with time zone', $pin$timezone = 'UTC'$pin$),
+                 ('^interval', $pin$intervalstyle = 'postgres'$pin$),
+                 ('^(double|real)', 'extra_float_digits = 1')) v (of_type, setting)
+   where exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t
+                  where g.generation = of_capture.generation and t ~ v.of_type);
   execute format('create or replace function odoo_eventd.%I() returns trigger language plpgsql security definer '
                  'set search_path = pg_catalog, pg_temp%s as %L',
                  odoo_eventd.capture_function_name(of_capture.model), pinned, odoo_eventd.capture_body(of_capture));
@@ -215,7 +277,7 @@ as $$
 declare
   known odoo_eventd.capture;
   made odoo_eventd.capture_generation;
-  wanted name[]; wanted_compared name[]; wanted_types text[];
+  wanted name[]; wanted_compared name[]; wanted_whole name[]; wanted_types text[];
   relation oid;
   missing text;
   needed boolean;
@@ -250,9 +312,10 @@ begin
   end if;
 
   select array_agg(w.column_name order by w.column_name), array_agg(w.column_name order by w.column_name) filter (where w.compared),
+         array_agg(w.column_name order by w.column_name) filter (where w.whole),
          array_agg(w.type_name order by w.column_name), string_agg(w.column_name, ', ') filter (where w.type_name is null)
-    into wanted, wanted_compared, wanted_types, missing
-    from (select u.column_name, bool_or(u.column_name = any (n.compared)) as compared, c.type_name
+    into wanted, wanted_compared, wanted_whole, wanted_types, missing
+    from (select u.column_name, bool_or(u.column_name = any (n.compared)) as compared, bool_or(u.column_name = any (n.whole)) as whole, c.type_name
             from odoo_eventd.subscription_need n
             join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
            cross join unnest(n.columns) u (column_name)
@@ -264,26 +327,30 @@ begin
   end if;
   wanted := coalesce(wanted, '{}');
   wanted_compared := coalesce(wanted_compared, '{}');
+  wanted_whole := coalesce(wanted_whole, '{}');
   wanted_types := coalesce(wanted_types, '{}');
 
   if known.capture_id is not null then
     select * into made from odoo_eventd.capture_generation g where g.generation = known.generation;
   end if;
   if known.capture_id is null or not known.active or known.table_oid <> relation or made.columns <> wanted
-     or made.compared <> wanted_compared or made.types <> wanted_types
+     or made.compared <> wanted_compared or made.whole <> wanted_whole or made.types <> wanted_types
      or to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model))) is null
   then
     insert into odoo_eventd.capture (model, table_name, table_oid, generation)
       values (of_model, (select c.relname from pg_class c where c.oid = relation), relation, 0)
       on conflict (model) do update set table_name = excluded.table_name, table_oid = excluded.table_oid
       returning * into known;
-    insert into odoo_eventd.capture_generation (capture_id, columns, types, compared)
-      values (known.capture_id, wanted, wanted_types, wanted_compared) returning * into made;
+    insert into odoo_eventd.capture_generation (capture_id, columns, types, compared, whole)
+      values (known.capture_id, wanted, wanted_types, wanted_compared, wanted_whole) returning * into made;
     update odoo_eventd.capture c set generation = made.generation, active = true, changed_at = now()
      where c.capture_id = known.capture_id returning * into known;
-    delete from odoo_eventd.captured_column cc where cc.capture_id = known.capture_id and cc.column_name <> all (wanted || 'id'::name);
-    insert into odoo_eventd.captured_column (capture_id, column_name)
-      select known.capture_id, u from unnest(wanted || 'id'::name) u on conflict do nothing;
+    delete from odoo_eventd.captured_column cc
+     where cc.capture_id = known.capture_id and cc.column_name <> all (case when cc.whole then wanted_whole else wanted || 'id'::name end);
+    insert into odoo_eventd.captured_column (capture_id, column_name, whole)
+      select known.capture_id, u, false from unnest(wanted || 'id'::name) u
+      union all select known.capture_id, u, true from unnest(wanted_whole) u
+      on conflict do nothing;
     perform odoo_eventd.replace_capture_function(known);
   end if;
 
@@ -294,11 +361,14 @@ begin
                    ('odoo_eventd_update', 'after update on %s referencing old table as old_rows new table as new_rows'),
                    ('odoo_eventd_delete', 'after delete on %s referencing old table as old_rows'),
                    ('odoo_eventd_truncate', 'after truncate on %s')) v (name, definition)
-     where not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = v.name
+     where not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = v.name and t.tgenabled <> 'D'
                          and t.tgfoid = to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model))))
   loop
     -- What was captured without the trigger is not captured: all columns begin anew.
     update odoo_eventd.captured_column cc set captured_from = null, captured_at = null where cc.capture_id = known.capture_id;
+    if exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_of.name) then
+      execute format('drop trigger %I on %s', trigger_of.name, relation::regclass);
+    end if;
     execute format('create trigger %I ' || trigger_of.definition || ' for each statement execute function odoo_eventd.%I()',
                    trigger_of.name, relation::regclass, odoo_eventd.capture_function_name(of_model));
   end loop;

@@ -77,10 +77,14 @@ as $$
     when odoo_eventd.model_table(of_capture.model) <> of_capture.table_oid then format('the table "%s" was made anew', of_capture.table_name)
     when (select count(*) from pg_trigger t where t.tgrelid = of_capture.table_oid and t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D') < 4
       then 'a trigger is missing or disabled'
-    else (select 'columns are gone: ' || string_agg(u, ', ')
-            from odoo_eventd.capture_generation g cross join unnest(g.columns) u
-           where g.generation = of_capture.generation
-             and not exists (select from pg_attribute a where a.attrelid = of_capture.table_oid and a.attname = u and not a.attisdropped))
+    else (select nullif(concat_ws('; ',
+                          'columns are gone: ' || string_agg(u.name, ', ' order by u.name) filter (where a.attname is null),
+                          'columns have another type: ' || string_agg(u.name, ', ' order by u.name)
+                            filter (where format_type(a.atttypid, a.atttypmod) <> u.type)), '')
+            from odoo_eventd.capture_generation g
+           cross join unnest(g.columns, g.types) u (name, type)
+            left join pg_attribute a on a.attrelid = of_capture.table_oid and a.attname = u.name and not a.attisdropped
+           where g.generation = of_capture.generation)
   end
 $$;
 comment on function odoo_eventd.capture_drift(odoo_eventd.capture) is 'What is no longer as the capture expects it; null = nothing.';

@@ -106,6 +106,7 @@ begin
                 'max_event_age_s', extract(epoch from s.max_event_age)::bigint,
                 'write_stamp', s.write_date::text,
                 'needed', (select n.columns from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
+                'needed_whole', (select n.whole from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
                 'needed_compared', (select n.compared from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
                 'captured_from', greatest(s.captured_from, c.captured_from)::text)
     from public.mcp_event_subscription s
@@ -115,7 +116,8 @@ begin
       select cc.captured_from
       from odoo_eventd.subscription_need n
       join odoo_eventd.capture p on p.model = n.model
-      join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id and (cc.column_name = any (n.columns) or cc.column_name = 'id')
+      join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id 
+       and (cc.column_name = any (case when cc.whole then n.whole else n.columns end) or cc.column_name = 'id')
       where n.subscription_id = s.id
       order by cc.captured_from desc nulls last limit 1
     ) c on true
@@ -124,7 +126,7 @@ end $$;
 comment on function odoo_eventd.load_subscriptions() is 'All subscriptions with their secrets, and since which transaction each is judged.';
 
 create or replace function odoo_eventd.judge_subscription(
-  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[]
+  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[], whole name[]
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -142,13 +144,13 @@ begin
   if verdict = 'invalid' then
     delete from odoo_eventd.subscription_need n where n.subscription_id = subscription;
   else
-    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared)
+    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared, whole)
       on conflict (subscription_id) do update
-      set model = excluded.model, columns = excluded.columns, compared = excluded.compared;
+      set model = excluded.model, columns = excluded.columns, compared = excluded.compared, whole = excluded.whole;
   end if;
   return true;
 end $$;
-comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[]) is
+comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[]) is
   'Records what the service found a subscription to be, and which columns it needs. False if it changed meanwhile.';
 
 create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
@@ -192,7 +194,8 @@ begin
     with wanted as (
       select n.model,
              coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name is not null), '{}') as columns,
-             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.compared)), '{}') as compared
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.compared)), '{}') as compared,
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.whole)), '{}') as whole
       from odoo_eventd.subscription_need n
       join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
       left join lateral unnest(n.columns) u (column_name) on true
@@ -208,7 +211,7 @@ begin
     left join triggers t on t.tgrelid = c.table_oid
     where w.model is null and c.active
        or w.model is not null and (
-            c.capture_id is null or not c.active or g.columns <> w.columns or g.compared <> w.compared
+            c.capture_id is null or not c.active or g.columns <> w.columns or g.compared <> w.compared or g.whole <> w.whole
             -- Drift: the table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
             or to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
             or coalesce(t.many, 0) < 4

@@ -74,21 +74,25 @@ create table odoo_eventd.capture_generation (
   columns    name[] not null,
   types      text[] not null,
   compared   name[] not null,
+  whole      name[] not null,
   created_at timestamptz not null default now()
 );
 comment on table odoo_eventd.capture_generation is
   'Each version of a table''s capture: the columns that outbox.old and outbox.new hold, in order. Rows are never changed.';
 comment on column odoo_eventd.capture_generation.compared is 'The columns of which a change is worth a row of the outbox.';
+comment on column odoo_eventd.capture_generation.whole is 'The columns that are kept in full, however long; others beyond 16 KiB as a digest.';
 
 create table odoo_eventd.captured_column (
   capture_id    integer not null,
   column_name   name not null,
+  whole         boolean not null,
   captured_from xid8,
   captured_at   timestamptz,
-  primary key (capture_id, column_name)
+  primary key (capture_id, column_name, whole)
 );
 comment on table odoo_eventd.captured_column is
   'Since which transaction each column is captured without a gap. A subscription is judged on transactions after that only.';
+comment on column odoo_eventd.captured_column.whole is 'true: since when its values are kept however long they are; false: since when it is captured at all.';
 comment on column odoo_eventd.captured_column.captured_from is
   'Transactions from this one on saw the capturing function from their first statement; null = being set up.';
 
@@ -96,10 +100,13 @@ create table odoo_eventd.subscription_need (
   subscription_id integer primary key,
   model           text not null,
   columns         name[] not null,
-  compared        name[] not null
+  compared        name[] not null,
+  whole           name[] not null
 );
 comment on table odoo_eventd.subscription_need is
   'Columns that each subscription needs captured: field names only, checked against Odoo''s metadata when they are used.';
+comment on column odoo_eventd.subscription_need.compared is 'A change of these is worth capturing.';
+comment on column odoo_eventd.subscription_need.whole is 'Of these the value itself is needed (domains, payloads), of the others whether it changed.';
 
 -- The outbox: a ring of plain tables. Capture writes to one; the others are read, then emptied by TRUNCATE, which no writer waits
 -- for. Not partitioned: CREATE and DROP of a partition wait for open writers, and new writers queue behind them.
@@ -125,7 +132,9 @@ comment on column odoo_eventd.outbox_0.op is
   'I, U, D, T (truncate); i, u, d when a captured column was gone or renamed, so that some values are missing.';
 comment on column odoo_eventd.outbox_0.at is 'When the transaction began; Odoo''s write_date.';
 comment on column odoo_eventd.outbox_0.user_id is 'Odoo''s user, where this transaction itself wrote it; else null.';
-comment on column odoo_eventd.outbox_0.old is 'Captured columns before, as text, in the order of capture_generation.columns.';
+comment on column odoo_eventd.outbox_0.old is
+  'Captured columns before, as text, in the order of capture_generation.columns. Beginning with character U+0001: sha256:<hex> for a file or more than 16 KiB of text, gone for a column that was dropped or renamed.';
+comment on column odoo_eventd.outbox_0.new is 'The same columns after.';
 create table odoo_eventd.outbox_1 (like odoo_eventd.outbox_0 including all);
 create table odoo_eventd.outbox_2 (like odoo_eventd.outbox_0 including all);
 create table odoo_eventd.outbox_3 (like odoo_eventd.outbox_0 including all);

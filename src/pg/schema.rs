@@ -336,6 +336,23 @@ mod tests {
     }
 
     #[test]
+    fn the_script_for_psql_applies_the_same_files_in_the_same_order() {
+        let script = include_str!("../../sql/install.sql");
+        let included: Vec<&str> = script
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("\\ir "))
+            .collect();
+        let migrations = MIGRATIONS.iter().map(|m| format!("migrations/{}.sql", m.name));
+        let functions = FUNCTIONS.iter().map(|(name, _)| format!("functions/{name}.sql"));
+        let expected: Vec<String> = ["roles.sql".to_owned()]
+            .into_iter()
+            .chain(migrations)
+            .chain(functions)
+            .collect();
+        assert_eq!(included, expected);
+    }
+
+    #[test]
     fn names_are_quoted_whatever_is_in_them() {
         assert_eq!(quote_literal(r"o'd\oo"), r"E'o''d\\oo'");
         assert_eq!(quote_identifier("my \"role\""), "\"my \"\"role\"\"\"");

@@ -58,7 +58,8 @@ pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
 pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
     let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
     let compared: Vec<&str> = accepted.compared.iter().map(String::as_str).collect();
-    judge(client, &accepted.row, "accepted", None, &columns, &compared).await
+    let whole: Vec<&str> = accepted.whole.iter().map(String::as_str).collect();
+    judge(client, &accepted.row, "accepted", None, [&columns, &compared, &whole]).await
 }
 
 /// Records why a subscription cannot be served. False if the row changed meanwhile.
@@ -66,7 +67,7 @@ pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
 /// # Errors
 /// Database errors.
 pub async fn refuse(client: &Client, row: &Subscription, reason: &str) -> Result<bool> {
-    judge(client, row, "invalid", Some(reason), &[], &[]).await
+    judge(client, row, "invalid", Some(reason), [&[], &[], &[]]).await
 }
 
 async fn judge(
@@ -74,21 +75,12 @@ async fn judge(
     row: &Subscription,
     verdict: &str,
     reason: Option<&str>,
-    columns: &[&str],
-    compared: &[&str],
+    [columns, compared, whole]: [&[&str]; 3],
 ) -> Result<bool> {
     let answer = client
         .query_one(
-            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[])",
-            &[
-                &row.id,
-                &row.write_stamp,
-                &verdict,
-                &reason,
-                &row.model,
-                &columns,
-                &compared,
-            ],
+            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[], $8::text[]::name[])",
+            &[&row.id, &row.write_stamp, &verdict, &reason, &row.model, &columns, &compared, &whole],
         )
         .await
         .map_err(|e| Error::database(format_args!("record the state of subscription {}", row.id), e))?;

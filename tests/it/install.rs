@@ -32,8 +32,30 @@ async fn catalogue(database: &Database) -> String {
     database.psql(CATALOGUE).await
 }
 
-async fn program(server: &Server, name: &str, arguments: &[&str]) -> Output {
-    let path: PathBuf = server.cluster().programs().program(name);
+/// A client program of the server's installation. Some server packages come without: then the one on the PATH, if it is not older
+/// than the server, which pg_dump refuses.
+async fn client_program(server: &Server, name: &str) -> Option<PathBuf> {
+    let own = server.cluster().programs().program(name);
+    if own.exists() {
+        return Some(own);
+    }
+    let answer = Command::new(name).arg("--version").output().await.ok()?;
+    let words = String::from_utf8(answer.stdout).ok()?;
+    let major: u32 = words
+        .split_whitespace()
+        .find_map(|word| word.split('.').next()?.parse().ok())?;
+    // psql talks to servers of any version.
+    if name != "psql" && major < server.cluster().version().major {
+        eprintln!(
+            "skipped: no {name} for PostgreSQL {} here",
+            server.cluster().version().major
+        );
+        return None;
+    }
+    Some(PathBuf::from(name))
+}
+
+async fn program(path: &Path, arguments: &[&str]) -> Output {
     Command::new(path).args(arguments).output().await.unwrap()
 }
 
@@ -134,9 +156,11 @@ async fn what_plan_prints_is_what_install_does() {
     let plan = eventd_ok(&by_plan.admin_url(), &["plan"]).await;
     let file = std::env::temp_dir().join(format!("{}.sql", by_plan.name()));
     std::fs::write(&file, &plan).unwrap();
+    let Some(psql) = client_program(&server, "psql").await else {
+        return;
+    };
     let output = program(
-        &server,
-        "psql",
+        &psql,
         &[
             "-X",
             "-q",
@@ -190,10 +214,10 @@ async fn twenty_installs_at_once_all_succeed() {
     }
     assert_eq!(
         database
-            .psql("select count(*) from odoo_eventd.schema_migration")
+            .psql("select count(*) = max(version) from odoo_eventd.schema_migration")
             .await
             .trim(),
-        "4"
+        "t"
     );
 }
 
@@ -341,24 +365,28 @@ async fn odoos_dumps_restore_on_a_cluster_without_our_roles_and_the_copy_stays_s
         .await;
     let elsewhere = Server::private(odoo_eventd::demo::Options::new());
     let folder = std::env::temp_dir();
-    for (format, options, restorer) in [("c", "custom", "pg_restore"), ("p", "plain", "psql")] {
-        let file = folder.join(format!("{}-{options}", database.name()));
+    let Some(pg_dump) = client_program(&server, "pg_dump").await else {
+        return;
+    };
+    for (format, restorer) in [("custom", "pg_restore"), ("plain", "psql")] {
+        let file = folder.join(format!("{}-{format}", database.name()));
         let path = file.to_str().unwrap();
         // As odoo/service/db.py does, with Odoo's own role.
         let dumped = program(
-            &server,
-            "pg_dump",
+            &pg_dump,
             &["--no-owner", "--format", format, "--file", path, "-d", &database.url()],
         )
         .await;
         assert_silent_success(&dumped, "pg_dump");
         let copy = elsewhere.empty().await;
+        let Some(restore) = client_program(&elsewhere, restorer).await else {
+            return;
+        };
         let restored = match restorer {
-            "pg_restore" => program(&elsewhere, restorer, &["--no-owner", "-d", &copy.url(), path]).await,
+            "pg_restore" => program(&restore, &["--no-owner", "-d", &copy.url(), path]).await,
             _ => {
                 program(
-                    &elsewhere,
-                    restorer,
+                    &restore,
                     &["-q", "-v", "ON_ERROR_STOP=1", "-d", &copy.url(), "-f", path],
                 )
                 .await

@@ -14,6 +14,8 @@
 )]
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
+mod capture;
+mod capture_upgrades;
 mod cluster;
 mod domains;
 mod fixture;
