@@ -3,7 +3,7 @@
 # needs to run: the tests and the demonstration start their own, as an ordinary user, and leave nothing behind.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint doc deny check bench clean
+.PHONY: help demo test domain-report fmt lint doc deny check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -13,13 +13,16 @@ ARGS ?=
 with_postgres = bindir="$$(sh .ci/postgres)" && ODOO_EVENTD_PG_BINDIR="$$bindir"
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: ## watch it work: a throw-away PostgreSQL, changes to Odoo's tables, signed webhooks arriving
 	@$(with_postgres) cargo run --quiet --locked -- demo $(ARGS)
 
 test: ## run all tests
 	@$(with_postgres) cargo test --locked $(ARGS)
+
+domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
+	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo
 
 fmt: ## format the source
 	cargo fmt

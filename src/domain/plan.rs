@@ -350,6 +350,8 @@ pub struct Reads {
     pub inherited: BTreeSet<Inherited>,
     /// Any table but the row's own and those of its `_inherits` parents.
     pub related: bool,
+    /// Rows of other tables that lead to this record by its id (one2many, many2many, hierarchies): they go when it goes.
+    pub by_id: bool,
 }
 
 /// A column of an `_inherits` parent.
@@ -390,11 +392,13 @@ impl Plan {
             Self::InQuery { left, .. } => {
                 left.collect(reads);
                 reads.related = true;
+                reads.by_id |= *left == Scalar::Column("id".to_owned());
             }
             Self::Exists(_) => reads.related = true,
             Self::Linked { .. } => {
                 reads.own.insert("id".to_owned());
                 reads.related = true;
+                reads.by_id = true;
             }
             Self::UnderPaths { .. } => {
                 reads.own.insert("parent_path".to_owned());
@@ -410,6 +414,7 @@ impl Plan {
                 };
                 let parent = plan.reads();
                 reads.related |= parent.related || !parent.inherited.is_empty();
+                reads.by_id |= parent.by_id;
                 reads.inherited.extend(parent.own.into_iter().map(|column| Inherited {
                     link: link.clone(),
                     model: model.clone(),

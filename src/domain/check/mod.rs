@@ -25,6 +25,7 @@ use super::error::DomainError;
 use super::expr::Clock;
 use super::parse;
 use super::plan::{Plan, Reads, Scalar};
+use crate::odoo::known;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, nearest};
 use literal::Literal;
 
@@ -94,6 +95,12 @@ impl TypedDomain {
         &self.reads.inherited
     }
 
+    /// True if rows of other tables that lead to the record by its id decide (one2many, many2many, hierarchies). They go when
+    /// the record goes: such a domain cannot be judged for a record that has been unlinked.
+    pub fn reads_rows_of_record(&self) -> bool {
+        self.reads.by_id
+    }
+
     /// True if it reads anything but the record and its `_inherits` parents: related records are seen as they are when the
     /// domain is evaluated.
     pub fn reads_related(&self) -> bool {
@@ -118,7 +125,10 @@ pub fn check(domain: &Domain, model: &str, registry: &Registry, context: &Contex
     let checker = Checker::new(registry, context)?;
     let model = checker.model(model)?;
     let table = checker.table(model)?.to_owned();
-    let plan = checker.lower(model, domain, false, 0)?;
+    let mut plan = checker.lower(model, domain, false, 0)?;
+    if known::has_hidden_records(&model.name) {
+        plan = checker.without_hidden(model, domain, plan)?;
+    }
     let reads = plan.reads();
     Ok(TypedDomain {
         model: model.name.clone(),
@@ -192,6 +202,37 @@ impl<'a> Checker<'a> {
                 model.name
             ))
         })
+    }
+
+    /// A sub-search on a model that hides records by itself is refused: what it hides depends on how it is asked.
+    fn expect_plain_search(&self, comodel: &Model, spans: Spans) -> Result<(), DomainError> {
+        if !known::has_hidden_records(&comodel.name) {
+            return Ok(());
+        }
+        Err(DomainError::new(format!(
+            "searching through {} is not supported: Odoo hides some of its records",
+            comodel.name
+        ))
+        .at(spans.path)
+        .hint("compare with ids"))
+    }
+
+    /// The same, for a domain on such a model itself.
+    fn without_hidden(&self, model: &Model, domain: &Domain, plan: Plan) -> Result<Plan, DomainError> {
+        let field = model.field("res_field").filter(|_| model.name == "ir.attachment");
+        let Some(field) = field else {
+            return Err(DomainError::new(format!(
+                "{} hides records by itself, which is not supported",
+                model.name
+            )));
+        };
+        if mentions(domain, &["id", "res_field"]) {
+            return Ok(plan);
+        }
+        let spans = Spans::default();
+        let scalar = self.scalar(model, field, spans)?;
+        let shown = self.condition(model, field, &scalar, Operator::Eq, &Literal::Bool(false), spans)?;
+        Ok(Plan::all(vec![shown, plan]))
     }
 
     fn field<'m>(&self, model: &'m Model, name: &str, spans: Spans) -> Result<&'m Field, DomainError> {
@@ -508,6 +549,16 @@ impl<'a> Checker<'a> {
             return vec![FALLBACK.to_owned()];
         }
         vec![lang.clone(), FALLBACK.to_owned()]
+    }
+}
+
+/// Whether a leaf of the domain itself, not of a sub-domain, is about one of these fields.
+fn mentions(domain: &Domain, fields: &[&str]) -> bool {
+    match domain {
+        Domain::Const(_) => false,
+        Domain::Leaf(leaf) => fields.contains(&leaf.path.as_str()),
+        Domain::Not(inner) => mentions(inner, fields),
+        Domain::And(items) | Domain::Or(items) => items.iter().any(|item| mentions(item, fields)),
     }
 }
 

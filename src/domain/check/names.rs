@@ -21,6 +21,7 @@ impl Checker<'_> {
         value: &Literal,
         step: Step<'_>,
     ) -> Result<Plan, DomainError> {
+        self.expect_plain_search(model, step.spans)?;
         let step = Step {
             operator,
             depth: step.depth + 1,

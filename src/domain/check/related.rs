@@ -61,6 +61,7 @@ impl Checker<'_> {
         }
         let field = self.field(model, head, step.spans)?;
         let comodel = self.comodel(model, field, step.spans)?;
+        self.expect_plain_search(comodel, step.spans)?;
         let inner = self.at_end_of(comodel, rest, unset_matches, step)?;
         let found = Operand::Lowered(&inner);
         let plan = self.leaf(

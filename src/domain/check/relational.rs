@@ -39,6 +39,7 @@ impl Checker<'_> {
             });
         }
         let comodel = self.comodel(model, field, step.spans)?;
+        self.expect_plain_search(comodel, step.spans)?;
         let inner = self.leaf(
             comodel,
             Step {
@@ -63,6 +64,7 @@ impl Checker<'_> {
             .at(step.spans.operator));
         }
         let comodel = self.comodel(model, field, step.spans)?;
+        self.expect_plain_search(comodel, step.spans)?;
         let inner = match step.value {
             Operand::Domain(domain) => self.lower(comodel, domain, false, step.depth + 1)?,
             Operand::Lowered(plan) => (*plan).clone(),

@@ -164,6 +164,18 @@ fn inherited_fields_are_read_from_the_parent_and_reported() {
 }
 
 #[test]
+fn it_is_told_whether_a_domain_needs_rows_that_go_with_the_record() {
+    let needs = |domain: &str| {
+        let typed = check_text(domain, "res.partner", &registry(18), &context()).unwrap();
+        (typed.reads_related(), typed.reads_rows_of_record())
+    };
+    assert_eq!(needs("[('name', '=', 'x')]"), (false, false));
+    assert_eq!(needs("[('parent_id.name', '=', 'x')]"), (true, false));
+    assert_eq!(needs("[('child_ids', '=', False)]"), (true, true));
+    assert_eq!(needs("[('x_tag_ids', 'in', [1])]"), (true, true));
+}
+
+#[test]
 fn equal_values_share_a_parameter() {
     let domain = "['|', ('name', '=', 'x'), ('title', '=', 'x')]";
     assert_eq!(
@@ -233,4 +245,28 @@ fn what_odoo_told_goes_before_what_is_shipped() {
     assert!(compile(&typed, "r", &mut Params::new(), Row::Table).contains("color"));
     let refused = check("[('sale_order_count', '>', 0)]").unwrap_err();
     assert!(refused.hint_text().unwrap().contains("sale_order_ids"));
+}
+
+#[test]
+fn attachments_of_fields_stay_hidden_unless_they_are_asked_for() {
+    let mut registry = registry(18);
+    let mut attachment = Model::new("ir.attachment", Table::Plain("ir_attachment".to_owned()));
+    attachment.insert(stored("id", FieldType::Integer, "integer"));
+    attachment.insert(stored("name", FieldType::Char, "character varying"));
+    attachment.insert(stored("res_field", FieldType::Char, "character varying"));
+    registry.insert(attachment);
+    let mut partner = registry.model("res.partner").unwrap().clone();
+    partner.insert(many2one("x_file_id", "ir.attachment"));
+    registry.insert(partner);
+    let check = |model: &str, domain: &str| check_text(domain, model, &registry, &context());
+    let reads = |domain: &str| {
+        check("ir.attachment", domain)
+            .unwrap()
+            .own_columns()
+            .contains("res_field")
+    };
+    assert!(reads("[('name', '=', 'x')]"));
+    assert!(!reads("[('id', '=', 1)]"));
+    assert!(check("res.partner", "[('x_file_id.name', '=', 'x')]").is_err());
+    assert!(check("res.partner", "[('x_file_id', '=', 1)]").is_ok());
 }

@@ -155,6 +155,7 @@ impl Checker<'_> {
                 // "Has any": a lookup by number needs the model it is meant for, anything else takes all rows.
                 let mut filter = self.standing_domain(model, field, step)?;
                 if is_loose(inverse) {
+                    self.expect_plain_search(comodel, step.spans)?;
                     filter = self.field_domain(model, field, step)?;
                     if inverse.kind == FieldType::Integer {
                         let zero = Bound::Int4(0);

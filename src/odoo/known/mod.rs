@@ -129,6 +129,14 @@ pub fn computed_from(model: &str, field: &str) -> Vec<&'static str> {
         .unwrap_or_default()
 }
 
+/// True for a model whose search hides records by itself, whoever searches.
+///
+/// `ir.attachment` leaves out the files of binary fields unless the domain speaks of `id` or `res_field`, `ir.ui.menu` the
+/// menus that the user does not see.
+pub fn has_hidden_records(model: &str) -> bool {
+    matches!(model, "ir.attachment" | "ir.ui.menu")
+}
+
 /// True for a many2one that Odoo joins instead of sub-selecting (`auto_join`, up to 18).
 ///
 /// It shows where the link is empty: a joined row of nulls satisfies `!=`, a sub-select never does. In 19 both behave as the
