@@ -9,7 +9,7 @@
 --              Odoo's manager can end its sessions before it drops, renames or duplicates the database.
 --
 -- Names come from the settings odoo_eventd.listener_role and odoo_eventd.installer_role; empty = no such role. Where the session may
--- not create roles, none is made: the owner then does everything, and `odoo-eventd doctor` says so.
+-- not create roles, none is made: the service then logs in as the owner.
 -- Locks: none on tables.
 
 do $roles$

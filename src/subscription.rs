@@ -7,13 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::domain::DomainError;
 use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::plan::Plan;
 use crate::event::{AUDIT_COLUMNS, Change, EventType};
+use crate::http::auth::parse_auth;
 use crate::http::guard::{Guard, parse_url};
+use crate::http::headers::parse_header;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
 use crate::signature::Secret;
 use crate::{Error, Result};
@@ -149,6 +152,8 @@ pub struct Accepted {
     pub row: Subscription,
     /// Signs its requests.
     pub secret: Option<Secret>,
+    /// Its own headers and the one that `auth` makes; that one does not show in a `Debug` print.
+    pub headers: HeaderMap,
     /// Its domain; `None` = every record.
     pub domain: Option<TypedDomain>,
     /// Columns of the model's table that have to be captured.
@@ -180,14 +185,21 @@ impl Accepted {
             .as_ref()
             .map(|text| Secret::parse(text.reveal()))
             .transpose()?;
+        let headers = own_headers(&row)?;
         let watched = watched_columns(&row, model, registry)?;
         let typed = check_text(&row.domain, &row.model, registry, context)
             .map_err(|error| refused_domain(&error, &row.domain))?;
-        if typed.reads_related() || !typed.inherited().is_empty() {
-            return Err(
-                Error::usage("the domain looks at other records, which this version does not do for events")
-                    .with_hint("use stored fields of the model itself"),
-            );
+        if !typed.inherited().is_empty() {
+            return Err(Error::usage(
+                "the domain reads a field that a parent model keeps, which this version does not capture for events",
+            )
+            .with_hint("go through the link instead: partner_id.email, product_tmpl_id.name"));
+        }
+        if typed.reads_rows_of_record() && matches!(row.event_type.as_str(), "unlink" | "all") {
+            return Err(Error::usage(
+                "the domain looks at rows that go when the record goes, so it cannot be judged for an unlink",
+            )
+            .with_hint("subscribe to create or to write"));
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
         let whole: BTreeSet<String> = domain
@@ -205,6 +217,7 @@ impl Accepted {
         Ok(Self {
             row,
             secret,
+            headers,
             domain,
             columns,
             compared,
@@ -345,6 +358,21 @@ fn why_not_watchable(field: &Field, model: &Model) -> String {
     }
 }
 
+fn own_headers(row: &Subscription) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &row.headers {
+        // Numbers and booleans are common in hand-written JSON; their JSON text is what was meant.
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let (name, value) = parse_header(name, &text)?;
+        headers.insert(name, value);
+    }
+    if let Some(auth) = &row.auth {
+        let (name, value) = parse_auth(auth.reveal())?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
 /// The message and the hint; the caret is for terminals, and `odoo-eventd domain explain` shows it.
 fn refused_domain(error: &DomainError, text: &str) -> Error {
     let place = error
@@ -368,7 +396,7 @@ fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
         (row.webhook_payload_template.is_some(), "webhook_payload_template"),
         (!row.payload_fields.is_empty(), "payload_fields"),
         (!row.enrich_fields.is_empty(), "enrich_fields"),
-        (row.auth.is_some(), "auth"),
+        (row.max_event_age_s.is_some(), "max_event_age"),
         (row.ordered, "ordered"),
         (row.rate_limit.is_some(), "rate_limit"),
         (row.format != "json", "format"),

@@ -107,7 +107,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    crate::telemetry::start(cli.log_format, cli.log.as_deref());
+    crate::telemetry::start(
+        cli.log_format,
+        cli.log.as_deref(),
+        matches!(cli.command, Command::Run(_)),
+    );
     match run_command(cli) {
         Ok(code) => code,
         Err(error) => {

@@ -45,6 +45,9 @@ pub struct Subscribe {
     /// File whose first line is the secret
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     secret_file: Option<PathBuf>,
+    /// File with credentials to send: bearer TOKEN, basic USER:PASSWORD, or a header such as X-Api-Key: KEY
+    #[arg(long, value_name = "FILE")]
+    auth_file: Option<PathBuf>,
     /// A name for people
     #[arg(long)]
     name: Option<String>,
@@ -107,6 +110,7 @@ impl Subscribe {
             Some(path) => Some(read_secret_file(path)?),
             None => self.secret.clone(),
         };
+        let auth = self.auth_file.as_deref().map(read_secret_file).transpose()?;
         let template = match &self.template {
             Some(path) => Some(
                 std::fs::read_to_string(path)
@@ -125,7 +129,7 @@ impl Subscribe {
         }
         Ok(json!({
             "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": self.fields,
-            "trigger_mode": self.trigger_mode, "user_id": self.user_id, "webhook_url": self.url, "webhook_secret": secret,
+            "trigger_mode": self.trigger_mode, "user_id": self.user_id, "webhook_url": self.url, "webhook_secret": secret, "auth": auth,
             "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
             "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
             "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,

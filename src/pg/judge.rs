@@ -1,6 +1,7 @@
 //! Asks PostgreSQL what the domains of a model say of captured images.
 
 use deadpool_postgres::GenericClient;
+use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use crate::domain::judge::{ImageColumns, Judge};
@@ -47,4 +48,25 @@ pub async fn judge(
         found.sort_unstable();
     }
     Ok(matches)
+}
+
+/// Whether the session may read what the domains look at, beside the images themselves: runs the statements over no image.
+///
+/// # Errors
+/// A database error; SQLSTATE 42501 names the table that may not be read.
+pub async fn rehearse(client: &Client, judge: &Judge) -> Result<()> {
+    let no_images: ImageColumns = vec![Vec::new(); judge.columns().len()];
+    for chunk in judge.chunks() {
+        let statement = client
+            .prepare_typed(chunk.sql(), &judge.parameter_types(chunk))
+            .await
+            .map_err(|e| Error::database("prepare the domain", e))?;
+        let mut params: Vec<&(dyn ToSql + Sync)> = no_images.iter().map(|column| column as _).collect();
+        params.extend(chunk.params().as_sql());
+        client
+            .query(&statement, &params)
+            .await
+            .map_err(|e| Error::database("read what the domain looks at", e))?;
+    }
+    Ok(())
 }

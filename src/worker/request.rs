@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::http::client::Request;
 use crate::http::guard::parse_url;
-use crate::http::headers::parse_header;
 use crate::pg::deliveries::Claimed;
 use crate::signature::{self, Message};
 use crate::subscription::Accepted;
@@ -18,19 +17,13 @@ use crate::{Error, Result};
 /// `unix_now` is the attempt's time in seconds since 1970; it is signed with the body, so that a request cannot be replayed later.
 ///
 /// # Errors
-/// [`Error::is_usage`] when the URL, the method or a header of the subscription is not valid.
+/// [`Error::is_usage`] when the URL or the method of the subscription is not valid.
 pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Result<Request> {
     let row = &subscription.row;
     let url = parse_url(subscription.url().unwrap_or_default())?;
     let method = Method::from_bytes(row.http_method.as_bytes())
         .map_err(|e| Error::usage(format!("\"{}\" is no HTTP method", row.http_method)).with_source(e))?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in &row.headers {
-        // Numbers and booleans are common in hand-written JSON; their JSON text is what was meant.
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let (name, value) = parse_header(name, &text)?;
-        headers.insert(name, value);
-    }
+    let mut headers = subscription.headers.clone();
     let delivery_id = claimed.delivery_id.to_string();
     set(&mut headers, CONTENT_TYPE, "application/json")?;
     set(

@@ -20,7 +20,7 @@ use crate::domain::check::Context;
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
-use crate::pg::{deliveries, registry, subscriptions};
+use crate::pg::{deliveries, judge, registry, subscriptions};
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -145,7 +145,10 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quaran
         }
         let checked = match quarantine.reason_for(&row) {
             Some(reason) => Err(Error::usage(reason)),
-            None => check(row.clone(), &registry, guard),
+            None => match check(row.clone(), &registry, guard) {
+                Ok(subscription) => may_read_related(client, subscription, &registry).await?,
+                refused => refused,
+            },
         };
         match checked {
             Ok(subscription) => {
@@ -226,6 +229,25 @@ fn is_of_the_model(error: &Error) -> bool {
         ]
         .contains(&state)
     })
+}
+
+/// A domain that looks at other records needs the right to read them; without it every batch would fail.
+///
+/// The outer error is the database's; the inner one the subscription's.
+async fn may_read_related(client: &Client, subscription: Accepted, registry: &Registry) -> Result<Result<Accepted>> {
+    let Some(domain) = subscription.domain.as_ref().filter(|domain| domain.reads_related()) else {
+        return Ok(Ok(subscription));
+    };
+    let judge = Judge::new(&[(i64::from(subscription.row.id), domain)], registry)?;
+    match judge::rehearse(client, &judge).await {
+        Ok(()) => Ok(Ok(subscription)),
+        Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Ok(Err(Error::usage("the domain looks at other records, which the service may not read")
+                .with_source(error)
+                .with_hint("grant pg_read_all_data to the service's role (PostgreSQL 14 or later), or use stored fields of the model itself")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
