@@ -254,7 +254,7 @@ impl Bench {
 
     /// Starts the service and waits until it leads.
     fn start_service(&self, variant: Variant) -> Child {
-        let service = self.program(variant, &["run"]).stderr(Stdio::null()).spawn().unwrap();
+        let mut service = self.program(variant, &["run"]).stderr(Stdio::null()).spawn().unwrap();
         let started = Instant::now();
         loop {
             let status = self
@@ -266,10 +266,11 @@ impl Bench {
             if status["service"].is_object() {
                 return service;
             }
-            assert!(
-                started.elapsed() < Duration::from_secs(30),
-                "the service did not start: {status}"
-            );
+            if started.elapsed() > Duration::from_secs(30) {
+                let _ = service.kill();
+                let _ = service.wait();
+                panic!("the service did not start: {status}");
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
     }

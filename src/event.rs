@@ -44,6 +44,30 @@ const GONE: &str = "\u{1}gone";
 /// A file, or a text too long to be copied: its digest tells whether it changed.
 const DIGEST: &str = "\u{1}sha256:";
 
+/// In the old image of an update: the value was NULL. There NULL says that it is what it was.
+const WAS_NULL: &str = "\u{1}null";
+
+/// Before a text that begins with the marker itself.
+const ESCAPED: &str = "\u{1}=";
+
+/// Brings the images of an outbox row to what they mean: of an update (`U`) the old one holds only what changed.
+pub fn restore_images(op: u8, old: &mut Option<Image>, new: &mut Option<Image>) {
+    if let (b'U', Some(old), Some(new)) = (op, old.as_mut(), new.as_ref()) {
+        for (before, after) in old.iter_mut().zip(new) {
+            match before.as_deref() {
+                None => before.clone_from(after),
+                Some(WAS_NULL) => *before = None,
+                Some(_) => {}
+            }
+        }
+    }
+    for value in [old, new].into_iter().flatten().flatten().flatten() {
+        if let Some(text) = value.strip_prefix(ESCAPED) {
+            *value = text.to_owned();
+        }
+    }
+}
+
 /// What the images of one generation of a table's capture hold.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -426,6 +450,19 @@ mod tests {
         assert_eq!(change.layout.columns, vec!["state"]);
         assert_eq!(change.old.unwrap(), vec![Some("draft".to_owned())]);
         assert_eq!(change.new.unwrap(), vec![Some("sale".to_owned())]);
+    }
+
+    #[test]
+    fn the_old_image_of_an_update_is_restored_from_what_changed() {
+        let image = |values: &[Option<&str>]| Some(values.iter().map(|v| v.map(str::to_owned)).collect::<Image>());
+        let mut old = image(&[None, Some("draft"), Some(WAS_NULL), None]);
+        let mut new = image(&[Some("same"), Some("sale"), Some("\u{1}=\u{1}odd"), None]);
+        restore_images(b'U', &mut old, &mut new);
+        assert_eq!(old, image(&[Some("same"), Some("draft"), None, None]));
+        assert_eq!(new, image(&[Some("same"), Some("sale"), Some("\u{1}odd"), None]));
+        let mut deleted = image(&[None]);
+        restore_images(b'D', &mut deleted, &mut None);
+        assert_eq!(deleted, image(&[None]));
     }
 
     #[test]

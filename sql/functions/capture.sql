@@ -46,7 +46,8 @@ as $$
   -- SQL in, SQL out. A text that begins like a marker is kept as a digest whatever its length, so that no marker is ambiguous.
   select case
     when of_type = 'bytea' then format($v$E'\x01sha256:' || encode(sha256(%s), 'hex')$v$, value)
-    when is_whole then format($v$%s::text$v$, value)
+    when is_whole and of_type !~ '^(text|character)' then format($v$%s::text$v$, value)
+    when is_whole then format($v$case when starts_with(%1$s, E'\x01') then E'\x01=' || %1$s else %1$s::text end$v$, value)
     when of_type in ('json', 'jsonb') then
       format($v$case when octet_length(%1$s::text) > 16384 then E'\x01sha256:' || encode(sha256(convert_to(%1$s::text, 'UTF8')), 'hex') else %1$s::text end$v$, value)
     when of_type ~ '^(text|character)' then
@@ -85,7 +86,9 @@ declare
   installed odoo_eventd.installation;
   made odoo_eventd.capture_generation;
   ring_table text;
-  old_image text; new_image text; differs text;             -- of the columns as they were when this was made
+  old_image text; new_image text;   -- all columns, as text[]
+  was_image text;                   -- of an UPDATE: the old values of those that changed
+  differs text;
   created_by text := 'null::integer';
   written_by text := 'null::integer';
   into_outbox text;
@@ -98,11 +101,15 @@ begin
   select * into strict made from odoo_eventd.capture_generation g where g.generation = of_capture.generation;
   select format('odoo_eventd.outbox_%s', r.current) into strict ring_table from odoo_eventd.ring r;
 
-  -- A column that went since the generation was made keeps its place in the images.
+  -- A column that went since the generation was made keeps its place in the images. Of an update the old image holds what changed:
+  -- of a table with 90 columns that is a few, and most of the cost of a captured row is turning values into text.
   select format(E'array[\n               %s]::text[]', string_agg(v.old_value, E',\n               ' order by v.ord)),
          format(E'array[\n               %s]::text[]', string_agg(v.new_value, E',\n               ' order by v.ord)),
+         format(E'array[\n               %s]::text[]',
+                string_agg(case when v.differs is null then 'null' else format($w$case when %s then coalesce(%s, E'\x01null') end$w$, v.differs, v.old_value) end,
+                           E',\n               ' order by v.ord)),
          coalesce(string_agg(v.differs, E'\n            or ' order by v.ord) filter (where v.name = any (made.compared)), 'false')
-    into old_image, new_image, differs
+    into old_image, new_image, was_image, differs
     from (select w.name, w.ord,
                  coalesce(odoo_eventd.captured_value(format('o.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as old_value,
                  coalesce(odoo_eventd.captured_value(format('n.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as new_value,
@@ -160,14 +167,14 @@ $body$, of_capture.model, (select c.relname from pg_class c where c.oid = of_cap
     elsif tg_op = 'DELETE' then
       -- Nobody wrote the row, so nobody's id is in it; a writer may say who it is by SET LOCAL mcp.uid. Read as text, never trusted.
       by_user := substring(current_setting('mcp.uid', true) from '^[0-9]{1,9}$')::integer;
-      select o.id, %2$s into strict old_id, before from old_rows o;
+      select o.id, %6$s into strict old_id, before from old_rows o;
     end if;
   exception
     when no_data_found then return null;
     when too_many_rows then one_row := false;
     when others then intact := false;
   end;
-$body$, differs, old_image, new_image, written_by, created_by)
+$body$, differs, was_image, new_image, written_by, created_by, old_image)
 
   -- Toasted values are counted, indexes are not: each relation that is looked at costs two microseconds.
   || format($body$
@@ -207,7 +214,7 @@ $body$, into_outbox, of_capture.generation)
     %1$s
     select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
            case when o.id is null then 'I' when n.id is null then 'D' else 'U' end, coalesce(n.id, o.id), now(), %7$s,
-           case when o.id is not null then %3$s end, case when n.id is not null then %4$s end
+           case when o.id is not null then %8$s end, case when n.id is not null then %4$s end
       from old_rows o full join new_rows n on n.id = o.id
      where o.id is null or n.id is null or %5$s;
   elsif intact and tg_op = 'INSERT' then
@@ -216,7 +223,7 @@ $body$, into_outbox, of_capture.generation)
   elsif intact then
     %1$s
     select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'D', o.id, now(), by_user, %3$s, null from old_rows o;
-$body$, into_outbox, of_capture.generation, old_image, new_image, differs, created_by, written_by)
+$body$, into_outbox, of_capture.generation, old_image, new_image, differs, created_by, written_by, was_image)
 
   || format($body$
   -- Columns were dropped, renamed or retyped. What is still there under its name is kept, the rest is marked as gone.

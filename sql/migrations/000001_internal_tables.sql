@@ -159,9 +159,10 @@ comment on column odoo_eventd.outbox_0.op is
   'I, U, D, T (truncate); i, u, d when a captured column was gone or renamed, so that some values are missing.';
 comment on column odoo_eventd.outbox_0.at is 'When the transaction began; Odoo''s write_date.';
 comment on column odoo_eventd.outbox_0.user_id is 'Odoo''s user, where this transaction itself wrote it; else null.';
+comment on column odoo_eventd.outbox_0.new is
+  'Captured columns after, as text, in the order of capture_generation.columns. Beginning with character U+0001: sha256:<hex> for a file or more than 16 KiB of text; gone for a column that was dropped or renamed; = before a text that begins with U+0001 itself.';
 comment on column odoo_eventd.outbox_0.old is
-  'Captured columns before, as text, in the order of capture_generation.columns. Beginning with character U+0001: sha256:<hex> for a file or more than 16 KiB of text, gone for a column that was dropped or renamed.';
-comment on column odoo_eventd.outbox_0.new is 'The same columns after.';
+  'The same columns before. With op U null means unchanged, and U+0001 null that it was NULL.';
 create table odoo_eventd.outbox_1 (like odoo_eventd.outbox_0 including all);
 create table odoo_eventd.outbox_2 (like odoo_eventd.outbox_0 including all);
 create table odoo_eventd.outbox_3 (like odoo_eventd.outbox_0 including all);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use crate::event::{Layout, RowChange};
+use crate::event::{Layout, RowChange, restore_images};
 use crate::{Error, Result};
 
 /// How far the outbox was read: everything that snapshot `done` sees, and of what `target` sees beyond it, the rows up to
@@ -236,13 +236,16 @@ async fn row_change(client: &impl GenericClient, row: &Row, id: i64, layouts: &m
             "outbox row {id} is of generation {generation}, which nobody recorded"
         ))
     })?;
+    let op = row.get::<_, i8>("op").to_ne_bytes()[0];
+    let (mut old, mut new) = (row.get("old"), row.get("new"));
+    restore_images(op, &mut old, &mut new);
     Ok(RowChange {
         id,
-        op: row.get::<_, i8>("op").to_ne_bytes()[0],
+        op,
         record_id: row.get("record_id"),
         user_id: row.get("user_id"),
-        old: row.get("old"),
-        new: row.get("new"),
+        old,
+        new,
         layout,
     })
 }

@@ -1,5 +1,6 @@
 //! What capture writes to the outbox, and that no writer ever fails for it.
 
+use odoo_eventd::event::{Image, restore_images};
 use odoo_eventd::pg::schema::{self, Roles};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -115,9 +116,9 @@ impl Captured {
         for row in rows {
             self.last_seen = row.get(0);
             let user: Option<i32> = row.get(3);
-            let old: Option<Vec<Option<String>>> = row.get(4);
-            let new: Option<Vec<Option<String>>> = row.get(5);
-            let value = |image: &Option<Vec<Option<String>>>, index: usize| {
+            let (mut old, mut new): (Option<Image>, Option<Image>) = (row.get(4), row.get(5));
+            restore_images(row.get::<_, String>(1).as_bytes()[0], &mut old, &mut new);
+            let value = |image: &Option<Image>, index: usize| {
                 image
                     .as_ref()
                     .map(|image| image[index].clone().unwrap_or_else(|| "null".to_owned()))
