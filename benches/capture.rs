@@ -253,6 +253,10 @@ impl Bench {
     }
 
     /// Starts the service and waits until it leads.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "the caller waits for it; a bench that fails ends"
+    )]
     fn start_service(&self, variant: Variant) -> Child {
         let mut service = self.program(variant, &["run"]).stderr(Stdio::null()).spawn().unwrap();
         let started = Instant::now();

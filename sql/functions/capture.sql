@@ -8,7 +8,7 @@
 -- No text from outside enters the SQL built here: names come from the catalogue, checked against Odoo's own metadata, and are
 -- quoted by format('%I').
 
-create or replace function odoo_eventd.capturable_columns(of_model text)
+create or replace function odoo_eventd.capturable_columns(of_model text, in_table oid default null)
 returns table (column_name name, type_name text, is_comparable boolean)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -23,14 +23,14 @@ as $$
                                                                  else t.oid end)
   from pg_attribute a
   join pg_type t on t.oid = a.atttypid
-  where a.attrelid = odoo_eventd.model_table(of_model) and a.attnum > 0 and not a.attisdropped
+  where a.attrelid = coalesce(in_table, odoo_eventd.model_table(of_model)) and a.attnum > 0 and not a.attisdropped
     and exists (select from public.ir_model_fields f
                 where f.model = of_model and f.name = a.attname and f.store)
     and not exists (select from odoo_eventd.registry_secret_fields() s
                     where s.field = a.attname and s.model in (of_model, '*'))
 $$;
-comment on function odoo_eventd.capturable_columns(text) is
-  'The columns of a model that may be captured: announced by a stored field, and holding no secret.';
+comment on function odoo_eventd.capturable_columns(text, oid) is
+  'The columns of a model that may be captured: announced by a stored field, and holding no secret. Its table, if it is known, saves a look.';
 
 create or replace function odoo_eventd.capture_function_name(of_model text) returns name
 language sql immutable security definer set search_path = pg_catalog, pg_temp
@@ -116,7 +116,7 @@ begin
                  format(case when c.is_comparable then 'o.%1$I is distinct from n.%1$I'
                              when c.column_name is not null then 'o.%1$I::text is distinct from n.%1$I::text' end, w.name) as differs
             from unnest(made.columns) with ordinality w (name, ord)
-            left join odoo_eventd.capturable_columns(of_capture.model) c on c.column_name = w.name) v;
+            left join odoo_eventd.capturable_columns(of_capture.model, of_capture.table_oid) c on c.column_name = w.name) v;
 
   -- Who did it: only where the row's own audit columns were written by this very transaction.
   select case when count(*) filter (where a.attname like 'create%') = 2
@@ -339,7 +339,7 @@ begin
             from odoo_eventd.subscription_need n
             join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
            cross join unnest(n.columns) u (column_name)
-            left join odoo_eventd.capturable_columns(of_model) c on c.column_name = u.column_name
+            left join odoo_eventd.capturable_columns(of_model, relation) c on c.column_name = u.column_name
            where n.model = of_model
            group by u.column_name, c.type_name) w;
   if missing is not null then

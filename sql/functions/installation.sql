@@ -150,7 +150,7 @@ comment on function odoo_eventd.adopt(boolean) is 'This copy of a database may c
 -- What only other functions call is nobody's to call.
 revoke all on function odoo_eventd.capture_body(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.replace_capture_function(odoo_eventd.capture) from public;
-revoke all on function odoo_eventd.capturable_columns(text) from public;
+revoke all on function odoo_eventd.capturable_columns(text, oid) from public;
 revoke all on function odoo_eventd.capture_drift(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.model_table(text) from public;
 revoke all on function odoo_eventd.lock_capture() from public;

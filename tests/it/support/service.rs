@@ -98,7 +98,8 @@ impl Service {
 /// Waits until some instance leads the database and every active subscription was looked at.
 pub async fn wait_until_leading(database: &Database) {
     let client = database.client().await;
-    eventually("a leading service that knows its subscriptions", SOON, async || {
+    // Setting up hundreds of captures takes a while on a busy machine.
+    eventually("a leading service that knows its subscriptions", SOON * 4, async || {
         let row = client
             .query_one(
                 "select (odoo_eventd.status() -> 'service') <> 'null'::jsonb
