@@ -40,6 +40,15 @@ as $$
 $$;
 comment on function odoo_eventd.capture_function_name(text) is 'The trigger function of a model''s table.';
 
+create or replace function odoo_eventd.digest_of(value text) returns text
+language plpgsql immutable strict security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not in SQL: inlined, its parts would be set up for each column in every call of a capture function.
+  return E'\x01sha256:' || encode(sha256(convert_to(value, 'UTF8')), 'hex');
+end $$;
+comment on function odoo_eventd.digest_of(text) is 'What is kept in place of a long text.';
+
 create or replace function odoo_eventd.captured_value(value text, of_type text, is_whole boolean) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -49,9 +58,9 @@ as $$
     when is_whole and of_type !~ '^(text|character)' then format($v$%s::text$v$, value)
     when is_whole then format($v$case when starts_with(%1$s, E'\x01') then E'\x01=' || %1$s else %1$s::text end$v$, value)
     when of_type in ('json', 'jsonb') then
-      format($v$case when octet_length(%1$s::text) > 16384 then E'\x01sha256:' || encode(sha256(convert_to(%1$s::text, 'UTF8')), 'hex') else %1$s::text end$v$, value)
+      format($v$case when octet_length(%1$s::text) > 16384 then odoo_eventd.digest_of(%1$s::text) else %1$s::text end$v$, value)
     when of_type ~ '^(text|character)' then
-      format($v$case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then E'\x01sha256:' || encode(sha256(convert_to(%1$s, 'UTF8')), 'hex') else %1$s::text end$v$, value)
+      format($v$case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then odoo_eventd.digest_of(%1$s) else %1$s::text end$v$, value)
     else format($v$%s::text$v$, value)
   end
 $$;
@@ -133,13 +142,11 @@ begin
   return format($body$
 -- %s (table %I): made by odoo_eventd.sync_capture, generation %s. Do not edit: it is replaced when subscriptions change.
 declare
-  one_row boolean := true;     -- the statement touched one row, as most of Odoo's do
+  one_row boolean := false;    -- an UPDATE of one row, as most of Odoo's statements are
+  changed boolean;             -- a compared column of it
   intact  boolean := true;     -- the columns are what they were when this was written
-  old_id  bigint;
-  new_id  bigint;
   by_user integer;
-  before  text[];
-  after   text[];
+  unused  text;
 begin
   -- A copy of the database, under another name or restored elsewhere, stays silent.
   if current_database() <> %L or tg_relid <> %s then
@@ -149,25 +156,25 @@ $body$, of_capture.model, (select c.relname from pg_class c where c.oid = of_cap
         installed.database_name, of_capture.table_oid)
 
   || format($body$
-  -- Reads the row, if it is one: that costs a third of a set-based INSERT that finds nothing. If a column was dropped or renamed
-  -- since, this fails and not the user's statement, in sessions too that have run the function before. Nothing is written in
-  -- here: that would take a subtransaction id for every captured statement.
+  -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that
+  -- is watched. If a column was dropped or renamed since, this fails and not the user's statement, in sessions too that have run
+  -- the function before: hence the expressions behind `when false`, which are parsed and never run. Nothing is written in here:
+  -- that would take a subtransaction id for every captured statement.
   begin
     if tg_op = 'UPDATE' then
-      select o.id, n.id, case when %1$s then %2$s end,
-             case when %1$s then %3$s end, %4$s
-        into strict old_id, new_id, before, after, by_user
+      select o.id = n.id, %1$s,
+             case when false then (%2$s, %3$s, %4$s)::text end
+        into strict one_row, changed, unused
         from old_rows o, new_rows n;
-      one_row := old_id = new_id;
-      if one_row and before is null then
+      if one_row and not changed then
         return null;
       end if;
     elsif tg_op = 'INSERT' then
-      select n.id, %3$s, %5$s into strict new_id, after, by_user from new_rows n;
+      perform case when false then (n.id, %3$s, %5$s) end from new_rows n limit 0;
     elsif tg_op = 'DELETE' then
+      perform case when false then (o.id, %6$s) end from old_rows o limit 0;
       -- Nobody wrote the row, so nobody's id is in it; a writer may say who it is by SET LOCAL mcp.uid. Read as text, never trusted.
       by_user := substring(current_setting('mcp.uid', true) from '^[0-9]{1,9}$')::integer;
-      select o.id, %6$s into strict old_id, before from old_rows o;
     end if;
   exception
     when no_data_found then return null;
@@ -204,8 +211,11 @@ $body$, ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_reg
     values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'T', 0, now(), null, null, null);
   elsif intact and one_row then
     %1$s
-    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, left(tg_op, 1)::"char", coalesce(new_id, old_id), now(), by_user, before, after);
-$body$, into_outbox, of_capture.generation)
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'U', n.id, now(), %3$s,
+           %4$s,
+           %5$s
+      from old_rows o, new_rows n;
+$body$, into_outbox, of_capture.generation, written_by, was_image, new_image)
 
   -- FULL JOIN: an UPDATE of the id takes one record away and makes another. It also rules a nested loop out: the plan is kept, and
   -- one made for few rows must serve a million.
