@@ -146,15 +146,20 @@ pub async fn require_installed(client: &Client) -> Result<Installed> {
         ))
         .with_hint("run `odoo-eventd install` to upgrade it"));
     }
-    if found.version > newest_version() {
-        return Err(Error::unfit(format!(
-            "the installation has schema version {}, and this program knows {} at most",
-            found.version,
-            newest_version()
-        ))
-        .with_hint("use the newer odoo-eventd that upgraded it"));
-    }
+    refuse_newer(&found)?;
     Ok(found)
+}
+
+fn refuse_newer(found: &Installed) -> Result<()> {
+    if found.version <= newest_version() {
+        return Ok(());
+    }
+    Err(Error::unfit(format!(
+        "the installation has schema version {}, and this program knows {} at most",
+        found.version,
+        newest_version()
+    ))
+    .with_hint("use the newer odoo-eventd that upgraded it"))
 }
 
 /// The steps that `install` would run on a database in this state.
@@ -219,14 +224,7 @@ pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
         .map_err(|e| Error::database("wait for other installations", e))?;
     // Another process may have installed while this one waited.
     let found = installed(transaction.client()).await?;
-    if found.version > newest_version() {
-        return Err(Error::unfit(format!(
-            "the installation has schema version {}, and this program knows {} at most",
-            found.version,
-            newest_version()
-        ))
-        .with_hint("use the newer odoo-eventd that upgraded it"));
-    }
+    refuse_newer(&found)?;
     for step in install_plan(&found, roles) {
         transaction
             .batch_execute(&step.sql)
