@@ -1,8 +1,9 @@
 //! What capture costs the writer: the share of throughput that is left, beside no trigger and beside the usual design.
 //!
 //! `cargo bench --bench capture` starts a PostgreSQL that flushes to disk and prints one table; `-- --quick` takes
-//! five minutes instead of twenty. Each load runs on each variant in turn, round after round, so that what else the machine does falls on all of
-//! them alike; told are the median of the rounds' shares, and the least and the largest of them.
+//! five minutes instead of twenty, but its runs of a second count the first compilation of the functions in each
+//! session. Each load runs on each variant in turn, round after round, so that what else the machine does falls on all
+//! of them alike; told are the median of the rounds' shares, and the least and the largest of them.
 //!
 //! The table is `sale_order`, widened to 90 columns. The statements are single, without BEGIN and COMMIT: Odoo's own
 //! transactions do more beside, and feel a trigger less. It needs pgbench, which comes with the server programs.
