@@ -154,26 +154,22 @@ impl Dispatcher {
         let Some(last) = page.rows.last() else {
             return Ok(position);
         };
-        let next = Position {
-            done: position.done,
-            target: Some(Target {
-                snapshot: page.snapshot,
-                last_xid: last.xid,
-                last_id: last.change.id,
-            }),
-        };
-        // A page that was not full was read to the snapshot's end.
-        let next = match (is_full, next) {
-            (
-                false,
-                Position {
-                    target: Some(target), ..
-                },
-            ) => Position {
-                done: target.snapshot,
+        let next = if is_full {
+            let (last_xid, last_id) = (last.xid, last.change.id);
+            Position {
+                done: position.done,
+                target: Some(Target {
+                    snapshot: page.snapshot,
+                    last_xid,
+                    last_id,
+                }),
+            }
+        } else {
+            // It was read to the snapshot's end.
+            Position {
+                done: page.snapshot,
                 target: None,
-            },
-            (_, next) => next,
+            }
         };
         let transactions = self.fold(page.rows);
         let roster = Arc::clone(&self.roster.borrow());
@@ -219,22 +215,13 @@ impl Dispatcher {
     }
 
     async fn commit(&self, client: &impl GenericClient, position: &Position, assembled: Vec<Assembled>) -> Result<()> {
-        let mut new = Vec::with_capacity(assembled.len());
-        for delivery in assembled {
-            let row = &delivery.subscription.row;
-            new.push(NewDelivery {
-                event_id: delivery.event_id,
-                subscription_id: row.id,
-                part: delivery.part,
-                delivery_id: event::delivery_id(delivery.event_id, row.id, delivery.part),
-                model: row.model.clone(),
-                event_type: delivery.event_type.as_str(),
-                record_ids: delivery.record_ids,
-                body: delivery.body,
-                claimed: self.slots.take(row.id, 1) == 1,
-                timeout: Duration::from_millis(u64::from(row.timeout_ms)),
-            });
-        }
+        let new: Vec<NewDelivery> = assembled
+            .into_iter()
+            .map(|delivery| {
+                let claimed = self.slots.take(delivery.subscription.row.id, 1) == 1;
+                new_delivery(delivery, claimed)
+            })
+            .collect();
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
         let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
         for (index, log) in logged {
@@ -348,21 +335,7 @@ impl Dispatcher {
         position: &Position,
         assembled: Vec<Assembled>,
     ) -> Result<()> {
-        let new: Vec<NewDelivery> = assembled
-            .into_iter()
-            .map(|delivery| NewDelivery {
-                event_id: delivery.event_id,
-                subscription_id: delivery.subscription.row.id,
-                part: delivery.part,
-                delivery_id: event::delivery_id(delivery.event_id, delivery.subscription.row.id, delivery.part),
-                model: delivery.subscription.row.model.clone(),
-                event_type: delivery.event_type.as_str(),
-                record_ids: delivery.record_ids,
-                body: delivery.body,
-                claimed: false,
-                timeout: Duration::from_millis(u64::from(delivery.subscription.row.timeout_ms)),
-            })
-            .collect();
+        let new: Vec<NewDelivery> = assembled.into_iter().map(|d| new_delivery(d, false)).collect();
         deliveries::commit_batch(client, self.lead.term, position, &new)
             .await
             .map(drop)
@@ -474,6 +447,22 @@ fn columns_of(judge: &Judge, images: &[(&Change, &event::Image)]) -> ImageColumn
                 .collect()
         })
         .collect()
+}
+
+fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
+    let row = &delivery.subscription.row;
+    NewDelivery {
+        event_id: delivery.event_id,
+        subscription_id: row.id,
+        part: delivery.part,
+        delivery_id: event::delivery_id(delivery.event_id, row.id, delivery.part),
+        model: row.model.clone(),
+        event_type: delivery.event_type.as_str(),
+        record_ids: delivery.record_ids,
+        body: delivery.body,
+        claimed,
+        timeout: Duration::from_millis(u64::from(row.timeout_ms)),
+    }
 }
 
 fn place(row: &RowChange) -> (i32, i64) {
