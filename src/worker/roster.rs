@@ -210,7 +210,9 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quaran
             return false;
         };
         subscription.row.captured_from = *captured_from;
-        *write_stamp == subscription.row.write_stamp && !busy.contains(&subscription.row.model)
+        // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
+        let is_served = subscription.row.state.as_deref() == Some("ready");
+        *write_stamp == subscription.row.write_stamp && (is_served || !busy.contains(&subscription.row.model))
     });
     Ok(Looked {
         accepted,
