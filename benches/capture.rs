@@ -15,9 +15,13 @@
     reason = "a benchmark that cannot run should say where it stopped"
 )]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use support::spread;
 
 use odoo_eventd::demo::{Cluster, Durability, ODOO_SHAPED, Options};
 
@@ -279,12 +283,6 @@ impl Bench {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-}
-
-/// Median, least and largest.
-fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (values[values.len() / 2], values[0], values[values.len() - 1])
 }
 
 fn main() {

@@ -1,0 +1,369 @@
+//! How fast events go from the writer's commit to the endpoint, and what the service takes for it.
+//!
+//! `cargo bench --bench delivery` starts a PostgreSQL that flushes to disk, the service, a receiver and the writers on this machine, and
+//! prints one table; `-- --quick` takes a tenth of the events. `-- latency drain` runs parts: `writers`, `drain`, `latency`, `held`,
+//! `memory`. Every delivery is matched by a domain, signed, sent over HTTP and logged.
+
+#![allow(missing_docs, reason = "a benchmark has no callers")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+#![expect(clippy::disallowed_methods, reason = "tasks end with the benchmark")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot run should say where it stopped"
+)]
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use odoo_eventd::demo::Cluster;
+use odoo_eventd::pg::connect::Database;
+use tokio_postgres::Client;
+
+use support::{Service, call};
+
+/// Records to write to: two writers seldom meet on one.
+const RECORDS: u64 = 10_000;
+
+/// Counts what arrives, and remembers when, by record id, where that is asked for.
+#[derive(Default)]
+struct Ledger {
+    arrived: AtomicU64,
+    wants_times: AtomicBool,
+    times: Mutex<Vec<(u64, Instant)>>,
+    /// When each so many-th arrived.
+    marks: Mutex<Vec<Instant>>,
+    mark_every: AtomicU64,
+}
+
+impl Ledger {
+    fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::SeqCst)
+    }
+
+    async fn wait_for(&self, count: u64, limit: Duration) {
+        let started = Instant::now();
+        while self.arrived() < count {
+            assert!(
+                started.elapsed() < limit,
+                "{} of {count} deliveries arrived in {limit:?}",
+                self.arrived()
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn begin(&self, mark_every: u64) {
+        self.arrived.store(0, Ordering::SeqCst);
+        self.mark_every.store(mark_every, Ordering::SeqCst);
+        self.marks.lock().unwrap().clear();
+        self.times.lock().unwrap().clear();
+    }
+}
+
+async fn answer(request: Request<Incoming>, ledger: Arc<Ledger>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let now = Instant::now();
+    if ledger.wants_times.load(Ordering::Relaxed) {
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let id = body["record_ids"][0].as_u64().unwrap();
+        ledger.times.lock().unwrap().push((id, now));
+    }
+    let number = ledger.arrived.fetch_add(1, Ordering::SeqCst) + 1;
+    let every = ledger.mark_every.load(Ordering::Relaxed);
+    if number == 1 || (every > 0 && number.is_multiple_of(every)) {
+        ledger.marks.lock().unwrap().push(now);
+    }
+    Ok(Response::new(Empty::new()))
+}
+
+async fn receiver(ledger: Arc<Ledger>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let ledger = Arc::clone(&ledger);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| answer(request, Arc::clone(&ledger)));
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    url
+}
+
+struct Bench {
+    cluster: Cluster,
+    ledger: Arc<Ledger>,
+    database: Database,
+    scale: u64,
+}
+
+impl Bench {
+    async fn client(&self) -> Client {
+        self.database.connect().await.unwrap()
+    }
+
+    /// So many single-row updates by some writers, each its own transaction, as fast as they can. Returns how long they took.
+    async fn write(&self, writers: u64, events: u64) -> Duration {
+        let started = Instant::now();
+        let mut tasks = Vec::new();
+        for writer in 0..writers {
+            let client = self.client().await;
+            let mine = events / writers;
+            tasks.push(tokio::spawn(async move {
+                let update = client
+                    .prepare("update sale_order set client_order_ref = $2 where id = $1")
+                    .await
+                    .unwrap();
+                for n in 0..mine {
+                    let id = i32::try_from(1 + (n * writers + writer) % RECORDS).unwrap();
+                    client.execute(&update, &[&id, &format!("r{n}")]).await.unwrap();
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        started.elapsed()
+    }
+
+    /// A backlog of so many events, each a transaction of its own, made in the server itself.
+    async fn pile_up(&self, events: u64) {
+        let client = self.client().await;
+        client.batch_execute("set synchronous_commit = off").await.unwrap();
+        client
+            .batch_execute(&format!(
+                "do $$ begin for n in 1..{events} loop
+                   update sale_order set client_order_ref = 'b' || n where id = 1 + n % {RECORDS};
+                   commit;
+                 end loop; end $$"
+            ))
+            .await
+            .unwrap();
+    }
+
+    fn minutes(count: u64) -> Duration {
+        Duration::from_secs(60 * count)
+    }
+
+    async fn writers(&self) {
+        let events = 100_000 / self.scale;
+        let service = Service::leading(&self.cluster);
+        self.write(4, 400).await;
+        self.ledger.wait_for(400, Self::minutes(1)).await;
+        self.ledger.begin(0);
+        let before = service.processor_time();
+        let started = Instant::now();
+        let wrote = self.write(4, events).await;
+        self.ledger.wait_for(events, Self::minutes(10)).await;
+        let took = started.elapsed();
+        println!(
+            "| end to end, 4 writers as fast as they can, {events} events | {:.0} deliveries/s (writers {:.0}/s; service {:.0} us of processor time an event) | 4,000 |",
+            per_second(events, took),
+            per_second(events, wrote),
+            micros(service.processor_time().saturating_sub(before), events),
+        );
+        service.stop();
+    }
+
+    async fn drain(&self) {
+        let events = 100_000 / self.scale;
+        self.pile_up(events).await;
+        self.ledger.begin(events);
+        let service = Service::start(&self.cluster);
+        self.ledger.wait_for(events, Self::minutes(10)).await;
+        let marks = self.ledger.marks.lock().unwrap().clone();
+        println!(
+            "| draining a backlog of {events} events | {:.0} deliveries/s | 6,000 |",
+            per_second(events, marks[1] - marks[0])
+        );
+        service.stop();
+    }
+
+    async fn latency(&self) {
+        let events = 3_000 / self.scale;
+        let service = Service::leading(&self.cluster);
+        let client = self.client().await;
+        let update = client
+            .prepare("update sale_order set client_order_ref = $2 where id = $1")
+            .await
+            .unwrap();
+        for id in 1..=50_i32 {
+            client.execute(&update, &[&id, &"warm"]).await.unwrap();
+        }
+        self.ledger.wait_for(50, Self::minutes(1)).await;
+        self.ledger.begin(0);
+        self.ledger.wants_times.store(true, Ordering::Relaxed);
+        let mut committed = Vec::new();
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        for n in 0..events {
+            ticks.tick().await;
+            let id = i32::try_from(1 + n).unwrap();
+            client.execute(&update, &[&id, &format!("l{n}")]).await.unwrap();
+            committed.push(Instant::now());
+        }
+        self.ledger.wait_for(events, Self::minutes(1)).await;
+        self.ledger.wants_times.store(false, Ordering::Relaxed);
+        let mut times: Vec<f64> = self
+            .ledger
+            .times
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(id, at)| {
+                let committed = committed[usize::try_from(id - 1).unwrap()];
+                at.saturating_duration_since(committed).as_secs_f64() * 1000.0
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        println!(
+            "| commit to arrival at 100 events/s, {events} events | p50 {:.2} ms, p99 {:.2} ms | 1.5 ms, 5 ms |",
+            at(0.5),
+            at(0.99)
+        );
+        println!(
+            "| resident memory, idle after that | {:.1} MiB | 30 MB |",
+            service.memory("VmRSS")
+        );
+        service.stop();
+    }
+
+    async fn held(&self) {
+        let events = 500_000 / self.scale;
+        let holder = self.client().await;
+        holder
+            .batch_execute("begin isolation level repeatable read; select count(*) from sale_order")
+            .await
+            .unwrap();
+        let service = Service::leading(&self.cluster);
+        self.ledger.begin(events / 10);
+        let _ = self.write(4, events).await;
+        self.ledger.wait_for(events, Self::minutes(20)).await;
+        let marks = self.ledger.marks.lock().unwrap().clone();
+        let (first, last) = (marks[1] - marks[0], marks[10] - marks[9]);
+        println!(
+            "| last tenth of {events} events against the first, a transaction held open all along | {:.0} % ({:.0}/s, {:.0}/s) | 80 % |",
+            100.0 * first.as_secs_f64() / last.as_secs_f64(),
+            per_second(events / 10, first),
+            per_second(events / 10, last),
+        );
+        holder.batch_execute("rollback").await.unwrap();
+        service.stop();
+    }
+
+    async fn memory(&self) {
+        let events = 1_000_000 / self.scale;
+        self.pile_up(events).await;
+        self.ledger.begin(0);
+        let service = Service::start(&self.cluster);
+        self.ledger.wait_for(events / 10, Self::minutes(20)).await;
+        println!(
+            "| resident memory at most, {events} events behind | {:.1} MiB | 100 MB |",
+            service.memory("VmHWM")
+        );
+        self.ledger.wait_for(events, Self::minutes(20)).await;
+        service.stop();
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn per_second(events: u64, took: Duration) -> f64 {
+    events as f64 / took.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn micros(time: Duration, events: u64) -> f64 {
+    time.as_secs_f64() * 1e6 / events as f64
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let scale = if arguments.iter().any(|a| a == "--quick") {
+        10
+    } else {
+        1
+    };
+    let parts: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|a| !a.starts_with("--"))
+        .collect();
+    let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
+    let cluster = support::installed_cluster();
+    let ledger = Arc::new(Ledger::default());
+    let url = receiver(Arc::clone(&ledger)).await;
+    cluster
+        .execute_as(
+            "odoo",
+            support::DATABASE,
+            &format!(
+                "insert into sale_order select (jsonb_populate_record(o, jsonb_build_object('id', n))).*
+                   from sale_order o, generate_series(1, {RECORDS}) n
+                  where o.id = 2 and not exists (select from sale_order s where s.id = n)"
+            ),
+        )
+        .unwrap();
+    call(
+        &cluster,
+        &[
+            "subscribe",
+            "--model",
+            "sale.order",
+            "--event",
+            "write",
+            "--fields",
+            "client_order_ref",
+            "--domain",
+            "[('client_order_ref', '!=', 'nothing')]",
+            "--url",
+            &url,
+            "--secret",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ],
+    );
+    let database = Database::parse(&cluster.url(support::DATABASE, "odoo")).unwrap();
+    println!(
+        "PostgreSQL {}, fsync on, everything on this machine\n",
+        cluster.version()
+    );
+    println!("| figure | measured | wanted |\n| --- | --- | --- |");
+    let bench = Bench {
+        cluster,
+        ledger,
+        database,
+        scale,
+    };
+    if wanted("latency") {
+        bench.latency().await;
+    }
+    if wanted("writers") {
+        bench.ledger.begin(0);
+        bench.writers().await;
+    }
+    if wanted("drain") {
+        bench.drain().await;
+    }
+    if wanted("held") {
+        bench.held().await;
+    }
+    if wanted("memory") {
+        bench.memory().await;
+    }
+}

@@ -1,0 +1,132 @@
+//! What the benches of the running service share: a cluster with an Odoo-shaped database, the program, and its process.
+
+#![allow(dead_code, reason = "each bench uses its part")]
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use odoo_eventd::demo::{Cluster, Durability, ODOO_SHAPED, Options};
+
+/// The database all of them use.
+pub(crate) const DATABASE: &str = "odoo";
+
+/// Starts a PostgreSQL that flushes to disk, with an installed database.
+pub(crate) fn installed_cluster() -> Cluster {
+    let cluster = Cluster::start(
+        Options::new()
+            .durability(Durability::On)
+            .setting("shared_buffers", "512MB")
+            .setting("max_wal_size", "4GB"),
+    )
+    .unwrap_or_else(|error| panic!("{}\nhint: {}", error.chain(), error.hint().unwrap_or("none")));
+    cluster.create_role("odoo", "CREATEDB").unwrap();
+    cluster.create_database(DATABASE, "odoo").unwrap();
+    cluster.execute_as("odoo", DATABASE, ODOO_SHAPED).unwrap();
+    call(&cluster, &["install"]);
+    cluster
+}
+
+/// The program under test.
+pub(crate) fn program(cluster: &Cluster, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_odoo-eventd"));
+    command
+        .args(arguments)
+        .env("DATABASE_URL", cluster.url(DATABASE, "odoo"))
+        .env("ODOO_EVENTD_ALLOW_NETWORKS", "127.0.0.0/8")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn call(cluster: &Cluster, arguments: &[&str]) {
+    assert!(
+        program(cluster, arguments).status().unwrap().success(),
+        "odoo-eventd {arguments:?} failed"
+    );
+}
+
+/// A running service; killed with its owner.
+pub(crate) struct Service(Child);
+
+impl Service {
+    /// Starts it; does not wait.
+    pub(crate) fn start(cluster: &Cluster) -> Self {
+        Self(program(cluster, &["run"]).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Starts it and waits until it leads.
+    pub(crate) fn leading(cluster: &Cluster) -> Self {
+        let service = Self::start(cluster);
+        let started = Instant::now();
+        loop {
+            let status = program(cluster, &["status", "--json"])
+                .stdout(Stdio::piped())
+                .output()
+                .unwrap();
+            let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+            if status["service"].is_object() {
+                return service;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "the service did not start: {status}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn stop(mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        self.0.wait().unwrap();
+    }
+
+    /// A line of `/proc/PID/status` that is in kB, in MiB: `VmRSS`, `VmHWM`.
+    pub(crate) fn memory(&self, line: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
+        status
+            .lines()
+            .find_map(|l| {
+                l.strip_prefix(line)?
+                    .trim_start_matches(':')
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
+            .map_or(f64::NAN, |kilobytes: f64| kilobytes / 1024.0)
+    }
+
+    /// Processor time that it used so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        let ticks: u64 = stat
+            .rsplit(')')
+            .next()
+            .map(|fields| {
+                fields
+                    .split_whitespace()
+                    .skip(11)
+                    .take(2)
+                    .filter_map(|t| t.parse::<u64>().ok())
+                    .sum()
+            })
+            .unwrap_or(0);
+        // USER_HZ is 100 on every Linux.
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Median, least and largest.
+pub(crate) fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    (values[values.len() / 2], values[0], values[values.len() - 1])
+}
