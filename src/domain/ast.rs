@@ -58,6 +58,8 @@ impl PartialEq for Spans {
 pub enum Operator {
     Eq,
     Ne,
+    /// `<>`, which is `!=` but for how a negation in front of it is meant.
+    Differs,
     Lt,
     Le,
     Gt,
@@ -104,9 +106,10 @@ pub enum Value {
 
 impl Operator {
     /// All operators with their spelling.
-    pub const ALL: [(Self, &'static str); 21] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::Eq, "="),
         (Self::Ne, "!="),
+        (Self::Differs, "<>"),
         (Self::Lt, "<"),
         (Self::Le, "<="),
         (Self::Gt, ">"),
@@ -128,11 +131,8 @@ impl Operator {
         (Self::NotAny, "not any"),
     ];
 
-    /// The operator spelt `text`; `<>` is `!=`.
+    /// The operator spelt `text`.
     pub fn parse(text: &str) -> Option<Self> {
-        if text == "<>" {
-            return Some(Self::Ne);
-        }
         Self::ALL
             .iter()
             .find(|(_, symbol)| *symbol == text)
@@ -151,7 +151,7 @@ impl Operator {
     pub fn negated(self) -> Option<Self> {
         Some(match self {
             Self::Eq => Self::Ne,
-            Self::Ne => Self::Eq,
+            Self::Ne | Self::Differs => Self::Eq,
             Self::Lt => Self::Ge,
             Self::Ge => Self::Lt,
             Self::Gt => Self::Le,
@@ -174,7 +174,13 @@ impl Operator {
     pub fn is_negative(self) -> bool {
         matches!(
             self,
-            Self::Ne | Self::NotIn | Self::NotLike | Self::NotIlike | Self::NotEqLike | Self::NotEqIlike
+            Self::Ne
+                | Self::Differs
+                | Self::NotIn
+                | Self::NotLike
+                | Self::NotIlike
+                | Self::NotEqLike
+                | Self::NotEqIlike
         )
     }
 
@@ -373,7 +379,6 @@ mod tests {
         for (operator, symbol) in Operator::ALL {
             assert_eq!(Operator::parse(symbol), Some(operator));
         }
-        assert_eq!(Operator::parse("<>"), Some(Operator::Ne));
         assert_eq!(Operator::parse("IN"), None);
     }
 

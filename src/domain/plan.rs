@@ -158,6 +158,8 @@ pub enum Source {
         parent: String,
         /// Down to the children, or up to the parents.
         down: bool,
+        /// Which records may be stepped to; the roots need not satisfy it.
+        through: Box<Plan>,
         /// Where to start.
         roots: Members,
     },
@@ -227,6 +229,8 @@ pub enum Scalar {
     },
     /// The value's text.
     AsText(Box<Scalar>),
+    /// Those that are there, with blanks between.
+    Words(Vec<Scalar>),
 }
 
 /// SQL's comparison operators.
@@ -281,7 +285,7 @@ impl Comparison {
     pub fn of(operator: Operator) -> Option<Self> {
         Some(match operator {
             Operator::Eq => Self::Eq,
-            Operator::Ne => Self::Ne,
+            Operator::Ne | Operator::Differs => Self::Ne,
             Operator::Lt => Self::Lt,
             Operator::Le => Self::Le,
             Operator::Gt => Self::Gt,
@@ -440,6 +444,7 @@ impl Scalar {
                 reads.related = true;
             }
             Self::DatePart { of, .. } | Self::AsText(of) => of.collect(reads),
+            Self::Words(words) => words.iter().for_each(|word| word.collect(reads)),
         }
     }
 }
