@@ -34,15 +34,12 @@ impl Checker<'_> {
             return Ok(Plan::all(vec![plan, has_value]));
         }
         let default = self.default_in_python(field);
-        let literal = match step.value {
-            Operand::Literal(literal) => literal,
-            _ => {
-                let unknown = Plan::Settled {
-                    plan: Box::new(plan),
-                    column: column.name.clone(),
-                };
-                return Ok(unknown);
-            }
+        let unknown = |plan: Plan| Plan::Settled {
+            plan: Box::new(plan),
+            column: column.name.clone(),
+        };
+        let Operand::Literal(literal) = step.value else {
+            return Ok(unknown(plan));
         };
         if field.kind == FieldType::Many2one
             && is_name(literal)
@@ -54,10 +51,7 @@ impl Checker<'_> {
         match self.is_kept(field, &default, step.operator, literal) {
             Ok(Some(true)) => Ok(plan),
             Ok(Some(false)) => Ok(Plan::all(vec![plan, has_value])),
-            Ok(None) => Ok(Plan::Settled {
-                plan: Box::new(plan),
-                column: column.name.clone(),
-            }),
+            Ok(None) => Ok(unknown(plan)),
             Err(Incomparable) => Err(DomainError::new(format!(
                 "Odoo 18 cannot compare the default of {}.{} with {}",
                 model.name,
