@@ -56,6 +56,7 @@ pub mod odoo;
 pub mod ops;
 pub mod payload;
 pub mod pg;
+pub mod preview;
 pub mod signature;
 pub mod subscription;
 pub mod telemetry;

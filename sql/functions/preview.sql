@@ -55,7 +55,7 @@ begin
   select g.columns into captured from odoo_eventd.capture_generation g where g.generation = known.generation;
   return jsonb_build_object(
     'is_allowed', not exists (select from odoo_eventd.allowed_model) or exists (select from odoo_eventd.allowed_model m where m.model = of_model),
-    'table', relation::regclass::text,
+    'table', (select c.relname from pg_class c where c.oid = relation),
     'columns_to_add', (select coalesce(jsonb_agg(n order by n), '[]') from unnest(needed) n where n <> all (coalesce(captured, '{}'))),
     'columns_that_cannot_be', (select coalesce(jsonb_agg(n order by n), '[]') from unnest(needed) n
        where not exists (select from odoo_eventd.capturable_columns(of_model, relation) c where c.column_name = n)),

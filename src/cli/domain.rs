@@ -9,15 +9,14 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use tokio_postgres::Client;
-use tokio_postgres::types::{ToSql, Type};
 
 use crate::domain::ast::{Domain, Value};
 use crate::domain::check::{Context, TypedDomain, check};
-use crate::domain::params::Params;
 use crate::domain::parse::parse;
-use crate::domain::sql::{Row, compile};
 use crate::error::{Error, Result};
 use crate::odoo::registry::Registry;
+pub use crate::pg::search::matching_ids;
+use crate::pg::search::statement;
 
 /// Statements on their way at once in a batch: enough to hide the round trip, few enough to keep answers coming.
 const IN_FLIGHT: usize = 32;
@@ -176,30 +175,6 @@ async fn answer(asking: Asking<'_>, line: &str) -> Result<Answer> {
         Err(error) if error.sql_state().is_some() => Ok(Answer::Error(error.chain())),
         Err(error) => Err(error),
     }
-}
-
-/// The ids of the records that match now, ascending.
-///
-/// # Errors
-/// A database error: the connection broke, the caller may not read the tables, or the evaluation was cut short.
-pub async fn matching_ids(client: &Client, domain: &TypedDomain) -> Result<Vec<i64>> {
-    let (sql, params) = statement(domain);
-    let typed: Vec<(&(dyn ToSql + Sync), Type)> = params.as_sql().into_iter().zip(params.types()).collect();
-    let rows = client
-        .query_typed(&sql, &typed)
-        .await
-        .map_err(|e| Error::database(format!("evaluate the domain on {}", domain.model()), e))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-fn statement(domain: &TypedDomain) -> (String, Params) {
-    let mut params = Params::new();
-    let condition = compile(domain, "record", &mut params, Row::Table);
-    let table = domain.table().replace('"', "\"\"");
-    (
-        format!("select record.id::int8 from public.\"{table}\" record where {condition} order by record.id"),
-        params,
-    )
 }
 
 fn written(error: std::io::Error) -> Error {

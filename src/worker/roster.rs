@@ -236,7 +236,11 @@ fn is_of_the_model(error: &Error) -> bool {
 /// A domain that looks at other records needs the right to read them; without it every batch would fail.
 ///
 /// The outer error is the database's; the inner one the subscription's.
-async fn may_read_related(client: &Client, subscription: Accepted, registry: &Registry) -> Result<Result<Accepted>> {
+pub(crate) async fn may_read_related(
+    client: &Client,
+    subscription: Accepted,
+    registry: &Registry,
+) -> Result<Result<Accepted>> {
     let Some(domain) = subscription.domain.as_ref().filter(|domain| domain.reads_related()) else {
         return Ok(Ok(subscription));
     };
@@ -244,21 +248,54 @@ async fn may_read_related(client: &Client, subscription: Accepted, registry: &Re
     match judge::rehearse(client, &judge).await {
         Ok(()) => Ok(Ok(subscription)),
         Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            Ok(Err(Error::usage("the domain looks at other records, which the service may not read")
-                .with_source(error)
-                .with_hint("grant pg_read_all_data to the service's role (PostgreSQL 14 or later), or use stored fields of the model itself")))
+            let hint = how_to_read(client).await?;
+            Ok(Err(Error::usage(
+                "the domain looks at other records, which the service may not read",
+            )
+            .with_source(error)
+            .with_hint(hint)))
         }
         Err(error) => Err(error),
     }
 }
 
-fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+/// The statement that lets this session's role read what domains look at.
+async fn how_to_read(client: &Client) -> Result<String> {
+    let row = client
+        .query_one(
+            "select quote_ident(current_user), current_setting('server_version_num')::int4",
+            &[],
+        )
+        .await
+        .map_err(|e| Error::database("look up the service's role", e))?;
+    let (role, version): (String, i32) = (row.get(0), row.get(1));
+    Ok(match version {
+        // The role came with PostgreSQL 14.
+        140_000.. => format!(
+            "as a superuser: GRANT pg_read_all_data TO {role}; it then reads every table of the cluster. Or use stored fields of \
+             the model itself"
+        ),
+        _ => format!(
+            "PostgreSQL before 14 has no pg_read_all_data: grant {role} SELECT on the tables named here, or run the \
+             service as the owner of Odoo's tables, or use stored fields of the model itself"
+        ),
+    })
+}
+
+/// Looks at one subscription, for the user who made it and at this moment.
+pub(crate) fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+    let context = context_of(&row);
+    Accepted::check(row, registry, &context, guard)
+}
+
+/// For whom and when a subscription's domain is meant.
+pub(crate) fn context_of(row: &Subscription) -> Context {
     let mut context = Context::at(jiff::Timestamp::now());
     context.uid = row.user_id;
     if let Some(lang) = &row.lang {
         context.lang.clone_from(lang);
     }
-    Accepted::check(row, registry, &context, guard)
+    context
 }
 
 /// The task that keeps the roster.
