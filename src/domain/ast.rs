@@ -104,6 +104,17 @@ pub enum Value {
     Expr(Expr),
 }
 
+impl Value {
+    fn depends_on_time(&self) -> bool {
+        match self {
+            Self::Expr(expr) => expr.depends_on_time(),
+            Self::List(items) => items.iter().any(Self::depends_on_time),
+            Self::Domain(domain) => domain.depends_on_time(),
+            _ => false,
+        }
+    }
+}
+
 impl Operator {
     /// All operators with their spelling.
     pub const ALL: [(Self, &'static str); 22] = [
@@ -230,6 +241,16 @@ impl Domain {
             0 => Self::Const(false),
             1 => flat.remove(0),
             _ => Self::Or(flat),
+        }
+    }
+
+    /// Whether it means something else at another time: it speaks of `context_today()` or the like.
+    pub fn depends_on_time(&self) -> bool {
+        match self {
+            Self::Const(_) => false,
+            Self::Leaf(leaf) => leaf.value.depends_on_time(),
+            Self::Not(inner) => inner.depends_on_time(),
+            Self::And(items) | Self::Or(items) => items.iter().any(Self::depends_on_time),
         }
     }
 

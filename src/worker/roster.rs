@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
 use super::quarantine::Quarantine;
-use crate::domain::check::Context;
+use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
@@ -60,10 +60,66 @@ pub struct OfModel {
     pub judge: Option<Judge>,
     /// Each domain alone, for finding out which one fails.
     pub alone: Vec<(Arc<Accepted>, Judge)>,
+    /// What domains that speak of the time are checked against at each batch; `None` when none does.
+    timed: Option<Arc<Registry>>,
+}
+
+/// The judge of a batch.
+#[derive(Debug)]
+pub enum Current<'r> {
+    /// The one of all batches.
+    Kept(&'r Judge),
+    /// Made for this moment.
+    Made(Box<Judge>),
+}
+
+impl std::ops::Deref for Current<'_> {
+    type Target = Judge;
+
+    fn deref(&self) -> &Judge {
+        match self {
+            Self::Kept(judge) => judge,
+            Self::Made(judge) => judge,
+        }
+    }
+}
+
+impl OfModel {
+    /// The judge to ask now: `context_today()` and the like mean the moment at which an event is processed.
+    ///
+    /// # Errors
+    /// The domains no longer go together; they did when the roster was made.
+    pub fn judge_now(&self) -> Result<Option<Current<'_>>> {
+        let (Some(kept), Some(registry)) = (&self.judge, &self.timed) else {
+            return Ok(self.judge.as_ref().map(Current::Kept));
+        };
+        let anew: Vec<_> = self
+            .subscriptions
+            .iter()
+            .filter_map(|s| Some((s, s.domain.as_ref()?)))
+            .map(|(subscription, domain)| {
+                let row = &subscription.row;
+                let again = domain
+                    .depends_on_time()
+                    .then(|| check_text(&row.domain, &row.model, registry, &context_of(row)));
+                // What was right for one moment is hardly ever refused for another: a date beyond the calendar's end.
+                let now = again
+                    .and_then(std::result::Result::ok)
+                    .unwrap_or_else(|| domain.clone());
+                (i64::from(row.id), now)
+            })
+            .collect();
+        let domains: Vec<_> = anew.iter().map(|(id, domain)| (*id, domain)).collect();
+        let made = Judge::new(&domains, registry)?;
+        // Images are asked for once: what the domains read does not change with the time.
+        debug_assert_eq!(made.columns(), kept.columns(), "a moment is only a value");
+        Ok(Some(Current::Made(Box::new(made))))
+    }
 }
 
 impl Roster {
-    fn new(version: i64, accepted: Vec<Accepted>, registry: &Registry, tally: Arc<Tally>) -> Result<Self> {
+    fn new(version: i64, accepted: Vec<Accepted>, registry: Registry, tally: Arc<Tally>) -> Result<Self> {
+        let registry = Arc::new(registry);
         let accepted: Vec<Arc<Accepted>> = accepted.into_iter().map(Arc::new).collect();
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
@@ -82,12 +138,13 @@ impl Roster {
             let judge = if domains.is_empty() {
                 None
             } else {
-                Some(Judge::new(&domains, registry)?)
+                Some(Judge::new(&domains, &registry)?)
             };
+            let is_timed = domains.iter().any(|(_, domain)| domain.depends_on_time());
             let mut alone = Vec::new();
             for subscription in &subscriptions {
                 if let Some(domain) = &subscription.domain {
-                    let of_one = Judge::new(&[(i64::from(subscription.row.id), domain)], registry)?;
+                    let of_one = Judge::new(&[(i64::from(subscription.row.id), domain)], &registry)?;
                     alone.push((Arc::clone(subscription), of_one));
                 }
             }
@@ -97,6 +154,7 @@ impl Roster {
                     subscriptions,
                     judge,
                     alone,
+                    timed: is_timed.then(|| Arc::clone(&registry)),
                 },
             );
         }
@@ -366,7 +424,7 @@ impl Keeper {
     async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
-        let roster = Roster::new(version, looked.accepted, &looked.registry, tally)?;
+        let roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;

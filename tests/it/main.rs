@@ -17,6 +17,7 @@
 mod capture;
 mod capture_upgrades;
 mod cluster;
+mod domain_clock;
 mod domains;
 mod dry_run;
 mod fixture;

@@ -68,9 +68,15 @@ pub struct TypedDomain {
     table: String,
     plan: Plan,
     reads: Reads,
+    depends_on_time: bool,
 }
 
 impl TypedDomain {
+    /// Whether it was checked for one moment, and has to be checked again for another.
+    pub fn depends_on_time(&self) -> bool {
+        self.depends_on_time
+    }
+
     /// The model it is about.
     pub fn model(&self) -> &str {
         &self.model
@@ -136,6 +142,7 @@ pub fn check(domain: &Domain, model: &str, registry: &Registry, context: &Contex
         table,
         plan,
         reads,
+        depends_on_time: domain.depends_on_time(),
     })
 }
 
