@@ -229,6 +229,8 @@ pub enum Scalar {
     },
     /// The value's text.
     AsText(Box<Scalar>),
+    /// The id in a reference of the form `res.partner,5`, of a text column.
+    ReferencedId(String),
     /// Those that are there, with blanks between.
     Words(Vec<Scalar>),
 }
@@ -433,6 +435,7 @@ impl Scalar {
     fn collect(&self, reads: &mut Reads) {
         match self {
             Self::Column(column)
+            | Self::ReferencedId(column)
             | Self::Translated { column, .. }
             | Self::PerCompany { column, .. }
             | Self::JsonItem { column, .. }

@@ -417,6 +417,7 @@ impl Printer<'_> {
             Scalar::JsonItem { column, key } => format!("({} -> {})", scope.column(column), self.params.text(key)),
             Scalar::JsonText { column, key } => format!("({} ->> {})", scope.column(column), self.params.text(key)),
             Scalar::AsText(inner) => format!("({})::text", self.scalar(inner, scope)),
+            Scalar::ReferencedId(column) => format!("split_part({}, ',', 2)::int4", scope.column(column)),
             Scalar::Words(words) => {
                 let words: Vec<String> = words.iter().map(|word| self.scalar(word, scope)).collect();
                 format!("concat_ws(' ', {})", words.join(", "))

@@ -18,6 +18,7 @@ mod capture;
 mod capture_upgrades;
 mod cluster;
 mod domain_clock;
+mod domain_properties;
 mod domains;
 mod dry_run;
 mod fixture;

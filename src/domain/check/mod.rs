@@ -10,6 +10,7 @@ mod computed;
 mod condition;
 mod convert;
 mod hierarchy;
+mod kept_apart;
 mod literal;
 mod names;
 mod property;
