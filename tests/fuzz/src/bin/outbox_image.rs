@@ -30,7 +30,15 @@ fuzz_target!(|bytes: &[u8]| {
             let (old, new) = rest.split_at(rest.len() / 2);
             let (mut old, mut new) = (image(old), image(new));
             restore_images(op, &mut old, &mut new);
-            Some(RowChange { id, op, record_id: i64::from(head >> 6), user_id: None, old, new, layout: Arc::clone(&layout) })
+            Some(RowChange {
+                id,
+                op,
+                record_id: i64::from(head >> 6),
+                user_id: None,
+                old,
+                new,
+                layout: Arc::clone(&layout),
+            })
         })
         .collect();
     let _ = fold_record(rows.iter().filter(|row| row.record_id == 0).cloned().collect());
