@@ -3,7 +3,8 @@
 # needs to run: the tests and the demonstration start their own, as an ordinary user, and leave nothing behind.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test domain-report fmt lint doc deny check bench clean
+SECONDS ?= 60
+.PHONY: help demo test domain-report fuzz fmt lint doc deny check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -23,6 +24,9 @@ test: ## run all tests
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
 	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo
+
+fuzz: ## run the fuzz targets, SECONDS=60 each; ARGS='domain guard' chooses (needs a C++ compiler)
+	@tests/fuzz/run $(SECONDS) $(ARGS)
 
 fmt: ## format the source
 	cargo fmt

@@ -52,6 +52,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/outbox.sql
 \ir functions/deliveries.sql
 \ir functions/operations.sql
+\ir functions/preview.sql
 \ir functions/installation.sql
 
 select odoo_eventd.register_installation((select r.rolname from pg_roles r where r.rolname = :'listener')) \g /dev/null

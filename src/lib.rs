@@ -38,7 +38,7 @@
 //!
 //! # How the code lies
 //!
-//! Dependencies point inward: [`cli`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
+//! Dependencies point inward: [`cli`] → [`ops`], [`preview`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
 //! [`matching`], [`delivery`], [`backoff`], [`signature`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
@@ -56,6 +56,7 @@ pub mod odoo;
 pub mod ops;
 pub mod payload;
 pub mod pg;
+pub mod preview;
 pub mod signature;
 pub mod subscription;
 pub mod telemetry;

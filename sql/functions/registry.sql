@@ -131,6 +131,25 @@ end
 $function$;
 comment on function odoo_eventd.registry_defaults() is 'the defaults of company-dependent fields, in the order Odoo prefers them';
 
+create or replace function odoo_eventd.registry_properties()
+returns table (model text, field text, field_id integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    -- Gone from 18 on.
+    if to_regclass('public.ir_property') is null then return; end if;
+    -- Up to 17 nothing but these rows tells that a field depends on the company.
+    return query execute $query$
+        select f.model::text, f.name::text, f.id
+          from public.ir_model_fields f
+         where not coalesce(f.store, false) and coalesce(f.related, '') = ''
+           and f.id in (select p.fields_id from public.ir_property p)
+    $query$;
+end
+$function$;
+comment on function odoo_eventd.registry_properties() is 'fields whose values are rows of ir_property (16 and 17)';
+
 create or replace function odoo_eventd.registry_selections()
 returns table (model text, field text, key text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

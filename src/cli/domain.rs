@@ -9,18 +9,20 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use tokio_postgres::Client;
-use tokio_postgres::types::{ToSql, Type};
 
 use crate::domain::ast::{Domain, Value};
 use crate::domain::check::{Context, TypedDomain, check};
-use crate::domain::params::Params;
 use crate::domain::parse::parse;
-use crate::domain::sql::{Row, compile};
 use crate::error::{Error, Result};
 use crate::odoo::registry::Registry;
+pub use crate::pg::search::matching_ids;
+use crate::pg::search::statement;
 
 /// Statements on their way at once in a batch: enough to hide the round trip, few enough to keep answers coming.
 const IN_FLIGHT: usize = 32;
+
+/// Bytes of a line at most: a domain of the largest size, with every character escaped.
+const MAX_LINE: usize = 2 * 1024 * 1024;
 
 /// A database to ask, and for whom.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +35,57 @@ pub struct Asking<'a> {
     pub context: &'a Context,
 }
 
-/// One line of a batch.
+/// One line of a batch. The context's keys go before the command line's for this line; keys that are not known are ignored, so that
+/// lines may carry what their writer wants to find again.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Question {
     model: String,
-    domain: String,
+    domain: DomainText,
+    #[serde(flatten)]
+    context: LineContext,
+    #[serde(default, rename = "context")]
+    nested: Option<LineContext>,
+}
+
+/// For whom a line is meant, in Odoo's own words.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LineContext {
+    uid: Option<i32>,
+    lang: Option<String>,
+    tz: Option<String>,
+    #[serde(alias = "company_id")]
+    company: Option<i32>,
+    allowed_company_ids: Vec<i32>,
+    active_test: bool,
+}
+
+/// A domain as text, or as the JSON list itself.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum DomainText {
+    Text(String),
+    List(Vec<serde_json::Value>),
+}
+
+impl Question {
+    /// The context that this line is meant in.
+    fn context(&self, given: &Context) -> Context {
+        let mut context = given.clone();
+        for own in self.nested.iter().chain([&self.context]) {
+            context.uid = own.uid.or(context.uid);
+            if let Some(lang) = &own.lang {
+                context.lang.clone_from(lang);
+            }
+            if let Some(tz) = &own.tz {
+                context.tz.clone_from(tz);
+            }
+            if let Some(company) = own.company.or(own.allowed_company_ids.first().copied()) {
+                context.company = company;
+            }
+        }
+        context
+    }
 }
 
 /// What a line of a batch is answered with.
@@ -67,28 +114,64 @@ pub async fn eval(asking: Asking<'_>, model: &str, domain: &str, out: &mut impl 
 /// # Errors
 /// The input or the output breaks, or the connection is lost.
 pub async fn eval_batch(asking: Asking<'_>, input: impl AsyncBufRead + Unpin, out: &mut impl Write) -> Result<()> {
-    let lines = stream::try_unfold(input.lines(), |mut lines| async move {
-        let line = lines
-            .next_line()
+    let lines = stream::try_unfold(input, |mut input| async move {
+        let line = next_line(&mut input)
             .await
             .map_err(|e| Error::other("cannot read the batch").with_source(e))?;
-        Ok(line.map(|line| (line, lines)))
+        Ok(line.map(|line| (line, input)))
     });
     let answers = lines
-        .map(|line: Result<String>| async move {
-            match line?.trim() {
-                "" => Ok(None),
-                line => answer(asking, line).await.map(Some),
+        .map(|line: Result<Line>| async move {
+            match line? {
+                Line::TooLong => Ok(Answer::Error(format!("the line is longer than {MAX_LINE} bytes"))),
+                // An answer for an empty line as well: whoever counts lines must not lose step.
+                Line::Bytes(bytes) => match bytes.trim_ascii() {
+                    b"" => Ok(Answer::Error("the line is empty".to_owned())),
+                    line => answer(asking, line).await,
+                },
             }
         })
         .buffered(IN_FLIGHT);
     let mut answers = std::pin::pin!(answers);
     while let Some(answer) = answers.next().await {
-        let Some(answer) = answer? else { continue };
-        let line = serde_json::to_string(&answer).map_err(|e| Error::other("cannot write an answer").with_source(e))?;
+        let line =
+            serde_json::to_string(&answer?).map_err(|e| Error::other("cannot write an answer").with_source(e))?;
         writeln!(out, "{line}").and_then(|()| out.flush()).map_err(written)?;
     }
     Ok(())
+}
+
+/// A line of the input.
+enum Line {
+    Bytes(Vec<u8>),
+    TooLong,
+}
+
+/// The next line without its end; none at the end of the input. Bytes that are no text are a line like any other.
+async fn next_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Line>> {
+    let mut line = Vec::new();
+    let mut is_too_long = false;
+    loop {
+        let available = input.fill_buf().await?;
+        if available.is_empty() {
+            return Ok(match (line.is_empty(), is_too_long) {
+                (true, false) => None,
+                (_, true) => Some(Line::TooLong),
+                (false, false) => Some(Line::Bytes(line)),
+            });
+        }
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let taken = end.unwrap_or(available.len());
+        // The rest of a line that is too long is read and forgotten.
+        is_too_long |= line.len() + taken > MAX_LINE;
+        if !is_too_long {
+            line.extend_from_slice(&available[..taken]);
+        }
+        input.consume(end.map_or(taken, |end| end + 1));
+        if end.is_some() {
+            return Ok(Some(if is_too_long { Line::TooLong } else { Line::Bytes(line) }));
+        }
+    }
 }
 
 /// Writes how a domain was read, what it looks at, and the SQL it becomes.
@@ -154,8 +237,8 @@ fn typed(asking: Asking<'_>, model: &str, domain: &str) -> Result<TypedDomain, c
     check(&parse(domain)?, model, asking.registry, asking.context)
 }
 
-async fn answer(asking: Asking<'_>, line: &str) -> Result<Answer> {
-    let question: Question = match serde_json::from_str(line) {
+async fn answer(asking: Asking<'_>, line: &[u8]) -> Result<Answer> {
+    let question: Question = match serde_json::from_slice(line) {
         Ok(question) => question,
         Err(error) => {
             return Ok(Answer::Error(format!(
@@ -163,7 +246,21 @@ async fn answer(asking: Asking<'_>, line: &str) -> Result<Answer> {
             )));
         }
     };
-    let typed = match typed(asking, &question.model, &question.domain) {
+    if question.context.active_test || question.nested.as_ref().is_some_and(|context| context.active_test) {
+        return Ok(Answer::Error(
+            "archived records are not hidden here: add ('active', '=', True) instead of active_test".to_owned(),
+        ));
+    }
+    let context = question.context(asking.context);
+    let asking = Asking {
+        context: &context,
+        ..asking
+    };
+    let domain = match question.domain {
+        DomainText::Text(text) => text,
+        DomainText::List(list) => serde_json::Value::Array(list).to_string(),
+    };
+    let typed = match typed(asking, &question.model, &domain) {
         Ok(typed) => typed,
         Err(refused) => {
             let hint = refused.hint_text().map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -176,30 +273,6 @@ async fn answer(asking: Asking<'_>, line: &str) -> Result<Answer> {
         Err(error) if error.sql_state().is_some() => Ok(Answer::Error(error.chain())),
         Err(error) => Err(error),
     }
-}
-
-/// The ids of the records that match now, ascending.
-///
-/// # Errors
-/// A database error: the connection broke, the caller may not read the tables, or the evaluation was cut short.
-pub async fn matching_ids(client: &Client, domain: &TypedDomain) -> Result<Vec<i64>> {
-    let (sql, params) = statement(domain);
-    let typed: Vec<(&(dyn ToSql + Sync), Type)> = params.as_sql().into_iter().zip(params.types()).collect();
-    let rows = client
-        .query_typed(&sql, &typed)
-        .await
-        .map_err(|e| Error::database(format!("evaluate the domain on {}", domain.model()), e))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-fn statement(domain: &TypedDomain) -> (String, Params) {
-    let mut params = Params::new();
-    let condition = compile(domain, "record", &mut params, Row::Table);
-    let table = domain.table().replace('"', "\"\"");
-    (
-        format!("select record.id::int8 from public.\"{table}\" record where {condition} order by record.id"),
-        params,
-    )
 }
 
 fn written(error: std::io::Error) -> Error {

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tokio_postgres::Client;
 
 use super::connect_installed;
 use super::output::{self, Json, cell, data, say};
 use super::secret::read_secret_file;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
-use crate::{Error, Result, ops};
+use crate::{Error, Result, ops, preview};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.
 #[derive(Args)]
@@ -93,6 +94,9 @@ pub struct Subscribe {
     /// Ports that may be called at public addresses, as the service's own setting
     #[arg(long, env = "ODOO_EVENTD_ALLOW_PORTS", value_delimiter = ',', value_name = "PORT")]
     allow_ports: Vec<u16>,
+    /// Show how many records match now and what would be captured; write nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     output: Json,
 }
@@ -146,6 +150,9 @@ pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
     let guard = Guard::new(&args.allow_networks, &args.allow_ports)?;
     let options = args.options()?;
     let client = connect_installed(&database).await?;
+    if args.dry_run {
+        return dry_run(&client, &guard, &options, args.output).await;
+    }
     let made = ops::subscribe(&client, &guard, &options).await?;
     if args.output.json {
         output::json(&made)?;
@@ -164,6 +171,20 @@ pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Shows what the subscription would be; with `--json` a refusal is an answer as well.
+async fn dry_run(client: &Client, guard: &Guard, options: &Value, output: Json) -> Result<()> {
+    let looked = preview::preview(client, guard, options).await;
+    match (&looked, output.json) {
+        (Ok(preview), true) => output::json(preview)?,
+        (Ok(preview), false) => data(preview.describe())?,
+        (Err(error), true) if error.is_usage() => {
+            output::json(&json!({"refused": error.chain(), "hint": error.hint()}))?;
+        }
+        (Err(_), _) => {}
+    }
+    looked.map(drop)
 }
 
 /// Lists subscriptions.

@@ -58,6 +58,8 @@ impl PartialEq for Spans {
 pub enum Operator {
     Eq,
     Ne,
+    /// `<>`, which is `!=` but for how a negation in front of it is meant.
+    Differs,
     Lt,
     Le,
     Gt,
@@ -102,11 +104,23 @@ pub enum Value {
     Expr(Expr),
 }
 
+impl Value {
+    fn depends_on_time(&self) -> bool {
+        match self {
+            Self::Expr(expr) => expr.depends_on_time(),
+            Self::List(items) => items.iter().any(Self::depends_on_time),
+            Self::Domain(domain) => domain.depends_on_time(),
+            _ => false,
+        }
+    }
+}
+
 impl Operator {
     /// All operators with their spelling.
-    pub const ALL: [(Self, &'static str); 21] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::Eq, "="),
         (Self::Ne, "!="),
+        (Self::Differs, "<>"),
         (Self::Lt, "<"),
         (Self::Le, "<="),
         (Self::Gt, ">"),
@@ -128,11 +142,8 @@ impl Operator {
         (Self::NotAny, "not any"),
     ];
 
-    /// The operator spelt `text`; `<>` is `!=`.
+    /// The operator spelt `text`.
     pub fn parse(text: &str) -> Option<Self> {
-        if text == "<>" {
-            return Some(Self::Ne);
-        }
         Self::ALL
             .iter()
             .find(|(_, symbol)| *symbol == text)
@@ -151,7 +162,7 @@ impl Operator {
     pub fn negated(self) -> Option<Self> {
         Some(match self {
             Self::Eq => Self::Ne,
-            Self::Ne => Self::Eq,
+            Self::Ne | Self::Differs => Self::Eq,
             Self::Lt => Self::Ge,
             Self::Ge => Self::Lt,
             Self::Gt => Self::Le,
@@ -174,7 +185,13 @@ impl Operator {
     pub fn is_negative(self) -> bool {
         matches!(
             self,
-            Self::Ne | Self::NotIn | Self::NotLike | Self::NotIlike | Self::NotEqLike | Self::NotEqIlike
+            Self::Ne
+                | Self::Differs
+                | Self::NotIn
+                | Self::NotLike
+                | Self::NotIlike
+                | Self::NotEqLike
+                | Self::NotEqIlike
         )
     }
 
@@ -224,6 +241,16 @@ impl Domain {
             0 => Self::Const(false),
             1 => flat.remove(0),
             _ => Self::Or(flat),
+        }
+    }
+
+    /// Whether it means something else at another time: it speaks of `context_today()` or the like.
+    pub fn depends_on_time(&self) -> bool {
+        match self {
+            Self::Const(_) => false,
+            Self::Leaf(leaf) => leaf.value.depends_on_time(),
+            Self::Not(inner) => inner.depends_on_time(),
+            Self::And(items) | Self::Or(items) => items.iter().any(Self::depends_on_time),
         }
     }
 
@@ -373,7 +400,6 @@ mod tests {
         for (operator, symbol) in Operator::ALL {
             assert_eq!(Operator::parse(symbol), Some(operator));
         }
-        assert_eq!(Operator::parse("<>"), Some(Operator::Ne));
         assert_eq!(Operator::parse("IN"), None);
     }
 

@@ -141,6 +141,15 @@ impl Expr {
         }
     }
 
+    /// Whether what it comes to changes as time goes by.
+    pub fn depends_on_time(&self) -> bool {
+        match &self.kind {
+            ExprKind::Name(name) => name == "current_date",
+            ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Str(_) => false,
+            ExprKind::Call(..) | ExprKind::Method(..) | ExprKind::Sum { .. } => true,
+        }
+    }
+
     /// Refuses what is outside the grammar, without a clock at hand.
     ///
     /// # Errors

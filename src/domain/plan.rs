@@ -158,6 +158,8 @@ pub enum Source {
         parent: String,
         /// Down to the children, or up to the parents.
         down: bool,
+        /// Which records may be stepped to; the roots need not satisfy it.
+        through: Box<Plan>,
         /// Where to start.
         roots: Members,
     },
@@ -227,6 +229,10 @@ pub enum Scalar {
     },
     /// The value's text.
     AsText(Box<Scalar>),
+    /// The id in a reference of the form `res.partner,5`, of a text column.
+    ReferencedId(String),
+    /// Those that are there, with blanks between.
+    Words(Vec<Scalar>),
 }
 
 /// SQL's comparison operators.
@@ -281,7 +287,7 @@ impl Comparison {
     pub fn of(operator: Operator) -> Option<Self> {
         Some(match operator {
             Operator::Eq => Self::Eq,
-            Operator::Ne => Self::Ne,
+            Operator::Ne | Operator::Differs => Self::Ne,
             Operator::Lt => Self::Lt,
             Operator::Le => Self::Le,
             Operator::Gt => Self::Gt,
@@ -429,6 +435,7 @@ impl Scalar {
     fn collect(&self, reads: &mut Reads) {
         match self {
             Self::Column(column)
+            | Self::ReferencedId(column)
             | Self::Translated { column, .. }
             | Self::PerCompany { column, .. }
             | Self::JsonItem { column, .. }
@@ -440,6 +447,7 @@ impl Scalar {
                 reads.related = true;
             }
             Self::DatePart { of, .. } | Self::AsText(of) => of.collect(reads),
+            Self::Words(words) => words.iter().for_each(|word| word.collect(reads)),
         }
     }
 }

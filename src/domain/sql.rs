@@ -325,6 +325,7 @@ impl Printer<'_> {
                 table: tree,
                 parent,
                 down,
+                through,
                 roots,
             } => {
                 let (walk, row) = (self.params.alias(), self.params.alias());
@@ -336,13 +337,17 @@ impl Printer<'_> {
                     }
                     Members::Query(query) => format!("select id::int8 from ({}) roots (id)", self.query(query)),
                 };
+                let through = match **through {
+                    Plan::Const(Some(true)) => "true".to_owned(),
+                    ref through => self.condition(through, &Scope::table(row.clone())),
+                };
                 let step = match down {
-                    true => {
-                        format!("select {row}.id::int8 from {tree} {row} join {walk} on {row}.{parent} = {walk}.id")
-                    }
+                    true => format!(
+                        "select {row}.id::int8 from {tree} {row} join {walk} on {row}.{parent} = {walk}.id where {through}"
+                    ),
                     false => format!(
                         "select {row}.{parent}::int8 from {tree} {row} join {walk} on {row}.id = {walk}.id \
-                         where {row}.{parent} is not null"
+                         where {row}.{parent} is not null and {through}"
                     ),
                 };
                 // UNION, not UNION ALL: a loop in the data ends.
@@ -412,6 +417,11 @@ impl Printer<'_> {
             Scalar::JsonItem { column, key } => format!("({} -> {})", scope.column(column), self.params.text(key)),
             Scalar::JsonText { column, key } => format!("({} ->> {})", scope.column(column), self.params.text(key)),
             Scalar::AsText(inner) => format!("({})::text", self.scalar(inner, scope)),
+            Scalar::ReferencedId(column) => format!("split_part({}, ',', 2)::int4", scope.column(column)),
+            Scalar::Words(words) => {
+                let words: Vec<String> = words.iter().map(|word| self.scalar(word, scope)).collect();
+                format!("concat_ws(' ', {})", words.join(", "))
+            }
         }
     }
 }

@@ -124,6 +124,8 @@ pub struct Field {
     pub translate: bool,
     /// The value depends on the company: jsonb by company from 18, `ir_property` before.
     pub company_dependent: bool,
+    /// Where the value is rows of `ir_property` (company-dependent fields up to 17): the field's id there.
+    pub property: Option<i32>,
     /// A value must be set.
     pub required: bool,
     /// char: values are cut to this many characters.
@@ -305,6 +307,7 @@ impl Field {
             related: None,
             translate: false,
             company_dependent: false,
+            property: None,
             required: false,
             size: None,
             sanitized: true,

@@ -71,6 +71,17 @@ pub async fn load(client: &Client) -> Result<Registry> {
             field.defaults.push((row.get("company_id"), row.get("value")));
         }
     }
+    if catalogue.contains_key("ir_property") && registry.facts().version < 18 {
+        for row in &source.rows(client, "registry_properties").await? {
+            let field = registry
+                .model_mut(row.get("model"))
+                .and_then(|model| model.field_mut(row.get("field")));
+            if let Some(field) = field {
+                field.company_dependent = true;
+                field.property = Some(row.get("field_id"));
+            }
+        }
+    }
     for row in &selections {
         let field = registry
             .model_mut(row.get("model"))
@@ -317,6 +328,7 @@ mod tests {
             "registry_inherits",
             "registry_defaults",
             "registry_selections",
+            "registry_properties",
             "builtin_secret_fields",
         ];
         for function in functions {

@@ -47,6 +47,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("outbox"),
     function_file!("deliveries"),
     function_file!("operations"),
+    function_file!("preview"),
     function_file!("installation"),
 ];
 

@@ -366,7 +366,7 @@ impl Dispatcher {
             let Some(of_model) = roster.of_model(model) else {
                 continue;
             };
-            let Some(all) = &of_model.judge else { continue };
+            let Some(all) = of_model.judge_now()? else { continue };
             let mut images: Vec<(&Change, &event::Image)> = Vec::new();
             let mut owners = Vec::new();
             for (of_transaction, of_change) in places {
@@ -380,7 +380,7 @@ impl Dispatcher {
                     }
                 }
             }
-            let matches = match pg::judge::judge(client, all, images.len(), &columns_of(all, &images)).await {
+            let matches = match pg::judge::judge(client, &all, images.len(), &columns_of(&all, &images)).await {
                 Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images).await?,
                 judged => judged?,
             };

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
 use super::quarantine::Quarantine;
-use crate::domain::check::Context;
+use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
@@ -60,10 +60,66 @@ pub struct OfModel {
     pub judge: Option<Judge>,
     /// Each domain alone, for finding out which one fails.
     pub alone: Vec<(Arc<Accepted>, Judge)>,
+    /// What domains that speak of the time are checked against at each batch; `None` when none does.
+    timed: Option<Arc<Registry>>,
+}
+
+/// The judge of a batch.
+#[derive(Debug)]
+pub enum Current<'r> {
+    /// The one of all batches.
+    Kept(&'r Judge),
+    /// Made for this moment.
+    Made(Box<Judge>),
+}
+
+impl std::ops::Deref for Current<'_> {
+    type Target = Judge;
+
+    fn deref(&self) -> &Judge {
+        match self {
+            Self::Kept(judge) => judge,
+            Self::Made(judge) => judge,
+        }
+    }
+}
+
+impl OfModel {
+    /// The judge to ask now: `context_today()` and the like mean the moment at which an event is processed.
+    ///
+    /// # Errors
+    /// The domains no longer go together; they did when the roster was made.
+    pub fn judge_now(&self) -> Result<Option<Current<'_>>> {
+        let (Some(kept), Some(registry)) = (&self.judge, &self.timed) else {
+            return Ok(self.judge.as_ref().map(Current::Kept));
+        };
+        let anew: Vec<_> = self
+            .subscriptions
+            .iter()
+            .filter_map(|s| Some((s, s.domain.as_ref()?)))
+            .map(|(subscription, domain)| {
+                let row = &subscription.row;
+                let again = domain
+                    .depends_on_time()
+                    .then(|| check_text(&row.domain, &row.model, registry, &context_of(row)));
+                // What was right for one moment is hardly ever refused for another: a date beyond the calendar's end.
+                let now = again
+                    .and_then(std::result::Result::ok)
+                    .unwrap_or_else(|| domain.clone());
+                (i64::from(row.id), now)
+            })
+            .collect();
+        let domains: Vec<_> = anew.iter().map(|(id, domain)| (*id, domain)).collect();
+        let made = Judge::new(&domains, registry)?;
+        // Images are asked for once: what the domains read does not change with the time.
+        debug_assert_eq!(made.columns(), kept.columns(), "a moment is only a value");
+        Ok(Some(Current::Made(Box::new(made))))
+    }
 }
 
 impl Roster {
-    fn new(version: i64, accepted: Vec<Accepted>, registry: &Registry, tally: Arc<Tally>) -> Result<Self> {
+    fn new(version: i64, accepted: Vec<Accepted>, registry: Registry, tally: Arc<Tally>) -> Result<Self> {
+        let registry = Arc::new(registry);
         let accepted: Vec<Arc<Accepted>> = accepted.into_iter().map(Arc::new).collect();
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
@@ -82,12 +138,13 @@ impl Roster {
             let judge = if domains.is_empty() {
                 None
             } else {
-                Some(Judge::new(&domains, registry)?)
+                Some(Judge::new(&domains, &registry)?)
             };
+            let is_timed = domains.iter().any(|(_, domain)| domain.depends_on_time());
             let mut alone = Vec::new();
             for subscription in &subscriptions {
                 if let Some(domain) = &subscription.domain {
-                    let of_one = Judge::new(&[(i64::from(subscription.row.id), domain)], registry)?;
+                    let of_one = Judge::new(&[(i64::from(subscription.row.id), domain)], &registry)?;
                     alone.push((Arc::clone(subscription), of_one));
                 }
             }
@@ -97,6 +154,7 @@ impl Roster {
                     subscriptions,
                     judge,
                     alone,
+                    timed: is_timed.then(|| Arc::clone(&registry)),
                 },
             );
         }
@@ -236,7 +294,11 @@ fn is_of_the_model(error: &Error) -> bool {
 /// A domain that looks at other records needs the right to read them; without it every batch would fail.
 ///
 /// The outer error is the database's; the inner one the subscription's.
-async fn may_read_related(client: &Client, subscription: Accepted, registry: &Registry) -> Result<Result<Accepted>> {
+pub(crate) async fn may_read_related(
+    client: &Client,
+    subscription: Accepted,
+    registry: &Registry,
+) -> Result<Result<Accepted>> {
     let Some(domain) = subscription.domain.as_ref().filter(|domain| domain.reads_related()) else {
         return Ok(Ok(subscription));
     };
@@ -244,21 +306,54 @@ async fn may_read_related(client: &Client, subscription: Accepted, registry: &Re
     match judge::rehearse(client, &judge).await {
         Ok(()) => Ok(Ok(subscription)),
         Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            Ok(Err(Error::usage("the domain looks at other records, which the service may not read")
-                .with_source(error)
-                .with_hint("grant pg_read_all_data to the service's role (PostgreSQL 14 or later), or use stored fields of the model itself")))
+            let hint = how_to_read(client).await?;
+            Ok(Err(Error::usage(
+                "the domain looks at other records, which the service may not read",
+            )
+            .with_source(error)
+            .with_hint(hint)))
         }
         Err(error) => Err(error),
     }
 }
 
-fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+/// The statement that lets this session's role read what domains look at.
+async fn how_to_read(client: &Client) -> Result<String> {
+    let row = client
+        .query_one(
+            "select quote_ident(current_user), current_setting('server_version_num')::int4",
+            &[],
+        )
+        .await
+        .map_err(|e| Error::database("look up the service's role", e))?;
+    let (role, version): (String, i32) = (row.get(0), row.get(1));
+    Ok(match version {
+        // The role came with PostgreSQL 14.
+        140_000.. => format!(
+            "as a superuser: GRANT pg_read_all_data TO {role}; it then reads every table of the cluster. Or use stored fields of \
+             the model itself"
+        ),
+        _ => format!(
+            "PostgreSQL before 14 has no pg_read_all_data: grant {role} SELECT on the tables named here, or run the \
+             service as the owner of Odoo's tables, or use stored fields of the model itself"
+        ),
+    })
+}
+
+/// Looks at one subscription, for the user who made it and at this moment.
+pub(crate) fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+    let context = context_of(&row);
+    Accepted::check(row, registry, &context, guard)
+}
+
+/// For whom and when a subscription's domain is meant.
+pub(crate) fn context_of(row: &Subscription) -> Context {
     let mut context = Context::at(jiff::Timestamp::now());
     context.uid = row.user_id;
     if let Some(lang) = &row.lang {
         context.lang.clone_from(lang);
     }
-    Accepted::check(row, registry, &context, guard)
+    context
 }
 
 /// The task that keeps the roster.
@@ -329,7 +424,7 @@ impl Keeper {
     async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
-        let roster = Roster::new(version, looked.accepted, &looked.registry, tally)?;
+        let roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;

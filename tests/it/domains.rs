@@ -508,8 +508,8 @@ async fn a_batch_answers_every_line_in_order_and_goes_on_after_a_refusal() {
         return;
     }
     let Some(oracle) = Oracle::open().await else { return };
-    let input = concat!(
-        r#"{"model": "res.partner", "domain": "[('id', 'in', [1, 2])]"}"#,
+    let mut input = Vec::from(concat!(
+        r#"{"model": "res.partner", "domain": "[('id', 'in', [1, 2])]", "tags": ["kept", "by its writer"]}"#,
         "\n",
         r#"{"model": "res.partner", "domain": "[('nme', '=', 'x')]"}"#,
         "\n",
@@ -518,25 +518,51 @@ async fn a_batch_answers_every_line_in_order_and_goes_on_after_a_refusal() {
         r#"{"model": "res.users", "domain": "[(\"api_key_ids.key\", \"like\", \"a\")]"}"#,
         "\n",
         r#"{"model": "res.company", "domain": "[[\"id\", \"=\", 1]]"}"#,
-    );
+        "\n",
+        r#"{"model": "res.company", "domain": [["id", "=", 1]], "context": null}"#,
+        "\n",
+        r#"{"model": "res.users", "domain": "[('id', '=', uid)]", "uid": 2}"#,
+        "\n",
+        r#"{"model": "res.users", "domain": "[('id', '=', uid)]", "context": {"uid": 2, "lang": "fr_FR", "bin_size": true}}"#,
+        "\n",
+        r#"{"model": "res.users", "domain": "[]", "context": {"active_test": true}}"#,
+        "\n",
+        r#"{"model": "res.company"}"#,
+        "\n",
+        r#"{"model": "res.company", "domain": 5}"#,
+        "\n[]\n",
+    ));
     let asking = Asking {
         client: &oracle.client,
         registry: &oracle.registry,
         context: &oracle.context,
     };
+    input.extend(b"\xff\xfe\n");
+    input.extend(std::iter::repeat_n(b'x', 3_000_000));
+    input.extend(b"\n{\"model\": \"res.company\", \"domain\": \"[('id', '=', 1)]\"}\r\n");
     let mut out = Vec::new();
-    eval_batch(asking, input.as_bytes(), &mut out)
+    eval_batch(asking, input.as_slice(), &mut out)
         .await
         .expect("the batch is answered");
     let out = String::from_utf8(out).expect("text");
     let lines: Vec<&str> = out.lines().collect();
-    assert_eq!(lines.len(), 5, "{out}");
+    assert_eq!(lines.len(), 16, "{out}");
     assert_eq!(lines[0], r#"{"ids":[1,2]}"#);
     assert_eq!(
         lines[1],
         r#"{"error":"model res.partner has no field \"nme\"; did you mean name?"}"#
     );
-    assert!(lines[2].starts_with(r#"{"error":"the line is not"#));
-    assert!(lines[3].starts_with(r#"{"error":"model res.users.apikeys has no field"#));
-    assert_eq!(lines[4], r#"{"ids":[1]}"#);
+    assert_eq!(lines[2], r#"{"error":"the line is empty"}"#);
+    assert!(lines[3].starts_with(r#"{"error":"the line is not"#));
+    assert!(lines[4].starts_with(r#"{"error":"model res.users.apikeys has no field"#));
+    assert_eq!(lines[5], r#"{"ids":[1]}"#);
+    assert_eq!(lines[6], r#"{"ids":[1]}"#);
+    assert_eq!(lines[7], r#"{"ids":[2]}"#);
+    assert_eq!(lines[8], r#"{"ids":[2]}"#);
+    assert!(lines[9].contains("active_test"), "{}", lines[9]);
+    for line in &lines[10..14] {
+        assert!(line.starts_with(r#"{"error":"the line is not"#), "{line}");
+    }
+    assert!(lines[14].contains("longer than"), "{}", lines[14]);
+    assert_eq!(lines[15], r#"{"ids":[1]}"#);
 }

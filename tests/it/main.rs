@@ -17,7 +17,10 @@
 mod capture;
 mod capture_upgrades;
 mod cluster;
+mod domain_clock;
+mod domain_properties;
 mod domains;
+mod dry_run;
 mod fixture;
 mod harness;
 mod http;

@@ -41,6 +41,18 @@ impl Checker<'_> {
         step: Step<'_>,
     ) -> Result<Option<Plan>, DomainError> {
         match (model.name.as_str(), field.name.as_str()) {
+            (_, "analytic_distribution") if self.version >= 17 => {
+                let is_asked = matches!(step.operator, Operator::Eq | Operator::Ne) && *value == Literal::Bool(false);
+                match is_asked {
+                    true => Ok(None),
+                    false => Err(DomainError::new(format!(
+                        "Odoo looks up accounts in Python before it compares {}.analytic_distribution",
+                        model.name
+                    ))
+                    .at(step.spans.path)
+                    .hint("ask only whether it is set: = False, != False")),
+                }
+            }
             // Account numbers are compared without blanks and punctuation, in capitals.
             ("res.partner.bank", "acc_number") => {
                 let sanitized = model
@@ -62,14 +74,11 @@ impl Checker<'_> {
         }
     }
 
-    /// An account's code is kept by company, and read for the topmost one above the user's.
-    fn account_code(&self, model: &Model, step: Step<'_>) -> Result<Option<Plan>, DomainError> {
-        let (Some(store), Operand::Literal(value)) = (model.field("code_store"), step.value) else {
-            return Ok(None);
-        };
-        let Some(column) = &store.column else { return Ok(None) };
+    /// The code of an account of the current row.
+    pub(super) fn account_code_scalar(&self, model: &Model) -> Option<Scalar> {
+        let column = model.field("code_store")?.column.as_ref()?;
         let company = self.context.company;
-        let scalar = Scalar::PerCompany {
+        Some(Scalar::PerCompany {
             column: column.name.clone(),
             company: self
                 .registry
@@ -80,6 +89,16 @@ impl Checker<'_> {
                 .unwrap_or(company),
             fallback: None,
             sql_type: "varchar",
+        })
+    }
+
+    /// An account's code is kept by company, and read for the topmost one above the user's.
+    fn account_code(&self, model: &Model, step: Step<'_>) -> Result<Option<Plan>, DomainError> {
+        let (Some(store), Operand::Literal(value)) = (model.field("code_store"), step.value) else {
+            return Ok(None);
+        };
+        let Some(scalar) = self.account_code_scalar(model) else {
+            return Ok(None);
         };
         let filter = self.condition(model, store, &scalar, step.operator, value, step.spans)?;
         self.in_records(Scalar::Column("id".to_owned()), model, filter, false)

@@ -97,6 +97,10 @@ impl Checker<'_> {
                 // A many2one's 0 is no record.
                 Literal::Int(0) if c.field.kind == FieldType::Many2one => return Ok(None),
                 Literal::Int(number) => int_bound(*number),
+                // PostgreSQL is given the text itself, and reads it as a number.
+                Literal::Str(text) if c.field.kind == FieldType::Integer => {
+                    int_bound(parse_python_int(text).ok_or_else(wrong)?)
+                }
                 Literal::BigInt(digits) if c.field.kind == FieldType::Many2one => Bound::Numeric(digits.clone()),
                 _ => return Err(wrong()),
             },
@@ -162,23 +166,23 @@ impl Checker<'_> {
 
     /// A float as a numeric column's field rounds it.
     fn float_digits(&self, c: &Comparing<'_>, number: f64) -> Result<String, DomainError> {
-        let exact = || Literal::Float(number).python_str().unwrap_or_default();
-        if c.field.company_dependent {
-            // Stored by company they are json, and compared unrounded.
-            return Ok(exact());
-        }
+        let exact = |number: f64| Literal::Float(number).python_str().unwrap_or_default();
         let scale = match self.registry.digits(&c.model.name, &c.field.name) {
-            Some(Digits::Unrounded) => return Ok(exact()),
+            Some(Digits::Unrounded) => return Ok(exact(number)),
             Some(Digits::Scale(scale)) => Some(scale),
             Some(Digits::Precision(name)) => {
                 let name = name.replace('_', " ");
                 // 2 is Odoo's own default for a precision nobody configured.
                 Some(self.registry.facts().precisions.get(&name).copied().unwrap_or(2))
             }
-            None if number.fract() == 0.0 => return Ok(exact()),
+            None if number.fract() == 0.0 || c.field.company_dependent => return Ok(exact(number)),
             None => None,
         };
         match scale {
+            // Stored by company they are json: rounded as well, but compared as the number's own digits.
+            Some(scale) if c.field.company_dependent => {
+                Ok(exact(round_to_digits(number, scale).parse().unwrap_or(number)))
+            }
             Some(scale) => Ok(round_to_digits(number, scale)),
             None => Err(DomainError::new(format!(
                 "Odoo rounds what {}.{} is compared with, and to how many decimals is not known here",

@@ -48,15 +48,15 @@ impl Checker<'_> {
             return self.hierarchy(model, roots, &field.name, step);
         }
         let inverse = field.inverse.as_deref().unwrap_or_default();
-        if step.operator == Operator::ParentOf {
-            return Err(DomainError::new(format!(
-                "parent_of along {}.{} is not supported",
-                model.name, field.name
-            ))
-            .at(step.spans.operator));
+        // Odoo takes the one2many for the parent link, so both walk the wrong way round: child_of to the records that have the
+        // roots as children, parent_of to their children, as the field itself would list them.
+        match step.operator {
+            Operator::ParentOf => {
+                let listed = self.field_domain(model, field, step)?;
+                self.walk(model, roots, inverse, true, listed, step.spans)
+            }
+            _ => self.walk(model, roots, inverse, false, Plan::TRUE, step.spans),
         }
-        // Odoo walks from the roots along the one2many the wrong way round: to the records that have them as children.
-        self.walk(model, roots, inverse, false, step.spans)
     }
 
     /// `category_id child_of ..` of a many2many.
@@ -116,7 +116,7 @@ impl Checker<'_> {
         // From 19 on the paths are used for the model's own parent link only.
         let other_link = self.version >= 19 && parent != known::parent_field(&model.name);
         if !model.has_parent_path() || other_link {
-            return self.walk(model, roots, parent, down, step.spans);
+            return self.walk(model, roots, parent, down, Plan::TRUE, step.spans);
         }
         if down {
             return Ok(Plan::UnderPaths { table, roots });
@@ -124,8 +124,16 @@ impl Checker<'_> {
         Ok(within(Source::Ancestors { table, roots }))
     }
 
-    /// Follows the many2one `parent` from the roots, down to the children or up to the parents.
-    fn walk(&self, model: &Model, roots: Members, parent: &str, down: bool, spans: Spans) -> Result<Plan, DomainError> {
+    /// Follows the many2one `parent` from the roots, down to the children or up to the parents, over records that `through` allows.
+    fn walk(
+        &self,
+        model: &Model,
+        roots: Members,
+        parent: &str,
+        down: bool,
+        through: Plan,
+        spans: Spans,
+    ) -> Result<Plan, DomainError> {
         let link = model.field(parent).filter(|field| {
             field.kind == FieldType::Many2one
                 && field
@@ -146,6 +154,7 @@ impl Checker<'_> {
             table,
             parent: link.name.clone(),
             down,
+            through: Box::new(through),
             roots,
         }))
     }

@@ -5,10 +5,12 @@
 //! (`condition`). The order matters, because `!` in front of `a.b = x` is not `a.b != x` (up to 16 it is). The registry's
 //! version decides where versions differ; 18 is the one proven against Odoo's own answers.
 
+mod company;
 mod computed;
 mod condition;
 mod convert;
 mod hierarchy;
+mod kept_apart;
 mod literal;
 mod names;
 mod property;
@@ -67,9 +69,15 @@ pub struct TypedDomain {
     table: String,
     plan: Plan,
     reads: Reads,
+    depends_on_time: bool,
 }
 
 impl TypedDomain {
+    /// Whether it was checked for one moment, and has to be checked again for another.
+    pub fn depends_on_time(&self) -> bool {
+        self.depends_on_time
+    }
+
     /// The model it is about.
     pub fn model(&self) -> &str {
         &self.model
@@ -135,6 +143,7 @@ pub fn check(domain: &Domain, model: &str, registry: &Registry, context: &Contex
         table,
         plan,
         reads,
+        depends_on_time: domain.depends_on_time(),
     })
 }
 
@@ -284,13 +293,23 @@ impl<'a> Checker<'a> {
                 Operand::Literal(&literal)
             }
         };
+        let is_spelt_otherwise = leaf.operator == Operator::Differs;
         let step = Step {
             path: &leaf.path,
-            operator: leaf.operator,
+            operator: if is_spelt_otherwise {
+                Operator::Ne
+            } else {
+                leaf.operator
+            },
             value: &value,
             spans: leaf.spans,
             depth,
         };
+        let is_path = self.version >= 17 && self.is_relational_path(model, step.path);
+        if is_spelt_otherwise && negate && self.version < 19 && !is_path {
+            // Up to 18 `<>` becomes `!=` only after negations were pushed down: it is negated by NOT, which nulls do not survive.
+            return Ok(self.negated(self.leaf(model, step)?));
+        }
         self.negatable(model, step, negate)
     }
 
@@ -426,10 +445,7 @@ impl<'a> Checker<'a> {
             return self.id_hierarchy(model, step);
         }
         let plan = self.dispatch(model, field, rest, step)?;
-        match step.value {
-            Operand::Lowered(_) => Ok(plan),
-            Operand::Literal(_) | Operand::Domain(_) => Ok(self.settled(field, step.operator, plan)),
-        }
+        self.settled(model, field, step, plan)
     }
 
     /// A leaf about a field of the model itself, by the field's kind.
@@ -458,25 +474,6 @@ impl<'a> Checker<'a> {
                 let scalar = self.scalar(model, field, step.spans)?;
                 self.condition(model, field, &scalar, step.operator, literal, step.spans)
             }
-        }
-    }
-
-    /// Odoo 18 asks a company-dependent field for `.. AND column IS NOT NULL` where its default does not satisfy the
-    /// leaf. For rows without a value of their own null becomes false, which shows under a `!`; and `child_of` and
-    /// `parent_of` are never satisfied by a default, since Odoo tries them on a record without an id.
-    pub(super) fn settled(&self, field: &Field, operator: Operator, plan: Plan) -> Plan {
-        let (Some(column), true) = (&field.column, field.company_dependent && self.version == 18) else {
-            return plan;
-        };
-        if matches!(plan, Plan::Const(_)) {
-            return plan;
-        }
-        if matches!(operator, Operator::ChildOf | Operator::ParentOf) {
-            return Plan::all(vec![plan, Plan::NotNull(Scalar::Column(column.name.clone()))]);
-        }
-        Plan::Settled {
-            plan: Box::new(plan),
-            column: column.name.clone(),
         }
     }
 

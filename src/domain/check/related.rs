@@ -18,6 +18,9 @@ impl Checker<'_> {
         if let Some(path) = &field.related {
             return self.related(model, path, step);
         }
+        if let Some(property) = field.property {
+            return self.kept_apart(model, field, property, step);
+        }
         if let Some(plan) = self.computed(model, field, step)? {
             return Ok(plan);
         }

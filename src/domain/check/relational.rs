@@ -40,6 +40,7 @@ impl Checker<'_> {
         }
         let comodel = self.comodel(model, field, step.spans)?;
         self.expect_plain_search(comodel, step.spans)?;
+        self.expect_same_in_python(model, field, step)?;
         let inner = self.leaf(
             comodel,
             Step {
@@ -65,6 +66,7 @@ impl Checker<'_> {
         }
         let comodel = self.comodel(model, field, step.spans)?;
         self.expect_plain_search(comodel, step.spans)?;
+        self.expect_same_in_python(model, field, step)?;
         let inner = match step.value {
             Operand::Domain(domain) => self.lower(comodel, domain, false, step.depth + 1)?,
             Operand::Lowered(plan) => (*plan).clone(),

@@ -270,3 +270,108 @@ fn attachments_of_fields_stay_hidden_unless_they_are_asked_for() {
     assert!(check("res.partner", "[('x_file_id.name', '=', 'x')]").is_err());
     assert!(check("res.partner", "[('x_file_id', '=', 1)]").is_ok());
 }
+
+/// Partners with company-dependent fields, as 18 keeps them: `default` is the trust everybody has.
+fn per_company(default: Option<&str>) -> Registry {
+    let mut registry = registry(18);
+    let partner = registry.model_mut("res.partner").unwrap();
+    for (name, kind) in [
+        ("barcode", FieldType::Char),
+        ("credit_limit", FieldType::Float),
+        ("is_checked", FieldType::Boolean),
+        ("trust", FieldType::Selection),
+    ] {
+        let mut field = stored(name, kind, "jsonb");
+        field.company_dependent = true;
+        partner.insert(field);
+    }
+    let term = Field {
+        company_dependent: true,
+        column: Some(Column {
+            name: "property_parent".to_owned(),
+            type_name: "jsonb".to_owned(),
+        }),
+        ..many2one("property_parent", "res.partner")
+    };
+    partner.insert(term);
+    if let Some(default) = default {
+        partner.field_mut("trust").unwrap().defaults = vec![(None, default.into())];
+    }
+    registry
+}
+
+/// Whether records without a value of their own are left out of the leaf's answer by `AND column IS NOT NULL`.
+fn leaves_out_valueless(registry: &Registry, leaf: &str) -> bool {
+    let domain = format!("[{leaf}]");
+    let typed =
+        check_text(&domain, "res.partner", registry, &context()).unwrap_or_else(|error| panic!("{leaf}: {error}"));
+    match typed.plan() {
+        Plan::All(items) => matches!(items.last(), Some(Plan::NotNull(Scalar::Column(_)))),
+        _ => false,
+    }
+}
+
+#[test]
+fn in_18_python_decides_about_records_without_a_value_of_their_own() {
+    let none = per_company(None);
+    let normal = per_company(Some("normal"));
+    for (registry, leaf, left_out) in [
+        (&none, "('barcode', '=', False)", false),
+        (&none, "('barcode', '=', '')", false),
+        (&none, "('barcode', '=', None)", false),
+        (&none, "('barcode', '=like', '')", false),
+        (&none, "('barcode', 'not like', '%')", true),
+        (&none, "('barcode', 'not ilike', 'x')", false),
+        (&none, "('barcode', '!=', 'x')", false),
+        (&none, "('barcode', '=', 'x')", true),
+        (&none, "('credit_limit', '=', 0)", false),
+        (&none, "('credit_limit', '=', False)", false),
+        (&none, "('credit_limit', '=', None)", true),
+        (&none, "('credit_limit', 'in', [False])", false),
+        (&none, "('credit_limit', 'in', [None])", true),
+        (&none, "('credit_limit', '<', 5)", false),
+        (&none, "('credit_limit', '>=', 5)", true),
+        (&none, "('is_checked', '!=', True)", false),
+        (&none, "('is_checked', '=', None)", true),
+        (&none, "('trust', '=', False)", false),
+        (&none, "('trust', '=', '')", true),
+        (&none, "('property_parent', '=', False)", false),
+        (&none, "('property_parent', '=', None)", true),
+        (&none, "('property_parent', 'in', [1, False])", false),
+        (&none, "('property_parent', 'in', [1, None])", true),
+        (&normal, "('trust', '=', 'normal')", false),
+        (&normal, "('trust', '!=', 'normal')", true),
+        (&normal, "('trust', 'ilike', 'NORM')", false),
+        (&normal, "('trust', '=', False)", true),
+    ] {
+        assert_eq!(leaves_out_valueless(registry, leaf), left_out, "{leaf}");
+    }
+    let refused = check_text("[('credit_limit', '>', '5')]", "res.partner", &none, &context());
+    assert!(refused.is_err(), "Python cannot order a number and a text");
+}
+
+#[test]
+fn a_negation_before_the_other_spelling_of_unequal_loses_records_without_a_value_up_to_18() {
+    assert_eq!(
+        sql(18, "res.partner", "['!', ('color', '<>', 0)]"),
+        "(not (color <> $1::int4))"
+    );
+    assert_eq!(
+        sql(18, "res.partner", "['!', ('color', '!=', 0)]"),
+        "((color = $1::int4) or (color is null))"
+    );
+    assert_eq!(
+        sql(19, "res.partner", "['!', ('color', '<>', 0)]"),
+        sql(19, "res.partner", "['!', ('color', '!=', 0)]")
+    );
+    assert_eq!(
+        sql(18, "res.partner", "[('color', '<>', 3)]"),
+        sql(18, "res.partner", "[('color', '!=', 3)]")
+    );
+}
+
+#[test]
+fn an_id_may_be_written_as_text() {
+    assert_eq!(sql(18, "res.partner", "[('id', '>', '5')]"), "(id > $1::int4)");
+    refused(18, "res.partner", "[('id', '>', 'abc')]");
+}

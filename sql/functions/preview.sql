@@ -1,0 +1,67 @@
+-- Purpose: what a subscription would be and have captured, for `odoo-eventd subscribe --dry-run`. Nothing here writes, not even
+-- the sequence of ids.
+-- Locks: ACCESS SHARE on the tables read, nothing else.
+
+create or replace function odoo_eventd.preview_subscription(options jsonb) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  defaults jsonb := '{}';
+  given public.mcp_event_subscription;
+  rule record;
+  answer jsonb;
+  holds boolean;
+begin
+  perform odoo_eventd.assert_listener();
+  -- The table's own defaults and checks, from the catalogue: one place says what a row may be, and it is the table.
+  for rule in
+    select a.attname, pg_get_expr(d.adbin, d.adrelid) as expression
+      from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+     where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = ''
+  loop
+    execute 'select to_jsonb(' || rule.expression || ')' into answer;
+    defaults := defaults || jsonb_build_object(rule.attname, answer);
+  end loop;
+  given := jsonb_populate_record(null::public.mcp_event_subscription, defaults || jsonb_strip_nulls(options) || '{"id": 0}');
+  for rule in
+    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression
+      from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c'
+     order by c.conname
+  loop
+    execute 'select ' || rule.expression || ' from (select ($1).*) given' into holds using given;
+    if holds is false then
+      raise exception 'it must hold that %', replace(rule.conname, '_', ' ') using errcode = 'check_violation', constraint = rule.conname;
+    end if;
+  end loop;
+  if given.model is null then
+    raise exception 'a subscription needs a model' using errcode = 'not_null_violation';
+  end if;
+  return to_jsonb(given) || jsonb_build_object(
+    'max_event_age_s', extract(epoch from given.max_event_age)::bigint, 'write_stamp', '', 'captured_from', null);
+end $$;
+comment on function odoo_eventd.preview_subscription(jsonb) is
+  'The row that add_subscription would make of these options, in the form of load_subscriptions. Writes nothing.';
+
+create or replace function odoo_eventd.preview_capture(of_model text, needed name[]) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  relation oid := odoo_eventd.model_table(of_model);
+  known odoo_eventd.capture;
+  captured name[];
+begin
+  perform odoo_eventd.assert_listener();
+  select * into known from odoo_eventd.capture c where c.model = of_model and c.active and c.table_oid = relation;
+  select g.columns into captured from odoo_eventd.capture_generation g where g.generation = known.generation;
+  return jsonb_build_object(
+    'is_allowed', not exists (select from odoo_eventd.allowed_model) or exists (select from odoo_eventd.allowed_model m where m.model = of_model),
+    'table', (select c.relname from pg_class c where c.oid = relation),
+    'columns_to_add', (select coalesce(jsonb_agg(n order by n), '[]') from unnest(needed) n where n <> all (coalesce(captured, '{}'))),
+    'columns_that_cannot_be', (select coalesce(jsonb_agg(n order by n), '[]') from unnest(needed) n
+       where not exists (select from odoo_eventd.capturable_columns(of_model, relation) c where c.column_name = n)),
+    'triggers_to_make', (select coalesce(jsonb_agg(v.name), '[]')
+       from (values ('odoo_eventd_insert'), ('odoo_eventd_update'), ('odoo_eventd_delete'), ('odoo_eventd_truncate')) v (name)
+      where not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = v.name and t.tgenabled <> 'D')));
+end $$;
+comment on function odoo_eventd.preview_capture(text, name[]) is
+  'What sync_capture would do to capture these columns of a model: triggers and columns that are not there yet. Writes nothing.';

@@ -1,0 +1,206 @@
+//! What a subscription would be, without making it: `odoo-eventd subscribe --dry-run`.
+//!
+//! The same look that the service takes ([`roster`]), at a row that the database assembles from the options and its own defaults
+//! and checks, but does not keep. Nothing is written, not even a sequence.
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::domain::check::check_text;
+use crate::http::guard::Guard;
+use crate::pg::{registry, search};
+use crate::subscription::{Accepted, Subscription};
+use crate::worker::roster;
+use crate::{Error, Result};
+
+/// What a subscription would be.
+#[derive(Debug, Serialize)]
+pub struct Preview {
+    /// Odoo model.
+    pub model: String,
+    /// Its table.
+    pub table: String,
+    /// Which events would be sent: `create`, `write`, `unlink` or `all`.
+    pub event_type: String,
+    /// When a matching record counts: `match`, `enter` or `leave`.
+    pub trigger_mode: String,
+    /// Whether anything is sent, or events are only there for readers.
+    pub is_sent: bool,
+    /// The domain.
+    pub domain: String,
+    /// Records that match now; `None` where the connection may not read them.
+    pub matching_records: Option<i64>,
+    /// Why they could not be counted.
+    pub not_counted: Option<String>,
+    /// Whether the domain looks at other records, which are judged as they are when an event is processed.
+    pub reads_other_records: bool,
+    /// Watched columns, for write events.
+    pub watched: Vec<String>,
+    /// Columns that are captured, so many bytes of them as tell that they changed.
+    pub captured: Vec<String>,
+    /// Those of them of which a change alone makes an event.
+    pub compared: Vec<String>,
+    /// Those of them that are captured in full, however long: the domain or the body needs the value.
+    pub kept_whole: Vec<String>,
+    /// Columns of these that no other subscription has captured yet.
+    pub columns_to_add: Vec<String>,
+    /// Triggers that are not on the table yet.
+    pub triggers_to_make: Vec<String>,
+}
+
+/// Looks at a subscription that is not there.
+///
+/// # Errors
+/// [`Error::is_usage`] with a sentence that says why it would be refused; database errors.
+pub async fn preview(client: &Client, guard: &Guard, options: &Value) -> Result<Preview> {
+    let row = client
+        .query_one("select odoo_eventd.preview_subscription($1)", &[options])
+        .await
+        .map_err(refused_values)?;
+    // The options may hold secrets: serde's error names the column only.
+    let row: Subscription = serde_json::from_value(row.get(0))
+        .map_err(|e| Error::usage("the subscription cannot be read").with_source(e))?;
+    let registry = registry::load(client).await?;
+    let accepted = roster::check(row, &registry, Some(guard))?;
+    let accepted = roster::may_read_related(client, accepted, &registry).await??;
+    let capture = preview_capture(client, &accepted).await?;
+    let names = |key: &str| -> Vec<String> {
+        let names = capture.get(key).and_then(Value::as_array);
+        names
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect()
+    };
+    let model = &accepted.row.model;
+    if capture.get("is_allowed") == Some(&Value::Bool(false)) {
+        return Err(
+            Error::usage(format!("model \"{model}\" is not among those the installer allowed"))
+                .with_hint("they are in odoo_eventd.allowed_model"),
+        );
+    }
+    let impossible = names("columns_that_cannot_be");
+    if !impossible.is_empty() {
+        return Err(Error::usage(format!(
+            "model \"{model}\" has no stored field that may be captured called: {}",
+            impossible.join(", ")
+        )));
+    }
+    let (matching_records, not_counted) = count(client, &accepted, &registry).await?;
+    let sorted = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect();
+    Ok(Preview {
+        model: model.clone(),
+        table: capture
+            .get("table")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        event_type: accepted.row.event_type.clone(),
+        trigger_mode: accepted.row.trigger_mode.to_string(),
+        is_sent: accepted.url().is_some(),
+        domain: accepted.row.domain.clone(),
+        matching_records,
+        not_counted,
+        reads_other_records: accepted.domain.as_ref().is_some_and(|domain| domain.reads_related()),
+        watched: sorted(&accepted.watched),
+        captured: sorted(&accepted.columns),
+        compared: sorted(&accepted.compared),
+        kept_whole: sorted(&accepted.whole),
+        columns_to_add: names("columns_to_add"),
+        triggers_to_make: names("triggers_to_make"),
+    })
+}
+
+impl Preview {
+    /// What it means, a line a fact, for people.
+    pub fn describe(&self) -> String {
+        let list = |names: &[String]| match names.is_empty() {
+            true => "none".to_owned(),
+            false => names.join(", "),
+        };
+        let event = match self.event_type.as_str() {
+            "all" => "create, write, unlink",
+            one => one,
+        };
+        let when = match self.trigger_mode.as_str() {
+            "enter" => "when a record enters the domain",
+            "leave" => "when a record leaves the domain",
+            _ => "when a record matches after the change",
+        };
+        let matching = match (self.matching_records, &self.not_counted) {
+            (Some(count), _) => count.to_string(),
+            (None, why) => format!("not counted: {}", why.as_deref().unwrap_or("unknown")),
+        };
+        let sent = match self.is_sent {
+            true => "yes",
+            false => "no URL: events are for readers in the database only",
+        };
+        let others = match self.reads_other_records {
+            true => "looked at, as they are when an event is processed",
+            false => "not looked at",
+        };
+        format!(
+            "model              {} (table {})\nevents             {event}, {when}\nsent               {sent}\ndomain             {}\n\
+             matching now       {matching}\nother records      {others}\nwatched columns    {}\ncaptured columns   {}\n\
+             \x20 compared         {}\n  kept whole       {}\n  not captured yet {}\ntriggers to make   {}",
+            self.model,
+            self.table,
+            self.domain,
+            list(&self.watched),
+            list(&self.captured),
+            list(&self.compared),
+            list(&self.kept_whole),
+            list(&self.columns_to_add),
+            list(&self.triggers_to_make),
+        )
+    }
+}
+
+async fn preview_capture(client: &Client, accepted: &Accepted) -> Result<Value> {
+    let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
+    let row = client
+        .query_one(
+            "select odoo_eventd.preview_capture($1, $2::text[]::name[])",
+            &[&accepted.row.model, &columns],
+        )
+        .await
+        .map_err(|e| Error::database("look at what is captured", e))?;
+    Ok(row.get(0))
+}
+
+/// How many records match, with the connection's own rights; or why it may not know.
+async fn count(
+    client: &Client,
+    accepted: &Accepted,
+    registry: &crate::odoo::registry::Registry,
+) -> Result<(Option<i64>, Option<String>)> {
+    let row = &accepted.row;
+    let domain = check_text(&row.domain, &row.model, registry, &roster::context_of(row)).map_err(Error::from)?;
+    match search::count_matching(client, &domain).await {
+        Ok(count) => Ok((Some(count), None)),
+        Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok((
+            None,
+            Some("the connection may not read the records; connect as a role that may".to_owned()),
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+fn refused_values(error: tokio_postgres::Error) -> Error {
+    let Some(said) = error.as_db_error() else {
+        return Error::database("look at the subscription", error);
+    };
+    let is_about_values = [
+        &SqlState::CHECK_VIOLATION,
+        &SqlState::NOT_NULL_VIOLATION,
+        &SqlState::INVALID_TEXT_REPRESENTATION,
+        &SqlState::INVALID_DATETIME_FORMAT,
+    ]
+    .contains(&said.code());
+    match is_about_values {
+        true => Error::usage(format!("the subscription would not be added: {}", said.message())),
+        false => Error::database("look at the subscription", error),
+    }
+}
