@@ -226,7 +226,10 @@ fn plain_http_and_other_ports_reach_only_the_listed_networks() {
     let global = "1.1.1.1".parse().unwrap();
     assert_eq!(
         guard.check_address(global, Reach::AllowListed),
-        Err(Blocked::NotListed { address: global })
+        Err(Blocked::NotListed {
+            address: global,
+            setting: "allow_networks"
+        })
     );
     assert_eq!(guard.check_address(global, Reach::Public), Ok(()));
 }

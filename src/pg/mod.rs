@@ -9,4 +9,5 @@ pub mod judge;
 pub mod outbox;
 pub mod registry;
 pub mod schema;
+pub mod secrets;
 pub mod subscriptions;

@@ -8,6 +8,7 @@ pub mod dispatcher;
 pub mod quarantine;
 pub mod request;
 pub mod roster;
+pub mod secrets;
 pub mod slots;
 pub mod supervisor;
 pub mod sweeper;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
-use crate::http::client::Request;
+use crate::http::client::{Audience, Request};
 use crate::http::guard::parse_url;
 use crate::pg::deliveries::Claimed;
 use crate::signature::{self, Message};
@@ -48,7 +48,9 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
         HeaderName::from_static("webhook-timestamp"),
         &unix_now.to_string(),
     )?;
-    if let Some(secret) = &subscription.secret {
+    let secrets = subscription.signing_secrets(unix_now);
+    // While a rotation overlaps, the header with room for one is made with the older secret: see `signature`.
+    if let Some(oldest) = secrets.last() {
         let body = claimed.body.as_bytes();
         let message = Message {
             id: &delivery_id,
@@ -58,17 +60,18 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
         set(
             &mut headers,
             HeaderName::from_static("x-mcp-signature"),
-            &signature::sign_body(secret, body),
+            &signature::sign_body(oldest, body),
         )?;
         set(
             &mut headers,
             HeaderName::from_static("webhook-signature"),
-            &signature::sign_message(std::slice::from_ref(secret), message),
+            &signature::sign_message(&secrets, message),
         )?;
     }
     Ok(Request {
         method,
         url,
+        audience: Audience::Endpoint,
         headers,
         body: Bytes::from(claimed.body.clone()),
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),

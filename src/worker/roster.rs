@@ -16,11 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
 use super::quarantine::Quarantine;
+use super::secrets;
 use crate::domain::check::Context;
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::{deliveries, judge, registry, subscriptions};
+use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -130,22 +132,31 @@ pub struct Looked {
     pub registry: Registry,
 }
 
+/// Settings of the service that a subscription is judged by. The command line, which does not know them, goes without.
+#[derive(Debug, Clone)]
+pub struct ServiceRules {
+    /// Which addresses may be called.
+    pub guard: Guard,
+    /// Opens and seals secrets at rest.
+    pub keyring: Option<Arc<Keyring>>,
+}
+
 /// Looks at all subscriptions, records what each is found to be, and brings capture in step. The one path for the service and for
-/// `odoo-eventd subscribe`, which has no `guard`: which addresses may be called is the service's setting, so the command line leaves
-/// alone what the service refused.
+/// `odoo-eventd subscribe`, which has no `rules`: which addresses may be called, and the key of encrypted secrets, are the service's
+/// settings, so the command line leaves alone what the service refused.
 ///
 /// # Errors
 /// Database errors. A subscription that cannot be served is no error; nor is a busy table.
-pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quarantine) -> Result<Looked> {
+pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: &Quarantine) -> Result<Looked> {
     let registry = registry::load(client).await?;
     let mut accepted: Vec<Accepted> = Vec::new();
     for row in subscriptions::load(client).await? {
-        if !row.active || (guard.is_none() && row.state.as_deref() == Some("invalid")) {
+        if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
         }
         let checked = match quarantine.reason_for(&row) {
             Some(reason) => Err(Error::usage(reason)),
-            None => match check(row.clone(), &registry, guard) {
+            None => match check(row.clone(), &registry, rules) {
                 Ok(subscription) => may_read_related(client, subscription, &registry).await?,
                 refused => refused,
             },
@@ -252,13 +263,16 @@ async fn may_read_related(client: &Client, subscription: Accepted, registry: &Re
     }
 }
 
-fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+fn check(mut row: Subscription, registry: &Registry, rules: Option<&ServiceRules>) -> Result<Accepted> {
+    if let Some(rules) = rules {
+        row.open_secrets(rules.keyring.as_deref())?;
+    }
     let mut context = Context::at(jiff::Timestamp::now());
     context.uid = row.user_id;
     if let Some(lang) = &row.lang {
         context.lang.clone_from(lang);
     }
-    Accepted::check(row, registry, &context, guard)
+    Accepted::check(row, registry, &context, rules.map(|rules| &rules.guard))
 }
 
 /// The task that keeps the roster.
@@ -268,8 +282,8 @@ pub struct Keeper {
     pub pool: Pool,
     /// A connection of its own, for the registry.
     pub client: Client,
-    /// Which addresses may be called.
-    pub guard: Guard,
+    /// What subscriptions are judged by.
+    pub rules: ServiceRules,
     /// The fencing token.
     pub term: i64,
     /// Where the roster is published.
@@ -291,7 +305,9 @@ impl Keeper {
         let mut pause = BUSY_PAUSE_FIRST;
         let mut drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+        let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
+            secrets.tend(&self.client).await?;
             let version = subscriptions::version_of(&self.client).await?;
             let mut must_look = self.quarantine.take_news();
             if look_for_drift_at <= Instant::now() {
@@ -300,7 +316,7 @@ impl Keeper {
                 must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
             }
             if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
-                let looked = refresh(&self.client, Some(&self.guard), &self.quarantine).await?;
+                let looked = refresh(&self.client, Some(&self.rules), &self.quarantine).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
                 } else {
