@@ -210,9 +210,13 @@ impl Accepted {
     ///
     /// # Errors
     /// [`Error::is_usage`] with a sentence that says what is wrong with it and what to do.
-    pub fn check(row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
+    pub fn check(mut row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
         let model = known_model(&row.model, registry)?;
         refuse_what_is_not_served_yet(&row)?;
+        if row.endpoint_source == "record" {
+            refuse_what_callbacks_never_get(&row)?;
+            row.grouping = "record".to_owned();
+        }
         if let Some(url) = row.webhook_url.as_deref().filter(|u| !u.is_empty()) {
             match guard {
                 Some(guard) => guard.validate_url(url)?,
@@ -331,7 +335,17 @@ impl Accepted {
             .collect()
     }
 
-    /// Where to send, if anywhere.
+    /// Whether each record's changes go to the callback URL of that record, if it has one.
+    pub fn sends_to_callbacks(&self) -> bool {
+        self.row.endpoint_source == "record"
+    }
+
+    /// Whether anything can be sent at all.
+    pub fn has_endpoint(&self) -> bool {
+        self.sends_to_callbacks() || self.url().is_some()
+    }
+
+    /// Where to send, if anywhere and not to callbacks.
     pub fn url(&self) -> Option<&str> {
         self.row.webhook_url.as_deref().filter(|url| !url.is_empty())
     }
@@ -447,6 +461,26 @@ fn refused_domain(error: &DomainError, text: &str) -> Error {
     }
 }
 
+/// What belongs to an endpoint of one's own. A callback URL is a stranger's, so none of it goes there; better said than left out.
+fn refuse_what_callbacks_never_get(row: &Subscription) -> Result<()> {
+    let asked = [
+        (
+            row.webhook_url.as_deref().is_some_and(|url| !url.is_empty()),
+            "webhook_url",
+        ),
+        (row.webhook_secret.is_some(), "webhook_secret"),
+        (row.auth.is_some(), "auth"),
+        (!row.headers.is_empty(), "headers"),
+    ];
+    match asked.iter().find(|(is_asked, _)| *is_asked) {
+        None => Ok(()),
+        Some((_, option)) => Err(Error::usage(format!(
+            "{option} cannot be used with endpoint_source = record: callback URLs come from outside, and get none of the subscription's own"
+        ))
+        .with_hint("leave it empty; a callback is signed with the secret that mcp_record_callback has for it")),
+    }
+}
+
 /// Options that the table has and this version does not serve: better refused than silently left out.
 fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
     let asked = [
@@ -457,7 +491,6 @@ fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
         (row.ordered, "ordered"),
         (row.rate_limit.is_some(), "rate_limit"),
         (row.format != "json", "format"),
-        (row.endpoint_source != "static", "endpoint_source"),
     ];
     match asked.iter().find(|(is_asked, _)| *is_asked) {
         None => Ok(()),

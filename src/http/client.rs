@@ -30,7 +30,7 @@ use super::mask::mask_url;
 use super::resolver::{GuardedResolver, SystemResolver};
 use super::tls::{self, HostIdentity};
 use crate::backoff::parse_retry_after;
-use crate::delivery::{Failure, Outcome};
+use crate::delivery::{Failure, Outcome, Verdict};
 use crate::{Error, Result};
 
 /// How much of an answer's body is kept when nobody says otherwise: 16 KiB, enough for any error message meant for people.
@@ -255,7 +255,7 @@ impl Client {
     pub async fn send(&self, request: Request) -> Attempt {
         let started = Instant::now();
         let mut answer = Answer::default();
-        let timeout = request.timeout;
+        let (timeout, audience) = (request.timeout, request.audience);
         let ended = match tokio::time::timeout(timeout, Box::pin(self.exchange(request, &mut answer))).await {
             Ok(ended) => ended,
             Err(_) => Err(Trouble::new(
@@ -263,7 +263,12 @@ impl Client {
                 format!("not finished after {} ms", timeout.as_millis()),
             )),
         };
-        answer.into_attempt(ended, started.elapsed())
+        let mut attempt = answer.into_attempt(ended, started.elapsed());
+        if audience == Audience::Callback && attempt.outcome.verdict == Verdict::Disable {
+            // One record's receiver speaks for its own URL, not for the subscription of all records.
+            attempt.outcome.verdict = Verdict::Fail;
+        }
+        attempt
     }
 
     /// Sends and reads, noting in `answer` what has arrived so far: the caller may run out of time at any point.

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::callbacks::Callback;
 use super::outbox::Position;
 use crate::{Error, Result};
 
@@ -60,6 +61,8 @@ pub struct Claimed {
     pub attempt: i32,
     /// What to send.
     pub body: String,
+    /// Where to, when its subscription sends to the callbacks of records and the record has one.
+    pub callback: Option<Callback>,
     /// The log row.
     pub log: LogKey,
 }
@@ -236,6 +239,7 @@ pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize
             event_type: row.get("event_type"),
             attempt: row.get("attempt"),
             body: row.get::<_, Option<String>>("payload").unwrap_or_default(),
+            callback: None,
             log: LogKey {
                 id: row.get("log_id"),
                 date: row.get("log_date"),

@@ -3,6 +3,7 @@
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
 //! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
 
+pub mod callbacks;
 pub mod deliverer;
 pub mod dispatcher;
 pub mod quarantine;

@@ -20,10 +20,12 @@ use crate::{Error, Result};
 /// [`Error::is_usage`] when the URL or the method of the subscription is not valid.
 pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Result<Request> {
     let row = &subscription.row;
-    let url = parse_url(subscription.url().unwrap_or_default())?;
+    let callback = claimed.callback.as_ref().filter(|_| subscription.sends_to_callbacks());
+    let url = parse_url(callback.map_or_else(|| subscription.url().unwrap_or_default(), |callback| &callback.url))?;
     let method = Method::from_bytes(row.http_method.as_bytes())
         .map_err(|e| Error::usage(format!("\"{}\" is no HTTP method", row.http_method)).with_source(e))?;
-    let mut headers = subscription.headers.clone();
+    // Whoever named the callback gets nothing that belongs to the subscription's own endpoint, whatever else let it come here.
+    let mut headers = callback.map_or_else(|| subscription.headers.clone(), |_| HeaderMap::new());
     let delivery_id = claimed.delivery_id.to_string();
     set(&mut headers, CONTENT_TYPE, "application/json")?;
     set(
@@ -48,7 +50,16 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
         HeaderName::from_static("webhook-timestamp"),
         &unix_now.to_string(),
     )?;
-    let secrets = subscription.signing_secrets(unix_now);
+    let secrets = match callback {
+        None => subscription.signing_secrets(unix_now),
+        Some(callback) => {
+            let secret = callback
+                .secret
+                .clone()
+                .map_err(|why| Error::usage(format!("the callback's secret cannot be used: {why}")))?;
+            secret.into_iter().collect()
+        }
+    };
     // While a rotation overlaps, the header with room for one is made with the older secret: see `signature`.
     if let Some(oldest) = secrets.last() {
         let body = claimed.body.as_bytes();
@@ -71,7 +82,7 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
     Ok(Request {
         method,
         url,
-        audience: Audience::Endpoint,
+        audience: callback.map_or(Audience::Endpoint, |_| Audience::Callback),
         headers,
         body: Bytes::from(claimed.body.clone()),
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),

@@ -49,6 +49,8 @@ pub struct Roster {
     pub version: Option<i64>,
     by_id: HashMap<i32, Arc<Accepted>>,
     by_model: HashMap<String, OfModel>,
+    /// Opens the secrets of callbacks.
+    pub keyring: Option<Arc<Keyring>>,
     /// What their deliveries came to; shared by all rosters of a term.
     pub tally: Arc<Tally>,
 }
@@ -106,6 +108,7 @@ impl Roster {
             version: Some(version),
             by_id,
             by_model,
+            keyring: None,
             tally,
         })
     }
@@ -117,7 +120,7 @@ impl Roster {
 
     /// A subscription to which something may be sent now.
     pub fn sendable(&self, id: i32) -> Option<Arc<Accepted>> {
-        self.by_id.get(&id).filter(|s| s.url().is_some()).cloned()
+        self.by_id.get(&id).filter(|s| s.has_endpoint()).cloned()
     }
 }
 
@@ -345,7 +348,8 @@ impl Keeper {
     async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
-        let roster = Roster::new(version, looked.accepted, &looked.registry, tally)?;
+        let mut roster = Roster::new(version, looked.accepted, &looked.registry, tally)?;
+        roster.keyring.clone_from(&self.rules.keyring);
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;

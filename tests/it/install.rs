@@ -304,6 +304,7 @@ async fn an_outsider_may_call_none_of_the_functions_and_read_none_of_the_tables(
         "select odoo_eventd.register_installation('outsider')",
         "select * from odoo_eventd.outbox",
         "select * from mcp_event_subscription",
+        "select * from mcp_record_callback",
         "select * from mcp_webhook_delivery",
     ] {
         let refused = outsider.batch_execute(forbidden).await.expect_err(forbidden);
