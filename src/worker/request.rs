@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
 use crate::http::client::{Audience, Request};
@@ -13,6 +13,10 @@ use crate::subscription::Accepted;
 use crate::{Error, Result};
 
 /// Builds the request of an attempt from what the subscription says now (SPEC section 7, Headers).
+///
+/// Every method carries the body, GET and DELETE too: what is sent is then what is signed and logged, whatever the method. RFC 9110
+/// (9.3.1) leaves a GET's content without a meaning of its own unless the origin server has said that it has one; whoever chooses
+/// the method of a subscription says so for his receiver.
 ///
 /// `unix_now` is the attempt's time in seconds since 1970; it is signed with the body, so that a request cannot be replayed later.
 ///
@@ -27,6 +31,10 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
     // Whoever named the callback gets nothing that belongs to the subscription's own endpoint, whatever else let it come here.
     let mut headers = callback.map_or_else(|| subscription.headers.clone(), |_| HeaderMap::new());
     let delivery_id = claimed.delivery_id.to_string();
+    if method == Method::GET {
+        // A cache on the way could answer in the receiver's stead.
+        set(&mut headers, CACHE_CONTROL, "no-store")?;
+    }
     set(&mut headers, CONTENT_TYPE, "application/json")?;
     set(
         &mut headers,

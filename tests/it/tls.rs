@@ -34,20 +34,24 @@ const AMPLE: Duration = Duration::from_secs(20);
 impl Socket for TlsStream<TcpStream> {}
 
 /// An authority of our own, as a company has one.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn certificate(&self) -> CertificateDer<'static> {
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
-    fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
+    pub(crate) fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
@@ -55,12 +59,12 @@ impl Authority {
     }
 
     /// A server for this name, with the certificate changed at will.
-    fn server(&self, name: &str, alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    pub(crate) fn server(&self, name: &str, alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         acceptor(server_builder().with_no_client_auth(), self.issue(name, change), alpn)
     }
 
     /// A server for this name that lets in clients with a certificate of this authority only.
-    fn strict_server(&self, name: &str) -> TlsAcceptor {
+    pub(crate) fn strict_server(&self, name: &str) -> TlsAcceptor {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate()).unwrap();
         let provider = Arc::new(ring::default_provider());
