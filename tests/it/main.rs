@@ -26,6 +26,7 @@ mod http;
 mod install;
 mod main_job;
 mod payload;
+mod readme;
 mod receive;
 mod registry;
 mod requests;
