@@ -57,6 +57,8 @@ pub struct Claimed {
     pub model: String,
     /// `create`, `write`, `unlink`.
     pub event_type: String,
+    /// The records, ascending.
+    pub record_ids: Vec<i64>,
     /// Counts from 1.
     pub attempt: i32,
     /// What to send.
@@ -237,6 +239,7 @@ pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize
             delivery_id: row.get("delivery_id"),
             model: row.get("model"),
             event_type: row.get("event_type"),
+            record_ids: row.get("record_ids"),
             attempt: row.get("attempt"),
             body: row.get::<_, Option<String>>("payload").unwrap_or_default(),
             callback: None,

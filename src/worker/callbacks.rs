@@ -49,24 +49,28 @@ pub async fn deliverable(
 /// # Errors
 /// Database errors.
 pub async fn attach(client: &impl GenericClient, roster: &Roster, claimed: &mut [Claimed]) -> Result<()> {
-    let goes_to_callback = |attempt: &Claimed| {
+    let mut wanted = Vec::new();
+    for (index, attempt) in claimed.iter().enumerate() {
         let subscription = roster.sendable(attempt.subscription_id);
-        subscription.is_some_and(|subscription| subscription.sends_to_callbacks())
-    };
-    let wanted: Vec<usize> = (0..claimed.len())
-        .filter(|index| goes_to_callback(&claimed[*index]))
-        .collect();
+        // One that was made for several records, before its subscription sent to callbacks, is for nobody's callback.
+        if let ([record], Some(true)) = (
+            attempt.record_ids.as_slice(),
+            subscription.map(|s| s.sends_to_callbacks()),
+        ) {
+            wanted.push((index, *record));
+        }
+    }
     if wanted.is_empty() {
         return Ok(());
     }
     let records: Vec<(&str, i64)> = wanted
         .iter()
-        .map(|index| (claimed[*index].model.as_str(), claimed[*index].part))
+        .map(|(index, record)| (claimed[*index].model.as_str(), *record))
         .collect();
     let found = callbacks::of_records(client, &records, roster.keyring.as_deref()).await?;
-    for index in wanted {
+    for (index, record) in wanted {
         let attempt = &mut claimed[index];
-        attempt.callback = found.get(&(attempt.model.clone(), attempt.part)).cloned();
+        attempt.callback = found.get(&(attempt.model.clone(), record)).cloned();
     }
     Ok(())
 }

@@ -246,6 +246,7 @@ impl Dispatcher {
                         delivery_id: delivery.delivery_id,
                         model: delivery.model,
                         event_type: delivery.event_type.to_owned(),
+                        record_ids: delivery.record_ids,
                         attempt: 1,
                         body: delivery.body,
                         callback,

@@ -224,6 +224,49 @@ async fn no_url_that_a_stranger_can_write_reaches_inside_or_stops_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_for_several_records_goes_to_nobodys_callback() {
+    let database = Database::fixture().await;
+    let (own, stranger) = (Receiver::start().await, Receiver::start().await);
+    own.otherwise(Reply::status(503));
+    eventd_ok(&database.url(), &["install"]).await;
+    let url = own.url("/");
+    let arguments = [
+        "subscribe",
+        "--model",
+        "sale.order",
+        "--event",
+        "write",
+        "--fields",
+        "client_order_ref",
+        "--url",
+        &url,
+        "--max-attempts",
+        "100",
+    ];
+    eventd_ok(&database.url(), &arguments).await;
+    call_back(&database, 1, &stranger.url("/"), None).await;
+    let _service = running(&database, &LOOPBACK).await;
+    touch(&database, "id in (1, 2)").await;
+    ended(&database, 1).await;
+    database
+        .psql("update mcp_event_subscription set endpoint_source = 'record', webhook_url = null")
+        .await;
+    eventually("the subscription to be ready", SOON, async || {
+        (database.psql("select state from mcp_event_subscription").await == "ready").then_some(())
+    })
+    .await;
+    // The service may send once more to where it was, until it has taken notice.
+    eventually("the delivery to be cancelled", SOON, async || {
+        database
+            .psql("update odoo_eventd.delivery set due_at = now() where state = 'waiting'")
+            .await;
+        ended(&database, 1).await.ends_with("cancelled").then_some(())
+    })
+    .await;
+    assert_eq!(stranger.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_given_nothing_of_the_subscription_and_cannot_end_it() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;

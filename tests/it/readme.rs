@@ -304,7 +304,7 @@ async fn go(asked: &[Question]) {
         .replace("package webhook", "package main")
         .replace("\t\"net/http\"\n", "\t\"net/http\"\n\t\"os\"\n");
     workshop.write("main.go", program + GO);
-    workshop.write("go.mod", "module verify\n\ngo 1.20\n");
+    workshop.write("go.mod", "module verify\n\ngo 1.19\n");
     if !is_there("go", "version").await {
         return;
     }
