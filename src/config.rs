@@ -183,7 +183,17 @@ pub fn secret_key_file(named: Option<PathBuf>) -> Option<PathBuf> {
 /// # Errors
 /// [`Error::is_usage`] naming the file.
 pub fn read_keyring(file: Option<&Path>) -> Result<Option<Keyring>> {
-    file.map(Keyring::read).transpose()
+    let Some(file) = file else { return Ok(None) };
+    let keyring = Keyring::read(file)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Not refused: a container's mounted secrets often cannot be made narrower.
+        if std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o007 != 0) {
+            tracing::warn!(file = %file.display(), "everybody on this machine can read the key for secrets: chmod 600");
+        }
+    }
+    Ok(Some(keyring))
 }
 
 /// Nobody said which database.

@@ -19,6 +19,8 @@ impl File {
     fn new(name: &str, text: &str) -> Self {
         let path = std::env::temp_dir().join(format!("odoo-eventd-{}-{name}", std::process::id()));
         std::fs::write(&path, text).unwrap();
+        // Whatever the tester's umask is.
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         Self(path)
     }
 
@@ -318,7 +320,8 @@ async fn with_a_key_secrets_are_encrypted_at_rest_and_without_it_their_subscript
     let status = eventd_ok(&database.url(), &["status"]).await;
     assert!(status.contains("secrets    0 in plain text, 3 encrypted"), "{status}");
     let (_, log) = service.terminate().await;
-    assert!(!log.contains("s3cret"), "{log}");
+    assert!(!log.contains("s3cret") && !log.contains(KEY), "{log}");
+    assert!(log.contains("everybody on this machine can read the key"), "{log}");
 
     // No key, and the wrong one: a sentence each, and the other subscription is served.
     for (file, sentence) in [
