@@ -97,10 +97,13 @@ declare
   ring_table text;
   old_image text; new_image text;   -- all columns, as text[]
   was_image text;                   -- of an UPDATE: the old values of those that changed
+  plain_new_image text; plain_was_image text;
+  texts text;
   differs text;
   created_by text := 'null::integer';
   written_by text := 'null::integer';
   into_outbox text;
+  may_append text; has_room text; room bigint;   -- of the outbox
 begin
   select * into strict installed from odoo_eventd.installation;
   if not installed.capture or of_capture.switched_off or not of_capture.active then
@@ -110,18 +113,30 @@ begin
   select * into strict made from odoo_eventd.capture_generation g where g.generation = of_capture.generation;
   select format('odoo_eventd.outbox_%s', r.current) into strict ring_table from odoo_eventd.ring r;
 
-  -- A column that went since the generation was made keeps its place in the images. Of an update the old image holds what changed:
-  -- of a table with 90 columns that is a few, and most of the cost of a captured row is turning values into text.
+  -- A column that went since the generation was made stays in the expressions: they fail where they are tried out, and the row is kept
+  -- through JSON. Of an update the old image holds what changed:
+  -- of a table with 90 columns that is a few, and most of the cost of a captured row is turning values into text. The plain ones are
+  -- for a row of which is known that no text in it is long or begins like a marker: to ask each value costs as much as all the rest.
   select format(E'array[\n               %s]::text[]', string_agg(v.old_value, E',\n               ' order by v.ord)),
          format(E'array[\n               %s]::text[]', string_agg(v.new_value, E',\n               ' order by v.ord)),
          format(E'array[\n               %s]::text[]',
                 string_agg(case when v.differs is null then 'null' else format($w$case when %s then coalesce(%s, E'\x01null') end$w$, v.differs, v.old_value) end,
                            E',\n               ' order by v.ord)),
+         format(E'array[\n               %s]::text[]', string_agg(v.plain_new, E',\n               ' order by v.ord)),
+         format(E'array[\n               %s]::text[]',
+                string_agg(case when v.differs is null then 'null' else format($w$case when %s then coalesce(%s, E'\x01null') end$w$, v.differs, v.plain_old) end,
+                           E',\n               ' order by v.ord)),
+         coalesce('concat(' || string_agg(v.texts, ', ' order by v.ord) || ')', $q$''$q$),
          coalesce(string_agg(v.differs, E'\n            or ' order by v.ord) filter (where v.name = any (made.compared)), 'false')
-    into old_image, new_image, was_image, differs
+    into old_image, new_image, was_image, plain_new_image, plain_was_image, texts, differs
     from (select w.name, w.ord,
-                 coalesce(odoo_eventd.captured_value(format('o.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as old_value,
-                 coalesce(odoo_eventd.captured_value(format('n.%I', w.name), c.type_name, w.name = any (made.whole)), $g$E'\x01gone'$g$) as new_value,
+                 odoo_eventd.captured_value(format('o.%I', w.name), c.type_name, w.name = any (made.whole)) as old_value,
+                 odoo_eventd.captured_value(format('n.%I', w.name), c.type_name, w.name = any (made.whole)) as new_value,
+                 case when c.type_name = 'bytea' then odoo_eventd.captured_value(format('o.%I', w.name), 'bytea', false)
+                      else format('o.%I::text', w.name) end as plain_old,
+                 case when c.type_name = 'bytea' then odoo_eventd.captured_value(format('n.%I', w.name), 'bytea', false)
+                      else format('n.%I::text', w.name) end as plain_new,
+                 case when c.type_name ~ '^(text|character|json)' then format('o.%1$I, n.%1$I', w.name) end as texts,
                  format(case when c.is_comparable then 'o.%1$I is distinct from n.%1$I'
                              when c.column_name is not null then 'o.%1$I::text is distinct from n.%1$I::text' end, w.name) as differs
             from unnest(made.columns) with ordinality w (name, ord)
@@ -139,12 +154,23 @@ begin
                                             ('write_date', 'timestamp'::regtype), ('write_uid', 'integer'::regtype));
 
   into_outbox := format('insert into %s (id, xid, generation, op, record_id, at, user_id, old, new)', ring_table);
+  -- Sizes are counted without indexes, with long values; what the other tables of the ring hold is taken off.
+  select format($check$has_table_privilege(to_regclass(%1$L), 'insert')
+              and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')$check$, ring_table),
+         greatest(installed.outbox_max_bytes - (select coalesce(sum(pg_table_size(r.name)), 0)
+                                                  from (select to_regclass(format('odoo_eventd.outbox_%s', n)) from generate_series(0, 3) n) r (name)
+                                                 where r.name <> to_regclass(ring_table)), 0)
+    into may_append, room;
+  has_room := format($check$pg_relation_size(to_regclass(%L), 'main') + pg_relation_size(%s::oid::regclass, 'main') <= %s$check$,
+                     ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_regclass(ring_table)), room);
+
   return format($body$
 -- %s (table %I): made by odoo_eventd.sync_capture, generation %s. Do not edit: it is replaced when subscriptions change.
 declare
+  intact  boolean := true;     -- the columns are what they were when this was written
   one_row boolean := false;    -- an UPDATE of one row, as most of Odoo's statements are
   changed boolean;             -- a compared column of it
-  intact  boolean := true;     -- the columns are what they were when this was written
+  texts   text;                -- its values of text
   by_user integer;
   unused  text;
 begin
@@ -157,105 +183,108 @@ $body$, of_capture.model, (select c.relname from pg_class c where c.oid = of_cap
 
   || format($body$
   -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that
-  -- is watched. If a column was dropped or renamed since, this fails and not the user's statement, in sessions too that have run
-  -- the function before: hence the expressions behind `when false`, which are parsed and never run. Nothing is written in here:
-  -- that would take a subtransaction id for every captured statement.
+  -- is watched. If a column, or the outbox, was dropped or renamed since, this fails and not the user's statement, in sessions too
+  -- that have run the function before: hence the expressions behind `when false`, which are parsed and never run. Nothing is
+  -- written in here: that would take a subtransaction id for every captured statement.
   begin
     if tg_op = 'UPDATE' then
       select o.id = n.id, %1$s,
-             case when false then (%2$s, %3$s, %4$s)::text end
-        into strict one_row, changed, unused
+             %2$s,
+             case when false then (%3$s, %4$s, %5$s, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %6$s limit 1))::text end
+        into strict one_row, changed, texts, unused
         from old_rows o, new_rows n;
       if one_row and not changed then
         return null;
       end if;
     elsif tg_op = 'INSERT' then
-      perform case when false then (n.id, %3$s, %5$s) end from new_rows n limit 0;
+      perform case when false then (n.id, %7$s, %8$s) end from new_rows n limit 0;
     elsif tg_op = 'DELETE' then
-      perform case when false then (o.id, %6$s) end from old_rows o limit 0;
+      perform case when false then (o.id, %9$s) end from old_rows o limit 0;
       -- Nobody wrote the row, so nobody's id is in it; a writer may say who it is by SET LOCAL mcp.uid. Read as text, never trusted.
       by_user := substring(current_setting('mcp.uid', true) from '^[0-9]{1,9}$')::integer;
     end if;
   exception
     when no_data_found then return null;
     when too_many_rows then one_row := false;
-    when others then intact := false;
+    when others then intact := false; one_row := false;
   end;
-$body$, differs, was_image, new_image, written_by, created_by, old_image)
+$body$, differs, texts, plain_was_image, plain_new_image, written_by, ring_table, new_image, created_by, old_image)
 
-  -- Toasted values are counted, indexes are not: each relation that is looked at costs two microseconds.
+  -- Every expression of a function is set up anew in each transaction, and a relation's size costs system calls: hence one condition,
+  -- and a session that found room in the outbox looks again in one of 64 transactions, and after every larger statement.
   || format($body$
-  -- Without an outbox to write to nothing is kept, and Odoo goes on; `odoo-eventd status` tells.
-  if (has_table_privilege(to_regclass('%1$s'), 'insert')
-      and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')) is not true then
-    return null;
-  end if;
-  -- Nor is it when the outbox, with its long values (the second number), has outgrown its room. Who was not captured is noted, as long as that takes little room itself.
-  if pg_relation_size(to_regclass('%1$s'), 'main') + pg_relation_size(%2$s::oid::regclass, 'main') > %3$s then
-    if pg_relation_size(to_regclass('odoo_eventd.capture_overflow'), 'main') < 67108864
-       and has_table_privilege(to_regclass('odoo_eventd.capture_overflow'), 'insert') then
-      insert into odoo_eventd.capture_overflow values (pg_current_xact_id(), %4$s, now());
-    end if;
-    return null;
-  end if;
-$body$, ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_regclass(ring_table)),
-        -- What the other tables of the ring hold is taken off: nothing is added to them any more.
-        greatest(installed.outbox_max_bytes - (select coalesce(sum(pg_table_size(r.name)), 0)
-                                                 from (select to_regclass(format('odoo_eventd.outbox_%s', n)) from generate_series(0, 3) n) r (name)
-                                                where r.name <> to_regclass(ring_table)), 0),
-        of_capture.capture_id)
-
-  || format($body$
-  if tg_op = 'TRUNCATE' then
-    %1$s
-    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'T', 0, now(), null, null, null);
-  elsif intact and one_row then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'U', n.id, now(), %3$s,
-           %4$s,
-           %5$s
+  if one_row and octet_length(texts) <= 16384 and strpos(texts, E'\x01') = 0
+     and has_table_privilege(%1$s::oid, 'insert') and has_sequence_privilege(%2$s::oid, 'usage')
+     and current_setting('odoo_eventd.room_%3$s', true) = %4$L and txid_current() %% 64 <> 0
+  then
+    %5$s
+    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, 'U', n.id, now(), %7$s,
+           %8$s,
+           %9$s
       from old_rows o, new_rows n;
-$body$, into_outbox, of_capture.generation, written_by, was_image, new_image)
+  else
+    -- Without an outbox to write to nothing is kept, and Odoo goes on; `odoo-eventd status` tells.
+    if (%10$s) is not true then
+      return null;
+    end if;
+    -- Nor is it when the outbox, with its long values (the second number), has outgrown its room. Who was not captured is noted, as
+    -- long as that takes little room itself.
+    if (%11$s) is not true then
+      perform set_config('odoo_eventd.room_%3$s', '', false);
+      if pg_relation_size(to_regclass('odoo_eventd.capture_overflow'), 'main') < 67108864
+         and has_table_privilege(to_regclass('odoo_eventd.capture_overflow'), 'insert') then
+        insert into odoo_eventd.capture_overflow values (pg_current_xact_id(), %3$s, now());
+      end if;
+      return null;
+    end if;
+    perform set_config('odoo_eventd.room_%3$s', case when one_row then %4$L else '' end, false);
+$body$, to_regclass(ring_table)::oid, to_regclass('odoo_eventd.outbox_id_seq')::oid, of_capture.capture_id,
+        format('%s in %s', room, ring_table), into_outbox, of_capture.generation, written_by, plain_was_image, plain_new_image,
+        may_append, has_room)
 
   -- FULL JOIN: an UPDATE of the id takes one record away and makes another. It also rules a nested loop out: the plan is kept, and
   -- one made for few rows must serve a million.
   || format($body$
-  elsif intact and tg_op = 'UPDATE' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
-           case when o.id is null then 'I' when n.id is null then 'D' else 'U' end, coalesce(n.id, o.id), now(), %7$s,
-           case when o.id is not null then %8$s end, case when n.id is not null then %4$s end
-      from old_rows o full join new_rows n on n.id = o.id
-     where o.id is null or n.id is null or %5$s;
-  elsif intact and tg_op = 'INSERT' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'I', n.id, now(), %6$s, null, %4$s from new_rows n;
-  elsif intact then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'D', o.id, now(), by_user, %3$s, null from old_rows o;
+    if tg_op = 'TRUNCATE' then
+      %1$s
+      values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'T', 0, now(), null, null, null);
+    elsif intact and tg_op = 'UPDATE' then
+      %1$s
+      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
+             case when o.id is null then 'I' when n.id is null then 'D' else 'U' end, coalesce(n.id, o.id), now(), %7$s,
+             case when o.id is not null then %8$s end, case when n.id is not null then %4$s end
+        from old_rows o full join new_rows n on n.id = o.id
+       where o.id is null or n.id is null or %5$s;
+    elsif intact and tg_op = 'INSERT' then
+      %1$s
+      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'I', n.id, now(), %6$s, null, %4$s from new_rows n;
+    elsif intact then
+      %1$s
+      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'D', o.id, now(), by_user, %3$s, null from old_rows o;
 $body$, into_outbox, of_capture.generation, old_image, new_image, differs, created_by, written_by, was_image)
 
   || format($body$
-  -- Columns were dropped, renamed or retyped. What is still there under its name is kept, the rest is marked as gone.
-  elsif tg_op = 'UPDATE' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
-           case when o.id is null then 'i' when n.id is null then 'd' else 'u' end, coalesce(n.id, o.id)::bigint, now(), null,
-           odoo_eventd.drifted_image(o.j, %3$L, %4$L), odoo_eventd.drifted_image(n.j, %3$L, %4$L)
-      from (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from old_rows r offset 0) o
-      full join (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from new_rows r offset 0) n on n.id = o.id
-     where coalesce(n.id, o.id) is not null
-       and (o.id is null or n.id is null or odoo_eventd.drifted_differs(o.j, n.j, %5$L));
-  elsif tg_op = 'INSERT' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i', (n.j ->> 'id')::bigint, now(), null,
-           null, odoo_eventd.drifted_image(n.j, %3$L, %4$L)
-      from (select to_jsonb(r) as j from new_rows r offset 0) n where n.j ->> 'id' is not null;
-  elsif tg_op = 'DELETE' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd', (o.j ->> 'id')::bigint, now(), by_user,
-           odoo_eventd.drifted_image(o.j, %3$L, %4$L), null
-      from (select to_jsonb(r) as j from old_rows r offset 0) o where o.j ->> 'id' is not null;
+    -- Columns were dropped, renamed or retyped. What is still there under its name is kept, the rest is marked as gone.
+    elsif tg_op = 'UPDATE' then
+      %1$s
+      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
+             case when o.id is null then 'i' when n.id is null then 'd' else 'u' end, coalesce(n.id, o.id)::bigint, now(), null,
+             odoo_eventd.drifted_image(o.j, %3$L, %4$L), odoo_eventd.drifted_image(n.j, %3$L, %4$L)
+        from (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from old_rows r offset 0) o
+        full join (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from new_rows r offset 0) n on n.id = o.id
+       where coalesce(n.id, o.id) is not null
+         and (o.id is null or n.id is null or odoo_eventd.drifted_differs(o.j, n.j, %5$L));
+    elsif tg_op = 'INSERT' then
+      %1$s
+      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i', (n.j ->> 'id')::bigint, now(), null,
+             null, odoo_eventd.drifted_image(n.j, %3$L, %4$L)
+        from (select to_jsonb(r) as j from new_rows r offset 0) n where n.j ->> 'id' is not null;
+    elsif tg_op = 'DELETE' then
+      %1$s
+      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd', (o.j ->> 'id')::bigint, now(), by_user,
+             odoo_eventd.drifted_image(o.j, %3$L, %4$L), null
+        from (select to_jsonb(r) as j from old_rows r offset 0) o where o.j ->> 'id' is not null;
+    end if;
   end if;
 $body$, into_outbox, of_capture.generation, made.columns, made.whole, made.compared)
 
