@@ -2,14 +2,18 @@
 //!
 //! [`RawConfig`] is what was said, in whichever way; [`RunConfig`] is validated and ready to use, with units in its names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::http::client::ClientConfig;
 use crate::http::guard::Guard;
+use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
+use crate::sealing::Keyring;
 use crate::{Error, Result};
 
 /// Settings of `run`, as said by flags and environment, or by a TOML file with the same names.
@@ -27,6 +31,25 @@ pub struct RawConfig {
     #[arg(long, env = "ODOO_EVENTD_ALLOW_PORTS", value_delimiter = ',', value_name = "PORT")]
     #[serde(default)]
     pub allow_ports: Vec<u16>,
+    /// Private networks that callback URLs of records may reach; allow_networks does not hold for them
+    #[arg(
+        long,
+        env = "ODOO_EVENTD_ALLOW_CALLBACK_NETWORKS",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    #[serde(default)]
+    pub allow_callback_networks: Vec<String>,
+    /// PEM file with authorities that receivers' certificates may be signed by, beside the system's
+    #[arg(long, env = "ODOO_EVENTD_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// In a file only: authorities and client certificates for single hosts
+    #[arg(skip)]
+    #[serde(default)]
+    pub tls: Vec<HostTls>,
+    /// File with the key that encrypts secrets in the database [default: the systemd credential secret_key, if there is one]
+    #[arg(long, env = "ODOO_EVENTD_SECRET_KEY_FILE", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
     /// How long to sleep at most when nobody rings [default: 2000]
     #[arg(long, env = "ODOO_EVENTD_POLL_INTERVAL_MS", value_name = "MS")]
     pub poll_interval_ms: Option<u64>,
@@ -46,8 +69,10 @@ pub struct RawConfig {
 pub struct RunConfig {
     /// Which database.
     pub database: Database,
-    /// Which addresses may be called.
-    pub guard: Guard,
+    /// Which addresses may be called, and how.
+    pub client: ClientConfig,
+    /// Opens and seals secrets at rest.
+    pub keyring: Option<Arc<Keyring>>,
     /// The rest, as `--print-config` shows it.
     pub settings: Settings,
 }
@@ -59,6 +84,14 @@ pub struct Settings {
     pub allow_networks: Vec<String>,
     /// See [`RawConfig::allow_ports`].
     pub allow_ports: Vec<u16>,
+    /// See [`RawConfig::allow_callback_networks`].
+    pub allow_callback_networks: Vec<String>,
+    /// See [`RawConfig::ca_file`].
+    pub ca_file: Option<PathBuf>,
+    /// See [`RawConfig::tls`].
+    pub tls: Vec<HostTls>,
+    /// See [`RawConfig::secret_key_file`].
+    pub secret_key_file: Option<PathBuf>,
     /// See [`RawConfig::poll_interval_ms`].
     pub poll_interval_ms: u64,
     /// See [`RawConfig::max_in_flight`].
@@ -85,6 +118,10 @@ impl RunConfig {
             } else {
                 said.allow_ports
             },
+            allow_callback_networks: either(said.allow_callback_networks, file.allow_callback_networks),
+            ca_file: said.ca_file.or(file.ca_file),
+            tls: file.tls,
+            secret_key_file: secret_key_file(said.secret_key_file.or(file.secret_key_file)),
             poll_interval_ms: said.poll_interval_ms.or(file.poll_interval_ms).unwrap_or(2_000),
             max_in_flight: said.max_in_flight.or(file.max_in_flight).unwrap_or(256),
             max_in_flight_per_subscription: said
@@ -105,10 +142,17 @@ impl RunConfig {
                 return Err(Error::usage(format!("{name} must be more than 0")));
             }
         }
-        let guard = Guard::new(&settings.allow_networks, &settings.allow_ports)?;
+        let mut client = ClientConfig::new(Guard::new(&settings.allow_networks, &settings.allow_ports)?);
+        client.callback_guard = Guard::new(&settings.allow_callback_networks, &settings.allow_ports)?
+            .for_networks_named_in("allow_callback_networks");
+        if let Some(ca_file) = &settings.ca_file {
+            client.authorities = read_certificates(ca_file)?;
+        }
+        client.hosts = settings.tls.iter().map(HostTls::read).collect::<Result<_>>()?;
         Ok(Self {
             database: Database::parse(&url)?,
-            guard,
+            client,
+            keyring: read_keyring(settings.secret_key_file.as_deref())?.map(Arc::new),
             settings,
         })
     }
@@ -122,6 +166,34 @@ impl RunConfig {
     pub fn shutdown_grace(&self) -> Duration {
         Duration::from_millis(self.settings.shutdown_grace_ms)
     }
+}
+
+/// Where the key of encrypted secrets is: the file that was named, or the credential that systemd passes to the service.
+///
+/// Source: systemd.exec(5), `LoadCredential=`: files in the directory that `$CREDENTIALS_DIRECTORY` names.
+pub fn secret_key_file(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| {
+        let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+        Some(Path::new(&directory).join("secret_key")).filter(|file| file.exists())
+    })
+}
+
+/// Reads the keys of encrypted secrets, where a file is named.
+///
+/// # Errors
+/// [`Error::is_usage`] naming the file.
+pub fn read_keyring(file: Option<&Path>) -> Result<Option<Keyring>> {
+    let Some(file) = file else { return Ok(None) };
+    let keyring = Keyring::read(file)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Not refused: a container's mounted secrets often cannot be made narrower.
+        if std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o007 != 0) {
+            tracing::warn!(file = %file.display(), "everybody on this machine can read the key for secrets: chmod 600");
+        }
+    }
+    Ok(Some(keyring))
 }
 
 /// Nobody said which database.

@@ -39,7 +39,7 @@
 //! # How the code lies
 //!
 //! Dependencies point inward: [`cli`] → [`ops`], [`preview`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
-//! [`matching`], [`delivery`], [`backoff`], [`signature`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
+//! [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
 pub mod backoff;
@@ -57,6 +57,7 @@ pub mod ops;
 pub mod payload;
 pub mod pg;
 pub mod preview;
+pub mod sealing;
 pub mod signature;
 pub mod subscription;
 pub mod telemetry;

@@ -100,7 +100,7 @@ impl Assembly {
 
     /// Offers a change to a subscription. Changes of a model come by ascending record id.
     pub fn offer(&mut self, change: &Change, subscription: &Arc<Accepted>, images: ImageNumbers, answers: &Answers) {
-        if subscription.url().is_none() || !self.is_for(change, subscription, images, answers) {
+        if !subscription.has_endpoint() || !self.is_for(change, subscription, images, answers) {
             return;
         }
         let key = (subscription.row.id, change.event_type);

@@ -2,14 +2,20 @@
 //!
 //! Each takes a connection and plain arguments and returns plain data; none prints.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::http::guard::Guard;
+use crate::pg::secrets;
+use crate::sealing::Keyring;
+use crate::signature::Secret;
 use crate::worker::quarantine::Quarantine;
 use crate::worker::roster;
+use crate::worker::secrets::seal;
 use crate::{Error, Result};
 
 /// What became of a new subscription.
@@ -134,6 +140,74 @@ pub async fn unsubscribe(client: &Client, id: i32) -> Result<()> {
     roster::refresh(client, None, &Quarantine::default()).await.map(drop)
 }
 
+/// Gives a subscription a new secret. Returns until when the old one signs too; `None` when the new one signs alone at once.
+///
+/// # Errors
+/// [`Error::is_usage`] if there is none with this id; database errors.
+pub async fn rotate_secret(
+    client: &Client,
+    id: i32,
+    secret: &Secret,
+    overlap: Duration,
+) -> Result<Option<jiff::Timestamp>> {
+    secrets::rotate(client, id, secret.expose(), overlap).await
+}
+
+/// What became of all secrets.
+#[derive(Debug, Serialize)]
+pub struct Rewrapped {
+    /// The id of the key they are encrypted with.
+    pub key: String,
+    /// How many were encrypted anew.
+    pub rewrapped: i64,
+    /// How many were encrypted with this key before, or were written by somebody meanwhile.
+    pub left: i64,
+}
+
+/// Encrypts all secrets with the first key of `new`; those in plain text too. All or none.
+///
+/// # Errors
+/// [`Error::is_usage`] when there are some that neither `old` nor `new` opens: nothing was changed. Database errors.
+pub async fn rewrap_secrets(client: &Client, old: Option<&Keyring>, new: &Keyring) -> Result<Rewrapped> {
+    let opening = new.clone().and(old);
+    let all = secrets::load(client, false).await?;
+    let total = all.len();
+    let (mut read, mut sealed, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+    for kept in all {
+        if kept
+            .sealed
+            .as_deref()
+            .is_some_and(|sealed| new.is_sealed_by_first(sealed))
+        {
+            continue;
+        }
+        let opened = match (&kept.plain, &kept.sealed) {
+            (Some(plain), _) => Ok(plain.clone()),
+            (None, Some(sealed)) => opening.open(kept.place(), sealed),
+            (None, None) => continue,
+        };
+        match opened {
+            Ok(secret) => {
+                sealed.push(seal(new, &kept, &secret));
+                read.push(kept);
+            }
+            Err(why) => closed.push(why),
+        }
+    }
+    if let Some(first) = closed.first() {
+        return Err(
+            Error::usage(format!("{} of {total} secrets cannot be read: {first}", closed.len()))
+                .with_hint("name the file with the key that is in use in --secret-key-file; nothing was changed"),
+        );
+    }
+    let rewrapped = secrets::replace(client, &read, &sealed).await?;
+    Ok(Rewrapped {
+        key: new.id(),
+        rewrapped,
+        left: i64::try_from(total).unwrap_or(i64::MAX) - rewrapped,
+    })
+}
+
 /// Switches capture on or off, of one model or of all. Returns the models concerned.
 ///
 /// # Errors
@@ -169,6 +243,7 @@ pub async fn status(client: &Client) -> Result<Value> {
     let subscriptions = subscriptions(client).await?;
     if let Value::Object(fields) = &mut status {
         fields.insert("subscriptions".to_owned(), Value::Array(subscriptions));
+        fields.insert("secrets".to_owned(), secrets::status(client).await?);
     }
     Ok(status)
 }

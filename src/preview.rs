@@ -63,7 +63,12 @@ pub async fn preview(client: &Client, guard: &Guard, options: &Value) -> Result<
     let row: Subscription = serde_json::from_value(row.get(0))
         .map_err(|e| Error::usage("the subscription cannot be read").with_source(e))?;
     let registry = registry::load(client).await?;
-    let accepted = roster::check(row, &registry, Some(guard))?;
+    // A subscription that is not stored has no secret that was encrypted.
+    let rules = roster::ServiceRules {
+        guard: guard.clone(),
+        keyring: None,
+    };
+    let accepted = roster::check(row, &registry, Some(&rules))?;
     let accepted = roster::may_read_related(client, accepted, &registry).await??;
     let capture = preview_capture(client, &accepted).await?;
     let names = |key: &str| -> Vec<String> {

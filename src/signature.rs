@@ -16,8 +16,9 @@
 //! UTF-8 bytes here too, and such a library is then given `whsec_` and the base64 of the secret.
 //!
 //! **Rotation.** Several secrets may sign at once, the current one first. `webhook-signature` carries one signature for each,
-//! separated by spaces. `X-MCP-Signature` has room for one, and receivers compare it as one string, so it is always made with
-//! the current secret: a receiver of that header accepts both secrets before the change is made here.
+//! separated by spaces. `X-MCP-Signature` has room for one, and receivers compare it as one string, so it is made with the older
+//! secret until the overlap ends: what a receiver accepts when the secret is changed here, it goes on accepting for the whole
+//! overlap, whichever header it looks at. That is the time it has to learn the new secret as well.
 //!
 //! Pure: the time and the tolerance are arguments. Nothing here prints a secret, and neither does `Debug`.
 
@@ -135,7 +136,7 @@ pub struct Message<'a> {
     pub body: &'a [u8],
 }
 
-/// The value of `X-MCP-Signature` for `body`; of several secrets, `secret` is the current one.
+/// The value of `X-MCP-Signature` for `body`; of several secrets that overlap, `secret` is the oldest.
 #[must_use]
 pub fn sign_body(secret: &Secret, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(body_mac(secret, body).finalize().into_bytes()))

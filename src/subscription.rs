@@ -18,6 +18,7 @@ use crate::http::auth::parse_auth;
 use crate::http::guard::{Guard, parse_url};
 use crate::http::headers::parse_header;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
+use crate::sealing::{self, Kept, Keyring, Kind, Place};
 use crate::signature::Secret;
 use crate::{Error, Result};
 
@@ -45,10 +46,14 @@ pub struct Subscription {
     pub active: bool,
     /// Where to send; empty = nowhere.
     pub webhook_url: Option<String>,
+    /// `static` = `webhook_url`; `record` = the callback URL of each record.
+    pub endpoint_source: String,
     /// Signs the requests.
     pub webhook_secret: Option<Redacted>,
     /// Credentials for the endpoint.
     pub auth: Option<Redacted>,
+    /// What is kept of its secrets beside those two.
+    pub kept: Option<Kept>,
     /// JSON template.
     pub webhook_payload_template: Option<String>,
     /// Fields to send.
@@ -123,6 +128,38 @@ impl fmt::Debug for Redacted {
     }
 }
 
+impl Subscription {
+    /// Opens the secrets that are encrypted, as [`Accepted::check`] needs them.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] with a sentence that names the column and the keys' ids.
+    pub fn open_secrets(&mut self, keyring: Option<&Keyring>) -> Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let open = |kind, sealed: &Option<Vec<u8>>, column: &str| {
+            let place = Place {
+                secret_ref: kept.secret_ref,
+                kind,
+            };
+            sealing::open(keyring, place, sealed.as_deref()).map_err(|why| {
+                Error::usage(format!("{column} cannot be read: {why}")).with_hint(
+                    "name the key's file in secret_key_file (ODOO_EVENTD_SECRET_KEY_FILE) and restart, or write the value anew",
+                )
+            })
+        };
+        let secret = open(Kind::WebhookSecret, &kept.sealed_secret, "webhook_secret")?;
+        let auth = open(Kind::Auth, &kept.sealed_auth, "auth")?;
+        let previous = open(
+            Kind::WebhookSecret,
+            &kept.sealed_previous,
+            "the secret before the last rotation",
+        )?;
+        self.webhook_secret = secret.map(Redacted).or_else(|| self.webhook_secret.take());
+        self.auth = auth.map(Redacted).or_else(|| self.auth.take());
+        kept.previous_secret = previous.or_else(|| kept.previous_secret.take());
+        Ok(())
+    }
+}
+
 /// When a record that matches the domain counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -152,6 +189,8 @@ pub struct Accepted {
     pub row: Subscription,
     /// Signs its requests.
     pub secret: Option<Secret>,
+    /// The secret before the last rotation, and until when it signs too, in seconds since 1970.
+    pub previous: Option<(Secret, i64)>,
     /// Its own headers and the one that `auth` makes; that one does not show in a `Debug` print.
     pub headers: HeaderMap,
     /// Its domain; `None` = every record.
@@ -171,9 +210,13 @@ impl Accepted {
     ///
     /// # Errors
     /// [`Error::is_usage`] with a sentence that says what is wrong with it and what to do.
-    pub fn check(row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
+    pub fn check(mut row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
         let model = known_model(&row.model, registry)?;
         refuse_what_is_not_served_yet(&row)?;
+        if row.endpoint_source == "record" {
+            refuse_what_callbacks_never_get(&row)?;
+            row.grouping = "record".to_owned();
+        }
         if let Some(url) = row.webhook_url.as_deref().filter(|u| !u.is_empty()) {
             match guard {
                 Some(guard) => guard.validate_url(url)?,
@@ -184,6 +227,13 @@ impl Accepted {
             .webhook_secret
             .as_ref()
             .map(|text| Secret::parse(text.reveal()))
+            .transpose()?;
+        let previous = row
+            .kept
+            .as_ref()
+            .and_then(|kept| kept.previous_secret.as_ref().zip(kept.previous_until_s));
+        let previous = previous
+            .map(|(text, until)| Secret::parse(text.as_str()).map(|secret| (secret, until)))
             .transpose()?;
         let headers = own_headers(&row)?;
         let watched = watched_columns(&row, model, registry)?;
@@ -217,6 +267,7 @@ impl Accepted {
         Ok(Self {
             row,
             secret,
+            previous,
             headers,
             domain,
             columns,
@@ -274,7 +325,27 @@ impl Accepted {
         }
     }
 
-    /// Where to send, if anywhere.
+    /// The secrets that sign at this time (seconds since 1970), the current one first; two while a rotation overlaps.
+    pub fn signing_secrets(&self, unix_now: i64) -> Vec<Secret> {
+        let previous = self.previous.iter().filter(|(_, until)| unix_now < *until);
+        self.secret
+            .iter()
+            .chain(previous.map(|(secret, _)| secret))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether each record's changes go to the callback URL of that record, if it has one.
+    pub fn sends_to_callbacks(&self) -> bool {
+        self.row.endpoint_source == "record"
+    }
+
+    /// Whether anything can be sent at all.
+    pub fn has_endpoint(&self) -> bool {
+        self.sends_to_callbacks() || self.url().is_some()
+    }
+
+    /// Where to send, if anywhere and not to callbacks.
     pub fn url(&self) -> Option<&str> {
         self.row.webhook_url.as_deref().filter(|url| !url.is_empty())
     }
@@ -387,6 +458,26 @@ fn refused_domain(error: &DomainError, text: &str) -> Error {
     match error.hint_text() {
         Some(hint) => refused.with_hint(hint),
         None => refused,
+    }
+}
+
+/// What belongs to an endpoint of one's own. A callback URL is a stranger's, so none of it goes there; better said than left out.
+fn refuse_what_callbacks_never_get(row: &Subscription) -> Result<()> {
+    let asked = [
+        (
+            row.webhook_url.as_deref().is_some_and(|url| !url.is_empty()),
+            "webhook_url",
+        ),
+        (row.webhook_secret.is_some(), "webhook_secret"),
+        (row.auth.is_some(), "auth"),
+        (!row.headers.is_empty(), "headers"),
+    ];
+    match asked.iter().find(|(is_asked, _)| *is_asked) {
+        None => Ok(()),
+        Some((_, option)) => Err(Error::usage(format!(
+            "{option} cannot be used with endpoint_source = record: callback URLs come from outside, and get none of the subscription's own"
+        ))
+        .with_hint("leave it empty; a callback is signed with the secret that mcp_record_callback has for it")),
     }
 }
 

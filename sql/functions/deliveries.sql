@@ -217,7 +217,8 @@ begin
   with gone as (
     select d.subscription_id from odoo_eventd.due_subscriptions() d
     where not exists (select from public.mcp_event_subscription s
-                      where s.id = d.subscription_id and s.active and coalesce(s.webhook_url, '') <> '')
+                      where s.id = d.subscription_id and s.active
+                        and (coalesce(s.webhook_url, '') <> '' or s.endpoint_source = 'record'))
   ), ended as (
     update odoo_eventd.delivery d
        set state = 'failed', due_at = null, body = null, attempts = d.attempts + 1

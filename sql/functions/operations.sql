@@ -11,14 +11,15 @@ begin
   insert into public.mcp_event_subscription
          (name, model, event_type, domain, fields, trigger_mode, user_id, connection, created_from, active, webhook_url, webhook_secret,
           auth, webhook_payload_template, payload_fields, enrich_fields, http_method, headers, format, lang, timeout_ms, max_attempts,
-          ordered, rate_limit, "grouping", max_event_age, max_body_bytes, ignore_user_ids)
+          ordered, rate_limit, "grouping", max_event_age, max_body_bytes, ignore_user_ids, endpoint_source)
   values (given.name, given.model, coalesce(given.event_type, 'all'), coalesce(given.domain, '[]'), coalesce(given.fields, '{}'),
           coalesce(given.trigger_mode, 'match'), given.user_id, given.connection, coalesce(given.created_from, 'manual'),
           coalesce(given.active, true), given.webhook_url, given.webhook_secret, given.auth, given.webhook_payload_template,
           coalesce(given.payload_fields, '{}'), coalesce(given.enrich_fields, '{}'), coalesce(given.http_method, 'POST'),
           coalesce(given.headers, '{}'), coalesce(given.format, 'json'), given.lang, coalesce(given.timeout_ms, 5000),
           coalesce(given.max_attempts, 1), coalesce(given.ordered, false), given.rate_limit, coalesce(given."grouping", 'transaction'),
-          given.max_event_age, coalesce(given.max_body_bytes, 262144), coalesce(given.ignore_user_ids, '{}'))
+          given.max_event_age, coalesce(given.max_body_bytes, 262144), coalesce(given.ignore_user_ids, '{}'),
+          coalesce(given.endpoint_source, 'static'))
   returning id into made;
   return made;
 end $$;

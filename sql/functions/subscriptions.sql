@@ -5,6 +5,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   mask constant text := '********';
+  writes_secret boolean;
+  writes_auth boolean;
   kept odoo_eventd.subscription_secret;
 begin
   if tg_op = 'INSERT' then
@@ -29,21 +31,32 @@ begin
     end if;
   end if;
 
-  -- Secrets live in a table that only the service reads. A new row each time: what is in use is never changed under a reader.
+  -- Secrets live in a table that only the service reads. Their row keeps its key: what is encrypted is bound to it.
   if tg_op = 'INSERT' or new.webhook_secret is distinct from old.webhook_secret or new.auth is distinct from old.auth then
+    writes_secret := new.webhook_secret is distinct from mask;
+    writes_auth := new.auth is distinct from mask;
     if new.secret_ref is not null then
-      delete from odoo_eventd.subscription_secret s where s.secret_ref = new.secret_ref returning * into kept;
-    end if;
-    if new.webhook_secret is distinct from mask then kept.webhook_secret := new.webhook_secret; end if;
-    if new.auth is distinct from mask then kept.auth := new.auth; end if;
-    if kept.webhook_secret is null and kept.auth is null then
-      new.secret_ref := null;
-    else
+      update odoo_eventd.subscription_secret s
+         set webhook_secret = case when writes_secret then new.webhook_secret else s.webhook_secret end,
+             sealed_secret = case when not writes_secret then s.sealed_secret end,
+             -- A secret that is written replaces at once; rotate_secret() is the way with an overlap.
+             previous_secret = case when not writes_secret then s.previous_secret end,
+             sealed_previous = case when not writes_secret then s.sealed_previous end,
+             previous_until = case when not writes_secret then s.previous_until end,
+             auth = case when writes_auth then new.auth else s.auth end,
+             sealed_auth = case when not writes_auth then s.sealed_auth end
+       where s.secret_ref = new.secret_ref returning * into kept;
+      if num_nonnulls(kept.webhook_secret, kept.sealed_secret, kept.auth, kept.sealed_auth) = 0 then
+        delete from odoo_eventd.subscription_secret s where s.secret_ref = new.secret_ref;
+        new.secret_ref := null;
+      end if;
+    elsif writes_secret and new.webhook_secret is not null or writes_auth and new.auth is not null then
       insert into odoo_eventd.subscription_secret (webhook_secret, auth)
-        values (kept.webhook_secret, kept.auth) returning secret_ref into new.secret_ref;
+        values (nullif(new.webhook_secret, mask), nullif(new.auth, mask)) returning * into kept;
+      new.secret_ref := kept.secret_ref;
     end if;
-    new.webhook_secret := case when kept.webhook_secret is not null then mask end;
-    new.auth := case when kept.auth is not null then mask end;
+    new.webhook_secret := case when num_nonnulls(kept.webhook_secret, kept.sealed_secret) > 0 then mask end;
+    new.auth := case when num_nonnulls(kept.auth, kept.sealed_auth) > 0 then mask end;
   end if;
   return new;
 end $$;
@@ -103,6 +116,7 @@ begin
            || jsonb_build_object(
                 'webhook_secret', k.webhook_secret,
                 'auth', k.auth,
+                'kept', odoo_eventd.kept_secrets(k),
                 'max_event_age_s', extract(epoch from s.max_event_age)::bigint,
                 'write_stamp', s.write_date::text,
                 'needed', (select n.columns from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{data, say};
 use super::receive::{Style, render};
 use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
+use crate::http::client::ClientConfig;
 use crate::http::guard::Guard;
 use crate::http::receiver::{Received, Receiver, ReceiverConfig};
 use crate::ops::{self, DeliveryFilter};
@@ -150,7 +151,8 @@ async fn show(stop: CancellationToken) -> Result<()> {
     service.spawn(supervisor::run(
         Options {
             database: database.clone(),
-            guard,
+            client: ClientConfig::new(guard),
+            keyring: None,
             poll_interval: Duration::from_secs(2),
             max_in_flight: 64,
             max_in_flight_per_subscription: 16,

@@ -11,6 +11,7 @@ pub mod receive;
 pub mod registry;
 pub mod run;
 pub mod secret;
+pub mod secrets;
 pub mod status;
 pub mod subscribe;
 pub mod verify;
@@ -91,6 +92,9 @@ enum Command {
     /// Learns from Odoo what its tables do not tell
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
+    /// Changes the secret of a subscription, or the key that secrets are encrypted with
+    #[command(subcommand)]
+    Secret(secrets::SecretCommand),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -142,6 +146,7 @@ fn run_command(cli: Cli) -> Result<ExitCode> {
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
         Command::Domain(command) => block_on(domain_args::domain(database(url)?, command))?,
         Command::Registry(command) => block_on(registry::registry(database(url)?, command))?,
+        Command::Secret(command) => block_on(secrets::secret(database(url)?, command))?,
         Command::Receive(args) => block_on(receive::receive(&args))?,
         Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
     }

@@ -37,7 +37,8 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
     }
     let options = Options {
         database: config.database.clone(),
-        guard: config.guard.clone(),
+        client: config.client.clone(),
+        keyring: config.keyring.clone(),
         poll_interval: config.poll_interval(),
         max_in_flight: config.settings.max_in_flight,
         max_in_flight_per_subscription: config.settings.max_in_flight_per_subscription,

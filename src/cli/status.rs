@@ -65,6 +65,12 @@ fn print(status: &Value) -> Result<()> {
             .unwrap_or(0.0)
             .round()
     ))?;
+    let secrets = &status["secrets"];
+    data(format_args!(
+        "secrets    {} in plain text, {} encrypted",
+        cell(secrets.get("plain")),
+        cell(secrets.get("encrypted"))
+    ))?;
     data("")?;
     let rows = |list: &Value, columns: &[&str]| -> Vec<Vec<String>> {
         list.as_array()

@@ -35,6 +35,9 @@ pub struct Subscribe {
     /// Where to send: https://.. ; none = nothing is sent
     #[arg(long, alias = "webhook-url")]
     url: Option<String>,
+    /// static: everything goes to --url. record: to the URL that mcp_record_callback has for each record
+    #[arg(long, default_value = "static", value_name = "SOURCE", value_parser = ["static", "record"])]
+    endpoint_source: String,
     /// Signs the requests; better: --secret-file, which keeps it out of the process list
     #[arg(
         long,
@@ -137,7 +140,7 @@ impl Subscribe {
             "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
             "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
             "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
-            "ignore_user_ids": self.ignore_user_ids,
+            "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source,
         }))
     }
 }

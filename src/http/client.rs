@@ -28,9 +28,9 @@ use rustls::pki_types::CertificateDer;
 use super::guard::{Blocked, Guard, Reach};
 use super::mask::mask_url;
 use super::resolver::{GuardedResolver, SystemResolver};
-use super::tls::{self, Identity};
+use super::tls::{self, HostIdentity};
 use crate::backoff::parse_retry_after;
-use crate::delivery::{Failure, Outcome};
+use crate::delivery::{Failure, Outcome, Verdict};
 use crate::{Error, Result};
 
 /// How much of an answer's body is kept when nobody says otherwise: 16 KiB, enough for any error message meant for people.
@@ -63,10 +63,12 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct ClientConfig {
     /// Which addresses may be called.
     pub guard: Guard,
+    /// Which addresses may be called on the word of a stranger: [`Audience::Callback`].
+    pub callback_guard: Guard,
     /// Certificates of authorities to trust besides the system's.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// The certificate shown to receivers that ask for one.
-    pub identity: Option<Identity>,
+    /// What is particular to single hosts; the first that fits counts. Never for callbacks.
+    pub hosts: Vec<HostIdentity>,
     /// How many bytes of an answer's body are read and kept.
     pub response_cap_bytes: usize,
     /// Who resolves names. What it returns passes through the guard.
@@ -78,13 +80,36 @@ impl ClientConfig {
     #[must_use]
     pub fn new(guard: Guard) -> Self {
         Self {
+            callback_guard: Guard::public(&guard).for_networks_named_in("allow_callback_networks"),
             guard,
             authorities: Vec::new(),
-            identity: None,
+            hosts: Vec::new(),
             response_cap_bytes: DEFAULT_RESPONSE_CAP_BYTES,
             resolver: Arc::new(SystemResolver::default()),
         }
     }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("guard", &self.guard)
+            .field("callback_guard", &self.callback_guard)
+            .field("authorities", &self.authorities.len())
+            .field("hosts", &self.hosts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who named the URL; decides which rules hold for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audience {
+    /// A subscription.
+    #[default]
+    Endpoint,
+    /// Data: it came from outside with some record. No client certificate is shown, and networks have to be allowed for it apart, or
+    /// anybody could have the operator's own hosts called.
+    Callback,
 }
 
 /// One request, complete but for the `User-Agent`.
@@ -94,6 +119,8 @@ pub struct Request {
     pub method: Method,
     /// Where to. Checked by the guard when it is sent.
     pub url: Url,
+    /// On whose word.
+    pub audience: Audience,
     /// The headers, signatures included.
     pub headers: HeaderMap,
     /// The body as it was signed.
@@ -143,27 +170,29 @@ pub struct Attempt {
 /// Sends requests; one for the whole process. Cheap to clone: clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    guard: Guard,
     response_cap_bytes: usize,
+    endpoints: Pools,
+    callbacks: Pools,
+    hosts: Arc<[(HostIdentity, Pools)]>,
+}
+
+/// Connections that share an audience and a TLS identity; none is used for another.
+#[derive(Debug, Clone)]
+struct Pools {
+    guard: Guard,
     public: reqwest::Client,
     allow_listed: reqwest::Client,
 }
 
-impl Client {
-    /// Sets up TLS and two connection pools, one for each [`Reach`]; connects to nothing.
-    ///
-    /// # Errors
-    /// When the system has no certificates to trust (the hint says how to mend it), or the identity's key is another's.
-    pub fn new(config: ClientConfig) -> Result<Self> {
-        let tls = tls::client_config(&config.authorities, config.identity)?;
+impl Pools {
+    fn new(config: &ClientConfig, guard: &Guard, host: Option<&HostIdentity>) -> Result<Self> {
+        let mut authorities = config.authorities.clone();
+        authorities.extend(host.iter().flat_map(|host| host.authorities.iter().cloned()));
+        let tls = tls::client_config(&authorities, host.and_then(|host| host.identity.clone()))?;
         let build = |reach| {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
-                .dns_resolver(GuardedResolver::new(
-                    Arc::clone(&config.resolver),
-                    config.guard.clone(),
-                    reach,
-                ))
+                .dns_resolver(GuardedResolver::new(Arc::clone(&config.resolver), guard.clone(), reach))
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .no_proxy()
@@ -183,11 +212,41 @@ impl Client {
                 .map_err(|error| Error::other("cannot set up the HTTP client").with_source(error))
         };
         Ok(Self {
+            guard: guard.clone(),
             public: build(Reach::Public)?,
             allow_listed: build(Reach::AllowListed)?,
-            guard: config.guard,
-            response_cap_bytes: config.response_cap_bytes,
         })
+    }
+}
+
+impl Client {
+    /// Sets up TLS and the connection pools: two, one for each [`Reach`], for every audience and TLS identity. Connects to nothing.
+    ///
+    /// # Errors
+    /// When the system has no certificates to trust (the hint says how to mend it), or a client certificate's key is another's.
+    pub fn new(config: ClientConfig) -> Result<Self> {
+        let hosts = config
+            .hosts
+            .iter()
+            .map(|host| Ok((host.clone(), Pools::new(&config, &config.guard, Some(host))?)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            response_cap_bytes: config.response_cap_bytes,
+            endpoints: Pools::new(&config, &config.guard, None)?,
+            callbacks: Pools::new(&config, &config.callback_guard, None)?,
+            hosts: hosts.into(),
+        })
+    }
+
+    fn pools_for(&self, request: &Request) -> &Pools {
+        match request.audience {
+            Audience::Callback => &self.callbacks,
+            Audience::Endpoint => self
+                .hosts
+                .iter()
+                .find(|(host, _)| host.is_for(&request.url))
+                .map_or(&self.endpoints, |(_, pools)| pools),
+        }
     }
 
     /// Makes one attempt. Never fails: whatever happens is its [`Attempt::outcome`].
@@ -196,7 +255,7 @@ impl Client {
     pub async fn send(&self, request: Request) -> Attempt {
         let started = Instant::now();
         let mut answer = Answer::default();
-        let timeout = request.timeout;
+        let (timeout, audience) = (request.timeout, request.audience);
         let ended = match tokio::time::timeout(timeout, Box::pin(self.exchange(request, &mut answer))).await {
             Ok(ended) => ended,
             Err(_) => Err(Trouble::new(
@@ -204,14 +263,20 @@ impl Client {
                 format!("not finished after {} ms", timeout.as_millis()),
             )),
         };
-        answer.into_attempt(ended, started.elapsed())
+        let mut attempt = answer.into_attempt(ended, started.elapsed());
+        if audience == Audience::Callback && attempt.outcome.verdict == Verdict::Disable {
+            // One record's receiver speaks for its own URL, not for the subscription of all records.
+            attempt.outcome.verdict = Verdict::Fail;
+        }
+        attempt
     }
 
     /// Sends and reads, noting in `answer` what has arrived so far: the caller may run out of time at any point.
     async fn exchange(&self, request: Request, answer: &mut Answer) -> Result<(), Trouble> {
-        let client = match self.guard.check_url(&request.url)? {
-            Reach::Public => &self.public,
-            Reach::AllowListed => &self.allow_listed,
+        let pools = self.pools_for(&request);
+        let client = match pools.guard.check_url(&request.url)? {
+            Reach::Public => &pools.public,
+            Reach::AllowListed => &pools.allow_listed,
         };
         let mut response = client
             .request(request.method, request.url)
@@ -454,6 +519,7 @@ mod tests {
         let request = Request {
             method: Method::POST,
             url: Url::parse("https://example.com/?key=s3cret").unwrap(),
+            audience: Audience::Endpoint,
             headers: HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("s3cret"))]),
             body: Bytes::from_static(b"s3cret"),
             timeout: Duration::from_secs(5),

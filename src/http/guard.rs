@@ -41,27 +41,31 @@ pub enum Reach {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocked {
     /// The address is not one that everybody can reach.
-    #[error("{address} is {range}, and not in allow_networks")]
+    #[error("{address} is {range}, and not in {setting}")]
     Special {
         /// The address, as it would have been connected to.
         address: IpAddr,
         /// What kind of address it is, with an article: "a loopback address".
         range: &'static str,
+        /// The list that does not name it.
+        setting: &'static str,
     },
     /// The address is an ordinary one, but the URL may only reach `allow_networks`.
     #[error(
-        "{address} is not in allow_networks, the only place for plain http and for ports other than 443 and allow_ports"
+        "{address} is not in {setting}, the only place for plain http and for ports other than 443 and allow_ports"
     )]
     NotListed {
         /// The address, as it would have been connected to.
         address: IpAddr,
+        /// The list that does not name it.
+        setting: &'static str,
     },
     /// Plain http, and no networks are allowed.
-    #[error("plain http is only allowed to networks named in allow_networks, and none are named")]
-    PlainHttp,
+    #[error("plain http is only allowed to networks named in {0}, and none are named")]
+    PlainHttp(&'static str),
     /// Another port, and no networks are allowed.
-    #[error("port {0} is not 443, not in allow_ports, and no networks are named in allow_networks")]
-    Port(u16),
+    #[error("port {0} is not 443, not in allow_ports, and no networks are named in {1}")]
+    Port(u16, &'static str),
 }
 
 /// The rules, ready to be asked. Cheap to clone.
@@ -69,12 +73,14 @@ pub enum Blocked {
 pub struct Guard {
     networks: Arc<[IpNet]>,
     ports: Arc<[u16]>,
+    /// The setting that the networks come from; what a refusal tells an operator to change.
+    setting: &'static str,
 }
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
-            .field("allow_networks", &self.networks)
+            .field(self.setting, &self.networks)
             .field("allow_ports", &self.ports)
             .finish()
     }
@@ -93,7 +99,23 @@ impl Guard {
         Ok(Self {
             networks: networks.into(),
             ports: allow_ports.into(),
+            setting: "allow_networks",
         })
+    }
+
+    /// The rules of `other` without its networks: public addresses only.
+    #[must_use]
+    pub fn public(other: &Self) -> Self {
+        Self {
+            networks: Arc::new([]),
+            ..other.clone()
+        }
+    }
+
+    /// The same rules, whose refusals name this setting instead of `allow_networks`.
+    #[must_use]
+    pub fn for_networks_named_in(self, setting: &'static str) -> Self {
+        Self { setting, ..self }
     }
 
     /// Checks a URL when it is entered: everything that can be known without resolving its name.
@@ -119,9 +141,9 @@ impl Guard {
         } else if !self.networks.is_empty() {
             Reach::AllowListed
         } else if url.scheme() == "https" {
-            return Err(Blocked::Port(port));
+            return Err(Blocked::Port(port, self.setting));
         } else {
-            return Err(Blocked::PlainHttp);
+            return Err(Blocked::PlainHttp(self.setting));
         };
         match url.host() {
             Some(Host::Ipv4(address)) => self.check_address(IpAddr::V4(address), reach)?,
@@ -148,8 +170,15 @@ impl Guard {
             return Ok(());
         }
         match (special_range(address), reach) {
-            (Some(range), _) => Err(Blocked::Special { address, range }),
-            (None, Reach::AllowListed) => Err(Blocked::NotListed { address }),
+            (Some(range), _) => Err(Blocked::Special {
+                address,
+                range,
+                setting: self.setting,
+            }),
+            (None, Reach::AllowListed) => Err(Blocked::NotListed {
+                address,
+                setting: self.setting,
+            }),
             (None, Reach::Public) => Ok(()),
         }
     }

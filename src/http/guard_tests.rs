@@ -226,7 +226,10 @@ fn plain_http_and_other_ports_reach_only_the_listed_networks() {
     let global = "1.1.1.1".parse().unwrap();
     assert_eq!(
         guard.check_address(global, Reach::AllowListed),
-        Err(Blocked::NotListed { address: global })
+        Err(Blocked::NotListed {
+            address: global,
+            setting: "allow_networks"
+        })
     );
     assert_eq!(guard.check_address(global, Reach::Public), Ok(()));
 }
@@ -238,5 +241,145 @@ fn networks_are_read_leniently_or_refused_by_name() {
     assert_eq!(parse_network("fd00::/8").unwrap().to_string(), "fd00::/8");
     for bad in ["", "10.0.0.0/33", "10.0.0/8", "localhost", "::ffff:10.0.0.0/104"] {
         assert!(parse_network(bad).unwrap_err().is_usage(), "{bad}");
+    }
+}
+
+/// The IANA IPv4 Special-Purpose Address Registry: every entry, an address of it, and whether it may be called; then what is special
+/// without being in it.
+const REGISTRY_V4: &[(&str, &str, bool)] = &[
+    ("0.0.0.0/8", "0.1.2.3", false),
+    ("0.0.0.0/32", "0.0.0.0", false),
+    ("10.0.0.0/8", "10.1.2.3", false),
+    ("100.64.0.0/10", "100.64.0.1", false),
+    ("127.0.0.0/8", "127.0.0.1", false),
+    ("169.254.0.0/16", "169.254.169.254", false),
+    ("172.16.0.0/12", "172.16.0.1", false),
+    ("192.0.0.0/24", "192.0.0.200", false),
+    ("192.0.0.0/29", "192.0.0.1", false),
+    ("192.0.0.8/32", "192.0.0.8", false),
+    // Globally reachable in the registry, and refused all the same: anycast services of the nearest router, no receivers.
+    ("192.0.0.9/32", "192.0.0.9", false),
+    ("192.0.0.10/32", "192.0.0.10", false),
+    ("192.0.0.170/32", "192.0.0.170", false),
+    ("192.0.0.171/32", "192.0.0.171", false),
+    ("192.0.2.0/24", "192.0.2.1", false),
+    ("192.31.196.0/24", "192.31.196.1", true),
+    ("192.52.193.0/24", "192.52.193.1", true),
+    ("192.88.99.0/24", "192.88.99.1", false),
+    ("192.88.99.2/32", "192.88.99.2", false),
+    ("192.168.0.0/16", "192.168.1.1", false),
+    ("192.175.48.0/24", "192.175.48.1", true),
+    ("198.18.0.0/15", "198.19.0.1", false),
+    ("198.51.100.0/24", "198.51.100.1", false),
+    ("203.0.113.0/24", "203.0.113.1", false),
+    ("240.0.0.0/4", "250.1.2.3", false),
+    ("255.255.255.255/32", "255.255.255.255", false),
+    ("224.0.0.0/4, multicast", "224.0.0.1", false),
+    ("224.0.0.0/4, multicast", "239.255.255.255", false),
+];
+
+/// The same of the IANA IPv6 Special-Purpose Address Registry.
+const REGISTRY_V6: &[(&str, &str, bool)] = &[
+    ("::1/128", "::1", false),
+    ("::/128", "::", false),
+    ("::ffff:0:0/96", "::ffff:192.168.0.1", false),
+    ("64:ff9b::/96", "64:ff9b::192.168.0.1", false),
+    ("64:ff9b::/96", "64:ff9b::8.8.8.8", true),
+    ("64:ff9b:1::/48", "64:ff9b:1::8.8.8.8", false),
+    ("100::/64", "100::1", false),
+    ("100:0:0:1::/64", "100:0:0:1::1", false),
+    ("2001::/23", "2001:5::1", false),
+    ("2001::/32, Teredo", "2001:0:4136:e378:8000:63bf:3fff:fdd2", false),
+    // Refused although globally reachable, as those of IPv4.
+    ("2001:1::1/128", "2001:1::1", false),
+    ("2001:1::2/128", "2001:1::2", false),
+    ("2001:1::3/128", "2001:1::3", false),
+    ("2001:2::/48", "2001:2::1", false),
+    ("2001:3::/32", "2001:3::1", false),
+    ("2001:4:112::/48", "2001:4:112::1", false),
+    ("2001:10::/28", "2001:10::1", false),
+    ("2001:20::/28", "2001:20::1", false),
+    ("2001:30::/28", "2001:30::1", false),
+    ("2001:db8::/32", "2001:db8::1", false),
+    ("2002::/16, 6to4", "2002:c0a8:1::1", false),
+    ("2620:4f:8000::/48", "2620:4f:8000::1", true),
+    ("3fff::/20", "3fff:fff::1", false),
+    ("5f00::/16", "5f00::1", false),
+    ("fc00::/7", "fd00::1", false),
+    ("fe80::/10", "fe80::1", false),
+    ("ff00::/8, multicast", "ff0e::1", false),
+    ("fec0::/10, site-local", "fec0::1", false),
+    ("::/96, IPv4-compatible", "::192.168.0.1", false),
+    ("::ffff:0:0:0/96, IPv4-translated", "::ffff:0:8.8.8.8", false),
+];
+
+#[test]
+fn every_entry_of_the_special_purpose_registries_is_judged() {
+    let guard = guard(&[], &[]);
+    for (entry, address, allowed) in REGISTRY_V4.iter().chain(REGISTRY_V6) {
+        let parsed: IpAddr = address.parse().unwrap();
+        assert_eq!(special_range(parsed).is_none(), *allowed, "{entry}: {address}");
+        let judged = guard.check_address(parsed, Reach::Public);
+        assert_eq!(judged.is_ok(), *allowed, "{entry}: {address}");
+        // As a literal in a URL it is judged alike.
+        let host = if parsed.is_ipv6() {
+            format!("[{address}]")
+        } else {
+            (*address).to_owned()
+        };
+        let judged = guard.validate_url(&format!("https://{host}/"));
+        assert_eq!(judged.is_ok(), *allowed, "{entry}: {address}");
+    }
+}
+
+#[test]
+fn a_listed_network_opens_itself_and_nothing_that_only_looks_like_it() {
+    let guard = guard(&["10.0.0.0/8", "fd00::/8"], &[]);
+    for (address, allowed) in [
+        ("10.1.2.3", true),
+        ("::ffff:10.1.2.3", true),
+        ("fd00::1", true),
+        ("11.0.0.1", false),
+        // Other ways to write 10.1.2.3 into an IPv6 address lead elsewhere than to 10.1.2.3.
+        ("64:ff9b::10.1.2.3", false),
+        ("2002:a01:203::1", false),
+        ("::10.1.2.3", false),
+        ("fc00::1", false),
+    ] {
+        let judged = guard.check_address(address.parse().unwrap(), Reach::AllowListed);
+        assert_eq!(judged.is_ok(), allowed, "{address}: {judged:?}");
+    }
+}
+
+#[test]
+fn no_spelling_of_a_host_gets_around_its_judgement() {
+    let guard = guard(&[], &[]);
+    for url in [
+        // Full-width letters, other full stops and soft hyphens are mapped before anything is looked up (UTS 46).
+        "https://localhost\u{3002}/",
+        "https://\u{ff4c}ocalhost/",
+        "https://127\u{3002}0\u{3002}0\u{3002}1/",
+        "https://\u{ff11}\u{ff12}\u{ff17}.0.0.1/",
+        "https://loc\u{ad}alhost/",
+        // Backslashes are slashes, and the host ends at the first.
+        r"https:\\127.0.0.1\@example.com/",
+        "https://127.0.0.1#@example.com/",
+        "https://127.0.0.1?@example.com/",
+        "https:127.0.0.1",
+        "https:///127.0.0.1/",
+        "HTTPS://0x7F.0.0.0x1/",
+        "https://127.0.0.1:443/",
+        "https://00000177.1/",
+        "https://[::1%25lo]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[::FFFF:7F00:0001]/",
+        "https://0.0.0.0/",
+        "https://[::]/",
+        "https://256.256.256.256/",
+        "https://127.0.0.0x100/",
+        "https://evil.example@127.0.0.1/",
+        "https://127.0.0.1@evil.example/",
+    ] {
+        assert!(guard.validate_url(url).is_err(), "{url}");
     }
 }

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::client::{Client, ClientConfig, Request};
+use super::client::{Audience, Client, ClientConfig, Request};
 use super::guard::{Guard, parse_url};
 use super::mask::mask_url;
 use crate::odoo::pulled::{ATTRIBUTES, Pulled};
@@ -102,6 +102,7 @@ impl Odoo {
         let request = Request {
             method: Method::POST,
             url: self.url.clone(),
+            audience: Audience::Endpoint,
             headers,
             body: Bytes::from(body.to_string()),
             timeout: CALL_TIMEOUT,

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::callbacks::Callback;
 use super::outbox::Position;
 use crate::{Error, Result};
 
@@ -56,10 +57,14 @@ pub struct Claimed {
     pub model: String,
     /// `create`, `write`, `unlink`.
     pub event_type: String,
+    /// The records, ascending.
+    pub record_ids: Vec<i64>,
     /// Counts from 1.
     pub attempt: i32,
     /// What to send.
     pub body: String,
+    /// Where to, when its subscription sends to the callbacks of records and the record has one.
+    pub callback: Option<Callback>,
     /// The log row.
     pub log: LogKey,
 }
@@ -234,8 +239,10 @@ pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize
             delivery_id: row.get("delivery_id"),
             model: row.get("model"),
             event_type: row.get("event_type"),
+            record_ids: row.get("record_ids"),
             attempt: row.get("attempt"),
             body: row.get::<_, Option<String>>("payload").unwrap_or_default(),
+            callback: None,
             log: LogKey {
                 id: row.get("log_id"),
                 date: row.get("log_date"),

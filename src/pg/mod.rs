@@ -3,6 +3,7 @@
 //! Statements are calls of the functions in `sql/functions`, so that what the service may do stands in one place, in SQL, where a
 //! DBA reads it.
 
+pub mod callbacks;
 pub mod connect;
 pub mod deliveries;
 pub mod judge;
@@ -10,4 +11,5 @@ pub mod outbox;
 pub mod registry;
 pub mod schema;
 pub mod search;
+pub mod secrets;
 pub mod subscriptions;

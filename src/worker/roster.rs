@@ -16,11 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Tally, no_connection};
 use super::quarantine::Quarantine;
+use super::secrets;
 use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::{deliveries, judge, registry, subscriptions};
+use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -47,6 +49,8 @@ pub struct Roster {
     pub version: Option<i64>,
     by_id: HashMap<i32, Arc<Accepted>>,
     by_model: HashMap<String, OfModel>,
+    /// Opens the secrets of callbacks.
+    pub keyring: Option<Arc<Keyring>>,
     /// What their deliveries came to; shared by all rosters of a term.
     pub tally: Arc<Tally>,
 }
@@ -162,6 +166,7 @@ impl Roster {
             version: Some(version),
             by_id,
             by_model,
+            keyring: None,
             tally,
         })
     }
@@ -173,7 +178,7 @@ impl Roster {
 
     /// A subscription to which something may be sent now.
     pub fn sendable(&self, id: i32) -> Option<Arc<Accepted>> {
-        self.by_id.get(&id).filter(|s| s.url().is_some()).cloned()
+        self.by_id.get(&id).filter(|s| s.has_endpoint()).cloned()
     }
 }
 
@@ -188,22 +193,31 @@ pub struct Looked {
     pub registry: Registry,
 }
 
+/// Settings of the service that a subscription is judged by. The command line, which does not know them, goes without.
+#[derive(Debug, Clone)]
+pub struct ServiceRules {
+    /// Which addresses may be called.
+    pub guard: Guard,
+    /// Opens and seals secrets at rest.
+    pub keyring: Option<Arc<Keyring>>,
+}
+
 /// Looks at all subscriptions, records what each is found to be, and brings capture in step. The one path for the service and for
-/// `odoo-eventd subscribe`, which has no `guard`: which addresses may be called is the service's setting, so the command line leaves
-/// alone what the service refused.
+/// `odoo-eventd subscribe`, which has no `rules`: which addresses may be called, and the key of encrypted secrets, are the service's
+/// settings, so the command line leaves alone what the service refused.
 ///
 /// # Errors
 /// Database errors. A subscription that cannot be served is no error; nor is a busy table.
-pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quarantine) -> Result<Looked> {
+pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: &Quarantine) -> Result<Looked> {
     let registry = registry::load(client).await?;
     let mut accepted: Vec<Accepted> = Vec::new();
     for row in subscriptions::load(client).await? {
-        if !row.active || (guard.is_none() && row.state.as_deref() == Some("invalid")) {
+        if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
         }
         let checked = match quarantine.reason_for(&row) {
             Some(reason) => Err(Error::usage(reason)),
-            None => match check(row.clone(), &registry, guard) {
+            None => match check(row.clone(), &registry, rules) {
                 Ok(subscription) => may_read_related(client, subscription, &registry).await?,
                 refused => refused,
             },
@@ -341,9 +355,12 @@ async fn how_to_read(client: &Client) -> Result<String> {
 }
 
 /// Looks at one subscription, for the user who made it and at this moment.
-pub(crate) fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+pub(crate) fn check(mut row: Subscription, registry: &Registry, rules: Option<&ServiceRules>) -> Result<Accepted> {
+    if let Some(rules) = rules {
+        row.open_secrets(rules.keyring.as_deref())?;
+    }
     let context = context_of(&row);
-    Accepted::check(row, registry, &context, guard)
+    Accepted::check(row, registry, &context, rules.map(|rules| &rules.guard))
 }
 
 /// For whom and when a subscription's domain is meant.
@@ -363,8 +380,8 @@ pub struct Keeper {
     pub pool: Pool,
     /// A connection of its own, for the registry.
     pub client: Client,
-    /// Which addresses may be called.
-    pub guard: Guard,
+    /// What subscriptions are judged by.
+    pub rules: ServiceRules,
     /// The fencing token.
     pub term: i64,
     /// Where the roster is published.
@@ -386,7 +403,9 @@ impl Keeper {
         let mut pause = BUSY_PAUSE_FIRST;
         let mut drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+        let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
+            secrets.tend(&self.client).await?;
             let version = subscriptions::version_of(&self.client).await?;
             let mut must_look = self.quarantine.take_news();
             if look_for_drift_at <= Instant::now() {
@@ -395,7 +414,7 @@ impl Keeper {
                 must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
             }
             if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
-                let looked = refresh(&self.client, Some(&self.guard), &self.quarantine).await?;
+                let looked = refresh(&self.client, Some(&self.rules), &self.quarantine).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
                 } else {
@@ -424,7 +443,8 @@ impl Keeper {
     async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
-        let roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
+        let mut roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
+        roster.keyring.clone_from(&self.rules.keyring);
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;

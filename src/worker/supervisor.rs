@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
 use super::quarantine::Quarantine;
-use super::roster::{Keeper, Roster};
+use super::roster::{Keeper, Roster, ServiceRules};
 use super::slots::Slots;
 use super::sweeper;
 use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
 use crate::http::client::{Client, ClientConfig};
-use crate::http::guard::Guard;
 use crate::pg::connect::Database;
 use crate::pg::{deliveries, outbox, schema};
+use crate::sealing::Keyring;
 use crate::{Error, Result};
 
 /// How often a standby asks for the lead. A try, not a wait: a waiting statement would hold vacuum back.
@@ -51,8 +51,10 @@ const GOOD_TERM: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Which database.
     pub database: Database,
-    /// Which addresses may be called.
-    pub guard: Guard,
+    /// Which addresses may be called, and how.
+    pub client: ClientConfig,
+    /// Opens and seals secrets at rest; `None` = they are kept as they are.
+    pub keyring: Option<Arc<Keyring>>,
     /// How long the dispatcher sleeps at most.
     pub poll_interval: Duration,
     /// Requests under way at most.
@@ -69,7 +71,7 @@ pub struct Options {
 /// Only what cannot heal by itself: this is no Odoo database, nothing is installed, the installation is of another version, the
 /// password is wrong. Everything else is logged and tried again.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
-    let client = Client::new(ClientConfig::new(options.guard.clone()))?;
+    let client = Client::new(options.client.clone())?;
     let unrecorded = Unrecorded::default();
     let mut pause = RECONNECT_FIRST;
     let mut has_led = false;
@@ -186,7 +188,10 @@ async fn term(
     let keeper = Keeper {
         pool: pool.clone(),
         client: options.database.connect().await?,
-        guard: options.guard.clone(),
+        rules: ServiceRules {
+            guard: options.client.guard.clone(),
+            keyring: options.keyring.clone(),
+        },
         term: lead.term,
         roster: roster_sender,
         changed: Arc::clone(&changed),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use odoo_eventd::delivery::{Failure, Verdict};
-use odoo_eventd::http::client::{Attempt, Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES, Request};
+use odoo_eventd::http::client::{Attempt, Audience, Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES, Request};
 use odoo_eventd::http::guard::{Guard, parse_url};
 use odoo_eventd::http::headers::parse_headers;
 use reqwest::Method;
@@ -29,6 +29,7 @@ fn post(url: &str, timeout: Duration) -> Request {
     Request {
         method: Method::POST,
         url: parse_url(url).unwrap(),
+        audience: Audience::Endpoint,
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"{}"),
         timeout,

@@ -14,6 +14,7 @@
 )]
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
+mod callbacks;
 mod capture;
 mod capture_upgrades;
 mod cluster;
@@ -23,12 +24,16 @@ mod domains;
 mod dry_run;
 mod fixture;
 mod harness;
+mod hostile;
 mod http;
 mod install;
 mod main_job;
 mod payload;
+mod readme;
 mod receive;
 mod registry;
+mod requests;
+mod secrets;
 mod signature;
 mod support;
 mod tls;

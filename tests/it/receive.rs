@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use odoo_eventd::http::client::{Attempt, Client, ClientConfig, Request};
+use odoo_eventd::http::client::{Attempt, Audience, Client, ClientConfig, Request};
 use odoo_eventd::http::guard::{Guard, parse_url};
 use odoo_eventd::http::receiver::{Check, Received, Receiver, ReceiverConfig};
 use odoo_eventd::signature::{Message, Secret, VerifyError, sign_body, sign_message};
@@ -71,6 +71,7 @@ async fn send_to(url: &str, secrets: &[&str], at: i64) -> Attempt {
     let request = Request {
         method: Method::POST,
         url: parse_url(&format!("{url}hook")).unwrap(),
+        audience: Audience::Endpoint,
         headers,
         body: Bytes::from_static(BODY),
         timeout: Duration::from_secs(20),

@@ -11,9 +11,9 @@ use hyper::{Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use odoo_eventd::delivery::Failure;
-use odoo_eventd::http::client::{Attempt, Client, ClientConfig, Request};
+use odoo_eventd::http::client::{Attempt, Audience, Client, ClientConfig, Request};
 use odoo_eventd::http::guard::{Guard, parse_url};
-use odoo_eventd::http::tls::Identity;
+use odoo_eventd::http::tls::HostTls;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -34,20 +34,24 @@ const AMPLE: Duration = Duration::from_secs(20);
 impl Socket for TlsStream<TcpStream> {}
 
 /// An authority of our own, as a company has one.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn certificate(&self) -> CertificateDer<'static> {
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
-    fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
+    pub(crate) fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
@@ -55,12 +59,12 @@ impl Authority {
     }
 
     /// A server for this name, with the certificate changed at will.
-    fn server(&self, name: &str, alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    pub(crate) fn server(&self, name: &str, alpn: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         acceptor(server_builder().with_no_client_auth(), self.issue(name, change), alpn)
     }
 
     /// A server for this name that lets in clients with a certificate of this authority only.
-    fn strict_server(&self, name: &str) -> TlsAcceptor {
+    pub(crate) fn strict_server(&self, name: &str) -> TlsAcceptor {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate()).unwrap();
         let provider = Arc::new(ring::default_provider());
@@ -99,15 +103,19 @@ fn client(trusted: &[&Authority]) -> Client {
     Client::new(config).unwrap()
 }
 
-async fn post(client: &Client, port: u16, timeout: Duration) -> Attempt {
-    let request = Request {
+fn request(port: u16, timeout: Duration) -> Request {
+    Request {
         method: Method::POST,
         url: parse_url(&format!("https://127.0.0.1:{port}/hook")).unwrap(),
+        audience: Audience::Endpoint,
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"{}"),
         timeout,
-    };
-    client.send(request).await
+    }
+}
+
+async fn post(client: &Client, port: u16, timeout: Duration) -> Attempt {
+    client.send(request(port, timeout)).await
 }
 
 async fn receiver(acceptor: TlsAcceptor) -> Receiver {
@@ -177,14 +185,39 @@ async fn a_client_certificate_is_shown_to_a_receiver_that_asks_for_one() {
     // Both in one file, as they are often handed out.
     let file = std::env::temp_dir().join(format!("odoo-eventd-identity-{}.pem", std::process::id()));
     std::fs::write(&file, certificate.pem() + &key.serialize_pem()).unwrap();
-    let identity = Identity::read(&file, &file);
-    std::fs::remove_file(&file).unwrap();
+    let section = |host: &str| {
+        let section = HostTls {
+            hosts: vec![host.to_owned()],
+            ca_file: None,
+            certificate_file: Some(file.clone()),
+            key_file: None,
+        };
+        section.read().unwrap()
+    };
     let mut config = ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap());
+    config.callback_guard = config.guard.clone();
     config.authorities = vec![authority.certificate()];
-    config.identity = Some(identity.unwrap());
-    let known = post(&Client::new(config).unwrap(), port, AMPLE).await;
-    assert!(known.outcome.is_success(), "{known:?}");
-    assert_eq!(receiver.requests().len(), 1);
+    config.hosts = vec![section("127.0.0.2"), section("127.0.0.1")];
+    std::fs::remove_file(&file).unwrap();
+    let client = Client::new(config).unwrap();
+    for _ in 0..2 {
+        let known = post(&client, port, AMPLE).await;
+        assert!(known.outcome.is_success(), "{known:?}");
+    }
+    assert_eq!(receiver.requests().len(), 2);
+    assert_eq!(
+        receiver.connections(),
+        2,
+        "one of the stranger's, one for both requests"
+    );
+
+    // Not to a URL that came from outside: whoever names it would have the certificate speak for them.
+    let named_by_a_stranger = Request {
+        audience: Audience::Callback,
+        ..request(port, AMPLE)
+    };
+    let refused = client.send(named_by_a_stranger).await;
+    assert_eq!(refused.outcome.failure, Some(Failure::Tls), "{refused:?}");
 }
 
 #[tokio::test]
