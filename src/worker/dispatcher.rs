@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Pool};
 use tokio::sync::{Notify, mpsc, watch};
@@ -16,7 +16,7 @@ use super::deliverer::no_connection;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::Slots;
-use super::wake::Doorbell;
+use super::wake::{Doorbell, Wake};
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
@@ -30,9 +30,6 @@ const MOST_ROWS: i32 = 2_000;
 
 /// Rows of a large transaction read at once.
 const PAGE_OF_LARGE: i32 = 10_000;
-
-/// A dispatcher that has been busy for so long takes a queued request for the bell back.
-const BUSY_FOR_LONG: Duration = Duration::from_secs(1);
 
 /// What a dispatcher needs.
 #[derive(Debug)]
@@ -73,8 +70,12 @@ impl Dispatcher {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut layouts = Layouts::default();
         let mut position = self.lead.position.clone();
-        let mut armed = false;
-        let mut busy_since: Option<Instant> = None;
+        let mut wake = Wake::new(
+            self.doorbell.take(),
+            self.pool.clone(),
+            Arc::clone(&self.rang),
+            self.poll_interval,
+        );
         while !cancel.is_cancelled() {
             let client = self.pool.get().await.map_err(no_connection)?;
             let page = outbox::read(&client, &position, MOST_ROWS, &mut layouts).await?;
@@ -89,44 +90,17 @@ impl Dispatcher {
                 }
                 continue;
             }
-            if !page.rows.is_empty() {
-                let since = *busy_since.get_or_insert_with(Instant::now);
-                if let Some(bell) = &mut self.doorbell
-                    && armed
-                {
-                    // Writers need not ring while somebody reads anyway.
-                    bell.disarm().await?;
-                    if since.elapsed() > BUSY_FOR_LONG {
-                        bell.withdraw().await?;
-                    }
-                    armed = false;
-                }
+            if page.rows.is_empty() {
+                position = Position {
+                    done: position.target.map_or(page.snapshot, |target| target.snapshot),
+                    target: None,
+                };
+                drop(client);
+                wake.nothing_found(&cancel).await?;
+            } else {
+                wake.found().await?;
                 position = self.process(client, position, page, &mut layouts).await?;
-                continue;
             }
-            position = Position {
-                done: position.target.map_or(page.snapshot, |target| target.snapshot),
-                target: None,
-            };
-            busy_since = None;
-            if let Some(bell) = &mut self.doorbell
-                && !armed
-            {
-                bell.arm(&client).await?;
-                armed = true;
-                // What was committed before the bell was armed rang nowhere: look once more.
-                continue;
-            }
-            drop(client);
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = self.rang.notified() => {}
-                () = tokio::time::sleep(self.poll_interval) => {}
-            }
-            if let Some(bell) = &mut self.doorbell {
-                bell.disarm().await?;
-            }
-            armed = false;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod capture;
 mod capture_upgrades;
 mod cluster;
 mod domains;
+mod doorbell;
 mod fixture;
 mod harness;
 mod http;
