@@ -68,22 +68,25 @@ comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigi
   'The next rows beyond a position, in order of (xid, id), with the snapshot read in and the version of the subscriptions that they must be '
   'matched with; one row with nothing else if there are none.';
 
-create or replace function odoo_eventd.read_transaction(of_xid xid8, after_capture integer, after_record bigint, max_rows integer)
+drop function if exists odoo_eventd.read_transaction(xid8, integer, bigint, integer);
+create or replace function odoo_eventd.read_transaction(of_xid xid8)
 returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[], capture_id integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
   return query
+    -- Once for each generation, not for each of a million rows.
+    with judged as materialized (
+      select g.generation, g.capture_id from odoo_eventd.capture_generation g where not odoo_eventd.is_in_gap(of_xid, g.generation))
     select o.id, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new, g.capture_id
     from odoo_eventd.outbox o
-    join odoo_eventd.capture_generation g on g.generation = o.generation
-    where o.xid = of_xid and (g.capture_id, o.record_id) > (after_capture, after_record)
-      and not odoo_eventd.is_in_gap(of_xid, o.generation)
-    order by g.capture_id, o.record_id, o.id limit max_rows;
+    join judged g on g.generation = o.generation
+    where o.xid = of_xid
+    order by g.capture_id, o.record_id, o.id;
 end $$;
-comment on function odoo_eventd.read_transaction(xid8, integer, bigint, integer) is
-  'One large transaction, record by record, in pages: (capture, record id, order).';
+comment on function odoo_eventd.read_transaction(xid8) is
+  'One large transaction, by table and record, in order; sorted once. To be fetched in pieces.';
 
 create or replace function odoo_eventd.captures() returns table (
   generation bigint, capture_id integer, model text, columns name[], types text[]

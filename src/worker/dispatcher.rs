@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::deliverer::no_connection;
+use super::large::Pieces;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::Slots;
@@ -27,9 +28,6 @@ use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
 const MOST_ROWS: i32 = 2_000;
-
-/// Rows of a large transaction read at once.
-const PAGE_OF_LARGE: i32 = 10_000;
 
 /// What a dispatcher needs.
 #[derive(Debug)]
@@ -121,7 +119,12 @@ impl Dispatcher {
             // The last transaction may go on beyond the page.
             let (first_xid, last_xid) = (first.xid, last.xid);
             if first_xid == last_xid {
-                return self.process_large(client, position, &page, layouts).await;
+                let at = first.at;
+                // A page of wide rows would otherwise lie in memory beside the pieces.
+                drop(std::mem::take(&mut page.rows));
+                return self
+                    .process_large(client, position, page.snapshot, self.facts(first_xid, at), layouts)
+                    .await;
             }
             page.rows.retain(|row| row.xid != last_xid);
         }
@@ -230,17 +233,15 @@ impl Dispatcher {
         &self,
         mut client: deadpool_postgres::Object,
         position: Position,
-        page: &outbox::Page,
+        snapshot: String,
+        facts: TransactionFacts,
         layouts: &mut Layouts,
     ) -> Result<Position> {
-        let Some(first) = page.rows.first() else {
-            return Ok(position);
-        };
-        let (xid, at) = (first.xid, first.at);
+        let xid = facts.xid;
         let next = Position {
             done: position.done,
             target: Some(Target {
-                snapshot: page.snapshot.clone(),
+                snapshot,
                 last_xid: xid,
                 last_id: i64::MAX,
             }),
@@ -253,20 +254,9 @@ impl Dispatcher {
             .map_err(|e| Error::database("begin a batch", e))?;
         // A domain that fails must not take the transaction with it.
         let judging = self.pool.get().await.map_err(no_connection)?;
-        let mut assembly = Assembly::new(self.facts(xid, at));
-        let mut after = (0, i64::MIN);
-        loop {
-            let mut rows = outbox::read_transaction(&transaction, xid, after, PAGE_OF_LARGE, layouts).await?;
-            let is_last = rows.len() < usize::try_from(PAGE_OF_LARGE).unwrap_or(usize::MAX);
-            if !is_last && let Some(last) = rows.last().map(place) {
-                // The last record may go on beyond the page; unless it is all there is, it is left for the next one.
-                if rows.first().map(place) != Some(last) {
-                    rows.retain(|row| place(row) != last);
-                }
-            }
-            if let Some(last) = rows.last() {
-                after = place(last);
-            }
+        let mut assembly = Assembly::new(facts.clone());
+        let mut pieces = Pieces::of(&transaction, xid).await?;
+        while let Some(rows) = pieces.next(&transaction, layouts).await? {
             let mut changes = Vec::new();
             let mut table = Vec::new();
             for row in rows {
@@ -281,15 +271,12 @@ impl Dispatcher {
             }
             changes.extend(event::fold_table(without_truncates(table)));
             let folded = [Folded {
-                facts: self.facts(xid, at),
+                facts: facts.clone(),
                 changes,
             }];
             let answers = self.judge(&judging, &roster, &folded).await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
                 offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
-            }
-            if is_last {
-                break;
             }
             self.commit_waiting(&transaction, &next, assembly.take_complete())
                 .await?;
@@ -437,10 +424,6 @@ fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
         claimed,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }
-}
-
-fn place(row: &RowChange) -> (i32, i64) {
-    (row.layout.capture_id, row.record_id)
 }
 
 fn note_truncate(row: &RowChange) {

@@ -5,6 +5,7 @@
 
 pub mod deliverer;
 pub mod dispatcher;
+pub mod large;
 pub mod quarantine;
 pub mod request;
 pub mod roster;

@@ -23,6 +23,7 @@ mod fixture;
 mod harness;
 mod http;
 mod install;
+mod large;
 mod main_job;
 mod payload;
 mod receive;
