@@ -289,10 +289,10 @@ pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
     Ok(row.get(0))
 }
 
-/// Empties the tables of the ring that were read to their end.
+/// Empties the tables of the ring that were read to their end, but for those that somebody still writes to or dumps. Returns how many.
 ///
 /// # Errors
-/// Database errors; SQLSTATE 55P03 when one is still written to.
+/// Database errors.
 pub async fn clear(client: &Client) -> Result<usize> {
     let rows = client
         .query("select odoo_eventd.clear_outbox()", &[])

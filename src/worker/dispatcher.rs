@@ -89,10 +89,15 @@ impl Dispatcher {
                 continue;
             }
             if page.rows.is_empty() {
+                let was_reading = position.target.is_some();
                 position = Position {
                     done: position.target.map_or(page.snapshot, |target| target.snapshot),
                     target: None,
                 };
+                if was_reading {
+                    // Else the outbox would not know until the next event that it may be emptied.
+                    self.commit(&client, &position, Vec::new()).await?;
+                }
                 drop(client);
                 wake.nothing_found(&cancel).await?;
             } else {

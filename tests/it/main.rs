@@ -25,6 +25,7 @@ mod http;
 mod install;
 mod large;
 mod main_job;
+mod outbox;
 mod payload;
 mod receive;
 mod registry;
