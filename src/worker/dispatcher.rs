@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Pool};
 use tokio::sync::{Notify, mpsc, watch};
@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::callbacks;
 use super::deliverer::no_connection;
+use super::large::Pieces;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::Slots;
-use super::wake::Doorbell;
+use super::wake::{Doorbell, Wake};
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
@@ -29,12 +30,6 @@ use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
 const MOST_ROWS: i32 = 2_000;
-
-/// Rows of a large transaction read at once.
-const PAGE_OF_LARGE: i32 = 10_000;
-
-/// A dispatcher that has been busy for so long takes a queued request for the bell back.
-const BUSY_FOR_LONG: Duration = Duration::from_secs(1);
 
 /// What a dispatcher needs.
 #[derive(Debug)]
@@ -75,8 +70,12 @@ impl Dispatcher {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut layouts = Layouts::default();
         let mut position = self.lead.position.clone();
-        let mut armed = false;
-        let mut busy_since: Option<Instant> = None;
+        let mut wake = Wake::new(
+            self.doorbell.take(),
+            self.pool.clone(),
+            Arc::clone(&self.rang),
+            self.poll_interval,
+        );
         while !cancel.is_cancelled() {
             let client = self.pool.get().await.map_err(no_connection)?;
             let page = outbox::read(&client, &position, MOST_ROWS, &mut layouts).await?;
@@ -91,44 +90,22 @@ impl Dispatcher {
                 }
                 continue;
             }
-            if !page.rows.is_empty() {
-                let since = *busy_since.get_or_insert_with(Instant::now);
-                if let Some(bell) = &mut self.doorbell
-                    && armed
-                {
-                    // Writers need not ring while somebody reads anyway.
-                    bell.disarm().await?;
-                    if since.elapsed() > BUSY_FOR_LONG {
-                        bell.withdraw().await?;
-                    }
-                    armed = false;
+            if page.rows.is_empty() {
+                let was_reading = position.target.is_some();
+                position = Position {
+                    done: position.target.map_or(page.snapshot, |target| target.snapshot),
+                    target: None,
+                };
+                if was_reading {
+                    // Else the outbox would not know until the next event that it may be emptied.
+                    self.commit(&client, &position, Vec::new()).await?;
                 }
+                drop(client);
+                wake.nothing_found(&cancel).await?;
+            } else {
+                wake.found().await?;
                 position = self.process(client, position, page, &mut layouts).await?;
-                continue;
             }
-            position = Position {
-                done: position.target.map_or(page.snapshot, |target| target.snapshot),
-                target: None,
-            };
-            busy_since = None;
-            if let Some(bell) = &mut self.doorbell
-                && !armed
-            {
-                bell.arm(&client).await?;
-                armed = true;
-                // What was committed before the bell was armed rang nowhere: look once more.
-                continue;
-            }
-            drop(client);
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = self.rang.notified() => {}
-                () = tokio::time::sleep(self.poll_interval) => {}
-            }
-            if let Some(bell) = &mut self.doorbell {
-                bell.disarm().await?;
-            }
-            armed = false;
         }
         Ok(())
     }
@@ -149,7 +126,12 @@ impl Dispatcher {
             // The last transaction may go on beyond the page.
             let (first_xid, last_xid) = (first.xid, last.xid);
             if first_xid == last_xid {
-                return self.process_large(client, position, &page, layouts).await;
+                let at = first.at;
+                // A page of wide rows would otherwise lie in memory beside the pieces.
+                drop(std::mem::take(&mut page.rows));
+                return self
+                    .process_large(client, position, page.snapshot, self.facts(first_xid, at), layouts)
+                    .await;
             }
             page.rows.retain(|row| row.xid != last_xid);
         }
@@ -266,17 +248,15 @@ impl Dispatcher {
         &self,
         mut client: deadpool_postgres::Object,
         position: Position,
-        page: &outbox::Page,
+        snapshot: String,
+        facts: TransactionFacts,
         layouts: &mut Layouts,
     ) -> Result<Position> {
-        let Some(first) = page.rows.first() else {
-            return Ok(position);
-        };
-        let (xid, at) = (first.xid, first.at);
+        let xid = facts.xid;
         let next = Position {
             done: position.done,
             target: Some(Target {
-                snapshot: page.snapshot.clone(),
+                snapshot,
                 last_xid: xid,
                 last_id: i64::MAX,
             }),
@@ -289,20 +269,9 @@ impl Dispatcher {
             .map_err(|e| Error::database("begin a batch", e))?;
         // A domain that fails must not take the transaction with it.
         let judging = self.pool.get().await.map_err(no_connection)?;
-        let mut assembly = Assembly::new(self.facts(xid, at));
-        let mut after = (0, i64::MIN);
-        loop {
-            let mut rows = outbox::read_transaction(&transaction, xid, after, PAGE_OF_LARGE, layouts).await?;
-            let is_last = rows.len() < usize::try_from(PAGE_OF_LARGE).unwrap_or(usize::MAX);
-            if !is_last && let Some(last) = rows.last().map(place) {
-                // The last record may go on beyond the page; unless it is all there is, it is left for the next one.
-                if rows.first().map(place) != Some(last) {
-                    rows.retain(|row| place(row) != last);
-                }
-            }
-            if let Some(last) = rows.last() {
-                after = place(last);
-            }
+        let mut assembly = Assembly::new(facts.clone());
+        let mut pieces = Pieces::of(&transaction, xid).await?;
+        while let Some(rows) = pieces.next(&transaction, layouts).await? {
             let mut changes = Vec::new();
             let mut table = Vec::new();
             for row in rows {
@@ -317,15 +286,12 @@ impl Dispatcher {
             }
             changes.extend(event::fold_table(without_truncates(table)));
             let folded = [Folded {
-                facts: self.facts(xid, at),
+                facts: facts.clone(),
                 changes,
             }];
             let answers = self.judge(&judging, &roster, &folded).await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
                 offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
-            }
-            if is_last {
-                break;
             }
             let deliverable = callbacks::deliverable(&judging, &roster, assembly.take_complete()).await?;
             self.commit_waiting(&transaction, &next, deliverable).await?;
@@ -474,10 +440,6 @@ fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
         claimed,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }
-}
-
-fn place(row: &RowChange) -> (i32, i64) {
-    (row.layout.capture_id, row.record_id)
 }
 
 fn note_truncate(row: &RowChange) {

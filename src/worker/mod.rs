@@ -6,6 +6,7 @@
 pub mod callbacks;
 pub mod deliverer;
 pub mod dispatcher;
+pub mod large;
 pub mod quarantine;
 pub mod request;
 pub mod roster;

@@ -39,6 +39,10 @@ const BUSY_PAUSE_MOST: Duration = Duration::from_secs(30);
 /// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
 const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
+/// Pauses between looks at subscriptions that cannot be served, although nobody changed them.
+const INVALID_PAUSE_FIRST: Duration = Duration::from_secs(5);
+const INVALID_PAUSE_MOST: Duration = Duration::from_secs(60);
+
 /// How often triggers that nobody needs are tried to be dropped.
 const DROP_IDLE_EVERY: Duration = Duration::from_secs(60);
 
@@ -189,6 +193,8 @@ pub struct Looked {
     pub accepted: Vec<Accepted>,
     /// Models whose table was too busy to set up its triggers.
     pub busy: BTreeSet<String>,
+    /// Whether there are active ones that cannot be served.
+    pub has_invalid: bool,
     /// What they were checked against.
     pub registry: Registry,
 }
@@ -272,8 +278,9 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
     // Once more, for the transaction that each is judged from; known only now.
-    let from: HashMap<i32, (Option<u64>, String)> = subscriptions::load(client)
-        .await?
+    let loaded = subscriptions::load(client).await?;
+    let has_invalid = loaded.iter().any(|s| s.active && s.state.as_deref() == Some("invalid"));
+    let from: HashMap<i32, (Option<u64>, String)> = loaded
         .into_iter()
         .map(|s| (s.id, (s.captured_from, s.write_stamp)))
         .collect();
@@ -289,6 +296,7 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
     Ok(Looked {
         accepted,
         busy,
+        has_invalid,
         registry,
     })
 }
@@ -401,6 +409,7 @@ impl Keeper {
         let mut known_version = None;
         let mut retry_at: Option<Instant> = None;
         let mut pause = BUSY_PAUSE_FIRST;
+        let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
         let mut drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
@@ -410,8 +419,15 @@ impl Keeper {
             let mut must_look = self.quarantine.take_news();
             if look_for_drift_at <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+                let drifted = subscriptions::note_drift(&self.client).await?;
                 // A table that stays busy has its own, growing pauses.
-                must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
+                must_look |= retry_at.is_none() && !drifted.is_empty();
+            }
+            if known_version != Some(version) {
+                invalid_pause = INVALID_PAUSE_FIRST;
+            } else if invalid_at.is_some_and(|at| at <= Instant::now()) {
+                must_look = true;
+                invalid_pause = (invalid_pause * 2).min(INVALID_PAUSE_MOST);
             }
             if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
                 let looked = refresh(&self.client, Some(&self.rules), &self.quarantine).await?;
@@ -421,6 +437,8 @@ impl Keeper {
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(BUSY_PAUSE_MOST);
                 }
+                // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
+                invalid_at = looked.has_invalid.then(|| Instant::now() + invalid_pause);
                 self.publish(version, looked).await?;
                 known_version = Some(version);
             }
@@ -454,15 +472,14 @@ impl Keeper {
 
     async fn drop_idle(&self) -> Result<()> {
         let client = self.pool.get().await.map_err(no_connection)?;
-        match subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await {
-            Ok(dropped) => {
-                for trigger in dropped {
-                    tracing::info!(trigger, "dropped a trigger that no subscription needs");
-                }
-                Ok(())
+        loop {
+            let dropped = subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await?;
+            if dropped.is_empty() {
+                return Ok(());
             }
-            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(()),
-            Err(error) => Err(error),
+            for trigger in dropped {
+                tracing::info!(trigger, "dropped a trigger that no subscription needs");
+            }
         }
     }
 }
