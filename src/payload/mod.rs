@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod path;
+pub mod transform;
 mod sandbox;
 pub mod template;
 pub mod xml;
