@@ -26,7 +26,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \else
   \set version 0
 \endif
-select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4 \gset
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 6 as m6 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -43,6 +43,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000004_registry_pull.sql
   insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
 \endif
+\if :m6
+  \ir migrations/000006_payload.sql
+  insert into odoo_eventd.schema_migration (version, name) values (6, '000006_payload');
+\endif
 
 \ir functions/guard.sql
 \ir functions/registry.sql
@@ -51,6 +55,8 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/capture.sql
 \ir functions/outbox.sql
 \ir functions/deliveries.sql
+\ir functions/unsendable.sql
+\ir functions/records.sql
 \ir functions/operations.sql
 \ir functions/installation.sql
 

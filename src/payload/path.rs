@@ -420,11 +420,11 @@ mod tests {
                 "a, a:b",
                 "\"a\" is the name of something else already\n  a, a:b\n     ^",
             ),
+            ("a|nope(1)", "there is no transformation \"nope\"\n  a|nope(1)\n    ^"),
             (
-                "a|nope(1)",
-                "there is no transformation \"nope\"\n  a|nope(1)\n    ^",
+                "a|default('b)",
+                "this text is never closed\n  a|default('b)\n            ^",
             ),
-            ("a|default('b)", "this text is never closed\n  a|default('b)\n            ^"),
             (
                 "a|default(b)",
                 "a text in quotes, a number, true, false or null is expected here\n  a|default(b)\n            ^",
@@ -436,10 +436,7 @@ mod tests {
 
     #[test]
     fn limits_are_enforced_by_name() {
-        assert!(
-            refusal("a.b.c.d.e.f.g.h.i")
-                .contains("more than 8 relations deep\n  a.b.c.d.e.f.g.h.i\n  ^")
-        );
+        assert!(refusal("a.b.c.d.e.f.g.h.i").contains("more than 8 relations deep\n  a.b.c.d.e.f.g.h.i\n  ^"));
         assert!(refusal(&"a{".repeat(10_000)).contains("more than 8 relations deep"));
         let many: Vec<String> = (0..501).map(|index| format!("f{index}")).collect();
         assert_eq!(
@@ -470,7 +467,8 @@ mod tests {
         let leaf = (name(), path(), transforms()).prop_map(move |(name, path, then)| item(None, name, path, then));
         let tree = leaf.prop_recursive(3, 24, 4, move |inner| {
             let children = proptest::option::of(proptest::collection::vec(inner, 1..4).prop_map(distinct));
-            (children, name(), path(), transforms()).prop_map(move |(records, name, path, then)| item(records, name, path, then))
+            (children, name(), path(), transforms())
+                .prop_map(move |(records, name, path, then)| item(records, name, path, then))
         });
         proptest::collection::vec(tree, 0..4).prop_map(distinct)
     }

@@ -152,11 +152,21 @@ impl Transform {
                 of(Kind::Other)
             }),
             Self::First | Self::Last => fits(before.list, "lists", Shape { list: false, ..before }),
-            Self::Length => fits(before.list, "lists", Shape { kind: Kind::Number, list: false }),
+            Self::Length => fits(
+                before.list,
+                "lists",
+                Shape {
+                    kind: Kind::Number,
+                    list: false,
+                },
+            ),
             Self::Join(_) => fits(
                 before.list && before.kind != Kind::Other,
                 "lists of single values",
-                Shape { kind: Kind::Text, list: false },
+                Shape {
+                    kind: Kind::Text,
+                    list: false,
+                },
             ),
         }
     }
@@ -280,12 +290,22 @@ mod tests {
             ("trim", vec![], json!(" a\n"), json!("a")),
             ("truncate", vec![json!(3)], json!("größer"), json!("gr…")),
             ("truncate", vec![json!(3)], json!("gro"), json!("gro")),
-            ("date", vec![json!("%d.%m.%Y")], json!("2026-11-20 12:00:00"), json!("20.11.2026")),
+            (
+                "date",
+                vec![json!("%d.%m.%Y")],
+                json!("2026-11-20 12:00:00"),
+                json!("20.11.2026"),
+            ),
             ("date", vec![json!("%Y")], json!("2026-11-20"), json!("2026")),
             ("round", vec![json!(1)], json!(2.25), json!(2.3)),
             ("times", vec![json!(100)], json!(12.5), json!(1250.0)),
             ("int", vec![], json!(-12.9), json!(-12)),
-            ("int", vec![], json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_993_i64)),
+            (
+                "int",
+                vec![],
+                json!(9_007_199_254_740_993_i64),
+                json!(9_007_199_254_740_993_i64),
+            ),
             ("string", vec![], json!(12.5), json!("12.5")),
             ("string", vec![], json!(null), json!("")),
             ("default", vec![json!("none")], json!(""), json!("none")),
@@ -309,11 +329,18 @@ mod tests {
             ("upper", vec![json!(1)], "upper takes no argument"),
             ("round", vec![json!(99)], "round takes a number of decimals, 0 to 15"),
             ("truncate", vec![json!(0)], "truncate takes a number of characters"),
-            ("date", vec![json!("%!")], "date takes a format as of strftime: \"%d.%m.%Y\""),
+            (
+                "date",
+                vec![json!("%!")],
+                "date takes a format as of strftime: \"%d.%m.%Y\"",
+            ),
         ] {
             assert_eq!(Transform::new(name, &arguments).unwrap_err(), said);
         }
-        let number = Shape { kind: Kind::Number, list: false };
+        let number = Shape {
+            kind: Kind::Number,
+            list: false,
+        };
         assert_eq!(Transform::Upper.shape(number).unwrap_err(), "upper is for texts");
         assert_eq!(Transform::First.shape(number).unwrap_err(), "first is for lists");
         let list = Shape { list: true, ..number };

@@ -7,6 +7,8 @@ pub mod connect;
 pub mod deliveries;
 pub mod judge;
 pub mod outbox;
+pub mod records;
 pub mod registry;
 pub mod schema;
 pub mod subscriptions;
+pub mod unsendable;

@@ -12,6 +12,7 @@ use deadpool_postgres::{GenericClient, Pool};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bodies::{self, Made};
 use super::deliverer::no_connection;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
@@ -20,9 +21,11 @@ use super::wake::Doorbell;
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
+use crate::payload::content::Unsendable;
 use crate::pg;
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
+use crate::pg::unsendable;
 use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
@@ -180,7 +183,8 @@ impl Dispatcher {
             offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
             assembled.extend(assembly.finish());
         }
-        self.commit(&client, &next, assembled).await?;
+        let made = bodies::make(&client, assembled).await?;
+        self.commit(&client, &next, made).await?;
         Ok(next)
     }
 
@@ -214,12 +218,13 @@ impl Dispatcher {
         transactions
     }
 
-    async fn commit(&self, client: &impl GenericClient, position: &Position, assembled: Vec<Assembled>) -> Result<()> {
-        let new: Vec<NewDelivery> = assembled
+    async fn commit(&self, client: &impl GenericClient, position: &Position, made: Vec<Made>) -> Result<()> {
+        let made = self.without_unsendable(client, made).await?;
+        let new: Vec<NewDelivery> = made
             .into_iter()
-            .map(|delivery| {
+            .map(|(delivery, body)| {
                 let claimed = self.slots.take(delivery.subscription.row.id, 1) == 1;
-                new_delivery(delivery, claimed)
+                new_delivery(delivery, body, claimed)
             })
             .collect();
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
@@ -317,10 +322,11 @@ impl Dispatcher {
             if is_last {
                 break;
             }
-            self.commit_waiting(&transaction, &next, assembly.take_complete())
-                .await?;
+            let made = bodies::make(&judging, assembly.take_complete()).await?;
+            self.commit_waiting(&transaction, &next, made).await?;
         }
-        self.commit_waiting(&transaction, &next, assembly.finish()).await?;
+        let made = bodies::make(&judging, assembly.finish()).await?;
+        self.commit_waiting(&transaction, &next, made).await?;
         transaction
             .commit()
             .await
@@ -329,16 +335,58 @@ impl Dispatcher {
     }
 
     /// Deliveries of a large transaction wait in the database: what is not committed must not be sent.
-    async fn commit_waiting(
-        &self,
-        client: &impl GenericClient,
-        position: &Position,
-        assembled: Vec<Assembled>,
-    ) -> Result<()> {
-        let new: Vec<NewDelivery> = assembled.into_iter().map(|d| new_delivery(d, false)).collect();
+    async fn commit_waiting(&self, client: &impl GenericClient, position: &Position, made: Vec<Made>) -> Result<()> {
+        let made = self.without_unsendable(client, made).await?;
+        let new: Vec<NewDelivery> = made.into_iter().map(|(d, body)| new_delivery(d, body, false)).collect();
         deliveries::commit_batch(client, self.lead.term, position, &new)
             .await
             .map(drop)
+    }
+
+    /// Ends the deliveries that have no body, before those that have one are made: should that be cut off, the next reading finds them
+    /// made already.
+    async fn without_unsendable(
+        &self,
+        client: &impl GenericClient,
+        made: Vec<Made>,
+    ) -> Result<Vec<(Assembled, String)>> {
+        let mut sendable = Vec::with_capacity(made.len());
+        let mut failed = Vec::new();
+        for Made {
+            delivery,
+            body,
+            unreadable,
+        } in made
+        {
+            if let Some(reason) = unreadable {
+                self.quarantine.add(
+                    &delivery.subscription.row,
+                    format!("the fields of its payload cannot be read: {reason}"),
+                );
+                self.subscriptions_changed.notify_one();
+            }
+            match body {
+                Ok(body) => sendable.push((delivery, body)),
+                Err(reason) => {
+                    tracing::warn!(
+                        subscription.id = delivery.subscription.row.id, event.id = %delivery.event_id,
+                        error = reason.failure.as_str(), detail = reason.detail, "there is nothing to send"
+                    );
+                    failed.push((new_delivery(delivery, String::new(), false), reason));
+                }
+            }
+        }
+        if !failed.is_empty() {
+            unsendable::fail(client, self.lead.term, &failed).await?;
+            self.note_failures(&failed);
+        }
+        Ok(sendable)
+    }
+
+    fn note_failures(&self, failed: &[(NewDelivery, Unsendable)]) {
+        let now = std::time::SystemTime::now();
+        let tally = Arc::clone(&self.roster.borrow().tally);
+        tally.add_failures(failed.iter().map(|(delivery, _)| delivery.subscription_id), now);
     }
 
     /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
@@ -449,7 +497,7 @@ fn columns_of(judge: &Judge, images: &[(&Change, &event::Image)]) -> ImageColumn
         .collect()
 }
 
-fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
+fn new_delivery(delivery: Assembled, body: String, claimed: bool) -> NewDelivery {
     let row = &delivery.subscription.row;
     NewDelivery {
         event_id: delivery.event_id,
@@ -459,7 +507,7 @@ fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
         model: row.model.clone(),
         event_type: delivery.event_type.as_str(),
         record_ids: delivery.record_ids,
-        body: delivery.body,
+        body,
         claimed,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }

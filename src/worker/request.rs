@@ -25,7 +25,8 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
         .map_err(|e| Error::usage(format!("\"{}\" is no HTTP method", row.http_method)).with_source(e))?;
     let mut headers = subscription.headers.clone();
     let delivery_id = claimed.delivery_id.to_string();
-    set(&mut headers, CONTENT_TYPE, "application/json")?;
+    let content_type = subscription.content.content_type(claimed.body.as_bytes());
+    set(&mut headers, CONTENT_TYPE, content_type)?;
     set(
         &mut headers,
         HeaderName::from_static("x-mcp-event"),
