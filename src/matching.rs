@@ -81,6 +81,35 @@ pub struct Assembled {
     pub subjects: Vec<Subject>,
 }
 
+impl Assembled {
+    /// Existing records as they are now, without a change of theirs; [`crate::worker::bodies::make`] reads their values.
+    pub fn of_existing(
+        subscription: Arc<Accepted>,
+        (event_id, event_type, part): (Uuid, EventType, i64),
+        record_ids: Vec<i64>,
+        at: Timestamp,
+        database: Arc<str>,
+    ) -> Self {
+        let subjects = match &subscription.content.plan {
+            Some(_) => record_ids.iter().copied().map(Subject::now).collect(),
+            None => Vec::new(),
+        };
+        Self {
+            subscription,
+            event_id,
+            event_type,
+            part,
+            record_ids,
+            user_id: None,
+            has_several_users: false,
+            at,
+            database,
+            changed: Vec::new(),
+            subjects,
+        }
+    }
+}
+
 /// Collects the changes of one transaction for each subscription.
 #[derive(Debug)]
 pub struct Assembly {

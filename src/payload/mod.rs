@@ -7,6 +7,7 @@
 //! Pure: values have been read before, the text that comes out is what is signed.
 
 pub mod body;
+mod build;
 pub mod content;
 pub mod fill;
 pub mod path;

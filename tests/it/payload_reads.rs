@@ -1,6 +1,13 @@
 //! What the values of payloads cost, and with which rights they are read.
 
+use std::sync::Arc;
+
 use odoo_eventd::demo::Options;
+use odoo_eventd::event::EventType;
+use odoo_eventd::matching::Assembled;
+use odoo_eventd::pg;
+use odoo_eventd::worker::quarantine::Quarantine;
+use odoo_eventd::worker::{bodies, roster};
 
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd_ok, wait_until_leading};
@@ -212,4 +219,44 @@ async fn a_large_transaction_comes_in_parts_with_the_values_of_each_record() {
         (database.psql(done).await.trim() == "13").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn existing_records_make_a_body_without_a_change_of_theirs() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    eventd_ok(
+        &database.url(),
+        &[
+            "subscribe",
+            "--model",
+            "sale.order",
+            "--event",
+            "write",
+            "--url",
+            "https://example.com/",
+            "--payload-fields",
+            "name,partner_id.name,order_line.name",
+        ],
+    )
+    .await;
+    let looked = roster::refresh(&database.client().await, None, &Quarantine::default())
+        .await
+        .unwrap();
+    let subscription = Arc::new(looked.accepted.into_iter().next().unwrap());
+    let pool = pg::connect::Database::parse(&database.url()).unwrap().pool(1).unwrap();
+    let event = (uuid::Uuid::from_u128(1), EventType::Write, 0);
+    let name: Arc<str> = database.name().into();
+    let existing = Assembled::of_existing(subscription, event, vec![1, 7, 900], jiff::Timestamp::UNIX_EPOCH, name);
+    let made = bodies::make(&pool.get().await.unwrap(), vec![existing]).await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(made[0].body.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        body["records"],
+        serde_json::json!([
+            {"id": 1, "values": {"name": "S00001", "partner_id.name": "Blue Harbor Bakery", "order_line.name": ["Bench Vise", "Work Lamp"]}},
+            {"id": 7, "values": {"name": "S00007", "partner_id.name": "Café Ÿlang", "order_line.name": ["Hand Plane (large)"]}},
+            {"id": 900, "values": {"name": null, "partner_id.name": null, "order_line.name": null}},
+        ])
+    );
+    assert_eq!(body["changed_fields"], serde_json::json!([]));
 }
