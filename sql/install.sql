@@ -28,8 +28,8 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \else
   \set version 0
 \endif
-select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 8 as m8,
-       :version < 10 as m10 \gset
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 6 as m6,
+       :version < 8 as m8, :version < 10 as m10 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -45,6 +45,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \if :m4
   \ir migrations/000004_registry_pull.sql
   insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
+\endif
+\if :m6
+  \ir migrations/000006_payload.sql
+  insert into odoo_eventd.schema_migration (version, name) values (6, '000006_payload');
 \endif
 \if :m8
   \ir migrations/000008_secrets_and_callbacks.sql
@@ -65,6 +69,8 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/drift.sql
 \ir functions/outbox.sql
 \ir functions/deliveries.sql
+\ir functions/unsendable.sql
+\ir functions/records.sql
 \ir functions/operations.sql
 \ir functions/preview.sql
 \ir functions/installation.sql

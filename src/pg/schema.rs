@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "000002_subscriptions"),
     migration!(3, "000003_delivery_log"),
     migration!(4, "000004_registry_pull"),
+    migration!(6, "000006_payload"),
     migration!(8, "000008_secrets_and_callbacks"),
     migration!(10, "000010_drift"),
 ];
@@ -51,6 +52,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("drift"),
     function_file!("outbox"),
     function_file!("deliveries"),
+    function_file!("unsendable"),
+    function_file!("records"),
     function_file!("operations"),
     function_file!("preview"),
     function_file!("installation"),

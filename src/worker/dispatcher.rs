@@ -12,6 +12,7 @@ use deadpool_postgres::{GenericClient, Pool};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bodies::{self, Made};
 use super::callbacks;
 use super::deliverer::no_connection;
 use super::large::Pieces;
@@ -22,10 +23,12 @@ use super::wake::{Doorbell, Wake};
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
+use crate::payload::content::Unsendable;
 use crate::pg;
 use crate::pg::callbacks::Callback;
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
+use crate::pg::unsendable;
 use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
@@ -164,8 +167,8 @@ impl Dispatcher {
             offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
             assembled.extend(assembly.finish());
         }
-        let deliverable = callbacks::deliverable(&client, &roster, assembled).await?;
-        self.commit(&client, &next, deliverable).await?;
+        let made = self.make(&client, &roster, assembled).await?;
+        self.commit(&client, &next, made).await?;
         Ok(next)
     }
 
@@ -199,17 +202,34 @@ impl Dispatcher {
         transactions
     }
 
+    /// Finds out where deliveries to callbacks go, and makes the bodies of those that go somewhere.
+    async fn make(
+        &self,
+        client: &impl GenericClient,
+        roster: &Roster,
+        assembled: Vec<Assembled>,
+    ) -> Result<Vec<(Made, Option<Callback>)>> {
+        let deliverable = callbacks::deliverable(client, roster, assembled).await?;
+        let (deliveries, callbacks): (Vec<_>, Vec<_>) = deliverable.into_iter().unzip();
+        Ok(bodies::make(client, deliveries)
+            .await?
+            .into_iter()
+            .zip(callbacks)
+            .collect())
+    }
+
     async fn commit(
         &self,
         client: &impl GenericClient,
         position: &Position,
-        deliverable: Vec<(Assembled, Option<Callback>)>,
+        made: Vec<(Made, Option<Callback>)>,
     ) -> Result<()> {
-        let (new, callbacks): (Vec<NewDelivery>, Vec<Option<Callback>>) = deliverable
+        let made = self.without_unsendable(client, made).await?;
+        let (new, callbacks): (Vec<NewDelivery>, Vec<Option<Callback>>) = made
             .into_iter()
-            .map(|(delivery, callback)| {
+            .map(|(delivery, body, callback)| {
                 let claimed = self.slots.take(delivery.subscription.row.id, 1) == 1;
-                (new_delivery(delivery, claimed), callback)
+                (new_delivery(delivery, body, claimed), callback)
             })
             .unzip();
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
@@ -293,11 +313,11 @@ impl Dispatcher {
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
                 offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
             }
-            let deliverable = callbacks::deliverable(&judging, &roster, assembly.take_complete()).await?;
-            self.commit_waiting(&transaction, &next, deliverable).await?;
+            let made = self.make(&judging, &roster, assembly.take_complete()).await?;
+            self.commit_waiting(&transaction, &next, made).await?;
         }
-        let deliverable = callbacks::deliverable(&judging, &roster, assembly.finish()).await?;
-        self.commit_waiting(&transaction, &next, deliverable).await?;
+        let made = self.make(&judging, &roster, assembly.finish()).await?;
+        self.commit_waiting(&transaction, &next, made).await?;
         transaction
             .commit()
             .await
@@ -310,12 +330,65 @@ impl Dispatcher {
         &self,
         client: &impl GenericClient,
         position: &Position,
-        deliverable: Vec<(Assembled, Option<Callback>)>,
+        made: Vec<(Made, Option<Callback>)>,
     ) -> Result<()> {
-        let new: Vec<NewDelivery> = deliverable.into_iter().map(|(d, _)| new_delivery(d, false)).collect();
+        let made = self.without_unsendable(client, made).await?;
+        let new: Vec<NewDelivery> = made
+            .into_iter()
+            .map(|(delivery, body, _)| new_delivery(delivery, body, false))
+            .collect();
         deliveries::commit_batch(client, self.lead.term, position, &new)
             .await
             .map(drop)
+    }
+
+    /// Ends the deliveries that have no body, before those that have one are made: should that be cut off, the next reading finds them
+    /// made already.
+    async fn without_unsendable(
+        &self,
+        client: &impl GenericClient,
+        made: Vec<(Made, Option<Callback>)>,
+    ) -> Result<Vec<(Assembled, String, Option<Callback>)>> {
+        let mut sendable = Vec::with_capacity(made.len());
+        let mut failed = Vec::new();
+        for (
+            Made {
+                delivery,
+                body,
+                unreadable,
+            },
+            callback,
+        ) in made
+        {
+            if let Some(reason) = unreadable {
+                self.quarantine.add(
+                    &delivery.subscription.row,
+                    format!("the fields of its payload cannot be read: {reason}"),
+                );
+                self.subscriptions_changed.notify_one();
+            }
+            match body {
+                Ok(body) => sendable.push((delivery, body, callback)),
+                Err(reason) => {
+                    tracing::warn!(
+                        subscription.id = delivery.subscription.row.id, event.id = %delivery.event_id,
+                        error = reason.failure.as_str(), detail = reason.detail, "there is nothing to send"
+                    );
+                    failed.push((new_delivery(delivery, String::new(), false), reason));
+                }
+            }
+        }
+        if !failed.is_empty() {
+            unsendable::fail(client, self.lead.term, &failed).await?;
+            self.note_failures(&failed);
+        }
+        Ok(sendable)
+    }
+
+    fn note_failures(&self, failed: &[(NewDelivery, Unsendable)]) {
+        let now = std::time::SystemTime::now();
+        let tally = Arc::clone(&self.roster.borrow().tally);
+        tally.add_failures(failed.iter().map(|(delivery, _)| delivery.subscription_id), now);
     }
 
     /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
@@ -426,7 +499,7 @@ fn columns_of(judge: &Judge, images: &[(&Change, &event::Image)]) -> ImageColumn
         .collect()
 }
 
-fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
+fn new_delivery(delivery: Assembled, body: String, claimed: bool) -> NewDelivery {
     let row = &delivery.subscription.row;
     NewDelivery {
         event_id: delivery.event_id,
@@ -436,7 +509,7 @@ fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
         model: row.model.clone(),
         event_type: delivery.event_type.as_str(),
         record_ids: delivery.record_ids,
-        body: delivery.body,
+        body,
         claimed,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }

@@ -1,8 +1,9 @@
 //! The service: the only place where the database and HTTP meet.
 //!
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
-//! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
+//! into deliveries, [`bodies`] makes what they carry, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
 
+pub mod bodies;
 pub mod callbacks;
 pub mod deliverer;
 pub mod dispatcher;

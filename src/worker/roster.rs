@@ -21,7 +21,7 @@ use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
-use crate::pg::{deliveries, judge, registry, subscriptions};
+use crate::pg::{deliveries, judge, records, registry, subscriptions};
 use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -224,7 +224,10 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         let checked = match quarantine.reason_for(&row) {
             Some(reason) => Err(Error::usage(reason)),
             None => match check(row.clone(), &registry, rules) {
-                Ok(subscription) => may_read_related(client, subscription, &registry).await?,
+                Ok(subscription) => match may_read_related(client, subscription, &registry).await? {
+                    Ok(subscription) => may_read_values(client, subscription).await?,
+                    refused => refused,
+                },
                 refused => refused,
             },
         };
@@ -337,6 +340,30 @@ pub(crate) async fn may_read_related(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The fields of a payload are read by a function with rights of its own, which knows what may be read; asked once, before the first
+/// event finds out.
+///
+/// The outer error is the database's; the inner one the subscription's.
+async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Result<Accepted>> {
+    let Some(plan) = &subscription.content.plan else {
+        return Ok(Ok(subscription));
+    };
+    if subscription.row.state.as_deref() == Some("ready") && subscription.is_recorded() {
+        return Ok(Ok(subscription));
+    }
+    for level in &plan.levels {
+        match records::rehearse(client, level).await {
+            Err(error) if error.sql_state().is_some_and(|state| state.code().starts_with("42")) => {
+                return Ok(Err(
+                    Error::usage("the fields of the payload may not be read").with_source(error)
+                ));
+            }
+            rehearsed => rehearsed?,
+        }
+    }
+    Ok(Ok(subscription))
 }
 
 /// The statement that lets this session's role read what domains look at.
