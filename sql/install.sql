@@ -26,7 +26,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \else
   \set version 0
 \endif
-select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4 \gset
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -43,12 +43,17 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000004_registry_pull.sql
   insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
 \endif
+\if :m5
+  \ir migrations/000005_relations.sql
+  insert into odoo_eventd.schema_migration (version, name) values (5, '000005_relations');
+\endif
 
 \ir functions/guard.sql
 \ir functions/registry.sql
 \ir functions/models.sql
 \ir functions/subscriptions.sql
 \ir functions/capture.sql
+\ir functions/relations.sql
 \ir functions/outbox.sql
 \ir functions/deliveries.sql
 \ir functions/operations.sql

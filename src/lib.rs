@@ -25,7 +25,7 @@
 //! # Where an event is
 //!
 //! A row change is in `odoo_eventd.outbox_N` until its snapshot was read ([`worker::dispatcher`]); [`event`] folds the rows of a
-//! transaction into changes; [`matching`] gathers those that a subscription wants into deliveries, with the bodies that
+//! transaction into changes, and [`relations`] tells whose fields changed in other tables; [`matching`] gathers those that a subscription wants into deliveries, with the bodies that
 //! [`payload`] renders; they are rows of `odoo_eventd.delivery` from then on, and each attempt is a row of
 //! `public.mcp_webhook_delivery`.
 //!
@@ -39,7 +39,7 @@
 //! # How the code lies
 //!
 //! Dependencies point inward: [`cli`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
-//! [`matching`], [`delivery`], [`backoff`], [`signature`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
+//! [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
 pub mod backoff;
@@ -56,6 +56,7 @@ pub mod odoo;
 pub mod ops;
 pub mod payload;
 pub mod pg;
+pub mod relations;
 pub mod signature;
 pub mod subscription;
 pub mod telemetry;

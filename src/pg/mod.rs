@@ -8,5 +8,6 @@ pub mod deliveries;
 pub mod judge;
 pub mod outbox;
 pub mod registry;
+pub mod relations;
 pub mod schema;
 pub mod subscriptions;

@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "000002_subscriptions"),
     migration!(3, "000003_delivery_log"),
     migration!(4, "000004_registry_pull"),
+    migration!(5, "000005_relations"),
 ];
 
 macro_rules! function_file {
@@ -44,6 +45,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("models"),
     function_file!("subscriptions"),
     function_file!("capture"),
+    function_file!("relations"),
     function_file!("outbox"),
     function_file!("deliveries"),
     function_file!("operations"),

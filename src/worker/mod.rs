@@ -1,10 +1,12 @@
 //! The service: the only place where the database and HTTP meet.
 //!
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
-//! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
+//! into deliveries (`derive` brings it what showed in other tables), [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
 
 pub mod deliverer;
+mod derive;
 pub mod dispatcher;
+mod parents;
 pub mod quarantine;
 pub mod request;
 pub mod roster;

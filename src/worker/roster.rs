@@ -4,7 +4,7 @@
 //! A subscription that cannot be served is marked `invalid` with a sentence and stops no other. A table that is too busy for its
 //! triggers is tried again with growing pauses; everything else goes on meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::{deliveries, judge, registry, subscriptions};
+use crate::relations::{Derivation, Derivations};
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -37,6 +38,9 @@ const BUSY_PAUSE_MOST: Duration = Duration::from_secs(30);
 /// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
 const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
+/// How often subscriptions that cannot be served are looked at again: what they lack in Odoo's tables may have come.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(15);
+
 /// How often triggers that nobody needs are tried to be dropped.
 const DROP_IDLE_EVERY: Duration = Duration::from_secs(60);
 
@@ -47,6 +51,8 @@ pub struct Roster {
     pub version: Option<i64>,
     by_id: HashMap<i32, Arc<Accepted>>,
     by_model: HashMap<String, OfModel>,
+    /// The watched fields that are kept elsewhere than in a column of their own.
+    pub derivations: Derivations,
     /// What their deliveries came to; shared by all rosters of a term.
     pub tally: Arc<Tally>,
 }
@@ -60,12 +66,22 @@ pub struct OfModel {
     pub judge: Option<Judge>,
     /// Each domain alone, for finding out which one fails.
     pub alone: Vec<(Arc<Accepted>, Judge)>,
+    /// The columns of which somebody needs the value.
+    pub whole: Vec<String>,
+    /// Subscriptions whose domain reads what a parent of `_inherits` keeps.
+    pub inheriting: HashSet<i64>,
 }
 
 impl Roster {
     fn new(version: i64, accepted: Vec<Accepted>, registry: &Registry, tally: Arc<Tally>) -> Result<Self> {
         let accepted: Vec<Arc<Accepted>> = accepted.into_iter().map(Arc::new).collect();
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
+        let derivations = Derivations::new(accepted.iter().flat_map(|s| {
+            s.derived.iter().map(|watch| Derivation {
+                model: s.row.model.as_str().into(),
+                watch: watch.clone(),
+            })
+        }));
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
         for subscription in accepted {
             grouped
@@ -91,12 +107,21 @@ impl Roster {
                     alone.push((Arc::clone(subscription), of_one));
                 }
             }
+            let whole: BTreeSet<&String> = subscriptions.iter().flat_map(|s| &s.whole).collect();
+            let whole = whole.into_iter().cloned().collect();
+            let inheriting = subscriptions
+                .iter()
+                .filter(|s| s.domain.as_ref().is_some_and(|domain| !domain.inherited().is_empty()))
+                .map(|s| i64::from(s.row.id))
+                .collect();
             by_model.insert(
                 model,
                 OfModel {
                     subscriptions,
                     judge,
                     alone,
+                    whole,
+                    inheriting,
                 },
             );
         }
@@ -104,6 +129,7 @@ impl Roster {
             version: Some(version),
             by_id,
             by_model,
+            derivations,
             tally,
         })
     }
@@ -124,8 +150,10 @@ impl Roster {
 pub struct Looked {
     /// Those that can be served.
     pub accepted: Vec<Accepted>,
-    /// Models whose table was too busy to set up its triggers.
+    /// Models, or relation tables, that were too busy to set up their triggers.
     pub busy: BTreeSet<String>,
+    /// Whether some active subscription cannot be served as things are.
+    pub is_some_refused: bool,
     /// What they were checked against.
     pub registry: Registry,
 }
@@ -139,6 +167,7 @@ pub struct Looked {
 pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quarantine) -> Result<Looked> {
     let registry = registry::load(client).await?;
     let mut accepted: Vec<Accepted> = Vec::new();
+    let mut is_some_refused = false;
     for row in subscriptions::load(client).await? {
         if !row.active || (guard.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
@@ -157,6 +186,7 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quaran
                 }
             }
             Err(error) => {
+                is_some_refused = true;
                 let reason = match error.hint() {
                     Some(hint) => format!("{} (hint: {hint})", error.chain()),
                     None => error.chain(),
@@ -185,7 +215,8 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quaran
             }
             Err(error) if is_of_the_model(&error) => {
                 tracing::warn!(model, error = %error.chain(), "capture cannot be set up");
-                for subscription in accepted.extract_if(.., |s| s.row.model == model) {
+                for subscription in accepted.extract_if(.., |s| s.needs(&model)) {
+                    is_some_refused = true;
                     subscriptions::refuse(client, &subscription.row, &error.chain()).await?;
                 }
             }
@@ -195,30 +226,38 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quaran
     subscriptions::settle_capture(client).await?;
     let ready: Vec<i32> = accepted
         .iter()
-        .filter(|s| !busy.contains(&s.row.model))
+        .filter(|s| !is_busy(s, &busy))
         .map(|s| s.row.id)
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
     // Once more, for the transaction that each is judged from; known only now.
-    let from: HashMap<i32, (Option<u64>, String)> = subscriptions::load(client)
+    let from: HashMap<i32, Subscription> = subscriptions::load(client)
         .await?
         .into_iter()
-        .map(|s| (s.id, (s.captured_from, s.write_stamp)))
+        .map(|s| (s.id, s))
         .collect();
     accepted.retain_mut(|subscription| {
-        let Some((captured_from, write_stamp)) = from.get(&subscription.row.id) else {
+        let Some(now) = from.get(&subscription.row.id) else {
             return false;
         };
-        subscription.row.captured_from = *captured_from;
+        subscription.row.captured_from = now.captured_from;
+        // Another who looked at the same time may have found that it cannot be captured.
+        let is_ready = now.state.as_deref() == Some("ready") && now.write_stamp == subscription.row.write_stamp;
         // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
         let is_served = subscription.row.state.as_deref() == Some("ready");
-        *write_stamp == subscription.row.write_stamp && (is_served || !busy.contains(&subscription.row.model))
+        is_ready && (is_served || !is_busy(subscription, &busy))
     });
     Ok(Looked {
         accepted,
         busy,
+        is_some_refused,
         registry,
     })
+}
+
+/// Whether one of the tables that a subscription needs was too busy to set up its triggers.
+fn is_busy(subscription: &Accepted, busy: &BTreeSet<String>) -> bool {
+    busy.iter().any(|table| subscription.needs(table))
 }
 
 /// Whether setting up capture failed for a reason that lies in the one model.
@@ -261,6 +300,10 @@ fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Resul
     Accepted::check(row, registry, &context, guard)
 }
 
+fn is_due(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at <= Instant::now())
+}
+
 /// The task that keeps the roster.
 #[derive(Debug)]
 pub struct Keeper {
@@ -290,6 +333,7 @@ impl Keeper {
         let mut retry_at: Option<Instant> = None;
         let mut pause = BUSY_PAUSE_FIRST;
         let mut drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
+        let mut look_again_at: Option<Instant> = None;
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         loop {
             let version = subscriptions::version_of(&self.client).await?;
@@ -299,7 +343,7 @@ impl Keeper {
                 // A table that stays busy has its own, growing pauses.
                 must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
             }
-            if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
+            if known_version != Some(version) || must_look || is_due(retry_at) || is_due(look_again_at) {
                 let looked = refresh(&self.client, Some(&self.guard), &self.quarantine).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
@@ -307,6 +351,7 @@ impl Keeper {
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(BUSY_PAUSE_MOST);
                 }
+                look_again_at = looked.is_some_refused.then(|| Instant::now() + LOOK_AGAIN_EVERY);
                 self.publish(version, looked).await?;
                 known_version = Some(version);
             }
