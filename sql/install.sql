@@ -43,6 +43,11 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000004_registry_pull.sql
   insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
 \endif
+select :version < 7 as m7 \gset
+\if :m7
+  \ir migrations/000007_delivery_options.sql
+  insert into odoo_eventd.schema_migration (version, name) values (7, '000007_delivery_options');
+\endif
 
 \ir functions/guard.sql
 \ir functions/registry.sql
@@ -51,6 +56,8 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/capture.sql
 \ir functions/outbox.sql
 \ir functions/deliveries.sql
+\ir functions/dead_letters.sql
+\ir functions/emit.sql
 \ir functions/operations.sql
 \ir functions/installation.sql
 

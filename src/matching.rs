@@ -67,6 +67,8 @@ pub struct Assembled {
     pub part: i64,
     /// The records, ascending.
     pub record_ids: Vec<i64>,
+    /// The outbox id of the newest change in it: its place in the lane of an ordered subscription.
+    pub outbox_id: i64,
     /// The body.
     pub body: String,
 }
@@ -84,6 +86,7 @@ struct Block {
     subscription: Arc<Accepted>,
     number: i64,
     ids: Vec<i64>,
+    newest: i64,
     users: BTreeSet<Option<i32>>,
     changed: BTreeSet<String>,
 }
@@ -108,10 +111,12 @@ impl Assembly {
             subscription: Arc::clone(subscription),
             number: 0,
             ids: Vec::new(),
+            newest: 0,
             users: BTreeSet::new(),
             changed: BTreeSet::new(),
         });
         block.ids.push(change.record_id);
+        block.newest = block.newest.max(change.outbox_id);
         block.users.insert(change.user_id);
         block
             .changed
@@ -198,6 +203,7 @@ impl Block {
             event_type,
             part,
             record_ids,
+            outbox_id: std::mem::take(&mut self.newest),
             body,
         }
     }

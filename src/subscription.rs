@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
+use crate::backoff::Backoff;
 use crate::domain::DomainError;
 use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::plan::Plan;
@@ -70,6 +73,16 @@ pub struct Subscription {
     pub timeout_ms: u32,
     /// 1 = one-shot.
     pub max_attempts: i32,
+    /// The wait after the first failed attempt; doubled by each further one.
+    pub retry_first_ms: u32,
+    /// The longest wait between two attempts.
+    pub retry_max_ms: u32,
+    /// Whether waits are drawn, up to their length.
+    pub retry_jitter: bool,
+    /// Deliveries wait.
+    pub paused: bool,
+    /// When the service gave the endpoint up.
+    pub disabled_at: Option<String>,
     /// One change of a record after the other.
     pub ordered: bool,
     /// Requests a second at most.
@@ -150,6 +163,12 @@ impl fmt::Display for TriggerMode {
 pub struct Accepted {
     /// The row.
     pub row: Subscription,
+    /// Host and port that it sends to; what is sent to one endpoint shares its limit. Empty where nothing is sent.
+    pub endpoint: Arc<str>,
+    /// Requests a second at most.
+    pub rate: Option<f64>,
+    /// When failed attempts are repeated.
+    pub backoff: Backoff,
     /// Signs its requests.
     pub secret: Option<Secret>,
     /// Its own headers and the one that `auth` makes; that one does not show in a `Debug` print.
@@ -171,14 +190,25 @@ impl Accepted {
     ///
     /// # Errors
     /// [`Error::is_usage`] with a sentence that says what is wrong with it and what to do.
-    pub fn check(row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
+    pub fn check(mut row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
         let model = known_model(&row.model, registry)?;
         refuse_what_is_not_served_yet(&row)?;
+        let mut endpoint = Arc::from("");
         if let Some(url) = row.webhook_url.as_deref().filter(|u| !u.is_empty()) {
-            match guard {
+            let url = match guard {
                 Some(guard) => guard.validate_url(url)?,
                 None => parse_url(url)?,
             };
+            endpoint = endpoint_of(&url);
+        }
+        let backoff = Backoff::new(
+            Duration::from_millis(row.retry_first_ms.into()),
+            Duration::from_millis(row.retry_max_ms.into()),
+            row.retry_jitter,
+        )?;
+        if row.ordered {
+            // A lane is the deliveries of one record.
+            "record".clone_into(&mut row.grouping);
         }
         let secret = row
             .webhook_secret
@@ -215,6 +245,9 @@ impl Accepted {
             .cloned()
             .collect();
         Ok(Self {
+            endpoint,
+            rate: row.rate_limit.as_ref().and_then(serde_json::Number::as_f64),
+            backoff,
             row,
             secret,
             headers,
@@ -274,10 +307,28 @@ impl Accepted {
         }
     }
 
+    /// Whether an event was too old to be sent when its attempt began; both in milliseconds since 1970, by the database's clock.
+    pub fn is_too_old(&self, event_at: i64, attempt_at: i64) -> bool {
+        self.row
+            .max_event_age_s
+            .is_some_and(|most| attempt_at.saturating_sub(event_at) > most.saturating_mul(1_000))
+    }
+
+    /// Whether its deliveries may be sent now; else they wait, or are ended by the service.
+    pub fn is_sending(&self) -> bool {
+        !self.row.paused && self.row.disabled_at.is_none() && self.url().is_some()
+    }
+
     /// Where to send, if anywhere.
     pub fn url(&self) -> Option<&str> {
         self.row.webhook_url.as_deref().filter(|url| !url.is_empty())
     }
+}
+
+/// Host and port, as a connection is made to them.
+fn endpoint_of(url: &reqwest::Url) -> Arc<str> {
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}:{}", url.port_or_known_default().unwrap_or_default()).into()
 }
 
 /// The model a subscription names, if its changes can be captured.
@@ -396,9 +447,6 @@ fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
         (row.webhook_payload_template.is_some(), "webhook_payload_template"),
         (!row.payload_fields.is_empty(), "payload_fields"),
         (!row.enrich_fields.is_empty(), "enrich_fields"),
-        (row.max_event_age_s.is_some(), "max_event_age"),
-        (row.ordered, "ordered"),
-        (row.rate_limit.is_some(), "rate_limit"),
         (row.format != "json", "format"),
     ];
     match asked.iter().find(|(is_asked, _)| *is_asked) {

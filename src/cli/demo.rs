@@ -12,12 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::output::{data, say};
 use super::receive::{Style, render};
 use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
+use crate::http::client::DEFAULT_RESPONSE_CAP_BYTES;
 use crate::http::guard::Guard;
 use crate::http::receiver::{Received, Receiver, ReceiverConfig};
 use crate::ops::{self, DeliveryFilter};
 use crate::pg::connect::Database;
 use crate::pg::schema;
+use crate::pg::subscriptions::GiveUp;
 use crate::signature::Secret;
+use crate::worker::slots::Limits;
 use crate::worker::supervisor::{self, Options};
 use crate::{Error, Result};
 
@@ -152,8 +155,16 @@ async fn show(stop: CancellationToken) -> Result<()> {
             database: database.clone(),
             guard,
             poll_interval: Duration::from_secs(2),
-            max_in_flight: 64,
-            max_in_flight_per_subscription: 16,
+            limits: Limits {
+                total: 64,
+                per_endpoint: 64,
+                per_subscription: 16,
+            },
+            give_up: GiveUp {
+                after: Duration::ZERO,
+                after_failures: 0,
+            },
+            response_body_bytes: DEFAULT_RESPONSE_CAP_BYTES,
             grace: Duration::from_secs(5),
         },
         stop.clone(),

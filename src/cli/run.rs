@@ -39,8 +39,9 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
         database: config.database.clone(),
         guard: config.guard.clone(),
         poll_interval: config.poll_interval(),
-        max_in_flight: config.settings.max_in_flight,
-        max_in_flight_per_subscription: config.settings.max_in_flight_per_subscription,
+        limits: config.limits(),
+        give_up: config.give_up(),
+        response_body_bytes: config.settings.response_body_bytes,
         grace: config.shutdown_grace(),
     };
     let stop = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! `subscribe`, `subscriptions`, `unsubscribe`.
+//! `subscribe`, `unsubscribe`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::connect_installed;
-use super::output::{self, Json, cell, data, say};
+use super::output::{self, Json, data, say};
 use super::secret::read_secret_file;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
@@ -78,9 +78,24 @@ pub struct Subscribe {
     /// 1 = one shot; more = at least once
     #[arg(long, default_value_t = 1, value_name = "N")]
     max_attempts: i32,
+    /// With more than one attempt: the wait after the first, doubled by each further one
+    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    retry_first_ms: i32,
+    /// The longest wait between two attempts
+    #[arg(long, default_value_t = 86_400_000, value_name = "MS")]
+    retry_max_ms: i32,
+    /// Wait in full, instead of a time drawn between nothing and that
+    #[arg(long)]
+    no_retry_jitter: bool,
     /// One change of a record after the other
     #[arg(long)]
     ordered: bool,
+    /// Requests a second at most: 5, 0.5
+    #[arg(long, value_name = "N")]
+    rate_limit: Option<f64>,
+    /// Do not send events older than this: 2h, 30min, 1 day
+    #[arg(long, value_name = "TIME")]
+    max_event_age: Option<String>,
     /// transaction or record
     #[arg(long, default_value = "transaction")]
     grouping: String,
@@ -133,7 +148,8 @@ impl Subscribe {
             "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
             "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
             "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
-            "ignore_user_ids": self.ignore_user_ids,
+            "ignore_user_ids": self.ignore_user_ids, "rate_limit": self.rate_limit, "max_event_age": self.max_event_age,
+            "retry_first_ms": self.retry_first_ms, "retry_max_ms": self.retry_max_ms, "retry_jitter": !self.no_retry_jitter,
         }))
     }
 }
@@ -164,36 +180,6 @@ pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Lists subscriptions.
-///
-/// # Errors
-/// Database errors.
-pub async fn list(database: Database, args: Json) -> Result<()> {
-    let client = connect_installed(&database).await?;
-    let rows = ops::subscriptions(&client).await?;
-    if args.json {
-        return output::json(&rows);
-    }
-    const COLUMNS: [&str; 11] = [
-        "id",
-        "name",
-        "model",
-        "event_type",
-        "domain",
-        "fields",
-        "active",
-        "state",
-        "last_delivery_status",
-        "failure_count",
-        "error",
-    ];
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| COLUMNS.iter().map(|c| cell(row.get(c))).collect())
-        .collect();
-    output::table(&COLUMNS, &cells)
 }
 
 /// Deactivates a subscription.

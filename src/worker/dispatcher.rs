@@ -12,10 +12,10 @@ use deadpool_postgres::{GenericClient, Pool};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::no_connection;
+use super::deliverer::{Handed, claimant_of, no_connection};
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
-use super::slots::Slots;
+use super::slots::{Patience, Slot, Slots};
 use super::wake::Doorbell;
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
@@ -54,7 +54,7 @@ pub struct Dispatcher {
     /// Which deliveries may be sent at once.
     pub slots: Slots,
     /// Those go here.
-    pub claimed: mpsc::UnboundedSender<Claimed>,
+    pub handed: mpsc::UnboundedSender<Handed>,
     /// How long to sleep at most.
     pub poll_interval: Duration,
 }
@@ -215,23 +215,28 @@ impl Dispatcher {
     }
 
     async fn commit(&self, client: &impl GenericClient, position: &Position, assembled: Vec<Assembled>) -> Result<()> {
-        let new: Vec<NewDelivery> = assembled
-            .into_iter()
-            .map(|delivery| {
-                let claimed = self.slots.take(delivery.subscription.row.id, 1) == 1;
-                new_delivery(delivery, claimed)
-            })
-            .collect();
+        let now = Instant::now();
+        let behind = behind_in_batch(&assembled);
+        let mut slots: Vec<Option<Slot>> = Vec::with_capacity(assembled.len());
+        let mut new = Vec::with_capacity(assembled.len());
+        let mut lanes = Vec::new();
+        for (delivery, is_behind) in assembled.into_iter().zip(behind) {
+            let slot = self.slot_for(&delivery, is_behind, position, now);
+            if delivery.subscription.row.ordered {
+                lanes.push((delivery.subscription.row.id, delivery.part));
+            }
+            new.push(new_delivery(delivery, slot.is_some(), is_behind));
+            slots.push(slot);
+        }
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
         let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
         for (index, log) in logged {
             claimed_now[index] = Some(log);
         }
-        for (delivery, log) in new.into_iter().zip(claimed_now) {
-            match log {
-                Some(log) => {
-                    // The receiver ends only with the term.
-                    let _ = self.claimed.send(Claimed {
+        for ((delivery, log), slot) in new.into_iter().zip(claimed_now).zip(slots) {
+            match (log, slot) {
+                (Some(log), Some(slot)) => {
+                    let claimed = Box::new(Claimed {
                         event_id: delivery.event_id,
                         subscription_id: delivery.subscription_id,
                         part: delivery.part,
@@ -241,14 +246,39 @@ impl Dispatcher {
                         attempt: 1,
                         body: delivery.body,
                         log,
+                        redelivered: false,
                     });
+                    // The receiver ends only with the term.
+                    let _ = self.handed.send(Handed::Claimed(claimed, slot));
                 }
-                // It was made before: its slot is not needed.
-                None if delivery.claimed => self.slots.give_back(delivery.subscription_id, 1),
-                None => {}
+                // It was made before, or its lane is busy: its slot is not needed.
+                (_, slot) => slot.into_iter().for_each(Slot::refund),
             }
         }
+        if !lanes.is_empty() {
+            let _ = self.handed.send(Handed::Lanes(lanes));
+        }
         Ok(())
+    }
+
+    /// A slot for a delivery that may be sent at once.
+    fn slot_for(&self, delivery: &Assembled, is_behind: bool, position: &Position, now: Instant) -> Option<Slot> {
+        let subscription = &delivery.subscription;
+        // While the outbox is read in pages, a later page may hold an earlier change of the same record.
+        let is_held = subscription.row.ordered && position.target.is_some();
+        // Behind a rate limit the oldest goes first.
+        let has_older = subscription.rate.is_some() && self.slots.is_behind(subscription.row.id);
+        if is_behind || is_held || has_older || !subscription.is_sending() {
+            return None;
+        }
+        let slot = self
+            .slots
+            .take(claimant_of(subscription), 1, Patience::OnlyWell, now)
+            .pop();
+        if slot.is_none() {
+            self.slots.note_behind(subscription.row.id);
+        }
+        slot
     }
 
     /// One transaction that is larger than a page: record by record, in one commit, nothing of it sent before.
@@ -335,7 +365,7 @@ impl Dispatcher {
         position: &Position,
         assembled: Vec<Assembled>,
     ) -> Result<()> {
-        let new: Vec<NewDelivery> = assembled.into_iter().map(|d| new_delivery(d, false)).collect();
+        let new: Vec<NewDelivery> = assembled.into_iter().map(|d| new_delivery(d, false, false)).collect();
         deliveries::commit_batch(client, self.lead.term, position, &new)
             .await
             .map(drop)
@@ -449,7 +479,23 @@ fn columns_of(judge: &Judge, images: &[(&Change, &event::Image)]) -> ImageColumn
         .collect()
 }
 
-fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
+/// For each delivery, whether another of the batch comes before it in its lane.
+fn behind_in_batch(assembled: &[Assembled]) -> Vec<bool> {
+    let lane = |d: &Assembled| (d.subscription.row.id, d.part);
+    let mut first: HashMap<(i32, i64), i64> = HashMap::new();
+    for delivery in assembled.iter().filter(|d| d.subscription.row.ordered) {
+        first
+            .entry(lane(delivery))
+            .and_modify(|id| *id = (*id).min(delivery.outbox_id))
+            .or_insert(delivery.outbox_id);
+    }
+    assembled
+        .iter()
+        .map(|d| first.get(&lane(d)).is_some_and(|id| *id < d.outbox_id))
+        .collect()
+}
+
+fn new_delivery(delivery: Assembled, claimed: bool, is_behind: bool) -> NewDelivery {
     let row = &delivery.subscription.row;
     NewDelivery {
         event_id: delivery.event_id,
@@ -461,6 +507,8 @@ fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
         record_ids: delivery.record_ids,
         body: delivery.body,
         claimed,
+        lane_position: row.ordered.then_some(delivery.outbox_id),
+        is_behind,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }
 }

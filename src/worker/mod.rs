@@ -11,4 +11,5 @@ pub mod roster;
 pub mod slots;
 pub mod supervisor;
 pub mod sweeper;
+pub mod tally;
 pub mod wake;

@@ -4,7 +4,7 @@
 //! A subscription that cannot be served is marked `invalid` with a sentence and stops no other. A table that is too busy for its
 //! triggers is tried again with growing pauses; everything else goes on meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,15 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::{Tally, no_connection};
+use super::deliverer::no_connection;
 use super::quarantine::Quarantine;
+use super::slots::Slots;
+use super::tally::Tally;
 use crate::domain::check::Context;
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
+use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, judge, registry, subscriptions};
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -113,7 +116,7 @@ impl Roster {
         self.by_model.get(model)
     }
 
-    /// A subscription to which something may be sent now.
+    /// A subscription that has somewhere to send to; it may be paused or disabled.
     pub fn sendable(&self, id: i32) -> Option<Arc<Accepted>> {
         self.by_id.get(&id).filter(|s| s.url().is_some()).cloned()
     }
@@ -211,7 +214,7 @@ pub async fn refresh(client: &Client, guard: Option<&Guard>, quarantine: &Quaran
         };
         subscription.row.captured_from = *captured_from;
         // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
-        let is_served = subscription.row.state.as_deref() == Some("ready");
+        let is_served = matches!(subscription.row.state.as_deref(), Some("ready" | "disabled"));
         *write_stamp == subscription.row.write_stamp && (is_served || !busy.contains(&subscription.row.model))
     });
     Ok(Looked {
@@ -252,13 +255,23 @@ async fn may_read_related(client: &Client, subscription: Accepted, registry: &Re
     }
 }
 
-fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+/// Looks at one subscription for its maker, now.
+///
+/// # Errors
+/// As [`Accepted::check`].
+pub fn check(row: Subscription, registry: &Registry, guard: Option<&Guard>) -> Result<Accepted> {
+    let context = context_of(&row);
+    Accepted::check(row, registry, &context, guard)
+}
+
+/// For whom and when a subscription's domains are meant.
+pub fn context_of(row: &Subscription) -> Context {
     let mut context = Context::at(jiff::Timestamp::now());
     context.uid = row.user_id;
     if let Some(lang) = &row.lang {
         context.lang.clone_from(lang);
     }
-    Accepted::check(row, registry, &context, guard)
+    context
 }
 
 /// The task that keeps the roster.
@@ -278,6 +291,10 @@ pub struct Keeper {
     pub changed: Arc<Notify>,
     /// Whose domain failed on a record's data.
     pub quarantine: Quarantine,
+    /// When an endpoint that fails everything is given up.
+    pub give_up: GiveUp,
+    /// Forgets who is gone.
+    pub slots: Slots,
 }
 
 impl Keeper {
@@ -311,14 +328,21 @@ impl Keeper {
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
-            tally.note(&self.pool).await?;
+            for (subscription, reason) in tally.note(&self.pool, self.give_up).await? {
+                tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
+                // Its row has not changed for anybody else: look at once, so that nothing more is sent.
+                known_version = None;
+            }
+            if known_version.is_none() {
+                continue;
+            }
             if drop_idle_at <= Instant::now() {
                 drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
                 self.drop_idle().await?;
             }
             tokio::select! {
                 () = cancel.cancelled() => {
-                    return tally.note(&self.pool).await;
+                    return tally.note(&self.pool, self.give_up).await.map(drop);
                 }
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -329,7 +353,10 @@ impl Keeper {
     async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
+        let ids: HashSet<i32> = looked.accepted.iter().map(|s| s.row.id).collect();
+        let endpoints: HashSet<Arc<str>> = looked.accepted.iter().map(|s| Arc::clone(&s.endpoint)).collect();
         let roster = Roster::new(version, looked.accepted, &looked.registry, tally)?;
+        self.slots.retain(&ids, &endpoints);
         self.roster.send_replace(Arc::new(roster));
         let client = self.pool.get().await.map_err(no_connection)?;
         let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;
