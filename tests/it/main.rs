@@ -17,12 +17,17 @@
 mod capture;
 mod capture_upgrades;
 mod cluster;
+mod delivery_options;
 mod domains;
+mod emit;
+mod fairness;
 mod fixture;
 mod harness;
 mod http;
 mod install;
+mod lanes;
 mod main_job;
+mod outcomes;
 mod payload;
 mod receive;
 mod registry;
