@@ -303,7 +303,8 @@ end $$;
 comment on function odoo_eventd.recover_interrupted(bigint) is
   'Ends the attempts that earlier leaders began, or whose lease ran out, without a result: failed, interrupted.';
 
-create or replace function odoo_eventd.cancel_deliveries(of_term bigint) returns bigint
+drop function if exists odoo_eventd.cancel_deliveries(bigint);
+create or replace function odoo_eventd.cancel_deliveries(of_term bigint, most integer) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -316,13 +317,18 @@ begin
     from odoo_eventd.due_subscriptions() d
     left join public.mcp_event_subscription s on s.id = d.subscription_id and s.active and coalesce(s.webhook_url, '') <> ''
     where s.id is null or s.disabled_at is not null
+  ), picked as (
+    select w.event_id, w.subscription_id, w.part, w.body, g.why
+    from gone g
+    cross join lateral (select * from odoo_eventd.delivery d
+                         where d.subscription_id = g.subscription_id and d.state = 'waiting' and d.due_at is not null limit most) w
+    limit most
   ), ended as (
     update odoo_eventd.delivery d
        set state = 'failed', due_at = null, body = null, attempts = d.attempts + 1
-      from gone g, odoo_eventd.delivery before
-     where d.subscription_id = g.subscription_id and d.state = 'waiting' and d.due_at is not null
-       and before.event_id = d.event_id and before.subscription_id = d.subscription_id and before.part = d.part
-    returning d.*, before.body as unsent, g.why
+      from picked p
+     where d.event_id = p.event_id and d.subscription_id = p.subscription_id and d.part = p.part and d.state = 'waiting'
+    returning d.*, p.body as unsent, p.why
   )
   insert into public.mcp_webhook_delivery
          (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
@@ -332,6 +338,6 @@ begin
   get diagnostics cancelled = row_count;
   return cancelled;
 end $$;
-comment on function odoo_eventd.cancel_deliveries(bigint) is
+comment on function odoo_eventd.cancel_deliveries(bigint, integer) is
   'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled; and of those '
-  'that are disabled: failed, disabled.';
+  'that are disabled: failed, disabled. At most so many at once.';

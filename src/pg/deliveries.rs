@@ -336,13 +336,20 @@ pub async fn recover_interrupted(client: &Client, term: i64) -> Result<i64> {
     Ok(row.get(0))
 }
 
-/// Ends unsent deliveries of subscriptions that were deactivated, deleted, lost their URL, or are disabled.
+/// So many deliveries are ended at once at most; whoever waits for the statement waits well below a second.
+pub const CANCEL_AT_MOST: i32 = 5_000;
+
+/// Ends unsent deliveries of subscriptions that were deactivated, deleted, lost their URL, or are disabled: at most [`CANCEL_AT_MOST`].
+/// Returns how many.
 ///
 /// # Errors
 /// [`Error::is_lease_lost`]; database errors.
 pub async fn cancel_unwanted(client: &Client, term: i64) -> Result<i64> {
     let row = client
-        .query_one("select odoo_eventd.cancel_deliveries($1)", &[&term])
+        .query_one(
+            "select odoo_eventd.cancel_deliveries($1, $2)",
+            &[&term, &CANCEL_AT_MOST],
+        )
         .await
         .map_err(|e| failed("cancel deliveries", e))?;
     Ok(row.get(0))

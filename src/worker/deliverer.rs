@@ -192,6 +192,10 @@ impl Deliverer {
         if somebody_is_away && *cancel_at <= Instant::now() {
             *cancel_at = Instant::now() + CANCEL_EVERY;
             let ended = deliveries::cancel_unwanted(&client, self.term).await?;
+            if ended == i64::from(deliveries::CANCEL_AT_MOST) {
+                // There are more: at the next look.
+                *cancel_at = Instant::now();
+            }
             if ended > 0 {
                 tracing::info!(deliveries = ended, "ended deliveries that nobody wants any more");
             }
