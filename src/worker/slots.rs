@@ -9,6 +9,8 @@
 //! * An endpoint (host and port) gets a further slot only while more are free than it holds. However many endpoints hang, some slots
 //!   always stay free for the others, without a share that is fixed beforehand. Source: Choudhury and Hahne, "Dynamic Queue Length
 //!   Thresholds for Shared-Memory Packet Switches", 1998, with a factor of one.
+//! * An endpoint begins with a few requests and gets one more for each that succeeds, as TCP's slow start; a failure halves that. So
+//!   one that never answers has never held many, from the first second on.
 //! * An endpoint that only fails is tried with few requests at once, and only where somebody looks anyway ([`Patience::Everybody`]),
 //!   so that its failures cost the others neither slots nor much work.
 //! * A rate limit is a bucket of tokens that holds a tenth of a second's worth, one at least.
@@ -19,6 +21,9 @@ use std::time::{Duration, Instant};
 
 /// An endpoint whose last so many requests failed is taken for one that only fails.
 const FAILING_AFTER: u32 = 5;
+
+/// Requests under way to an endpoint of which nothing is known yet.
+const WINDOW_FIRST: usize = 4;
 
 /// Requests under way to an endpoint that only fails: enough to notice when it is back, and to burn down what waits for it in time.
 const FAILING_AT_MOST: usize = 8;
@@ -79,10 +84,21 @@ struct Taken {
     behind: HashSet<i32>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Endpoint {
     under_way: usize,
     failed_in_a_row: u32,
+    window: usize,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self {
+            under_way: 0,
+            failed_in_a_row: 0,
+            window: WINDOW_FIRST,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -120,12 +136,15 @@ impl Slot {
 
     /// Notes how the request ended.
     pub fn note(&self, succeeded: bool) {
+        let most = self.shared.limits.per_endpoint;
         if let Some(endpoint) = self.shared.taken().endpoints.get_mut(&self.endpoint) {
-            endpoint.failed_in_a_row = if succeeded {
-                0
+            if succeeded {
+                endpoint.failed_in_a_row = 0;
+                endpoint.window = (endpoint.window + 1).min(most);
             } else {
-                endpoint.failed_in_a_row.saturating_add(1)
-            };
+                endpoint.failed_in_a_row = endpoint.failed_in_a_row.saturating_add(1);
+                endpoint.window = (endpoint.window / 2).max(WINDOW_FIRST);
+            }
         }
     }
 
@@ -149,12 +168,9 @@ impl Drop for Slot {
                 taken.by_subscription.remove(&self.subscription);
             }
         }
+        // What is known of it is kept while a subscription has it.
         if let Some(endpoint) = taken.endpoints.get_mut(&self.endpoint) {
             endpoint.under_way = endpoint.under_way.saturating_sub(1);
-            // One that fails is remembered while its subscription is there; one that answers needs no memory.
-            if endpoint.under_way == 0 && endpoint.failed_in_a_row == 0 {
-                taken.endpoints.remove(&self.endpoint);
-            }
         }
     }
 }
@@ -180,11 +196,16 @@ impl Slots {
         let limits = self.0.limits;
         let mut taken = self.0.taken();
         let of_subscription = taken.by_subscription.get(&claimant.subscription).copied().unwrap_or(0);
-        let (under_way, fails) = taken.endpoints.get(claimant.endpoint).map_or((0, false), |endpoint| {
-            (endpoint.under_way, endpoint.failed_in_a_row >= FAILING_AFTER)
-        });
+        let (under_way, fails, window) =
+            taken
+                .endpoints
+                .get(claimant.endpoint)
+                .map_or((0, false, WINDOW_FIRST), |endpoint| {
+                    let fails = endpoint.failed_in_a_row >= FAILING_AFTER;
+                    (endpoint.under_way, fails, endpoint.window)
+                });
         let of_endpoint = match (fails, patience) {
-            (false, _) => limits.per_endpoint,
+            (false, _) => limits.per_endpoint.min(window),
             (true, Patience::Everybody) => limits.per_endpoint.min(FAILING_AT_MOST),
             (true, Patience::OnlyWell) => 0,
         };
@@ -304,9 +325,17 @@ mod tests {
         )
     }
 
+    /// Lets an endpoint answer so often that it may have as many as its limit.
+    fn answers(slots: &Slots, endpoint: &str) {
+        for _ in 0..100 {
+            take(slots, -1, endpoint, 1)[0].note(true);
+        }
+    }
+
     #[test]
     fn one_subscription_cannot_take_the_slots_of_others() {
         let slots = slots(10, 10, 4);
+        answers(&slots, "a");
         let first = take(&slots, 1, "a", 100);
         assert_eq!(first.len(), 4);
         assert_eq!(take(&slots, 2, "b", 2).len(), 2);
@@ -317,6 +346,7 @@ mod tests {
     #[test]
     fn subscriptions_of_one_endpoint_share_its_limit() {
         let slots = slots(100, 6, 4);
+        answers(&slots, "dead:443");
         let _first = take(&slots, 1, "dead:443", 100);
         let second = take(&slots, 2, "dead:443", 100);
         assert_eq!(second.len(), 2);
@@ -330,6 +360,10 @@ mod tests {
         let mut held = Vec::new();
         for round in 0..100 {
             for endpoint in 0..100 {
+                if round == 0 {
+                    // They were well once.
+                    answers(&slots, &format!("hangs-{endpoint}"));
+                }
                 held.extend(take(&slots, endpoint, &format!("hangs-{endpoint}"), 1 + round));
             }
         }
@@ -354,12 +388,29 @@ mod tests {
         assert_eq!(few.len(), FAILING_AT_MOST);
         few[0].note(true);
         drop(few);
-        assert_eq!(take(&slots, 1, "dead", 100).len(), 32);
+        assert_eq!(take(&slots, 1, "dead", 100).len(), WINDOW_FIRST + 1);
+    }
+
+    #[test]
+    fn an_endpoint_gets_more_with_each_answer_and_less_with_each_failure() {
+        let slots = slots(256, 64, 32);
+        assert_eq!(
+            take(&slots, 1, "new", 100).len(),
+            WINDOW_FIRST,
+            "one that hangs from the start never has more"
+        );
+        answers(&slots, "new");
+        let held = take(&slots, 1, "new", 100);
+        assert_eq!(held.len(), 32);
+        held[..3].iter().for_each(|slot| slot.note(false));
+        drop(held);
+        assert_eq!(take(&slots, 1, "new", 100).len(), 8);
     }
 
     #[test]
     fn a_rate_limit_lets_as_many_through_in_a_second_and_no_burst() {
         let slots = slots(1_000, 1_000, 1_000);
+        answers(&slots, "a");
         let endpoint: Arc<str> = "a".into();
         for (rate, in_ten_seconds) in [(5.0, 50), (100.0, 1_000), (0.5, 5)] {
             let claimant = Claimant {
