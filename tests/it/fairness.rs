@@ -97,13 +97,13 @@ async fn subscriptions_of_one_dead_endpoint_share_its_bound() {
         subscribe(&database, "res.partner", &dead.url(path), &options).await;
     }
     subscribe(&database, "res.partner", &well.url("/"), &options).await;
-    let _service = Service::start(&database.url(), &["--max-in-flight-per-endpoint", "5"]);
+    let _service = Service::start(&database.url(), &["--max-in-flight-per-endpoint", "3"]);
     wait_until_leading(&database).await;
     database
         .psql("insert into res_partner (name, complete_name) select n, n from generate_series(1, 50) n")
         .await;
     well.wait_for(50, SOON).await;
     wait_logged(&database, "status = 'success'", 50).await;
-    assert_eq!(logged(&database, "status = 'pending'").await, 5);
-    assert_eq!(dead.wait_for(5, SOON).await.len(), 5);
+    assert_eq!(logged(&database, "status = 'pending'").await, 3);
+    assert_eq!(dead.wait_for(3, SOON).await.len(), 3);
 }
