@@ -5,7 +5,7 @@ use crate::support::delivery::{logged, number, subscribe, wait_logged};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{SOON, Service, eventd_ok, wait_until_leading};
 
-const EVENTS_EACH: i64 = 20;
+const EVENTS_EACH: i64 = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_that_hang_fail_or_reset_keep_nothing_from_the_others_and_nothing_is_lost() {
@@ -36,7 +36,7 @@ async fn endpoints_that_hang_fail_or_reset_keep_nothing_from_the_others_and_noth
         receivers.push(receiver);
     }
     // Fewer slots than those that hang would take if they were let.
-    let _service = Service::start(&database.url(), &["--max-in-flight", "16"]);
+    let _service = Service::start(&database.url(), &["--max-in-flight", "24"]);
     wait_until_leading(&database).await;
     database
         .psql(&format!(
@@ -70,7 +70,7 @@ async fn endpoints_that_hang_fail_or_reset_keep_nothing_from_the_others_and_noth
     .await;
     assert_eq!(hanging, 4 * EVENTS_EACH);
     let (under_way, arrived) = (logged(&database, "status = 'pending'").await, receivers[..4].iter());
-    assert!(under_way > 0 && under_way < 16, "{under_way}");
+    assert!(under_way > 0 && under_way < 24, "{under_way}");
     assert!(arrived.map(|r| r.requests().len()).sum::<usize>() > 0);
     assert_eq!(
         number(&database, "select count(*) from odoo_eventd.delivery").await,
