@@ -1,4 +1,4 @@
-//! Endpoints that hang, fail or reset cost the others nothing.
+//! Endpoints that hang, fail or reset leave the others their slots, and nothing is lost.
 
 use crate::support::Database;
 use crate::support::delivery::{logged, number, subscribe, wait_logged};
