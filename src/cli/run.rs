@@ -40,8 +40,8 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
         client: config.client.clone(),
         keyring: config.keyring.clone(),
         poll_interval: config.poll_interval(),
-        max_in_flight: config.settings.max_in_flight,
-        max_in_flight_per_subscription: config.settings.max_in_flight_per_subscription,
+        limits: config.limits(),
+        give_up: config.give_up(),
         grace: config.shutdown_grace(),
     };
     let stop = CancellationToken::new();

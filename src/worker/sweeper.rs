@@ -35,6 +35,7 @@ pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()>
                     "ended attempts that nobody recorded: interrupted"
                 );
             }
+            deliveries::wake_all_lanes(&client).await?;
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");
             }
