@@ -26,7 +26,8 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \else
   \set version 0
 \endif
-select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4 \gset
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4,
+       :version < 11 as m11 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -43,6 +44,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000004_registry_pull.sql
   insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
 \endif
+\if :m11
+  \ir migrations/000011_operations.sql
+  insert into odoo_eventd.schema_migration (version, name) values (11, '000011_operations');
+\endif
 
 \ir functions/guard.sql
 \ir functions/registry.sql
@@ -52,6 +57,9 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/outbox.sql
 \ir functions/deliveries.sql
 \ir functions/operations.sql
+\ir functions/history.sql
+\ir functions/retention.sql
+\ir functions/health.sql
 \ir functions/installation.sql
 
 select odoo_eventd.register_installation((select r.rolname from pg_roles r where r.rolname = :'listener')) \g /dev/null

@@ -39,6 +39,9 @@ pub struct RawConfig {
     /// How long requests under way may go on after a stop [default: 10000]
     #[arg(long, env = "ODOO_EVENTD_SHUTDOWN_GRACE_MS", value_name = "MS")]
     pub shutdown_grace_ms: Option<u64>,
+    /// For how many days the log of attempts is kept, 0 = for ever [default: 30]
+    #[arg(long, env = "ODOO_EVENTD_LOG_RETENTION_DAYS", value_name = "DAYS")]
+    pub log_retention_days: Option<u16>,
 }
 
 /// What `run` works with.
@@ -67,6 +70,8 @@ pub struct Settings {
     pub max_in_flight_per_subscription: usize,
     /// See [`RawConfig::shutdown_grace_ms`].
     pub shutdown_grace_ms: u64,
+    /// See [`RawConfig::log_retention_days`].
+    pub log_retention_days: u16,
 }
 
 impl RunConfig {
@@ -92,6 +97,7 @@ impl RunConfig {
                 .or(file.max_in_flight_per_subscription)
                 .unwrap_or(32),
             shutdown_grace_ms: said.shutdown_grace_ms.or(file.shutdown_grace_ms).unwrap_or(10_000),
+            log_retention_days: said.log_retention_days.or(file.log_retention_days).unwrap_or(30),
         };
         for (name, value) in [
             ("poll_interval_ms", settings.poll_interval_ms),

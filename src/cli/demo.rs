@@ -155,6 +155,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
             max_in_flight: 64,
             max_in_flight_per_subscription: 16,
             grace: Duration::from_secs(5),
+            log_retention_days: 0,
         },
         stop.clone(),
     ));

@@ -5,6 +5,7 @@ pub mod deliveries;
 pub mod demo;
 pub mod domain;
 pub mod domain_args;
+pub mod erase;
 pub mod install;
 pub mod output;
 pub mod receive;
@@ -85,6 +86,10 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
     Redeliver(deliveries::Redeliver),
+    /// Blanks what is kept of some records: bodies, answers, captured values
+    Erase(erase::Erase),
+    /// Lists who changed which subscription, when and how
+    History(erase::History),
     /// Evaluates or explains an Odoo domain on the database as it is now
     #[command(subcommand)]
     Domain(domain_args::DomainCommand),
@@ -140,6 +145,8 @@ fn run_command(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => return block_on(status::status(database(url)?, args)),
         Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
+        Command::Erase(args) => block_on(erase::erase(database(url)?, args))?,
+        Command::History(args) => block_on(erase::history(database(url)?, args))?,
         Command::Domain(command) => block_on(domain_args::domain(database(url)?, command))?,
         Command::Registry(command) => block_on(registry::registry(database(url)?, command))?,
         Command::Receive(args) => block_on(receive::receive(&args))?,

@@ -42,6 +42,7 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
         max_in_flight: config.settings.max_in_flight,
         max_in_flight_per_subscription: config.settings.max_in_flight_per_subscription,
         grace: config.shutdown_grace(),
+        log_retention_days: config.settings.log_retention_days,
     };
     let stop = CancellationToken::new();
     let mut term = on_signal(SignalKind::terminate())?;

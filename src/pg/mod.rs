@@ -5,8 +5,10 @@
 
 pub mod connect;
 pub mod deliveries;
+pub mod health;
 pub mod judge;
 pub mod outbox;
 pub mod registry;
+pub mod retention;
 pub mod schema;
 pub mod subscriptions;

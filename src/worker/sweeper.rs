@@ -1,4 +1,5 @@
-//! Cleans up behind the others: rotates and empties the outbox, makes the log's next days, ends attempts whose lease ran out.
+//! Cleans up behind the others: rotates and empties the outbox, makes the log's next days and drops old ones, ends attempts whose
+//! lease ran out.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::deliverer::no_connection;
+use super::retention::Retention;
 use crate::pg::{deliveries, outbox};
 use crate::{Error, Result};
 
@@ -24,7 +26,7 @@ const LOG_DAYS_AHEAD: i32 = 2;
 ///
 /// # Errors
 /// Database errors.
-pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()> {
+pub async fn run(pool: Pool, term: i64, mut retention: Retention, cancel: CancellationToken) -> Result<()> {
     loop {
         {
             let client = pool.get().await.map_err(no_connection)?;
@@ -39,6 +41,7 @@ pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()>
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");
             }
+            retention.work(&client, term).await?;
             match outbox::clear(&client).await {
                 Ok(0) => {}
                 Ok(tables) => tracing::info!(tables, "emptied what was read of the outbox"),
@@ -54,6 +57,6 @@ pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()>
     }
 }
 
-fn is_busy(error: &Error) -> bool {
+pub(super) fn is_busy(error: &Error) -> bool {
     error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

@@ -26,6 +26,7 @@ mod main_job;
 mod payload;
 mod receive;
 mod registry;
+mod retention;
 mod signature;
 mod support;
 mod tls;
