@@ -38,7 +38,7 @@
 //!
 //! # How the code lies
 //!
-//! Dependencies point inward: [`cli`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
+//! Dependencies point inward: [`cli`], [`web`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
 //! [`matching`], [`delivery`], [`backoff`], [`signature`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
@@ -52,13 +52,16 @@ pub mod error;
 pub mod event;
 pub mod http;
 pub mod matching;
+pub mod metrics;
 pub mod odoo;
 pub mod ops;
 pub mod payload;
 pub mod pg;
 pub mod signature;
 pub mod subscription;
+pub mod systemd;
 pub mod telemetry;
+pub mod web;
 pub mod worker;
 
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 //! `demo`: the main job, on a throw-away PostgreSQL, in under a minute.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -19,6 +20,7 @@ use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::signature::Secret;
 use crate::worker::supervisor::{self, Options};
+use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
 /// The demonstration has no options: everything it uses is its own.
@@ -147,18 +149,17 @@ async fn show(stop: CancellationToken) -> Result<()> {
     }
 
     let mut service = JoinSet::new();
-    service.spawn(supervisor::run(
-        Options {
-            database: database.clone(),
-            guard,
-            poll_interval: Duration::from_secs(2),
-            max_in_flight: 64,
-            max_in_flight_per_subscription: 16,
-            grace: Duration::from_secs(5),
-            log_retention_days: 0,
-        },
-        stop.clone(),
-    ));
+    let (_, options) = tokio::sync::watch::channel(Options {
+        database: database.clone(),
+        guard,
+        poll_interval: Duration::from_secs(2),
+        max_in_flight: 64,
+        max_in_flight_per_subscription: 16,
+        grace: Duration::from_secs(5),
+        log_retention_days: 0,
+    });
+    let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
+    service.spawn(supervisor::run(options, vitals, stop.clone()));
     let mut arrived = 0;
     for act in &ACTS {
         data(format_args!("\n== {}", act.title))?;

@@ -19,6 +19,11 @@ const OLDEST_SERVER: i32 = 130_000;
 /// How long one attempt to connect may take; the caller tries again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+type Connection = tokio_postgres::Connection<
+    tokio_postgres::Socket,
+    <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+>;
+
 /// A database that can be connected to. Cheap to clone; prints itself without the password.
 #[derive(Clone)]
 pub struct Database {
@@ -71,11 +76,7 @@ impl Database {
     /// # Errors
     /// [`Error::is_transient`] when the server cannot be reached or refuses; [`Error::unfit`] when it is older than 13.
     pub async fn connect(&self) -> Result<Client> {
-        let (client, connection) = self
-            .config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|e| self.refused(e))?;
+        let (client, connection) = self.establish().await?;
         #[expect(
             clippy::disallowed_methods,
             reason = "ends with the client; there is nothing to supervise or restart"
@@ -94,11 +95,7 @@ impl Database {
     /// # Errors
     /// As [`Database::connect`].
     pub async fn connect_listening(&self) -> Result<(Client, mpsc::UnboundedReceiver<Result<String>>)> {
-        let (client, mut connection) = self
-            .config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|e| self.refused(e))?;
+        let (client, mut connection) = self.establish().await?;
         let (sender, receiver) = mpsc::unbounded_channel();
         #[expect(
             clippy::disallowed_methods,
@@ -125,6 +122,17 @@ impl Database {
         Ok((client, receiver))
     }
 
+    /// The time limit is for all of it: the driver's own ends with the TCP connection, and whoever accepts that may stay silent.
+    async fn establish(&self) -> Result<(Client, Connection)> {
+        tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone()))
+            .await
+            .map_err(|_| {
+                Error::database(format_args!("connect to {self}"), "it did not answer in time")
+                    .with_hint("check that it is PostgreSQL that listens there, and what is in between")
+            })?
+            .map_err(|e| self.refused(e))
+    }
+
     /// A pool of at most `size` connections, made when they are first needed.
     ///
     /// # Errors
@@ -148,7 +156,7 @@ impl Database {
                         .map_err(deadpool_postgres::HookError::Backend)
                 })
             }))
-            // For the hook's time limit, although none is set.
+            .create_timeout(Some(CONNECT_TIMEOUT))
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .map_err(|error| Error::other("cannot make a connection pool").with_source(error))

@@ -16,6 +16,7 @@ use super::deliverer::no_connection;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::Slots;
+use super::vitals::Vitals;
 use super::wake::Doorbell;
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
@@ -57,6 +58,8 @@ pub struct Dispatcher {
     pub claimed: mpsc::UnboundedSender<Claimed>,
     /// How long to sleep at most.
     pub poll_interval: Duration,
+    /// Told of every look that succeeded.
+    pub vitals: Arc<Vitals>,
 }
 
 /// A transaction, folded.
@@ -101,9 +104,12 @@ impl Dispatcher {
                     }
                     armed = false;
                 }
+                let rows = page.rows.len();
                 position = self.process(client, position, page, &mut layouts).await?;
+                self.vitals.scanned(rows);
                 continue;
             }
+            self.vitals.scanned(0);
             position = Position {
                 done: position.target.map_or(page.snapshot, |target| target.snapshot),
                 target: None,
@@ -120,8 +126,8 @@ impl Dispatcher {
             drop(client);
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = self.rang.notified() => {}
-                () = tokio::time::sleep(self.poll_interval) => {}
+                () = self.rang.notified() => self.vitals.metrics.woke(true),
+                () = tokio::time::sleep(self.poll_interval) => self.vitals.metrics.woke(false),
             }
             if let Some(bell) = &mut self.doorbell {
                 bell.disarm().await?;
@@ -223,6 +229,7 @@ impl Dispatcher {
             })
             .collect();
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        self.vitals.metrics.made(new.len());
         let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
         for (index, log) in logged {
             claimed_now[index] = Some(log);
@@ -293,6 +300,7 @@ impl Dispatcher {
             if let Some(last) = rows.last() {
                 after = place(last);
             }
+            self.vitals.progressed();
             let mut changes = Vec::new();
             let mut table = Vec::new();
             for row in rows {

@@ -1,10 +1,12 @@
 //! The service: the only place where the database and HTTP meet.
 //!
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
-//! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
+//! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the doorbell between writers and the dispatcher.
 
 pub mod deliverer;
 pub mod dispatcher;
+pub mod listener;
+pub mod monitor;
 pub mod quarantine;
 pub mod request;
 pub mod retention;
@@ -12,4 +14,5 @@ pub mod roster;
 pub mod slots;
 pub mod supervisor;
 pub mod sweeper;
+pub mod vitals;
 pub mod wake;

@@ -22,6 +22,7 @@ mod fixture;
 mod harness;
 mod http;
 mod install;
+mod liveness;
 mod main_job;
 mod payload;
 mod receive;

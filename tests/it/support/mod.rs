@@ -3,6 +3,7 @@
 pub(crate) mod db;
 pub(crate) mod process;
 pub mod program;
+pub mod proxy;
 pub mod receiver;
 pub mod service;
 pub(crate) mod wait;
