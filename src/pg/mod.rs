@@ -12,3 +12,4 @@ pub mod registry;
 pub mod retention;
 pub mod schema;
 pub mod subscriptions;
+pub mod tls;

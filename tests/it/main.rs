@@ -25,6 +25,7 @@ mod install;
 mod liveness;
 mod main_job;
 mod payload;
+mod pg_tls;
 mod receive;
 mod registry;
 mod retention;
