@@ -183,6 +183,9 @@ impl Default for Metrics {
         for by in ["notify", "poll"] {
             drop(metrics.wakes.get_or_create(&WakeLabels { by }));
         }
+        for state in ["ready", "invalid", "pending", "inactive"] {
+            drop(metrics.subscriptions.get_or_create(&StateLabels { state }));
+        }
         drop(metrics.attempts.get_or_create(&AttemptLabels {
             result: "success",
             error: "",

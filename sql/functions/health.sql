@@ -98,7 +98,7 @@ begin
           and l.database = (select d.oid from pg_database d where d.datname = current_database()) limit 1),
     'other_listeners', coalesce((select jsonb_agg(distinct coalesce(nullif(a.application_name, ''), a.usename::text, '?'))
         from pg_stat_activity a
-        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~* '^\s*listen\s' and a.application_name <> 'odoo-eventd'), '[]'),
+        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~* '(^|;)\s*listen\s' and a.application_name <> 'odoo-eventd'), '[]'),
     'long_transactions', coalesce((select jsonb_agg(x.told order by x.age desc) from (
         select extract(epoch from clock_timestamp() - a.xact_start)::float8 as age,
                jsonb_build_object('pid', a.pid, 'login', a.usename, 'application', a.application_name, 'state', a.state,

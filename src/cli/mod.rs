@@ -3,10 +3,12 @@
 pub mod capture;
 pub mod deliveries;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod domain_args;
 pub mod erase;
 pub mod install;
+pub mod manual;
 pub mod output;
 pub mod receive;
 pub mod registry;
@@ -75,6 +77,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Shows triggers, drift, queues, the service and every subscription's health
     Status(output::Json),
+    /// Looks for what would go wrong here, and says what to do about it
+    Doctor(doctor::Doctor),
     /// Lists attempts to deliver, newest first
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
@@ -93,6 +97,12 @@ enum Command {
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
     Verify(verify::VerifyArgs),
+    /// Prints the manual page
+    #[command(hide = true)]
+    Man,
+    /// Prints a shell's completions
+    #[command(hide = true)]
+    Completions(manual::Completions),
 }
 
 /// Runs the program: arguments to exit code.
@@ -136,12 +146,15 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
+        Command::Doctor(args) => return block_on(doctor::doctor(database(&url)?, args)),
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(&url)?, args))?,
         Command::Erase(args) => block_on(erase::erase(database(&url)?, args))?,
         Command::History(args) => block_on(erase::history(database(&url)?, args))?,
         Command::Domain(command) => block_on(domain_args::domain(database(&url)?, command))?,
         Command::Registry(command) => block_on(registry::registry(database(&url)?, command))?,
+        Command::Man => manual::man()?,
+        Command::Completions(args) => manual::completions(&args),
         Command::Receive(args) => block_on(receive::receive(&args))?,
         Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
     }

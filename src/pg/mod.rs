@@ -8,6 +8,7 @@ pub mod deliveries;
 pub mod health;
 pub mod judge;
 pub mod outbox;
+pub mod pooler;
 pub mod registry;
 pub mod retention;
 pub mod schema;

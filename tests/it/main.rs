@@ -17,6 +17,7 @@
 mod capture;
 mod capture_upgrades;
 mod cluster;
+mod doctor;
 mod domains;
 mod fixture;
 mod harness;
@@ -24,6 +25,7 @@ mod http;
 mod install;
 mod liveness;
 mod main_job;
+mod packaging;
 mod payload;
 mod pg_tls;
 mod receive;
