@@ -14,6 +14,9 @@ use crate::{Error, Result};
 /// How long a notification to oneself may take.
 const NOTIFICATION_WITHIN: Duration = Duration::from_secs(5);
 
+/// Sessions that are held at once. A pool has few that are free.
+const HOLDERS: usize = 4;
+
 /// A setting of ours that nothing reads.
 const PROBE: &str = "odoo_eventd.pooler_probe";
 
@@ -33,7 +36,6 @@ const TRANSACTION_MODE: &str = "a pooler in transaction mode is in between: conn
 
 async fn look(database: &Database) -> Result<Option<&'static str>> {
     let first = database.connect().await?;
-    let second = database.connect().await?;
     let failed = |e| Error::database("look for a pooler", e);
     let seen = async |client: &tokio_postgres::Client| -> Result<Option<String>> {
         let rows = client
@@ -50,18 +52,26 @@ async fn look(database: &Database) -> Result<Option<&'static str>> {
         .batch_execute(&format!("set {PROBE} = '{mark}'"))
         .await
         .map_err(failed)?;
-    // While this transaction is open it holds a server session, most likely the one that was free last.
-    second.batch_execute("begin").await.map_err(failed)?;
-    let leaked = seen(&second).await? == Some(mark.clone());
-    let lost = seen(&first).await? != Some(mark);
-    second
-        .batch_execute(&format!("commit; reset {PROBE}"))
-        .await
-        .map_err(failed)?;
+    // While these transactions are open they hold server sessions; one of them the one that was free last, which is the first's.
+    let mut holders = Vec::new();
+    let mut leaked = false;
+    for _ in 0..HOLDERS {
+        let holder = database.connect().await?;
+        holder.batch_execute("begin").await.map_err(failed)?;
+        leaked |= seen(&holder).await?.as_ref() == Some(&mark);
+        holders.push(holder);
+    }
+    let lost = seen(&first).await?.as_ref() != Some(&mark);
+    for holder in &holders {
+        holder
+            .batch_execute(&format!("commit; reset {PROBE}"))
+            .await
+            .map_err(failed)?;
+    }
     if leaked || lost {
         return Ok(Some(TRANSACTION_MODE));
     }
-    drop((first, second));
+    drop((first, holders));
     let (session, mut notifications) = database.connect_listening().await?;
     // A channel of its own: nobody else is woken.
     session
