@@ -8,6 +8,7 @@ use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::doctor;
 use odoo_eventd::metrics::Metrics;
 
+use crate::support::program::run;
 use crate::support::service::program;
 
 fn packaging(name: &str) -> PathBuf {
@@ -55,6 +56,42 @@ fn every_metric_that_alerts_dashboard_and_runbook_name_is_exported() {
         assert!(unknown.is_empty(), "{file} names {unknown:?}");
     }
     let _: serde_json::Value = serde_json::from_str(&read("grafana-dashboard.json")).unwrap();
+}
+
+#[tokio::test]
+async fn alerts_and_compose_file_are_yaml_and_complete() {
+    let look = "import sys, json\ntry:\n import yaml\nexcept ImportError:\n print('null')\nelse:\n json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
+    let parse = async |text: String| -> Option<serde_json::Value> {
+        let printed = run("python3", &["-c", look], text.as_bytes()).await?;
+        let parsed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        if parsed.is_null() {
+            eprintln!("skipped: python3 has no yaml");
+            return None;
+        }
+        Some(parsed)
+    };
+    let Some(alerts) = parse(read("alerts.yml")).await else {
+        return;
+    };
+    for rule in alerts["groups"][0]["rules"].as_array().unwrap() {
+        for key in [
+            "/alert",
+            "/expr",
+            "/for",
+            "/labels/severity",
+            "/annotations/summary",
+            "/annotations/runbook",
+        ] {
+            assert!(
+                rule.pointer(key).is_some_and(serde_json::Value::is_string),
+                "{key} of {rule}"
+            );
+        }
+    }
+    let compose = std::fs::read_to_string(packaging("../docker-compose.yml")).unwrap();
+    let compose = parse(compose).await.unwrap();
+    let dockerfile = compose["services"]["eventd"]["build"]["dockerfile"].as_str().unwrap();
+    assert!(packaging("..").join(dockerfile).exists(), "{dockerfile}");
 }
 
 #[test]
@@ -178,7 +215,7 @@ fn the_unit_is_valid_and_hardened() {
 
 #[test]
 fn the_manual_and_the_completions_know_every_command() {
-    let run = |arguments: &[&str]| {
+    let eventd = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_odoo-eventd"))
             .args(arguments)
             .output()
@@ -186,7 +223,7 @@ fn the_manual_and_the_completions_know_every_command() {
         assert!(output.status.success(), "{arguments:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let help = run(&["--help"]);
+    let help = eventd(&["--help"]);
     let commands: Vec<&str> = help
         .split("Commands:\n")
         .nth(1)
@@ -204,10 +241,10 @@ fn the_manual_and_the_completions_know_every_command() {
         commands.contains(&"doctor") && commands.contains(&"run"),
         "{commands:?}"
     );
-    let manual = run(&["man"]);
+    let manual = eventd(&["man"]);
     assert!(manual.contains(".TH odoo-eventd 1"));
     for shell in ["bash", "zsh", "fish"] {
-        let completions = run(&["completions", shell]);
+        let completions = eventd(&["completions", shell]);
         for command in &commands {
             assert!(completions.contains(command), "{shell}: {command}");
         }
