@@ -6,13 +6,17 @@
 pub mod callbacks;
 pub mod connect;
 pub mod deliveries;
+pub mod health;
 pub mod judge;
 pub mod outbox;
+pub mod pooler;
 pub mod records;
 pub mod registry;
 pub mod relations;
+pub mod retention;
 pub mod schema;
 pub mod search;
 pub mod secrets;
 pub mod subscriptions;
+pub mod tls;
 pub mod unsendable;

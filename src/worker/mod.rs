@@ -2,7 +2,8 @@
 //!
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
 //! into deliveries (`derive` brings it what showed in other tables), [`bodies`] makes what they carry, [`deliverer`] sends them,
-//! [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
+//! [`sweeper`] cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the
+//! doorbell between writers and the dispatcher.
 
 pub mod bodies;
 pub mod callbacks;
@@ -10,13 +11,17 @@ pub mod deliverer;
 mod derive;
 pub mod dispatcher;
 pub mod large;
+pub mod listener;
+pub mod monitor;
 mod parents;
 pub mod quarantine;
 pub mod request;
+pub mod retention;
 pub mod roster;
 pub mod secrets;
 pub mod slots;
 pub mod supervisor;
 pub mod sweeper;
 pub mod tally;
+pub mod vitals;
 pub mod wake;

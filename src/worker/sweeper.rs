@@ -1,13 +1,16 @@
-//! Cleans up behind the others: rotates and empties the outbox, makes the log's next days, ends attempts whose lease ran out.
+//! Cleans up behind the others: rotates and empties the outbox, makes the log's next days and drops old ones, ends attempts whose
+//! lease ran out.
 
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::deliverer::no_connection;
-use crate::Result;
+use super::retention::Retention;
 use crate::pg::{deliveries, outbox};
+use crate::{Error, Result};
 
 /// How often it looks. Nothing here is urgent.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -23,7 +26,7 @@ const LOG_DAYS_AHEAD: i32 = 2;
 ///
 /// # Errors
 /// Database errors.
-pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()> {
+pub async fn run(pool: Pool, term: i64, mut retention: Retention, cancel: CancellationToken) -> Result<()> {
     loop {
         {
             let client = pool.get().await.map_err(no_connection)?;
@@ -39,6 +42,7 @@ pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()>
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");
             }
+            retention.work(&client, term).await?;
             let emptied = outbox::clear(&client).await?;
             if emptied > 0 {
                 tracing::info!(tables = emptied, "emptied what was read of the outbox");
@@ -49,4 +53,8 @@ pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()>
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
     }
+}
+
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
