@@ -24,7 +24,7 @@ const SHORT_MS: i64 = 1_500;
 /// For all others: reaching it is a failure of the test.
 const AMPLE_MS: i64 = 60_000;
 /// How much later than its time an attempt may be recorded, on a machine under load.
-const SLACK_MS: i64 = 10_000;
+const SLACK_MS: i64 = 30_000;
 /// What the service may grow by while all of them are at it: 40 receivers, none of whose answers is kept beyond 16 KiB.
 const GROWTH_KIB: i64 = 32 * 1024;
 
