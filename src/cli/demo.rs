@@ -19,6 +19,7 @@ use crate::ops::{self, DeliveryFilter};
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::signature::Secret;
+use crate::worker::process::Process;
 use crate::worker::supervisor::{self, Options};
 use crate::{Error, Result};
 
@@ -158,6 +159,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
             max_in_flight_per_subscription: 16,
             grace: Duration::from_secs(5),
         },
+        Process::default(),
         stop.clone(),
     ));
     let mut arrived = 0;

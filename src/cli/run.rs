@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output;
 use crate::config::{RawConfig, RunConfig};
+use crate::worker::process::Process;
 use crate::worker::supervisor::{self, Options};
 use crate::{Error, Result};
 
@@ -47,7 +48,7 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
     let stop = CancellationToken::new();
     let mut term = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
-    let service = supervisor::run(options, stop.clone());
+    let service = supervisor::run(options, Process::default(), stop.clone());
     tokio::pin!(service);
     tokio::select! {
         ended = &mut service => return ended,

@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use deadpool_postgres::Pool;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,13 +16,14 @@ use super::callbacks;
 use super::request;
 use super::roster::Roster;
 use super::slots::Slots;
+use crate::Result;
 use crate::backoff::Backoff;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::http::client::{Attempt, Client};
+use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Claimed, Finished};
 use crate::pg::subscriptions::{self, Results};
 use crate::subscription::Accepted;
-use crate::{Error, Result};
 
 /// How often waiting deliveries are looked for, beside when a slot becomes free.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl Unrecorded {
 #[derive(Debug)]
 pub struct Deliverer {
     /// Connections.
-    pub pool: Pool,
+    pub connections: Connections,
     /// Sends.
     pub client: Client,
     /// The fencing token.
@@ -135,7 +135,7 @@ impl Deliverer {
                 }
             }
             if look_now {
-                let client = self.pool.get().await.map_err(no_connection)?;
+                let client = self.connections.at_once().await;
                 backlogged = deliveries::due_subscriptions(&client)
                     .await?
                     .into_iter()
@@ -184,10 +184,10 @@ impl Deliverer {
         if wanted.is_empty() {
             return Ok(());
         }
-        let client = self.pool.get().await.map_err(no_connection)?;
-        let mut claimed = deliveries::claim(&client, self.term, &wanted).await?;
+        let client = self.connections.at_once().await;
+        let mut claimed = deliveries::claim(&*client, self.term, &wanted).await?;
         let roster = Arc::clone(&self.roster.borrow());
-        callbacks::attach(&client, &roster, &mut claimed).await?;
+        callbacks::attach(&*client, &roster, &mut claimed).await?;
         drop(client);
         for (id, granted, _) in &wanted {
             let got = claimed.iter().filter(|c| c.subscription_id == *id).count();
@@ -203,8 +203,8 @@ impl Deliverer {
     }
 
     async fn record(&self, finished: &[Finished]) -> Result<()> {
-        let client = self.pool.get().await.map_err(no_connection)?;
-        deliveries::record(&client, self.term, finished).await?;
+        let client = self.connections.at_once().await;
+        deliveries::record(&*client, self.term, finished).await?;
         self.roster.borrow().tally.add(finished);
         Ok(())
     }
@@ -298,11 +298,6 @@ fn nothing_sent(failure: Failure) -> Attempt {
     }
 }
 
-/// What every task says when the pool has no connection for it.
-pub fn no_connection(error: deadpool_postgres::PoolError) -> Error {
-    Error::database("get a database connection", error)
-}
-
 /// What the deliveries of each subscription came to since it was last noted in the database.
 #[derive(Debug, Default)]
 pub struct Tally(Mutex<HashMap<i32, Results>>);
@@ -326,13 +321,13 @@ impl Tally {
     ///
     /// # Errors
     /// Database errors; the results are kept for the next time.
-    pub async fn note(&self, pool: &Pool) -> Result<()> {
+    pub async fn note(&self, connections: &Connections) -> Result<()> {
         let results: Vec<(i32, Results)> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         if results.is_empty() {
             return Ok(());
         }
-        let client = pool.get().await.map_err(no_connection)?;
-        let noted = subscriptions::note_results(&client, &results).await;
+        // Somebody may hold a subscription's row; nobody else must wait for that.
+        let noted = async { subscriptions::note_results(&*connections.own().await?, &results).await }.await;
         if noted.is_err() {
             let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, earlier) in results {

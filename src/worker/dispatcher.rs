@@ -8,12 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{GenericClient, Pool};
+use deadpool_postgres::GenericClient;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::callbacks;
-use super::deliverer::no_connection;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::Slots;
@@ -23,6 +22,7 @@ use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
 use crate::pg;
 use crate::pg::callbacks::Callback;
+use crate::pg::connections::{Connection, Connections};
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::{Error, Result};
@@ -40,7 +40,7 @@ const BUSY_FOR_LONG: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Dispatcher {
     /// Connections.
-    pub pool: Pool,
+    pub connections: Connections,
     /// The doorbell; `None` = polling only.
     pub doorbell: Option<Doorbell>,
     /// Somebody rang.
@@ -78,8 +78,8 @@ impl Dispatcher {
         let mut armed = false;
         let mut busy_since: Option<Instant> = None;
         while !cancel.is_cancelled() {
-            let client = self.pool.get().await.map_err(no_connection)?;
-            let page = outbox::read(&client, &position, MOST_ROWS, &mut layouts).await?;
+            let client = self.connections.at_once().await;
+            let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts).await?;
             if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
                 drop(client);
@@ -136,7 +136,7 @@ impl Dispatcher {
     /// Makes deliveries of a page, commits them with the position behind it, and hands on those that may be sent at once.
     async fn process(
         &self,
-        client: deadpool_postgres::Object,
+        client: Connection,
         position: Position,
         mut page: outbox::Page,
         layouts: &mut Layouts,
@@ -149,7 +149,8 @@ impl Dispatcher {
             // The last transaction may go on beyond the page.
             let (first_xid, last_xid) = (first.xid, last.xid);
             if first_xid == last_xid {
-                return self.process_large(client, position, &page, layouts).await;
+                drop(client);
+                return self.process_large(position, &page, layouts).await;
             }
             page.rows.retain(|row| row.xid != last_xid);
         }
@@ -182,8 +183,8 @@ impl Dispatcher {
             offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
             assembled.extend(assembly.finish());
         }
-        let deliverable = callbacks::deliverable(&client, &roster, assembled).await?;
-        self.commit(&client, &next, deliverable).await?;
+        let deliverable = callbacks::deliverable(&*client, &roster, assembled).await?;
+        self.commit(&*client, &next, deliverable).await?;
         Ok(next)
     }
 
@@ -262,13 +263,7 @@ impl Dispatcher {
     }
 
     /// One transaction that is larger than a page: record by record, in one commit, nothing of it sent before.
-    async fn process_large(
-        &self,
-        mut client: deadpool_postgres::Object,
-        position: Position,
-        page: &outbox::Page,
-        layouts: &mut Layouts,
-    ) -> Result<Position> {
+    async fn process_large(&self, position: Position, page: &outbox::Page, layouts: &mut Layouts) -> Result<Position> {
         let Some(first) = page.rows.first() else {
             return Ok(position);
         };
@@ -283,12 +278,13 @@ impl Dispatcher {
         };
         tracing::info!(xid, "a large transaction is read record by record");
         let roster = Arc::clone(&self.roster.borrow());
+        let mut client = self.connections.own().await?;
         let transaction = client
             .transaction()
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
         // A domain that fails must not take the transaction with it.
-        let judging = self.pool.get().await.map_err(no_connection)?;
+        let judging = self.connections.own().await?;
         let mut assembly = Assembly::new(self.facts(xid, at));
         let mut after = (0, i64::MIN);
         loop {

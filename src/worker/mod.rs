@@ -6,6 +6,7 @@
 pub mod callbacks;
 pub mod deliverer;
 pub mod dispatcher;
+pub mod process;
 pub mod quarantine;
 pub mod request;
 pub mod roster;

@@ -8,19 +8,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::{Tally, no_connection};
+use super::deliverer::Tally;
+use super::process::Process;
 use super::quarantine::Quarantine;
 use super::secrets;
 use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
+use crate::pg::connect::Database;
+use crate::pg::connections::Connections;
 use crate::pg::{deliveries, judge, registry, subscriptions};
 use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
@@ -377,9 +379,11 @@ pub(crate) fn context_of(row: &Subscription) -> Context {
 #[derive(Debug)]
 pub struct Keeper {
     /// Connections.
-    pub pool: Pool,
-    /// A connection of its own, for the registry.
-    pub client: Client,
+    pub connections: Connections,
+    /// Where a connection of its own is made, for what takes long.
+    pub database: Database,
+    /// How many databases do that at once.
+    pub process: Process,
     /// What subscriptions are judged by.
     pub rules: ServiceRules,
     /// The fencing token.
@@ -401,38 +405,43 @@ impl Keeper {
         let mut known_version = None;
         let mut retry_at: Option<Instant> = None;
         let mut pause = BUSY_PAUSE_FIRST;
-        let mut drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
+        // Triggers become idle when subscriptions change, and at no other time.
+        let mut drop_idle_at: Option<Instant> = None;
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
-            secrets.tend(&self.client).await?;
-            let version = subscriptions::version_of(&self.client).await?;
+            let client = self.connections.at_once().await;
+            secrets.tend(&client).await?;
+            let version = subscriptions::version_of(&client).await?;
             let mut must_look = self.quarantine.take_news();
             if look_for_drift_at <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
                 // A table that stays busy has its own, growing pauses.
-                must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&self.client).await?.is_empty();
+                must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&client).await?.is_empty();
             }
+            drop(client);
             if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
-                let looked = refresh(&self.client, Some(&self.rules), &self.quarantine).await?;
+                let aside = self.process.aside(&self.database).await?;
+                let looked = refresh(&aside, Some(&self.rules), &self.quarantine).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
                 } else {
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(BUSY_PAUSE_MOST);
                 }
-                self.publish(version, looked).await?;
+                self.publish(&aside, version, looked).await?;
+                drop_idle_at = drop_idle_at.or_else(|| Some(Instant::now() + DROP_IDLE_EVERY));
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
-            tally.note(&self.pool).await?;
-            if drop_idle_at <= Instant::now() {
-                drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
-                self.drop_idle().await?;
+            tally.note(&self.connections).await?;
+            if drop_idle_at.is_some_and(|at| at <= Instant::now()) {
+                let all_dropped = self.drop_idle().await?;
+                drop_idle_at = (!all_dropped).then(|| Instant::now() + DROP_IDLE_EVERY);
             }
             tokio::select! {
                 () = cancel.cancelled() => {
-                    return tally.note(&self.pool).await;
+                    return tally.note(&self.connections).await;
                 }
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -440,28 +449,28 @@ impl Keeper {
         }
     }
 
-    async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
+    async fn publish(&self, client: &Client, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
         let mut roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
         roster.keyring.clone_from(&self.rules.keyring);
         self.roster.send_replace(Arc::new(roster));
-        let client = self.pool.get().await.map_err(no_connection)?;
-        let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;
+        let cancelled = deliveries::cancel_unwanted(client, self.term).await?;
         tracing::info!(subscriptions = count, cancelled, "subscriptions loaded");
         Ok(())
     }
 
-    async fn drop_idle(&self) -> Result<()> {
-        let client = self.pool.get().await.map_err(no_connection)?;
+    /// False when a table was too busy.
+    async fn drop_idle(&self) -> Result<bool> {
+        let client = self.process.aside(&self.database).await?;
         match subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await {
             Ok(dropped) => {
                 for trigger in dropped {
                     tracing::info!(trigger, "dropped a trigger that no subscription needs");
                 }
-                Ok(())
+                Ok(true)
             }
-            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(()),
+            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
             Err(error) => Err(error),
         }
     }

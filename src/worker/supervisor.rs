@@ -10,7 +10,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_postgres::error::SqlState;
@@ -18,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
+use super::process::Process;
 use super::quarantine::Quarantine;
 use super::roster::{Keeper, Roster, ServiceRules};
 use super::slots::Slots;
@@ -25,6 +25,7 @@ use super::sweeper;
 use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
 use crate::http::client::{Client, ClientConfig};
 use crate::pg::connect::Database;
+use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox, schema};
 use crate::sealing::Keyring;
 use crate::{Error, Result};
@@ -42,6 +43,9 @@ const STAY_AWAY: Duration = Duration::from_secs(15);
 /// Pauses between tries to connect.
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(10);
+
+/// Connections at most beside the lead session's and the doorbell's: the dispatcher's two, the deliverer's, the keeper's.
+const MORE_CONNECTIONS: usize = 4;
 
 /// A term that lasted so long was a good one: the next pause is short again.
 const GOOD_TERM: Duration = Duration::from_secs(30);
@@ -70,14 +74,14 @@ pub struct Options {
 /// # Errors
 /// Only what cannot heal by itself: this is no Odoo database, nothing is installed, the installation is of another version, the
 /// password is wrong. Everything else is logged and tried again.
-pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
-    let client = Client::new(options.client.clone())?;
+pub async fn run(options: Options, process: Process, stop: CancellationToken) -> Result<()> {
+    let client = process.client(&options.client)?;
     let unrecorded = Unrecorded::default();
     let mut pause = RECONNECT_FIRST;
     let mut has_led = false;
     while !stop.is_cancelled() {
         let began = std::time::Instant::now();
-        let ended = term(&options, &client, &unrecorded, &mut has_led, &stop).await;
+        let ended = term(&options, &process, &client, &unrecorded, &mut has_led, &stop).await;
         if began.elapsed() > GOOD_TERM {
             pause = RECONNECT_FIRST;
         }
@@ -127,25 +131,25 @@ fn was_sent_away(error: &Error) -> bool {
 /// From connecting to the end of the term.
 async fn term(
     options: &Options,
+    process: &Process,
     client: &Client,
     unrecorded: &Unrecorded,
     has_led: &mut bool,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let (session, mut notifications) = options.database.connect_listening().await?;
-    schema::require_installed(&session).await?;
-    let waited = async { Ok(wait_for_lead(&session, stop).await? && wait_for_fence(&session, stop).await?) };
+    let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
+    let session = connections.lead();
+    schema::require_installed(session).await?;
+    let waited = async { Ok(wait_for_lead(session, stop).await? && wait_for_fence(session, stop).await?) };
     match waited.await {
         Ok(true) => {}
         Ok(false) => return Ok(()),
         Err(error) => return Err(server_said(&mut notifications).await.unwrap_or(error)),
     }
-    let pool = options.database.pool(4)?;
-    write_what_was_kept(&pool, unrecorded).await;
+    write_what_was_kept(&connections, unrecorded).await;
     let lead = {
-        let connection = pool.get().await.map_err(super::deliverer::no_connection)?;
-        let lead = outbox::take_lead(&connection).await?;
-        let interrupted = deliveries::recover_interrupted(&connection, lead.term).await?;
+        let lead = outbox::take_lead(session).await?;
+        let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
         if interrupted > 0 {
             tracing::warn!(
                 attempts = interrupted,
@@ -174,10 +178,11 @@ async fn term(
     let quarantine = Quarantine::default();
 
     let mut tasks = Tasks::new(cancel.clone());
+    tasks.spawn("connections", connections.clone().keep(cancel.clone()));
     tasks.spawn(
         "listener",
         listen(
-            session,
+            connections.clone(),
             notifications,
             Arc::clone(&rang),
             Arc::clone(&changed),
@@ -186,8 +191,9 @@ async fn term(
         ),
     );
     let keeper = Keeper {
-        pool: pool.clone(),
-        client: options.database.connect().await?,
+        connections: connections.clone(),
+        database: options.database.clone(),
+        process: process.clone(),
         rules: ServiceRules {
             guard: options.client.guard.clone(),
             keyring: options.keyring.clone(),
@@ -198,9 +204,9 @@ async fn term(
         quarantine: quarantine.clone(),
     };
     tasks.spawn("roster", keeper.run(cancel.clone()));
-    tasks.spawn("sweeper", sweeper::run(pool.clone(), lead.term, cancel.clone()));
+    tasks.spawn("sweeper", sweeper::run(connections.clone(), lead.term, cancel.clone()));
     let deliverer = Deliverer {
-        pool: pool.clone(),
+        connections: connections.clone(),
         client: client.clone(),
         term: lead.term,
         slots: slots.clone(),
@@ -211,7 +217,7 @@ async fn term(
     };
     tasks.spawn("deliverer", deliverer.run(cancel.clone()));
     let dispatcher = Dispatcher {
-        pool,
+        connections: connections.clone(),
         doorbell,
         rang,
         subscriptions_changed: changed,
@@ -275,7 +281,7 @@ impl Tasks {
 
 /// Forwards notifications, and notices when the connection, and with it the lead, is lost. Holds the session that holds the lead.
 async fn listen(
-    session: tokio_postgres::Client,
+    connections: Connections,
     mut notifications: mpsc::UnboundedReceiver<Result<String>>,
     rang: Arc<Notify>,
     changed: Arc<Notify>,
@@ -299,7 +305,7 @@ async fn listen(
     {
         return Err(error);
     }
-    drop(session);
+    drop(connections);
     Ok(())
 }
 
@@ -360,13 +366,9 @@ async fn wait_for_fence(session: &tokio_postgres::Client, stop: &CancellationTok
 }
 
 /// Results from before the connection was lost: still ours to write if nobody led meanwhile.
-async fn write_what_was_kept(pool: &Pool, unrecorded: &Unrecorded) {
+async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded) {
     for (term, finished) in unrecorded.take() {
-        let written = match pool.get().await {
-            Ok(connection) => deliveries::record(&connection, term, &finished).await,
-            Err(error) => Err(super::deliverer::no_connection(error)),
-        };
-        match written {
+        match deliveries::record(&*connections.at_once().await, term, &finished).await {
             Ok(written) => tracing::info!(attempts = written, "recorded what ended while the database was away"),
             Err(error) if error.is_lease_lost() => {
                 tracing::warn!(

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::no_connection;
+use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox};
 use crate::{Error, Result};
 
@@ -24,10 +23,10 @@ const LOG_DAYS_AHEAD: i32 = 2;
 ///
 /// # Errors
 /// Database errors.
-pub async fn run(pool: Pool, term: i64, cancel: CancellationToken) -> Result<()> {
+pub async fn run(connections: Connections, term: i64, cancel: CancellationToken) -> Result<()> {
     loop {
         {
-            let client = pool.get().await.map_err(no_connection)?;
+            let client = connections.at_once().await;
             deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await?;
             let interrupted = deliveries::recover_interrupted(&client, term).await?;
             if interrupted > 0 {
