@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 SECONDS ?= 60
-.PHONY: help demo test domain-report fuzz fmt lint doc deny check bench clean
+.PHONY: help demo test soak domain-report fuzz fmt lint doc deny check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -21,6 +21,10 @@ demo: ## watch it work: a throw-away PostgreSQL, changes to Odoo's tables, signe
 
 test: ## run all tests
 	@$(with_postgres) cargo test --locked $(ARGS)
+
+soak: ## run what takes minutes: a million rows in one transaction, 50,000 interleavings with the doorbell in each test
+	@$(with_postgres) ODOO_EVENTD_TEST_INTERLEAVINGS=$${ODOO_EVENTD_TEST_INTERLEAVINGS:-50000} \
+		cargo test --locked --test it -- --include-ignored --nocapture doorbell:: large:: $(ARGS)
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
 	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo

@@ -14,6 +14,8 @@
 begin;
 set local client_min_messages = warning;
 select pg_advisory_xact_lock(1868853103, 4) \g /dev/null
+-- If a table of ours is in use for longer: nothing was changed, run this again.
+set local lock_timeout = '1s';
 select set_config('odoo_eventd.listener_role', :'listener', true), set_config('odoo_eventd.installer_role', :'installer', true) \g /dev/null
 \ir roles.sql
 
@@ -26,7 +28,8 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \else
   \set version 0
 \endif
-select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 8 as m8 \gset
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 6 as m6,
+       :version < 8 as m8, :version < 10 as m10 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -43,9 +46,17 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000004_registry_pull.sql
   insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
 \endif
+\if :m6
+  \ir migrations/000006_payload.sql
+  insert into odoo_eventd.schema_migration (version, name) values (6, '000006_payload');
+\endif
 \if :m8
   \ir migrations/000008_secrets_and_callbacks.sql
   insert into odoo_eventd.schema_migration (version, name) values (8, '000008_secrets_and_callbacks');
+\endif
+\if :m10
+  \ir migrations/000010_drift.sql
+  insert into odoo_eventd.schema_migration (version, name) values (10, '000010_drift');
 \endif
 
 \ir functions/guard.sql
@@ -55,8 +66,11 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/callbacks.sql
 \ir functions/subscriptions.sql
 \ir functions/capture.sql
+\ir functions/drift.sql
 \ir functions/outbox.sql
 \ir functions/deliveries.sql
+\ir functions/unsendable.sql
+\ir functions/records.sql
 \ir functions/operations.sql
 \ir functions/preview.sql
 \ir functions/installation.sql

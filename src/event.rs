@@ -182,6 +182,27 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
     })
 }
 
+/// Leaves of the rows of one record as many as are needed for [`fold_record`] to make the same of them and of what follows: the first,
+/// the last, and one of each kind in between, since columns that a row lacks are not compared.
+pub fn compact_record(rows: &mut Vec<RowChange>) {
+    let mut kinds: Vec<(Arc<Layout>, Vec<usize>)> = Vec::new();
+    let last = rows.len().saturating_sub(1);
+    let mut place = 0;
+    rows.retain_mut(|row| {
+        let gone = (0..row.layout.columns.len())
+            .filter(|index| is_gone(row, *index))
+            .collect();
+        let is_known = kinds
+            .iter()
+            .any(|(layout, known)| *layout == row.layout && *known == gone);
+        if !is_known {
+            kinds.push((Arc::clone(&row.layout), gone));
+        }
+        place += 1;
+        !is_known || place == 1 || place == last + 1
+    });
+}
+
 /// Folds all rows of one transaction and one table. Rows may come in any order of records; the changes are by ascending record id.
 pub fn fold_table(mut rows: Vec<RowChange>) -> Vec<Change> {
     rows.sort_by_key(|row| (row.record_id, row.id));
@@ -479,6 +500,41 @@ mod tests {
         assert_eq!(create.layout.columns, vec!["state"]);
         let unseen = vec![row(1, b'u', Some(&[GONE, "sale"]), Some(&[GONE, "sale"]), &l)];
         assert!(fold_record(unseen).is_none());
+    }
+
+    proptest::proptest! {
+        /// Each row: its kind, and a value. Folded as they come, or what there is folded down after every few.
+        #[test]
+        fn rows_that_are_folded_down_on_the_way_make_the_same_change(
+            kinds in proptest::collection::vec((0..5_usize, 0..3_u8), 1..60), every in 1..7_usize
+        ) {
+            let narrow = layout(&[("state", "character varying"), ("amount", "numeric")]);
+            let wide = layout(&[("amount", "numeric"), ("name", "text"), ("state", "character varying")]);
+            let mut was = "0".to_owned();
+            let count = kinds.len();
+            let rows: Vec<RowChange> = kinds.into_iter().enumerate().map(|(index, (kind, value))| {
+                let is = value.to_string();
+                let id = i64::try_from(index).unwrap();
+                let made = match kind {
+                    0 if index == 0 => row(id, b'I', None, Some(&[&is, "1.0"]), &narrow),
+                    0 | 1 if index == count - 1 => row(id, b'D', Some(&[&was, "1.0"]), None, &narrow),
+                    0 | 1 => row(id, b'U', Some(&[&was, "1.0"]), Some(&[&is, "1.00"]), &narrow),
+                    2 => row(id, b'U', Some(&["1", "n", &was]), Some(&["1", &is, &is]), &wide),
+                    3 => row(id, b'u', Some(&["1", GONE, &was]), Some(&["1", GONE, &is]), &wide),
+                    _ => row(id, b'u', Some(&[&was, GONE]), Some(&[&is, GONE]), &narrow),
+                };
+                was = is;
+                made
+            }).collect();
+            let mut kept = Vec::new();
+            for piece in rows.chunks(every) {
+                kept.extend_from_slice(piece);
+                compact_record(&mut kept);
+                // The first, the last, and one of each of four kinds.
+                proptest::prop_assert!(kept.len() <= 6);
+            }
+            proptest::prop_assert_eq!(format!("{:?}", fold_record(kept)), format!("{:?}", fold_record(rows)));
+        }
     }
 
     #[test]

@@ -25,9 +25,9 @@
 //! # Where an event is
 //!
 //! A row change is in `odoo_eventd.outbox_N` until its snapshot was read ([`worker::dispatcher`]); [`event`] folds the rows of a
-//! transaction into changes; [`matching`] gathers those that a subscription wants into deliveries, with the bodies that
-//! [`payload`] renders; they are rows of `odoo_eventd.delivery` from then on, and each attempt is a row of
-//! `public.mcp_webhook_delivery`.
+//! transaction into changes; [`matching`] gathers those that a subscription wants into deliveries; [`worker::bodies`] reads the
+//! values they carry, and [`payload`] renders them. They are rows of `odoo_eventd.delivery` from then on, and each attempt is a row
+//! of `public.mcp_webhook_delivery`.
 //!
 //! # Words
 //!

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::event::{self, Change, EventType};
-use crate::payload::body::Body;
+use crate::payload::fill::Subject;
 use crate::subscription::Accepted;
 
 /// How many records one delivery names at most (SPEC section 2, delivery).
@@ -67,8 +67,47 @@ pub struct Assembled {
     pub part: i64,
     /// The records, ascending.
     pub record_ids: Vec<i64>,
-    /// The body.
-    pub body: String,
+    /// The user behind all of it; none where there were several, or none is known.
+    pub user_id: Option<i32>,
+    /// Several users are behind it, each named with the record.
+    pub has_several_users: bool,
+    /// The transaction's time.
+    pub at: Timestamp,
+    /// The database's name.
+    pub database: Arc<str>,
+    /// Which watched fields changed, over all records.
+    pub changed: Vec<String>,
+    /// The records with what was captured of them, where their values are sent.
+    pub subjects: Vec<Subject>,
+}
+
+impl Assembled {
+    /// Existing records as they are now, without a change of theirs; [`crate::worker::bodies::make`] reads their values.
+    pub fn of_existing(
+        subscription: Arc<Accepted>,
+        (event_id, event_type, part): (Uuid, EventType, i64),
+        record_ids: Vec<i64>,
+        at: Timestamp,
+        database: Arc<str>,
+    ) -> Self {
+        let subjects = match &subscription.content.plan {
+            Some(_) => record_ids.iter().copied().map(Subject::now).collect(),
+            None => Vec::new(),
+        };
+        Self {
+            subscription,
+            event_id,
+            event_type,
+            part,
+            record_ids,
+            user_id: None,
+            has_several_users: false,
+            at,
+            database,
+            changed: Vec::new(),
+            subjects,
+        }
+    }
 }
 
 /// Collects the changes of one transaction for each subscription.
@@ -86,6 +125,7 @@ struct Block {
     ids: Vec<i64>,
     users: BTreeSet<Option<i32>>,
     changed: BTreeSet<String>,
+    subjects: Vec<Subject>,
 }
 
 impl Assembly {
@@ -110,13 +150,17 @@ impl Assembly {
             ids: Vec::new(),
             users: BTreeSet::new(),
             changed: BTreeSet::new(),
+            subjects: Vec::new(),
         });
+        if let Some(plan) = &subscription.content.plan {
+            block.subjects.push(Subject::of(change, plan));
+        }
         block.ids.push(change.record_id);
         block.users.insert(change.user_id);
         block
             .changed
             .extend(subscription.changed_fields(change).map(str::to_owned));
-        if block.ids.len() >= RECORDS_A_PART || subscription.row.grouping == "record" {
+        if block.ids.len() >= RECORDS_A_PART || subscription.is_per_record() {
             self.done.push(block.cut(change.event_type, &self.facts));
         }
     }
@@ -161,44 +205,31 @@ impl Block {
         let record_ids = std::mem::take(&mut self.ids);
         let users = std::mem::take(&mut self.users);
         let changed = std::mem::take(&mut self.changed);
-        let row = &self.subscription.row;
-        let part = if row.grouping == "record" {
+        let subjects = std::mem::take(&mut self.subjects);
+        let part = if self.subscription.is_per_record() {
             record_ids[0]
         } else {
             self.number
         };
         self.number += 1;
-        let event_id = event::event_id(facts.epoch, facts.xid, &row.model, event_type, facts.at);
-        let changed: Vec<String> = changed.into_iter().collect();
-        let body = Body {
-            event_id,
-            model: &row.model,
-            event_type: event_type.as_str(),
-            record_ids: &record_ids,
-            // Several users in one event: nobody is named.
-            user_id: if users.len() == 1 {
-                users.first().copied().flatten().map(i64::from)
-            } else {
-                None
-            },
-            timestamp: facts.at,
-            database: &facts.database,
-            subscription_id: i64::from(row.id),
-            changed_fields: &changed,
-            records: None,
-        };
-        // Without records there is nothing to leave out: what names the event is sent whatever its size.
-        let rendered = body.render(row.max_body_bytes).or_else(|_| body.render(usize::MAX));
-        let body = rendered
-            .map(|r| String::from_utf8_lossy(&r.bytes).into_owned())
-            .unwrap_or_default();
+        let model = &self.subscription.row.model;
         Assembled {
+            event_id: event::event_id(facts.epoch, facts.xid, model, event_type, facts.at),
             subscription: Arc::clone(&self.subscription),
-            event_id,
             event_type,
             part,
             record_ids,
-            body,
+            // Several users in one event: nobody is named.
+            user_id: if users.len() == 1 {
+                users.first().copied().flatten()
+            } else {
+                None
+            },
+            has_several_users: users.len() > 1,
+            at: facts.at,
+            database: Arc::clone(&facts.database),
+            changed: changed.into_iter().collect(),
+            subjects,
         }
     }
 }

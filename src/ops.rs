@@ -361,5 +361,7 @@ pub async fn adopt(client: &Client, keep_pending: bool) -> Result<String> {
         .query_one("select odoo_eventd.adopt($1)", &[&keep_pending])
         .await
         .map_err(|e| Error::database("adopt this database", e))?;
+    // In a transaction of its own: from now on everything is captured to its end.
+    crate::pg::subscriptions::settle_capture(client).await?;
     Ok(row.get(0))
 }

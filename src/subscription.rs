@@ -18,6 +18,7 @@ use crate::http::auth::parse_auth;
 use crate::http::guard::{Guard, parse_url};
 use crate::http::headers::parse_header;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
+use crate::payload::content::{Content, Wishes};
 use crate::sealing::{self, Kept, Keyring, Kind, Place};
 use crate::signature::Secret;
 use crate::{Error, Result};
@@ -103,6 +104,18 @@ pub struct Subscription {
     pub needed_compared: Option<BTreeSet<String>>,
     /// Those of them whose value itself is needed.
     pub needed_whole: Option<BTreeSet<String>>,
+}
+
+impl Subscription {
+    fn wishes(&self) -> Wishes<'_> {
+        Wishes {
+            payload_fields: &self.payload_fields,
+            enrich_fields: &self.enrich_fields,
+            template: self.webhook_payload_template.as_deref(),
+            format: &self.format,
+            max_body_bytes: self.max_body_bytes,
+        }
+    }
 }
 
 fn xid_from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u64>, D::Error> {
@@ -203,6 +216,8 @@ pub struct Accepted {
     pub whole: BTreeSet<String>,
     /// Watched columns, for write events.
     pub watched: BTreeSet<String>,
+    /// What is sent.
+    pub content: Content,
 }
 
 impl Accepted {
@@ -252,11 +267,13 @@ impl Accepted {
             .with_hint("subscribe to create or to write"));
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
+        let content = Content::new(row.wishes(), model, registry, context)?;
+        let sent = content.plan.iter().flat_map(|plan| plan.captured_columns());
         let whole: BTreeSet<String> = domain
             .iter()
-            .flat_map(|d| d.own_columns())
+            .flat_map(|d| d.own_columns().iter().cloned())
+            .chain(sent)
             .filter(|c| *c != "id")
-            .cloned()
             .collect();
         let columns: BTreeSet<String> = watched.union(&whole).cloned().collect();
         let compared = columns
@@ -274,7 +291,13 @@ impl Accepted {
             compared,
             whole,
             watched,
+            content,
         })
+    }
+
+    /// Whether each record is sent alone.
+    pub fn is_per_record(&self) -> bool {
+        self.row.grouping == "record" || self.content.is_per_record()
     }
 
     /// Whether the database knows already what this subscription needs.
@@ -311,7 +334,8 @@ impl Accepted {
     /// Whether a change's images hold everything that the domain reads. A watched column that is not in them was dropped from the
     /// table meanwhile, and then it is no reason to be silent about the others; who is judged too early is told by `captured_from`.
     pub fn is_covered_by(&self, change: &Change) -> bool {
-        self.whole.iter().all(|column| change.layout.index_of(column).is_some())
+        let mut judged = self.domain.iter().flat_map(|d| d.own_columns());
+        judged.all(|column| column == "id" || change.layout.index_of(column).is_some())
     }
 
     /// What the domain's answers before and after a change mean for this subscription.
@@ -484,13 +508,9 @@ fn refuse_what_callbacks_never_get(row: &Subscription) -> Result<()> {
 /// Options that the table has and this version does not serve: better refused than silently left out.
 fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
     let asked = [
-        (row.webhook_payload_template.is_some(), "webhook_payload_template"),
-        (!row.payload_fields.is_empty(), "payload_fields"),
-        (!row.enrich_fields.is_empty(), "enrich_fields"),
         (row.max_event_age_s.is_some(), "max_event_age"),
         (row.ordered, "ordered"),
         (row.rate_limit.is_some(), "rate_limit"),
-        (row.format != "json", "format"),
     ];
     match asked.iter().find(|(is_asked, _)| *is_asked) {
         None => Ok(()),

@@ -330,6 +330,17 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select pg_advisory_xact_lock(1868853103, 3) $$;
 comment on function odoo_eventd.lock_capture() is 'Serializes changes of the capture; no writer of Odoo''s waits for it.';
 
+create or replace function odoo_eventd.capture_triggers() returns table (name name, definition text)
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Never with a column list or a WHEN: those break Odoo's upgrades.
+  values ('odoo_eventd_insert'::name, 'after insert on %s referencing new table as new_rows'),
+         ('odoo_eventd_update', 'after update on %s referencing old table as old_rows new table as new_rows'),
+         ('odoo_eventd_delete', 'after delete on %s referencing old table as old_rows'),
+         ('odoo_eventd_truncate', 'after truncate on %s')
+$$;
+comment on function odoo_eventd.capture_triggers() is 'The triggers that a captured table has.';
+
 create or replace function odoo_eventd.sync_capture(of_model text, lock_wait_ms integer default 300) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -341,6 +352,8 @@ declare
   missing text;
   needed boolean;
   trigger_of record;
+  repaired boolean := false;
+  call text := format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model));
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
@@ -356,6 +369,7 @@ begin
     if known.active then
       update odoo_eventd.capture c set active = false, changed_at = now() where c.capture_id = known.capture_id returning * into known;
       delete from odoo_eventd.captured_column cc where cc.capture_id = known.capture_id;
+      update odoo_eventd.capture_gap g set ended_at = now() where g.capture_id = known.capture_id and g.reason = 'a trigger was missing' and g.ended_at is null;
       perform odoo_eventd.replace_capture_function(known);
       return 'stopped';
     end if;
@@ -413,26 +427,30 @@ begin
     perform odoo_eventd.replace_capture_function(known);
   end if;
 
-  -- The triggers, where they are missing or switched off. Never with a column list or a WHEN: those break Odoo's upgrades.
+  -- The triggers, where they are missing or switched off. What was captured without them was captured in part: a gap, and everybody is
+  -- served on. ENABLE takes the same lock as CREATE, which readers do not hinder; DROP would wait for them.
+  perform odoo_eventd.note_missing_triggers(known);
   for trigger_of in
-    select v.name, v.definition
-      from (values ('odoo_eventd_insert', 'after insert on %s referencing new table as new_rows'),
-                   ('odoo_eventd_update', 'after update on %s referencing old table as old_rows new table as new_rows'),
-                   ('odoo_eventd_delete', 'after delete on %s referencing old table as old_rows'),
-                   ('odoo_eventd_truncate', 'after truncate on %s')) v (name, definition)
-     where not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = v.name and t.tgenabled <> 'D'
-                         and t.tgfoid = to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model))))
+    select v.name, v.definition, t.oid is not null as is_there, t.tgfoid = to_regprocedure(call) is true as is_ours
+      from odoo_eventd.capture_triggers() v
+      left join pg_trigger t on t.tgrelid = relation and t.tgname = v.name
+     where t.oid is null or t.tgenabled not in ('O', 'A') or t.tgfoid is distinct from to_regprocedure(call)
   loop
-    -- What was captured without the trigger is not captured: all columns begin anew.
-    update odoo_eventd.captured_column cc set captured_from = null, captured_at = null where cc.capture_id = known.capture_id;
-    if exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_of.name) then
+    repaired := true;
+    if trigger_of.is_ours then
+      execute format('alter table %s enable trigger %I', relation::regclass, trigger_of.name);
+      continue;
+    end if;
+    if trigger_of.is_there then
       execute format('drop trigger %I on %s', trigger_of.name, relation::regclass);
     end if;
     execute format('create trigger %I ' || trigger_of.definition || ' for each statement execute function odoo_eventd.%I()',
                    trigger_of.name, relation::regclass, odoo_eventd.capture_function_name(of_model));
   end loop;
+  update odoo_eventd.capture_gap g set ended_at = now()
+   where g.capture_id = known.capture_id and g.reason = 'a trigger was missing' and g.ended_at is null;
   return case when exists (select from odoo_eventd.captured_column cc where cc.capture_id = known.capture_id and cc.captured_from is null)
-              then 'changed' else 'unchanged' end;
+              then 'changed' when repaired then 'repaired' else 'unchanged' end;
 end $$;
 comment on function odoo_eventd.sync_capture(text, integer) is
   'Makes a model''s capture what its active subscriptions need. Raises lock_not_available if the table is busy: try again.';
@@ -489,22 +507,34 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   idle record;
+  dropped name;
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
   perform set_config('lock_timeout', lock_wait_ms || 'ms', true);
+  -- Of models that nobody watches, and of tables that are a model's no more.
   for idle in
-    select c.model, t.tgrelid::regclass as relation, t.tgname
+    select t.tgrelid::regclass as relation, array_agg(t.tgname order by t.tgname) as triggers
       from odoo_eventd.capture c
-      join pg_trigger t on t.tgrelid = c.table_oid and t.tgname in ('odoo_eventd_insert', 'odoo_eventd_update', 'odoo_eventd_delete', 'odoo_eventd_truncate')
-     where not c.active
+      join pg_trigger t on t.tgfoid = to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(c.model)))
+     where not c.active or t.tgrelid <> c.table_oid
+     group by t.tgrelid
   loop
-    execute format('drop trigger %I on %s', idle.tgname, idle.relation);
-    return next format('%s on %s', idle.tgname, idle.relation);
+    begin
+      execute format('lock table %s in access exclusive mode', idle.relation);
+    exception when lock_not_available then
+      continue;
+    end;
+    foreach dropped in array idle.triggers loop
+      execute format('drop trigger %I on %s', dropped, idle.relation);
+      return next format('%s on %s', dropped, idle.relation);
+    end loop;
+    -- One table a transaction: nobody waits for this one while the next is waited for.
+    return;
   end loop;
 end $$;
 comment on function odoo_eventd.drop_idle_triggers(integer) is
-  'Drops the triggers of models that nobody watches any more. Raises lock_not_available if a table is busy: try again.';
+  'Drops the triggers of one table that nobody watches any more and that is not busy; to be called until it drops none.';
 
 create or replace function odoo_eventd.switch_capture(to_on boolean, of_model text default null) returns setof text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -520,7 +550,8 @@ begin
       select c.capture_id, 'switched off', pg_current_snapshot()
         from odoo_eventd.capture c
        where (of_model is null or c.model = of_model) and c.active
-         and not exists (select from odoo_eventd.capture_gap g where g.capture_id = c.capture_id and g.ended_at is null);
+         and not exists (select from odoo_eventd.capture_gap g
+                          where g.capture_id = c.capture_id and g.reason = 'switched off' and g.ended_at is null);
   end if;
   if of_model is null then
     update odoo_eventd.installation i set capture = to_on;
@@ -534,7 +565,7 @@ begin
   if to_on then
     update odoo_eventd.capture_gap g set ended_at = now()
       from odoo_eventd.capture c, odoo_eventd.installation i
-     where g.capture_id = c.capture_id and g.ended_at is null and i.capture and not c.switched_off;
+     where g.capture_id = c.capture_id and g.reason = 'switched off' and g.ended_at is null and i.capture and not c.switched_off;
   end if;
   for known in select * from odoo_eventd.capture c where of_model is null or c.model = of_model order by c.model loop
     perform odoo_eventd.replace_capture_function(known);

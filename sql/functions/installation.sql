@@ -77,27 +77,6 @@ begin
 end $$;
 comment on function odoo_eventd.status() is 'Everything `odoo-eventd status` shows, as JSON.';
 
-create or replace function odoo_eventd.capture_drift(of_capture odoo_eventd.capture) returns text
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-  select case
-    when not of_capture.active then null
-    when odoo_eventd.model_table(of_capture.model) is null then format('the table "%s" is gone', of_capture.table_name)
-    when odoo_eventd.model_table(of_capture.model) <> of_capture.table_oid then format('the table "%s" was made anew', of_capture.table_name)
-    when (select count(*) from pg_trigger t where t.tgrelid = of_capture.table_oid and t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D') < 4
-      then 'a trigger is missing or disabled'
-    else (select nullif(concat_ws('; ',
-                          'columns are gone: ' || string_agg(u.name, ', ' order by u.name) filter (where a.attname is null),
-                          'columns have another type: ' || string_agg(u.name, ', ' order by u.name)
-                            filter (where format_type(a.atttypid, a.atttypmod) <> u.type)), '')
-            from odoo_eventd.capture_generation g
-           cross join unnest(g.columns, g.types) u (name, type)
-            left join pg_attribute a on a.attrelid = of_capture.table_oid and a.attname = u.name and not a.attisdropped
-           where g.generation = of_capture.generation)
-  end
-$$;
-comment on function odoo_eventd.capture_drift(odoo_eventd.capture) is 'What is no longer as the capture expects it; null = nothing.';
-
 create or replace function odoo_eventd.adopt(keep_pending boolean) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -137,21 +116,26 @@ begin
     update odoo_eventd.captured_column cc set captured_from = null, captured_at = null;
     delete from odoo_eventd.capture_gap;
     truncate odoo_eventd.capture_overflow;
+    update odoo_eventd.capture_check c set seen = pg_current_snapshot(), checked_at = now();
   end if;
   for known in select * from odoo_eventd.capture c order by c.model loop
     update odoo_eventd.capture c set table_oid = coalesce(odoo_eventd.model_table(c.model), c.table_oid)
      where c.capture_id = known.capture_id returning * into known;
+    if keep_pending and known.active then
+      -- A copy captures nothing: who writes just now has done part of it unseen. What had ended is whole, or left nothing.
+      perform odoo_eventd.open_gap(known, 'this was a copy', pg_current_snapshot(), (select c.checked_at from odoo_eventd.capture_check c));
+      update odoo_eventd.capture_gap g set ended_at = now() where g.capture_id = known.capture_id and g.reason = 'this was a copy' and g.ended_at is null;
+    end if;
     perform odoo_eventd.replace_capture_function(known);
   end loop;
   return format('database "%s" captures and delivers from now on', current_database());
 end $$;
-comment on function odoo_eventd.adopt(boolean) is 'This copy of a database may capture and deliver from now on; what is pending in it is kept or dropped.';
+comment on function odoo_eventd.adopt(boolean) is 'This copy of a database may capture and deliver from now on; what is pending in it is kept or dropped. Then: select odoo_eventd.settle_capture(); in a transaction of its own.';
 
 -- What only other functions call is nobody's to call.
 revoke all on function odoo_eventd.capture_body(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.replace_capture_function(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.capturable_columns(text, oid) from public;
-revoke all on function odoo_eventd.capture_drift(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.model_table(text) from public;
 revoke all on function odoo_eventd.lock_capture() from public;
 revoke all on function odoo_eventd.assert_term(bigint) from public;

@@ -108,7 +108,7 @@ begin
       update odoo_eventd.delivery d set state = 'waiting', due_at = now()
         from known k
        where not only_show and d.event_id = k.event_id and d.subscription_id = k.subscription_id and d.part = k.part
-         and d.state in ('failed', 'success')
+         and d.state in ('failed', 'success') and k.payload is not null
     )
     select k.delivery_id, k.subscription_id, k.event_id, k.model, k.record_ids, k.state, k.attempts, k.payload from known k;
 end $$;

@@ -23,10 +23,18 @@ create or replace function odoo_eventd.read_outbox(
   seen text, subscriptions bigint, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[]
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- One plan for ever: along the primary keys, from the position on. Made anew for each call, it would look at the ends of the indexes
+-- for its estimates, where the rows of an open transaction are; and statistics of a table that fills and empties mislead.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   reading pg_snapshot := coalesce(target, pg_current_snapshot());
-  running xid8[] := array(select pg_snapshot_xip(done));
+  -- Of the transactions that ran when `done` was taken those that have ended: one that goes on has nothing to show yet, and may have
+  -- written a million rows that would be passed over each time.
+  running xid8[] := array(select x from pg_snapshot_xip(done) x where x >= last_xid and pg_visible_in_snapshot(x, reading));
+  -- Where the others begin. One bound, not two: an index scan starts at one of them, and it may be the wrong one.
+  from_xid xid8 := greatest(last_xid, pg_snapshot_xmax(done));
+  from_id bigint := case when last_xid >= pg_snapshot_xmax(done) then last_id else 0 end;
   found_rows integer := 0;
   more integer;
   known bigint;
@@ -53,7 +61,7 @@ begin
     return query
       select reading::text, known, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
       from odoo_eventd.outbox o
-      where o.xid >= pg_snapshot_xmax(done) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
+      where (o.xid, o.id) > (from_xid, from_id) and o.xid < pg_snapshot_xmax(reading) and pg_visible_in_snapshot(o.xid, reading)
         and not (gaps and odoo_eventd.is_in_gap(o.xid, o.generation))
       order by o.xid, o.id limit max_rows - found_rows;
     get diagnostics more = row_count;
@@ -68,22 +76,25 @@ comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigi
   'The next rows beyond a position, in order of (xid, id), with the snapshot read in and the version of the subscriptions that they must be '
   'matched with; one row with nothing else if there are none.';
 
-create or replace function odoo_eventd.read_transaction(of_xid xid8, after_capture integer, after_record bigint, max_rows integer)
+drop function if exists odoo_eventd.read_transaction(xid8, integer, bigint, integer);
+create or replace function odoo_eventd.read_transaction(of_xid xid8)
 returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[], capture_id integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
   return query
+    -- Once for each generation, not for each of a million rows.
+    with judged as materialized (
+      select g.generation, g.capture_id from odoo_eventd.capture_generation g where not odoo_eventd.is_in_gap(of_xid, g.generation))
     select o.id, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new, g.capture_id
     from odoo_eventd.outbox o
-    join odoo_eventd.capture_generation g on g.generation = o.generation
-    where o.xid = of_xid and (g.capture_id, o.record_id) > (after_capture, after_record)
-      and not odoo_eventd.is_in_gap(of_xid, o.generation)
-    order by g.capture_id, o.record_id, o.id limit max_rows;
+    join judged g on g.generation = o.generation
+    where o.xid = of_xid
+    order by g.capture_id, o.record_id, o.id;
 end $$;
-comment on function odoo_eventd.read_transaction(xid8, integer, bigint, integer) is
-  'One large transaction, record by record, in pages: (capture, record id, order).';
+comment on function odoo_eventd.read_transaction(xid8) is
+  'One large transaction, by table and record, in order; sorted once. To be fetched in pieces.';
 
 create or replace function odoo_eventd.captures() returns table (
   generation bigint, capture_id integer, model text, columns name[], types text[]
@@ -105,7 +116,7 @@ declare
   ring odoo_eventd.ring;
   next_table integer;
   known odoo_eventd.capture;
-  next_is_empty boolean;
+  is_empty boolean := false;
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
@@ -113,9 +124,13 @@ begin
   if pg_relation_size(format('odoo_eventd.outbox_%s', ring.current)::regclass) <= when_over_bytes then
     return false;
   end if;
-  next_table := (ring.current + 1) % 4;
-  execute format('select not exists (select from odoo_eventd.outbox_%s)', next_table) into next_is_empty;
-  if not next_is_empty then
+  -- The next that is empty, which need not be the next: one may be kept from being emptied by a transaction that stays open.
+  for step in 1..3 loop
+    next_table := (ring.current + step) % 4;
+    execute format('select not exists (select from odoo_eventd.outbox_%s)', next_table) into is_empty;
+    exit when is_empty;
+  end loop;
+  if not is_empty then
     return false;
   end if;
   update odoo_eventd.ring r set current = next_table, rotated_at = now();
@@ -125,35 +140,57 @@ begin
   end loop;
   return true;
 end $$;
-comment on function odoo_eventd.rotate_outbox(bigint) is 'Lets capture write to the next table of the ring, if the current one is large and the next is empty.';
+comment on function odoo_eventd.rotate_outbox(bigint) is 'Lets capture write to the next table of the ring, if the current one is large and another is empty.';
+
+create or replace function odoo_eventd.has_unread(slot integer) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  at odoo_eventd.position;
+  found_one boolean;
+begin
+  select * into strict at from odoo_eventd.position;
+  if at.target is not null then
+    return true;
+  end if;
+  -- What the position has not seen, in words that the index understands: the table may be large, and locked meanwhile.
+  execute format('select exists (select from odoo_eventd.outbox_%1$s o where o.xid >= pg_snapshot_xmax($1))
+                      or exists (select from odoo_eventd.outbox_%1$s o where o.xid = any (array(select pg_snapshot_xip($1))))', slot)
+    into found_one using at.done;
+  return found_one;
+end $$;
+comment on function odoo_eventd.has_unread(integer) is 'Whether a table of the ring may hold rows that are not finished with.';
+revoke all on function odoo_eventd.has_unread(integer) from public;
 
 create or replace function odoo_eventd.clear_outbox(lock_wait_ms integer default 50) returns setof integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  ring odoo_eventd.ring;
   at odoo_eventd.position;
   slot integer;
-  pending boolean;
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
   perform set_config('lock_timeout', lock_wait_ms || 'ms', true);
-  select * into strict ring from odoo_eventd.ring;
-  select * into strict at from odoo_eventd.position;
-  for slot in 0..3 loop
-    continue when slot = ring.current or pg_relation_size(format('odoo_eventd.outbox_%s', slot)::regclass) = 0;
-    -- A transaction that still writes here holds ROW EXCLUSIVE until its end: then this fails, and is tried again later.
-    execute format('lock table odoo_eventd.outbox_%s in access exclusive mode', slot);
-    select * into strict at from odoo_eventd.position;
-    continue when at.target is not null;
-    execute format('select exists (select from odoo_eventd.outbox_%s o where not pg_visible_in_snapshot(o.xid, $1))', slot)
-      into pending using at.done;
-    if not pending then
-      execute format('truncate odoo_eventd.outbox_%s', slot);
-      return next slot;
-    end if;
+  for slot in
+    select n from odoo_eventd.ring r, generate_series(0, 3) n
+     where n <> r.current and pg_relation_size(format('odoo_eventd.outbox_%s', n)::regclass) > 0
+  loop
+    continue when odoo_eventd.has_unread(slot);
+    -- A transaction that wrote here holds ROW EXCLUSIVE until its end, and one that dumps the database reads: then this table stays as
+    -- it is until the next call, and the others are emptied all the same.
+    begin
+      execute format('lock table odoo_eventd.outbox_%s in access exclusive mode', slot);
+      -- Once more: a statement that began before the ring moved on may have written since.
+      if not odoo_eventd.has_unread(slot) then
+        execute format('truncate odoo_eventd.outbox_%s', slot);
+        return next slot;
+      end if;
+    exception when lock_not_available then
+      null;
+    end;
   end loop;
+  select * into strict at from odoo_eventd.position;
   if exists (select from odoo_eventd.capture_overflow)
      and not exists (select from odoo_eventd.capture_overflow f where not pg_visible_in_snapshot(f.xid, at.done))
   then
@@ -166,4 +203,4 @@ begin
   end if;
 end $$;
 comment on function odoo_eventd.clear_outbox(integer) is
-  'Empties the tables of the ring that were read to the end. Raises lock_not_available if one is still written to: try again.';
+  'Empties the tables of the ring that were read to the end; one that is still written to or dumped stays until the next call.';

@@ -84,16 +84,21 @@ begin
 end $$;
 comment on function odoo_eventd.ring_for_subscriptions() is 'Tells the service that subscriptions changed; it also looks by itself every second.';
 
--- Dropped and created, not replaced: CREATE OR REPLACE TRIGGER came with PostgreSQL 14.
-drop trigger if exists keep_subscription on public.mcp_event_subscription;
-create trigger keep_subscription before insert or update on public.mcp_event_subscription
-  for each row execute function odoo_eventd.keep_subscription();
-drop trigger if exists forget_subscription on public.mcp_event_subscription;
-create trigger forget_subscription after delete on public.mcp_event_subscription
-  for each row execute function odoo_eventd.forget_subscription();
-drop trigger if exists ring_for_subscriptions on public.mcp_event_subscription;
-create trigger ring_for_subscriptions after insert or update or delete or truncate on public.mcp_event_subscription
-  for each statement execute function odoo_eventd.ring_for_subscriptions();
+-- Where they are missing only: DROP TRIGGER would wait for whoever reads the table, a dump for one, and the service behind it.
+do $triggers$
+declare
+  wanted record;
+begin
+  for wanted in
+    select * from (values ('keep_subscription', 'before insert or update on public.mcp_event_subscription for each row'),
+                          ('forget_subscription', 'after delete on public.mcp_event_subscription for each row'),
+                          ('ring_for_subscriptions',
+                           'after insert or update or delete or truncate on public.mcp_event_subscription for each statement')) v (name, event)
+     where not exists (select from pg_trigger t where t.tgrelid = 'public.mcp_event_subscription'::regclass and t.tgname = v.name)
+  loop
+    execute format('create trigger %1$I %2$s execute function odoo_eventd.%1$I()', wanted.name, wanted.event);
+  end loop;
+end $triggers$;
 
 create or replace function odoo_eventd.subscriptions_version() returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -214,21 +219,19 @@ begin
       join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
       left join lateral unnest(n.columns) u (column_name) on true
       group by n.model
-    ), triggers as (
-      select t.tgrelid, count(*) as many from pg_trigger t
-      where t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D' group by t.tgrelid
     )
     select coalesce(w.model, c.model)
     from wanted w
     full join odoo_eventd.capture c on c.model = w.model
     left join odoo_eventd.capture_generation g on g.generation = c.generation
-    left join triggers t on t.tgrelid = c.table_oid
     where w.model is null and c.active
        or w.model is not null and (
             c.capture_id is null or not c.active or g.columns <> w.columns or g.compared <> w.compared or g.whole <> w.whole
             -- Drift: the table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
             or to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
-            or coalesce(t.many, 0) < 4
+            or odoo_eventd.missing_triggers(c) > 0
+            or exists (select from odoo_eventd.capture_gap o
+                       where o.capture_id = c.capture_id and o.reason = 'a trigger was missing' and o.ended_at is null)
             or exists (select from unnest(g.columns, g.types) u (column_name, type_name)
                        left join pg_attribute a on a.attrelid = c.table_oid and a.attname = u.column_name and not a.attisdropped
                        where a.attnum is null or format_type(a.atttypid, a.atttypmod) <> u.type_name));

@@ -134,7 +134,8 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
         None => args.ids.clone(),
     };
     let found = ops::redeliver(&client, &ids, args.dry_run).await?;
-    let (again, others): (Vec<_>, Vec<_>) = found.iter().partition(|d| d.state == "failed" || d.state == "success");
+    let has_ended = |d: &ops::Redelivered| d.state == "failed" || d.state == "success";
+    let (again, others): (Vec<_>, Vec<_>) = found.iter().partition(|d| has_ended(d) && d.payload.is_some());
     if args.output.json {
         output::json(&found)?;
     } else {
@@ -153,10 +154,17 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
         }
     }
     for delivery in &others {
-        say(format_args!(
-            "{} is still {}: left alone",
-            delivery.delivery_id, delivery.state
-        ));
+        if has_ended(delivery) {
+            say(format_args!(
+                "{} never had a body that could be sent: left alone (`odoo-eventd emit` sends its records as they are now)",
+                delivery.delivery_id
+            ));
+        } else {
+            say(format_args!(
+                "{} is still {}: left alone",
+                delivery.delivery_id, delivery.state
+            ));
+        }
     }
     let unknown = ids
         .iter()

@@ -66,7 +66,17 @@ pub async fn plan(database: Database, args: Roles) -> Result<()> {
 /// Database errors; not an Odoo database; no rights.
 pub async fn install(database: Database, args: Roles) -> Result<()> {
     let mut client = database.connect().await?;
-    let (before, after) = schema::install(&mut client, &args.into()).await?;
+    let roles = args.into();
+    let until = Instant::now() + INSTALL_WAIT;
+    let (before, after) = loop {
+        match schema::install(&mut client, &roles).await {
+            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) && Instant::now() < until => {
+                say("a table of odoo-eventd is in use, trying again; nothing was changed yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            installed => break installed?,
+        }
+    };
     match before {
         0 => say(format_args!("installed in {database} (schema version {after})")),
         _ if before < after => say(format_args!(
@@ -76,6 +86,9 @@ pub async fn install(database: Database, args: Roles) -> Result<()> {
     }
     Ok(())
 }
+
+/// How long an installation goes on trying: as long as a dump or a report may take.
+const INSTALL_WAIT: Duration = Duration::from_secs(1_800);
 
 /// How long one try waits for its locks, and writers behind it.
 const LOCK_WAIT_MS: u32 = 300;

@@ -85,6 +85,13 @@ fn print(status: &Value) -> Result<()> {
     const MODELS: [&str; 6] = ["model", "table", "active", "triggers", "generation", "drift"];
     output::table(&MODELS, &rows(&status["models"], &MODELS))?;
     data("")?;
+    if status["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty()) {
+        // Of the last week: transactions that overlap one were not judged.
+        const GAPS: [&str; 4] = ["model", "reason", "from", "to"];
+        data("not captured:")?;
+        output::table(&GAPS, &rows(&status["gaps"], &GAPS))?;
+        data("")?;
+    }
     const SUBSCRIPTIONS: [&str; 8] = [
         "id",
         "model",
@@ -110,6 +117,16 @@ fn problems(status: &Value) -> Vec<String> {
     for model in status["models"].as_array().into_iter().flatten() {
         if let Some(drift) = model["drift"].as_str() {
             found.push(format!("capture of {}: {drift}", cell(model.get("model"))));
+        }
+    }
+    for gap in status["gaps"].as_array().into_iter().flatten() {
+        if gap["to"].is_null() {
+            found.push(format!(
+                "changes of {} may be missed since {}: {}",
+                cell(gap.get("model")),
+                cell(gap.get("from")),
+                cell(gap.get("reason"))
+            ));
         }
     }
     for subscription in status["subscriptions"].as_array().into_iter().flatten() {

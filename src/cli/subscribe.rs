@@ -1,6 +1,6 @@
 //! `subscribe`, `subscriptions`, `unsubscribe`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -10,6 +10,7 @@ use super::connect_installed;
 use super::output::{self, Json, cell, data, say};
 use super::secret::read_secret_file;
 use crate::http::guard::Guard;
+use crate::payload::template::Template;
 use crate::pg::connect::Database;
 use crate::{Error, Result, ops, preview};
 
@@ -58,15 +59,21 @@ pub struct Subscribe {
     /// Odoo user who asks for it; `uid` in the domain
     #[arg(long, value_name = "ID")]
     user_id: Option<i32>,
-    /// Fields to send: name,partner_id.email
-    #[arg(long, value_delimiter = ',', value_name = "PATH,..")]
+    /// Fields to send: 'name,partner_id.email,lines: order_line{product_id.name,price_unit|round(2)}'
+    #[arg(long, value_name = "PATH,..")]
     payload_fields: Vec<String>,
-    /// Fields to add to the default body
-    #[arg(long, value_delimiter = ',', value_name = "PATH,..")]
+    /// Fields to add to the default body, written alike
+    #[arg(long, value_name = "PATH,..")]
     enrich_fields: Vec<String>,
-    /// File with a JSON template of the body
-    #[arg(long, value_name = "FILE")]
+    /// File with a JSON template of the body, or a ready-made one: slack, teams, discord, odoo, cloudevents
+    #[arg(long, value_name = "FILE|NAME")]
     template: Option<PathBuf>,
+    /// json or xml
+    #[arg(long, default_value = "json")]
+    format: String,
+    /// A larger body is sent without its records
+    #[arg(long, default_value_t = 262_144, value_name = "BYTES")]
+    max_body_bytes: i32,
     /// GET, POST, PUT, PATCH or DELETE
     #[arg(long, default_value = "POST", value_name = "METHOD")]
     http_method: String,
@@ -118,13 +125,7 @@ impl Subscribe {
             None => self.secret.clone(),
         };
         let auth = self.auth_file.as_deref().map(read_secret_file).transpose()?;
-        let template = match &self.template {
-            Some(path) => Some(
-                std::fs::read_to_string(path)
-                    .map_err(|e| Error::usage(format!("cannot read the template {}", path.display())).with_source(e))?,
-            ),
-            None => None,
-        };
+        let template = self.template.as_deref().map(read_template).transpose()?;
         let mut headers = Map::new();
         for header in &self.headers {
             let Some((name, value)) = header.split_once(':') else {
@@ -138,11 +139,27 @@ impl Subscribe {
             "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": self.fields,
             "trigger_mode": self.trigger_mode, "user_id": self.user_id, "webhook_url": self.url, "webhook_secret": secret, "auth": auth,
             "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
-            "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
+            "format": self.format, "max_body_bytes": self.max_body_bytes, "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
             "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
             "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source,
         }))
     }
+}
+
+/// A ready-made template's name, or what is in the file.
+fn read_template(path: &Path) -> Result<String> {
+    if let Some(shape) = path
+        .to_str()
+        .filter(|name| Template::shapes().any(|shape| shape == *name))
+    {
+        return Ok(shape.to_owned());
+    }
+    std::fs::read_to_string(path).map_err(|e| {
+        let shapes: Vec<&str> = Template::shapes().collect();
+        Error::usage(format!("cannot read the template {}", path.display()))
+            .with_source(e)
+            .with_hint(format!("name a file, or one of {}", shapes.join(", ")))
+    })
 }
 
 /// Adds a subscription.

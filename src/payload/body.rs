@@ -115,10 +115,18 @@ impl Body<'_> {
     /// # Errors
     /// When it is too large without records too.
     pub fn render_xml(&self, max_bytes: usize) -> Result<Rendered, TooLarge> {
-        self.render_within(max_bytes, |content| {
-            let value = serde_json::to_value(content).expect("what is written as JSON text is a JSON value");
-            to_xml("event", &value).into_bytes()
-        })
+        self.render_within(max_bytes, xml_of)
+    }
+
+    /// Renders the body without its records, marked, whatever its size.
+    #[must_use]
+    pub fn render_thin(&self, as_xml: bool) -> Bytes {
+        let thin = Self { records: None, ..*self };
+        let content = Content {
+            body: &thin,
+            thin: true,
+        };
+        if as_xml { xml_of(&content) } else { to_json(&content) }.into()
     }
 
     fn render_within(&self, max: usize, write: impl Fn(&Content<'_>) -> Vec<u8>) -> Result<Rendered, TooLarge> {
@@ -160,6 +168,11 @@ struct Content<'a> {
 
 fn to_json(content: &Content<'_>) -> Vec<u8> {
     serde_json::to_vec(content).expect("every key is a string and every value is JSON already")
+}
+
+fn xml_of(content: &Content<'_>) -> Vec<u8> {
+    let value = serde_json::to_value(content).expect("what is written as JSON text is a JSON value");
+    to_xml("event", &value).into_bytes()
 }
 
 /// As SPEC section 7: UTC, always six digits. Odoo's `write_date` has microseconds too.

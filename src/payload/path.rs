@@ -1,24 +1,30 @@
 //! The paths of `payload_fields` and `enrich_fields`: which fields of a record are sent, and of what it points to.
 //!
 //! ```text
-//! paths = path { "," path }
-//! path  = field [ "." path | "{" paths "}" ]
-//! field = a letter or "_", then letters, digits and "_"
+//! paths = item { "," item }
+//! item  = [ name ":" ] path { "|" transformation [ "(" [ value { "," value } ] ")" ] }
+//! path  = field { "." field } [ "{" paths "}" ]
+//! field = a letter or "_", then letters, digits and "_"; a name may have "." and "-" too
 //! ```
 //!
-//! | path | gives | under the key |
+//! | path | gives | under the name |
 //! | --- | --- | --- |
 //! | `name`, `partner_id`, `order_line` | the value, an id, a list of ids | the field |
 //! | `order_line{name,price_unit}` | a list of objects; of a many2one a list of one | the field |
 //! | `partner_id.email`, `user_ids.name` | the value at the end; through an x2many a list of them | the whole path |
+//! | `customer: partner_id.name` | the same | `customer` |
+//! | `amount_total\|round(2)` | the value, changed: see [`transform`](super::transform) | the field |
 //!
-//! Paths that begin alike are merged, so that each relation is read once however often it is mentioned. Where a field is asked
-//! for both plainly and with braces, the braces say more and stand.
+//! The same field mentioned twice is sent once; where it is asked for both plainly and with braces, the braces say more and stand.
+//! However often a relation is mentioned it is read once, which [`plan`](super::plan) sees to.
 //!
 //! Pure: whether the fields exist, and may be sent, is decided against Odoo's metadata elsewhere.
 
 use std::fmt;
 
+use serde_json::Value;
+
+use super::transform::Transform;
 use crate::{Error, Result};
 
 /// The longest text of one path list, in bytes. The widest Odoo models have some 400 fields.
@@ -30,33 +36,24 @@ const MAX_DEPTH: usize = 8;
 /// How many fields may be asked for altogether.
 const MAX_FIELDS: usize = 500;
 
-/// What is asked of a model's records: fields in the order of their first mention, each once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What is asked of a model's records, in the order of the first mention.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selection {
-    /// The fields.
-    pub fields: Vec<Node>,
+    /// Each name once.
+    pub items: Vec<Item>,
 }
 
-/// What is asked of one field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// The field's name.
-    pub field: String,
-    /// What is sent under the field's own name.
-    pub own: Own,
-    /// What is reached through it by dots, each sent under its whole path.
-    pub dots: Selection,
-}
-
-/// What is sent under a field's own name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Own {
-    /// Nothing: only what is reached by dots was asked for.
-    Nothing,
-    /// The value; of a relation its ids.
-    Value,
-    /// These fields of each related record. Never empty.
-    Records(Selection),
+/// One value that is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// The name it is sent under; the path's own text unless another was given.
+    pub name: String,
+    /// Fields, from the record on. Never empty.
+    pub path: Vec<String>,
+    /// The fields of each record at the path's end, where braces ask for them. Never empty.
+    pub records: Option<Selection>,
+    /// What becomes of the value, one after the other.
+    pub transforms: Vec<Transform>,
 }
 
 impl Selection {
@@ -88,56 +85,55 @@ impl Selection {
     /// True when nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.items.is_empty()
     }
 
     /// The number of fields at all levels.
     fn count(&self) -> usize {
-        let beneath = |node: &Node| match &node.own {
-            Own::Records(selection) => selection.count() + node.dots.count(),
-            Own::Nothing | Own::Value => node.dots.count(),
+        let beneath = |item: &Item| item.records.as_ref().map_or(0, Self::count);
+        self.items.iter().map(|item| item.path.len() + beneath(item)).sum()
+    }
+
+    /// Adds an item, or merges it with the one of that name; false where they are different things.
+    fn add(&mut self, item: Item) -> bool {
+        let Some(known) = self.items.iter_mut().find(|known| known.name == item.name) else {
+            self.items.push(item);
+            return true;
         };
-        self.fields.iter().map(|node| 1 + beneath(node)).sum()
-    }
-
-    /// The node of this field, made where it is not there yet.
-    fn node(&mut self, field: &str) -> &mut Node {
-        let index = self
-            .fields
-            .iter()
-            .position(|node| node.field == field)
-            .unwrap_or_else(|| {
-                self.fields.push(Node {
-                    field: field.into(),
-                    own: Own::Nothing,
-                    dots: Self::default(),
-                });
-                self.fields.len() - 1
-            });
-        &mut self.fields[index]
-    }
-
-    /// Writes every path, each behind `prefix`, all separated by commas.
-    fn write(&self, f: &mut fmt::Formatter<'_>, prefix: &str, first: &mut bool) -> fmt::Result {
-        for node in &self.fields {
-            let path = format!("{prefix}{}", node.field);
-            if node.own != Own::Nothing {
-                f.write_str(if std::mem::take(first) { "" } else { "," })?;
-                f.write_str(&path)?;
-            }
-            if let Own::Records(selection) = &node.own {
-                write!(f, "{{{selection}}}")?;
-            }
-            node.dots.write(f, &format!("{path}."), first)?;
+        if known.path != item.path || known.transforms != item.transforms {
+            return false;
         }
-        Ok(())
+        match (&mut known.records, item.records) {
+            (Some(known), Some(more)) => more.items.into_iter().all(|item| known.add(item)),
+            (known @ None, more) => {
+                *known = more;
+                true
+            }
+            (Some(_), None) => true,
+        }
     }
 }
 
 /// The shortest text that reads back as the same selection.
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, "", &mut true)
+        for (index, item) in self.items.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            let path = item.path.join(".");
+            if item.name != path {
+                write!(f, "{}:", item.name)?;
+            }
+            f.write_str(&path)?;
+            if let Some(selection) = &item.records {
+                write!(f, "{{{selection}}}")?;
+            }
+            for transform in &item.transforms {
+                write!(f, "|{transform}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -150,43 +146,124 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn paths(&mut self, into: &mut Selection, depth: usize) -> Result<()> {
         loop {
-            self.path(into, depth)?;
+            self.skip_whitespace();
+            let start = self.position;
+            let item = self.item(depth)?;
+            let name = item.name.clone();
+            if !into.add(item) {
+                return Err(self
+                    .wrong_at(start, &format!("\"{name}\" is the name of something else already"))
+                    .with_hint("give one of them another name: other_name: path"));
+            }
             if !self.takes(',') {
                 return Ok(());
             }
         }
     }
 
-    fn path(&mut self, into: &mut Selection, depth: usize) -> Result<()> {
+    fn item(&mut self, depth: usize) -> Result<Item> {
+        let name = self.name();
         let start = self.position;
-        let field = self.field()?;
+        let mut path = vec![self.field()?.to_owned()];
+        while self.takes('.') {
+            path.push(self.field()?.to_owned());
+        }
+        let depth = depth + path.len() - 1;
         if depth > MAX_DEPTH {
             return Err(self.wrong_at(start, &format!("this leads more than {MAX_DEPTH} relations deep")));
         }
-        let node = into.node(field);
-        if self.takes('.') {
-            return self.path(&mut node.dots, depth + 1);
-        }
-        if !self.takes('{') {
-            if node.own == Own::Nothing {
-                node.own = Own::Value;
+        let records = if self.takes('{') {
+            let opened = self.position - 1;
+            let mut records = Selection::default();
+            self.paths(&mut records, depth + 1)?;
+            if !self.takes('}') {
+                return Err(if self.peek().is_none() {
+                    self.wrong_at(opened, "this brace is never closed")
+                } else {
+                    self.wrong("a comma or a closing brace is expected here")
+                });
             }
-            return Ok(());
-        }
-        let opened = self.position - 1;
-        let mut records = match std::mem::replace(&mut node.own, Own::Nothing) {
-            Own::Records(selection) => selection,
-            Own::Nothing | Own::Value => Selection::default(),
-        };
-        self.paths(&mut records, depth + 1)?;
-        node.own = Own::Records(records);
-        if self.takes('}') {
-            Ok(())
-        } else if self.peek().is_none() {
-            Err(self.wrong_at(opened, "this brace is never closed"))
+            Some(records)
         } else {
-            Err(self.wrong("a comma or a closing brace is expected here"))
+            None
+        };
+        let mut transforms = Vec::new();
+        while self.takes('|') {
+            transforms.push(self.transform()?);
         }
+        Ok(Item {
+            name: name.unwrap_or_else(|| path.join(".")),
+            path,
+            records,
+            transforms,
+        })
+    }
+
+    /// The name before a colon, if there is one.
+    fn name(&mut self) -> Option<String> {
+        self.skip_whitespace();
+        let rest = &self.text[self.position..];
+        let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')))?;
+        let after = rest[length..].trim_start();
+        if length == 0 || !after.starts_with(':') {
+            return None;
+        }
+        self.position = self.text.len() - after.len() + 1;
+        Some(rest[..length].to_owned())
+    }
+
+    fn transform(&mut self) -> Result<Transform> {
+        self.skip_whitespace();
+        let start = self.position;
+        let name = self.field()?;
+        let mut arguments = Vec::new();
+        if self.takes('(') && !self.takes(')') {
+            loop {
+                arguments.push(self.literal()?);
+                if self.takes(')') {
+                    break;
+                }
+                if !self.takes(',') {
+                    return Err(self.wrong("a comma or a closing parenthesis is expected here"));
+                }
+            }
+        }
+        Transform::new(name, &arguments).map_err(|what| self.wrong_at(start, &what))
+    }
+
+    /// A text in double or single quotes, a number, `true`, `false` or `null`.
+    fn literal(&mut self) -> Result<Value> {
+        let start = match self.peek() {
+            Some(quote @ ('"' | '\'')) => return self.quoted(quote),
+            _ => self.position,
+        };
+        let rest = &self.text[start..];
+        let length = rest.find([',', ')']).unwrap_or(rest.len());
+        let value: Option<Value> = serde_json::from_str(rest[..length].trim()).ok();
+        match value {
+            Some(value @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => {
+                self.position += length;
+                Ok(value)
+            }
+            _ => Err(self.wrong("a text in quotes, a number, true, false or null is expected here")),
+        }
+    }
+
+    fn quoted(&mut self, quote: char) -> Result<Value> {
+        let opened = self.position;
+        let mut text = String::new();
+        let mut chars = self.text[opened + 1..].char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                c if c == quote => {
+                    self.position = opened + 1 + at + 1;
+                    return Ok(Value::String(text));
+                }
+                '\\' => text.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c })),
+                c => text.push(c),
+            }
+        }
+        Err(self.wrong_at(opened, "this text is never closed"))
     }
 
     fn field(&mut self) -> Result<&'a str> {
@@ -259,141 +336,5 @@ impl<'a> Parser<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn parse(text: &str) -> Selection {
-        Selection::parse(&[text]).unwrap()
-    }
-
-    fn refusal(text: &str) -> String {
-        let error = Selection::parse(&[text]).unwrap_err();
-        assert!(error.is_usage());
-        error.chain()
-    }
-
-    #[test]
-    fn the_documented_paths_are_read() {
-        let selection =
-            Selection::parse(&["name", "partner_id.email", "order_line{product_id{name},price_unit}"]).unwrap();
-        let fields: Vec<_> = selection.fields.iter().map(|node| node.field.as_str()).collect();
-        assert_eq!(fields, ["name", "partner_id", "order_line"]);
-        assert_eq!(selection.fields[0].own, Own::Value);
-        assert_eq!(
-            (&selection.fields[1].own, &selection.fields[1].dots),
-            (&Own::Nothing, &parse("email"))
-        );
-        assert_eq!(
-            selection.fields[2].own,
-            Own::Records(parse("product_id{name},price_unit"))
-        );
-    }
-
-    #[test]
-    fn paths_that_begin_alike_are_merged() {
-        for (text, merged) in [
-            ("a,a", "a"),
-            ("a.b,c,a.d", "a.b,a.d,c"),
-            ("a{b},a{c},a{b}", "a{b,c}"),
-            ("a,a{b}", "a{b}"),
-            ("a{b},a", "a{b}"),
-            ("a.b,a{c},a", "a{c},a.b"),
-            ("a.b.c,a.b,a.b{d}", "a.b{d},a.b.c"),
-            ("a{b.c,b{d}},a{b.e}", "a{b{d},b.c,b.e}"),
-            (" a . b , c { d , e } ", "a.b,c{d,e}"),
-        ] {
-            assert_eq!(parse(text).to_string(), merged, "{text}");
-        }
-        assert_eq!(Selection::parse(&["a.b", "a.c,d"]).unwrap().to_string(), "a.b,a.c,d");
-        assert!(Selection::parse::<&str>(&[]).unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_shown_with_a_caret() {
-        for (text, said) in [
-            ("", "a field's name is expected here\n  \n  ^"),
-            ("a,", "a field's name is expected here\n  a,\n    ^"),
-            ("a..b", "a field's name is expected here\n  a..b\n    ^"),
-            ("a{}", "a field's name is expected here\n  a{}\n    ^"),
-            ("a{b", "this brace is never closed\n  a{b\n   ^"),
-            ("a}", "this brace was never opened\n  a}\n   ^"),
-            ("a b", "a comma is expected here\n  a b\n    ^"),
-            ("a{b}.c", "a comma is expected here\n  a{b}.c\n      ^"),
-            (
-                "a{b c}",
-                "a comma or a closing brace is expected here\n  a{b c}\n      ^",
-            ),
-            ("1a", "a field's name does not begin with a digit\n  1a\n  ^"),
-            ("ä\n,b", "a field's name is expected here\n  ä ,b\n  ^"),
-            ("a;drop", "a comma is expected here\n  a;drop\n   ^"),
-        ] {
-            assert_eq!(refusal(text), format!("cannot read the fields: {said}"), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn limits_are_enforced_by_name() {
-        assert!(
-            refusal("a.b.c.d.e.f.g.h.i")
-                .contains("more than 8 relations deep\n  a.b.c.d.e.f.g.h.i\n                  ^")
-        );
-        assert!(refusal(&"a{".repeat(10_000)).contains("more than 8 relations deep"));
-        let many: Vec<String> = (0..501).map(|index| format!("f{index}")).collect();
-        assert_eq!(
-            Selection::parse(&many).unwrap_err().chain(),
-            "501 fields are asked for; at most 500 are allowed"
-        );
-        assert!(refusal(&"a".repeat(40_000)).contains("longer than 32768 bytes"));
-    }
-
-    fn selections() -> impl Strategy<Value = Selection> {
-        let leaf = "[a-d]".prop_map(|field| Node {
-            field,
-            own: Own::Value,
-            dots: Selection::default(),
-        });
-        let node = leaf.prop_recursive(3, 24, 4, |inner| {
-            let children = || proptest::collection::vec(inner.clone(), 1..4).prop_map(distinct);
-            let own = prop_oneof![Just(Own::Nothing), Just(Own::Value), children().prop_map(Own::Records)];
-            let dots = prop_oneof![Just(Selection::default()), children()];
-            ("[a-d]", own, dots).prop_map(|(field, own, dots)| {
-                // A node that asks for nothing at all has no text.
-                let own = if own == Own::Nothing && dots.is_empty() {
-                    Own::Value
-                } else {
-                    own
-                };
-                Node { field, own, dots }
-            })
-        });
-        proptest::collection::vec(node, 0..4).prop_map(distinct)
-    }
-
-    fn distinct(nodes: Vec<Node>) -> Selection {
-        let mut selection = Selection::default();
-        for node in nodes {
-            if selection.fields.iter().all(|known| known.field != node.field) {
-                selection.fields.push(node);
-            }
-        }
-        selection
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_printed_reads_back(selection in selections()) {
-            let text = selection.to_string();
-            let paths: &[&str] = if text.is_empty() { &[] } else { &[&text] };
-            prop_assert_eq!(Selection::parse(paths).unwrap(), selection, "{}", text);
-        }
-
-        #[test]
-        fn no_text_makes_the_parser_panic(text in "[ab.,{} \\n0ä]{0,40}") {
-            if let Ok(selection) = Selection::parse(&[&text]) {
-                prop_assert_eq!(Selection::parse(&[selection.to_string()]).unwrap(), selection);
-            }
-        }
-    }
-}
+#[path = "path_tests.rs"]
+mod tests;

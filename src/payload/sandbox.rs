@@ -369,7 +369,7 @@ fn json_of(value: &Value, budget: &Budget) -> Filtered {
 }
 
 /// Formats a date (`2026-11-20`) or a time (`2026-11-20 12:00:00`, `2026-11-20T12:00:00.123456Z`), both UTC as Odoo stores them.
-fn format_date(text: &str, format: &str) -> Filtered {
+pub(super) fn format_date(text: &str, format: &str) -> Filtered {
     let wrong = |what: &str| minijinja::Error::new(ErrorKind::InvalidOperation, what.to_owned());
     let read = text.parse::<jiff::civil::DateTime>().or_else(|_| {
         text.parse::<Timestamp>()

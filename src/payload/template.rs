@@ -80,6 +80,8 @@ pub enum RenderError {
         line: usize,
         /// A sentence; names and types, no values.
         what: String,
+        /// Its budget of steps or bytes was used up.
+        is_exhausted: bool,
     },
     /// What it gave is not JSON.
     #[error("the template did not give JSON: {0}")]
@@ -90,6 +92,14 @@ pub enum RenderError {
         /// The subscription's limit.
         max: usize,
     },
+}
+
+impl RenderError {
+    /// Whether the template used up its budget: the next record will most likely be as costly.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        matches!(self, Self::Failed { is_exhausted: true, .. })
+    }
 }
 
 impl From<&RenderError> for Failure {
@@ -191,6 +201,7 @@ fn failed(error: &minijinja::Error) -> RenderError {
     RenderError::Failed {
         line: error.line().unwrap_or(0),
         what,
+        is_exhausted: error.kind() == ErrorKind::OutOfFuel,
     }
 }
 

@@ -105,7 +105,7 @@ pub struct Finished {
     pub ended_at: SystemTime,
 }
 
-fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
+pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
     if error.code().is_some_and(|code| code.code() == LEASE_LOST) {
         return Error::lease_lost(format!("cannot {tried}: another instance leads")).with_source(error);
     }
@@ -178,7 +178,7 @@ pub async fn commit_batch(
 }
 
 /// PostgreSQL's text of an array of numbers.
-fn array_text(ids: &[i64]) -> String {
+pub(super) fn array_text(ids: &[i64]) -> String {
     let mut text = String::with_capacity(ids.len() * 8 + 2);
     text.push('{');
     for (index, id) in ids.iter().enumerate() {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -200,27 +201,49 @@ pub async fn read(
     Ok(page)
 }
 
-/// One large transaction in pages, by table and record: the rows beyond `after`, a capture id and a record id.
+/// The rows of one large transaction, sorted by the server by table, record and order, and waiting there.
+pub struct LargeRows(tokio_postgres::Portal);
+
+impl std::fmt::Debug for LargeRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LargeRows")
+    }
+}
+
+impl LargeRows {
+    /// Has them sorted.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn open(transaction: &Transaction<'_>, xid: u64) -> Result<Self> {
+        transaction
+            .bind(
+                "select * from odoo_eventd.read_transaction($1::text::xid8)",
+                &[&xid.to_string()],
+            )
+            .await
+            .map(Self)
+            .map_err(|e| Error::database("read a large transaction", e))
+    }
+}
+
+/// The next rows of a large transaction; none at its end.
 ///
 /// # Errors
 /// Database errors.
-pub async fn read_transaction(
-    client: &impl GenericClient,
-    xid: u64,
-    after: (i32, i64),
+pub async fn fetch(
+    transaction: &Transaction<'_>,
+    rows: &LargeRows,
     max_rows: i32,
     layouts: &mut Layouts,
 ) -> Result<Vec<RowChange>> {
-    let rows = client
-        .query(
-            "select * from odoo_eventd.read_transaction($1::text::xid8, $2, $3, $4)",
-            &[&xid.to_string(), &after.0, &after.1, &max_rows],
-        )
+    let fetched = transaction
+        .query_portal(&rows.0, max_rows)
         .await
         .map_err(|e| Error::database("read a large transaction", e))?;
-    let mut changes = Vec::with_capacity(rows.len());
-    for row in rows {
-        changes.push(row_change(client, &row, row.get("id"), layouts).await?);
+    let mut changes = Vec::with_capacity(fetched.len());
+    for row in fetched {
+        changes.push(row_change(transaction, &row, row.get("id"), layouts).await?);
     }
     Ok(changes)
 }
@@ -260,17 +283,24 @@ fn parse_xid(text: &str) -> Result<u64> {
 /// # Errors
 /// Database errors.
 pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
-    let row = client
-        .query_one("select odoo_eventd.rotate_outbox($1)", &[&over_bytes])
-        .await
-        .map_err(|e| Error::database("rotate the outbox", e))?;
-    Ok(row.get(0))
+    let rotated = client
+        .query_one(
+            "select odoo_eventd.rotate_outbox($1) from (select set_config('lock_timeout', '300ms', true) offset 0) first",
+            &[&over_bytes],
+        )
+        .await;
+    match rotated {
+        Ok(row) => Ok(row.get(0)),
+        // Somebody is changing the capture: next time.
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) => Err(Error::database("rotate the outbox", error)),
+    }
 }
 
-/// Empties the tables of the ring that were read to their end.
+/// Empties the tables of the ring that were read to their end, but for those that somebody still writes to or dumps. Returns how many.
 ///
 /// # Errors
-/// Database errors; SQLSTATE 55P03 when one is still written to.
+/// Database errors.
 pub async fn clear(client: &Client) -> Result<usize> {
     let rows = client
         .query("select odoo_eventd.clear_outbox()", &[])

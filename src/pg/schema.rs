@@ -29,7 +29,9 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "000002_subscriptions"),
     migration!(3, "000003_delivery_log"),
     migration!(4, "000004_registry_pull"),
+    migration!(6, "000006_payload"),
     migration!(8, "000008_secrets_and_callbacks"),
+    migration!(10, "000010_drift"),
 ];
 
 macro_rules! function_file {
@@ -47,8 +49,11 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("callbacks"),
     function_file!("subscriptions"),
     function_file!("capture"),
+    function_file!("drift"),
     function_file!("outbox"),
     function_file!("deliveries"),
+    function_file!("unsendable"),
+    function_file!("records"),
     function_file!("operations"),
     function_file!("preview"),
     function_file!("installation"),
@@ -171,7 +176,9 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
     let mut steps = vec![
         Step {
             title: "One installation at a time in this database".to_owned(),
-            sql: "set local client_min_messages = warning;\nselect pg_advisory_xact_lock(1868853103, 4);".to_owned(),
+            sql: "set local client_min_messages = warning;\nselect pg_advisory_xact_lock(1868853103, 4);\n\
+                  set local lock_timeout = '1s';"
+                .to_owned(),
         },
         Step {
             title: "Roles, where they are missing and may be made".to_owned(),
@@ -216,6 +223,7 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
 /// Installs or upgrades, in one transaction. Returns the version before and after.
 ///
 /// # Errors
+/// With SQLSTATE 55P03 (lock not available) when a table of ours is in use, by a dump for instance: nothing was changed, try again.
 /// [`Error::unfit`] if this is no Odoo database, if the session may not act for the owner of Odoo's tables, or if the installation
 /// is newer than this program; database errors with the step that failed.
 pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {

@@ -31,6 +31,21 @@ pub async fn unsynced_models(client: &Client) -> Result<Vec<String>> {
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
+/// The same as [`unsynced_models`], and notes which tables lack triggers since when.
+///
+/// # Errors
+/// Database errors; SQLSTATE 55P03 when somebody has been changing the capture for longer than `lock_wait`.
+pub async fn note_drift(client: &Client, lock_wait: Duration) -> Result<Vec<String>> {
+    let rows = client
+        .query(
+            "select odoo_eventd.note_drift() from (select set_config('lock_timeout', $1, true) offset 0) first",
+            &[&format!("{}ms", lock_wait.as_millis())],
+        )
+        .await
+        .map_err(|e| Error::database("look for drift", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
 /// All subscriptions, active or not, with their secrets.
 ///
 /// # Errors
@@ -124,10 +139,10 @@ pub async fn settle_capture(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Drops triggers of models that nobody watches any more.
+/// Drops the triggers of one table that nobody watches any more and that is not busy; none are left to be dropped now when it drops none.
 ///
 /// # Errors
-/// Database errors; SQLSTATE 55P03 when a table was busy.
+/// Database errors.
 pub async fn drop_idle_triggers(client: &Client, lock_wait: Duration) -> Result<Vec<String>> {
     let lock_wait_ms = i32::try_from(lock_wait.as_millis()).unwrap_or(i32::MAX);
     let rows = client

@@ -317,6 +317,20 @@ impl Tally {
         }
     }
 
+    /// Counts deliveries that failed without a request.
+    pub(super) fn add_failures(&self, subscriptions: impl Iterator<Item = i32>, at: SystemTime) {
+        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in subscriptions {
+            let results = tally.entry(id).or_insert(Results {
+                last_delivery: at,
+                last_status: "failed",
+                failures: 0,
+            });
+            (results.last_delivery, results.last_status) = (at, "failed");
+            results.failures += 1;
+        }
+    }
+
     /// Writes what came together to the subscriptions; at most once a second by its caller.
     ///
     /// # Errors

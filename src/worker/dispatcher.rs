@@ -6,35 +6,33 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bodies::{self, Made};
 use super::callbacks;
+use super::large::Pieces;
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::Slots;
-use super::wake::Doorbell;
+use super::wake::{Doorbell, Wake};
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
 use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
+use crate::payload::content::Unsendable;
 use crate::pg;
 use crate::pg::callbacks::Callback;
 use crate::pg::connections::{Connection, Connections};
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
+use crate::pg::unsendable;
 use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
 const MOST_ROWS: i32 = 2_000;
-
-/// Rows of a large transaction read at once.
-const PAGE_OF_LARGE: i32 = 10_000;
-
-/// A dispatcher that has been busy for so long takes a queued request for the bell back.
-const BUSY_FOR_LONG: Duration = Duration::from_secs(1);
 
 /// What a dispatcher needs.
 #[derive(Debug)]
@@ -75,8 +73,12 @@ impl Dispatcher {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut layouts = Layouts::default();
         let mut position = self.lead.position.clone();
-        let mut armed = false;
-        let mut busy_since: Option<Instant> = None;
+        let mut wake = Wake::new(
+            self.doorbell.take(),
+            self.connections.clone(),
+            Arc::clone(&self.rang),
+            self.poll_interval,
+        );
         while !cancel.is_cancelled() {
             let client = self.connections.at_once().await;
             let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts).await?;
@@ -91,44 +93,22 @@ impl Dispatcher {
                 }
                 continue;
             }
-            if !page.rows.is_empty() {
-                let since = *busy_since.get_or_insert_with(Instant::now);
-                if let Some(bell) = &mut self.doorbell
-                    && armed
-                {
-                    // Writers need not ring while somebody reads anyway.
-                    bell.disarm().await?;
-                    if since.elapsed() > BUSY_FOR_LONG {
-                        bell.withdraw().await?;
-                    }
-                    armed = false;
+            if page.rows.is_empty() {
+                let was_reading = position.target.is_some();
+                position = Position {
+                    done: position.target.map_or(page.snapshot, |target| target.snapshot),
+                    target: None,
+                };
+                if was_reading {
+                    // Else the outbox would not know until the next event that it may be emptied.
+                    self.commit(&*client, &position, Vec::new()).await?;
                 }
+                drop(client);
+                wake.nothing_found(&cancel).await?;
+            } else {
+                wake.found().await?;
                 position = self.process(client, position, page, &mut layouts).await?;
-                continue;
             }
-            position = Position {
-                done: position.target.map_or(page.snapshot, |target| target.snapshot),
-                target: None,
-            };
-            busy_since = None;
-            if let Some(bell) = &mut self.doorbell
-                && !armed
-            {
-                bell.arm(&client).await?;
-                armed = true;
-                // What was committed before the bell was armed rang nowhere: look once more.
-                continue;
-            }
-            drop(client);
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = self.rang.notified() => {}
-                () = tokio::time::sleep(self.poll_interval) => {}
-            }
-            if let Some(bell) = &mut self.doorbell {
-                bell.disarm().await?;
-            }
-            armed = false;
         }
         Ok(())
     }
@@ -149,8 +129,13 @@ impl Dispatcher {
             // The last transaction may go on beyond the page.
             let (first_xid, last_xid) = (first.xid, last.xid);
             if first_xid == last_xid {
+                let at = first.at;
                 drop(client);
-                return self.process_large(position, &page, layouts).await;
+                // A page of wide rows would otherwise lie in memory beside the pieces.
+                drop(std::mem::take(&mut page.rows));
+                return self
+                    .process_large(position, page.snapshot, self.facts(first_xid, at), layouts)
+                    .await;
             }
             page.rows.retain(|row| row.xid != last_xid);
         }
@@ -183,8 +168,8 @@ impl Dispatcher {
             offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
             assembled.extend(assembly.finish());
         }
-        let deliverable = callbacks::deliverable(&*client, &roster, assembled).await?;
-        self.commit(&*client, &next, deliverable).await?;
+        let made = self.make(&*client, &roster, assembled).await?;
+        self.commit(&*client, &next, made).await?;
         Ok(next)
     }
 
@@ -218,17 +203,34 @@ impl Dispatcher {
         transactions
     }
 
+    /// Finds out where deliveries to callbacks go, and makes the bodies of those that go somewhere.
+    async fn make(
+        &self,
+        client: &impl GenericClient,
+        roster: &Roster,
+        assembled: Vec<Assembled>,
+    ) -> Result<Vec<(Made, Option<Callback>)>> {
+        let deliverable = callbacks::deliverable(client, roster, assembled).await?;
+        let (deliveries, callbacks): (Vec<_>, Vec<_>) = deliverable.into_iter().unzip();
+        Ok(bodies::make(client, deliveries)
+            .await?
+            .into_iter()
+            .zip(callbacks)
+            .collect())
+    }
+
     async fn commit(
         &self,
         client: &impl GenericClient,
         position: &Position,
-        deliverable: Vec<(Assembled, Option<Callback>)>,
+        made: Vec<(Made, Option<Callback>)>,
     ) -> Result<()> {
-        let (new, callbacks): (Vec<NewDelivery>, Vec<Option<Callback>>) = deliverable
+        let made = self.without_unsendable(client, made).await?;
+        let (new, callbacks): (Vec<NewDelivery>, Vec<Option<Callback>>) = made
             .into_iter()
-            .map(|(delivery, callback)| {
+            .map(|(delivery, body, callback)| {
                 let claimed = self.slots.take(delivery.subscription.row.id, 1) == 1;
-                (new_delivery(delivery, claimed), callback)
+                (new_delivery(delivery, body, claimed), callback)
             })
             .unzip();
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
@@ -263,15 +265,18 @@ impl Dispatcher {
     }
 
     /// One transaction that is larger than a page: record by record, in one commit, nothing of it sent before.
-    async fn process_large(&self, position: Position, page: &outbox::Page, layouts: &mut Layouts) -> Result<Position> {
-        let Some(first) = page.rows.first() else {
-            return Ok(position);
-        };
-        let (xid, at) = (first.xid, first.at);
+    async fn process_large(
+        &self,
+        position: Position,
+        snapshot: String,
+        facts: TransactionFacts,
+        layouts: &mut Layouts,
+    ) -> Result<Position> {
+        let xid = facts.xid;
         let next = Position {
             done: position.done,
             target: Some(Target {
-                snapshot: page.snapshot.clone(),
+                snapshot,
                 last_xid: xid,
                 last_id: i64::MAX,
             }),
@@ -285,20 +290,9 @@ impl Dispatcher {
             .map_err(|e| Error::database("begin a batch", e))?;
         // A domain that fails must not take the transaction with it.
         let judging = self.connections.own().await?;
-        let mut assembly = Assembly::new(self.facts(xid, at));
-        let mut after = (0, i64::MIN);
-        loop {
-            let mut rows = outbox::read_transaction(&transaction, xid, after, PAGE_OF_LARGE, layouts).await?;
-            let is_last = rows.len() < usize::try_from(PAGE_OF_LARGE).unwrap_or(usize::MAX);
-            if !is_last && let Some(last) = rows.last().map(place) {
-                // The last record may go on beyond the page; unless it is all there is, it is left for the next one.
-                if rows.first().map(place) != Some(last) {
-                    rows.retain(|row| place(row) != last);
-                }
-            }
-            if let Some(last) = rows.last() {
-                after = place(last);
-            }
+        let mut assembly = Assembly::new(facts.clone());
+        let mut pieces = Pieces::of(&transaction, xid).await?;
+        while let Some(rows) = pieces.next(&transaction, layouts).await? {
             let mut changes = Vec::new();
             let mut table = Vec::new();
             for row in rows {
@@ -313,21 +307,18 @@ impl Dispatcher {
             }
             changes.extend(event::fold_table(without_truncates(table)));
             let folded = [Folded {
-                facts: self.facts(xid, at),
+                facts: facts.clone(),
                 changes,
             }];
             let answers = self.judge(&judging, &roster, &folded).await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
                 offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
             }
-            if is_last {
-                break;
-            }
-            let deliverable = callbacks::deliverable(&judging, &roster, assembly.take_complete()).await?;
-            self.commit_waiting(&transaction, &next, deliverable).await?;
+            let made = self.make(&judging, &roster, assembly.take_complete()).await?;
+            self.commit_waiting(&transaction, &next, made).await?;
         }
-        let deliverable = callbacks::deliverable(&judging, &roster, assembly.finish()).await?;
-        self.commit_waiting(&transaction, &next, deliverable).await?;
+        let made = self.make(&judging, &roster, assembly.finish()).await?;
+        self.commit_waiting(&transaction, &next, made).await?;
         transaction
             .commit()
             .await
@@ -340,12 +331,65 @@ impl Dispatcher {
         &self,
         client: &impl GenericClient,
         position: &Position,
-        deliverable: Vec<(Assembled, Option<Callback>)>,
+        made: Vec<(Made, Option<Callback>)>,
     ) -> Result<()> {
-        let new: Vec<NewDelivery> = deliverable.into_iter().map(|(d, _)| new_delivery(d, false)).collect();
+        let made = self.without_unsendable(client, made).await?;
+        let new: Vec<NewDelivery> = made
+            .into_iter()
+            .map(|(delivery, body, _)| new_delivery(delivery, body, false))
+            .collect();
         deliveries::commit_batch(client, self.lead.term, position, &new)
             .await
             .map(drop)
+    }
+
+    /// Ends the deliveries that have no body, before those that have one are made: should that be cut off, the next reading finds them
+    /// made already.
+    async fn without_unsendable(
+        &self,
+        client: &impl GenericClient,
+        made: Vec<(Made, Option<Callback>)>,
+    ) -> Result<Vec<(Assembled, String, Option<Callback>)>> {
+        let mut sendable = Vec::with_capacity(made.len());
+        let mut failed = Vec::new();
+        for (
+            Made {
+                delivery,
+                body,
+                unreadable,
+            },
+            callback,
+        ) in made
+        {
+            if let Some(reason) = unreadable {
+                self.quarantine.add(
+                    &delivery.subscription.row,
+                    format!("the fields of its payload cannot be read: {reason}"),
+                );
+                self.subscriptions_changed.notify_one();
+            }
+            match body {
+                Ok(body) => sendable.push((delivery, body, callback)),
+                Err(reason) => {
+                    tracing::warn!(
+                        subscription.id = delivery.subscription.row.id, event.id = %delivery.event_id,
+                        error = reason.failure.as_str(), detail = reason.detail, "there is nothing to send"
+                    );
+                    failed.push((new_delivery(delivery, String::new(), false), reason));
+                }
+            }
+        }
+        if !failed.is_empty() {
+            unsendable::fail(client, self.lead.term, &failed).await?;
+            self.note_failures(&failed);
+        }
+        Ok(sendable)
+    }
+
+    fn note_failures(&self, failed: &[(NewDelivery, Unsendable)]) {
+        let now = std::time::SystemTime::now();
+        let tally = Arc::clone(&self.roster.borrow().tally);
+        tally.add_failures(failed.iter().map(|(delivery, _)| delivery.subscription_id), now);
     }
 
     /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
@@ -456,7 +500,7 @@ fn columns_of(judge: &Judge, images: &[(&Change, &event::Image)]) -> ImageColumn
         .collect()
 }
 
-fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
+fn new_delivery(delivery: Assembled, body: String, claimed: bool) -> NewDelivery {
     let row = &delivery.subscription.row;
     NewDelivery {
         event_id: delivery.event_id,
@@ -466,14 +510,10 @@ fn new_delivery(delivery: Assembled, claimed: bool) -> NewDelivery {
         model: row.model.clone(),
         event_type: delivery.event_type.as_str(),
         record_ids: delivery.record_ids,
-        body: delivery.body,
+        body,
         claimed,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }
-}
-
-fn place(row: &RowChange) -> (i32, i64) {
-    (row.layout.capture_id, row.record_id)
 }
 
 fn note_truncate(row: &RowChange) {

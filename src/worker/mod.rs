@@ -1,11 +1,13 @@
 //! The service: the only place where the database and HTTP meet.
 //!
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
-//! into deliveries, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
+//! into deliveries, [`bodies`] makes what they carry, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
 
+pub mod bodies;
 pub mod callbacks;
 pub mod deliverer;
 pub mod dispatcher;
+pub mod large;
 pub mod process;
 pub mod quarantine;
 pub mod request;

@@ -35,7 +35,8 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
         // A cache on the way could answer in the receiver's stead.
         set(&mut headers, CACHE_CONTROL, "no-store")?;
     }
-    set(&mut headers, CONTENT_TYPE, "application/json")?;
+    let content_type = subscription.content.content_type(claimed.body.as_bytes());
+    set(&mut headers, CONTENT_TYPE, content_type)?;
     set(
         &mut headers,
         HeaderName::from_static("x-mcp-event"),

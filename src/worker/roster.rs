@@ -23,7 +23,7 @@ use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
-use crate::pg::{deliveries, judge, registry, subscriptions};
+use crate::pg::{deliveries, judge, records, registry, subscriptions};
 use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -41,8 +41,13 @@ const BUSY_PAUSE_MOST: Duration = Duration::from_secs(30);
 /// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
 const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
-/// How often triggers that nobody needs are tried to be dropped.
-const DROP_IDLE_EVERY: Duration = Duration::from_secs(60);
+/// Pauses between looks at subscriptions that cannot be served, although nobody changed them.
+const INVALID_PAUSE_FIRST: Duration = Duration::from_secs(5);
+const INVALID_PAUSE_MOST: Duration = Duration::from_secs(60);
+
+/// Pauses between tries to drop triggers that nobody needs. They come of changed subscriptions only, so the pauses begin there.
+const DROP_IDLE_PAUSE_FIRST: Duration = Duration::from_secs(60);
+const DROP_IDLE_PAUSE_MOST: Duration = Duration::from_secs(3_600);
 
 /// The subscriptions that can be served, by model and by id. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
@@ -191,6 +196,8 @@ pub struct Looked {
     pub accepted: Vec<Accepted>,
     /// Models whose table was too busy to set up its triggers.
     pub busy: BTreeSet<String>,
+    /// Whether there are active ones that cannot be served.
+    pub has_invalid: bool,
     /// What they were checked against.
     pub registry: Registry,
 }
@@ -220,7 +227,10 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         let checked = match quarantine.reason_for(&row) {
             Some(reason) => Err(Error::usage(reason)),
             None => match check(row.clone(), &registry, rules) {
-                Ok(subscription) => may_read_related(client, subscription, &registry).await?,
+                Ok(subscription) => match may_read_related(client, subscription, &registry).await? {
+                    Ok(subscription) => may_read_values(client, subscription).await?,
+                    refused => refused,
+                },
                 refused => refused,
             },
         };
@@ -274,8 +284,9 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
     // Once more, for the transaction that each is judged from; known only now.
-    let from: HashMap<i32, (Option<u64>, String)> = subscriptions::load(client)
-        .await?
+    let loaded = subscriptions::load(client).await?;
+    let has_invalid = loaded.iter().any(|s| s.active && s.state.as_deref() == Some("invalid"));
+    let from: HashMap<i32, (Option<u64>, String)> = loaded
         .into_iter()
         .map(|s| (s.id, (s.captured_from, s.write_stamp)))
         .collect();
@@ -291,6 +302,7 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
     Ok(Looked {
         accepted,
         busy,
+        has_invalid,
         registry,
     })
 }
@@ -331,6 +343,30 @@ pub(crate) async fn may_read_related(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The fields of a payload are read by a function with rights of its own, which knows what may be read; asked once, before the first
+/// event finds out.
+///
+/// The outer error is the database's; the inner one the subscription's.
+async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Result<Accepted>> {
+    let Some(plan) = &subscription.content.plan else {
+        return Ok(Ok(subscription));
+    };
+    if subscription.row.state.as_deref() == Some("ready") && subscription.is_recorded() {
+        return Ok(Ok(subscription));
+    }
+    for level in &plan.levels {
+        match records::rehearse(client, level).await {
+            Err(error) if error.sql_state().is_some_and(|state| state.code().starts_with("42")) => {
+                return Ok(Err(
+                    Error::usage("the fields of the payload may not be read").with_source(error)
+                ));
+            }
+            rehearsed => rehearsed?,
+        }
+    }
+    Ok(Ok(subscription))
 }
 
 /// The statement that lets this session's role read what domains look at.
@@ -405,8 +441,8 @@ impl Keeper {
         let mut known_version = None;
         let mut retry_at: Option<Instant> = None;
         let mut pause = BUSY_PAUSE_FIRST;
-        // Triggers become idle when subscriptions change, and at no other time.
-        let mut drop_idle_at: Option<Instant> = None;
+        let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
+        let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
@@ -416,8 +452,19 @@ impl Keeper {
             let mut must_look = self.quarantine.take_news();
             if look_for_drift_at <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+                let drifted = match subscriptions::note_drift(&client, LOCK_WAIT).await {
+                    // Somebody is changing the capture; that is looked at afterwards.
+                    Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Vec::new(),
+                    looked => looked?,
+                };
                 // A table that stays busy has its own, growing pauses.
-                must_look |= retry_at.is_none() && !subscriptions::unsynced_models(&client).await?.is_empty();
+                must_look |= retry_at.is_none() && !drifted.is_empty();
+            }
+            if known_version != Some(version) {
+                invalid_pause = INVALID_PAUSE_FIRST;
+            } else if invalid_at.is_some_and(|at| at <= Instant::now()) {
+                must_look = true;
+                invalid_pause = (invalid_pause * 2).min(INVALID_PAUSE_MOST);
             }
             drop(client);
             if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
@@ -429,15 +476,20 @@ impl Keeper {
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(BUSY_PAUSE_MOST);
                 }
+                // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
+                invalid_at = looked.has_invalid.then(|| Instant::now() + invalid_pause);
                 self.publish(&aside, version, looked).await?;
-                drop_idle_at = drop_idle_at.or_else(|| Some(Instant::now() + DROP_IDLE_EVERY));
+                drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
+                drop_idle_at = Some(Instant::now() + drop_idle_pause);
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
             tally.note(&self.connections).await?;
             if drop_idle_at.is_some_and(|at| at <= Instant::now()) {
-                let all_dropped = self.drop_idle().await?;
-                drop_idle_at = (!all_dropped).then(|| Instant::now() + DROP_IDLE_EVERY);
+                self.drop_idle().await?;
+                // Those of a table that was busy are left.
+                drop_idle_pause = (drop_idle_pause * 2).min(DROP_IDLE_PAUSE_MOST);
+                drop_idle_at = Some(Instant::now() + drop_idle_pause);
             }
             tokio::select! {
                 () = cancel.cancelled() => {
@@ -460,18 +512,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// False when a table was too busy.
-    async fn drop_idle(&self) -> Result<bool> {
+    async fn drop_idle(&self) -> Result<()> {
         let client = self.process.aside(&self.database).await?;
-        match subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await {
-            Ok(dropped) => {
-                for trigger in dropped {
-                    tracing::info!(trigger, "dropped a trigger that no subscription needs");
-                }
-                Ok(true)
+        loop {
+            let dropped = subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await?;
+            if dropped.is_empty() {
+                return Ok(());
             }
-            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
-            Err(error) => Err(error),
+            for trigger in dropped {
+                tracing::info!(trigger, "dropped a trigger that no subscription needs");
+            }
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
+use crate::Result;
 use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox};
-use crate::{Error, Result};
 
 /// How often it looks. Nothing here is urgent.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -38,12 +37,9 @@ pub async fn run(connections: Connections, term: i64, cancel: CancellationToken)
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");
             }
-            match outbox::clear(&client).await {
-                Ok(0) => {}
-                Ok(tables) => tracing::info!(tables, "emptied what was read of the outbox"),
-                // Somebody still writes there or dumps it; next time.
-                Err(error) if is_busy(&error) => tracing::debug!("a table of the outbox is still in use"),
-                Err(error) => return Err(error),
+            let emptied = outbox::clear(&client).await?;
+            if emptied > 0 {
+                tracing::info!(tables = emptied, "emptied what was read of the outbox");
             }
         }
         tokio::select! {
@@ -51,8 +47,4 @@ pub async fn run(connections: Connections, term: i64, cancel: CancellationToken)
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
     }
-}
-
-fn is_busy(error: &Error) -> bool {
-    error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

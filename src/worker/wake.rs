@@ -3,19 +3,29 @@
 //! While it sleeps it holds an advisory lock exclusively; a writer that captures something tries to share it and, when that fails,
 //! sends NOTIFY. While it is awake the lock is free and writers ring nothing: NOTIFY takes a cluster-wide lock until the commit is
 //! done. A writer that got the shared lock keeps it until its commit is visible, so the exclusive lock cannot be had before that,
-//! and the look into the outbox that follows sees it. No wake-up can be lost; the poll is a second net.
+//! and the look into the outbox that follows sees it.
 //!
-//! The lock is requested by a *blocking* statement on a connection of its own. Behind a long transaction that shares it the request
+//! The lock is requested by a *blocking* statement on a connection of its own. Behind a transaction that shares it the request
 //! queues, and from then on every other writer's try fails and it rings: armed means held *or queued*. A try-lock would be deaf for
 //! as long as that one transaction runs.
+//!
+//! That leaves the writers which shared the lock before the request queued: they have tried already and ring no more, and as long as
+//! one of them runs the others' ends grant nothing. There are only so many, and no new one comes; so the sleeper knows them by their
+//! locks, and looks again when one of them ends ([`Doorbell::quiet_end`]). With that no commit is left to the poll, which is a second
+//! net.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::CancellationToken;
 
 use crate::pg::connect::Database;
+use crate::pg::connections::Connections;
 use crate::{Error, Result};
 
 /// `classid` of every advisory lock of ours: "odoo" in ASCII.
@@ -27,6 +37,14 @@ pub const BELL_LOCK: i32 = 2;
 
 /// How long a fresh request may be in flight before the server is asked whether it queues. Most are granted within a millisecond.
 const GRANT_EXPECTED_WITHIN: Duration = Duration::from_millis(3);
+
+/// Pauses between looks at the writers that will not ring: most of them end within milliseconds, and one that has run for an hour
+/// need not be asked after every five.
+const QUIET_PAUSE_FIRST: Duration = Duration::from_millis(5);
+const QUIET_PAUSE_MOST: Duration = Duration::from_millis(100);
+
+/// Who has been busy for so long takes a queued request for the bell back, so that writers need not ring.
+const BUSY_FOR_LONG: Duration = Duration::from_secs(1);
 
 /// The bell's own connection and what it is doing.
 #[derive(Debug)]
@@ -41,8 +59,15 @@ pub struct Doorbell {
 enum State {
     /// Nobody will ring.
     Off,
-    /// Asked for, not granted yet.
-    Queued(JoinSet<Result<()>>),
+    /// Asked for, not granted yet, and perhaps not even in the queue.
+    Asked(JoinSet<Result<()>>),
+    /// In the queue: writers ring, but for those that shared the lock before.
+    Queued {
+        request: JoinSet<Result<()>>,
+        /// Their virtual transactions, as far as they have not ended.
+        quiet: HashSet<String>,
+        since: Instant,
+    },
     /// Writers ring.
     Held,
 }
@@ -72,29 +97,72 @@ impl Doorbell {
     /// # Errors
     /// Database errors, also those of `other`, the connection that is asked whether the request queues.
     pub async fn arm(&mut self, other: &Client) -> Result<()> {
-        if matches!(self.state, State::Off) {
-            let client = Arc::clone(&self.client);
-            let mut request = JoinSet::new();
-            request.spawn(async move {
-                client
-                    .execute("select pg_advisory_lock($1, $2)", &[&LOCK_CLASS, &BELL_LOCK])
-                    .await
-                    .map(drop)
-                    .map_err(|e| Error::database("arm the doorbell", e))
-            });
-            self.state = State::Queued(request);
-        }
-        while let State::Queued(request) = &mut self.state {
-            match tokio::time::timeout(GRANT_EXPECTED_WITHIN, request.join_next()).await {
-                Ok(granted) => {
-                    settle(granted)?;
-                    self.state = State::Held;
+        loop {
+            let request = match &mut self.state {
+                State::Queued { .. } | State::Held => return Ok(()),
+                State::Asked(request) => request,
+                State::Off => {
+                    self.state = State::Asked(self.ask());
+                    continue;
                 }
-                Err(_) if is_queued(other, self.pid).await? => return Ok(()),
+            };
+            match tokio::time::timeout(GRANT_EXPECTED_WITHIN, request.join_next()).await {
+                Ok(ended) => self.state = settle(ended)?,
+                Err(_) if is_queued(other, self.pid).await? => {
+                    // After it was in the queue: from then on nobody shares the lock any more, so this is all of them.
+                    let quiet = sharing(other).await?;
+                    if let State::Asked(request) = std::mem::replace(&mut self.state, State::Off) {
+                        self.state = State::Queued {
+                            request,
+                            quiet,
+                            since: Instant::now(),
+                        };
+                    }
+                }
                 Err(_) => {}
             }
         }
-        Ok(())
+    }
+
+    fn ask(&self) -> JoinSet<Result<()>> {
+        let client = Arc::clone(&self.client);
+        let mut request = JoinSet::new();
+        request.spawn(async move {
+            client
+                .execute("select pg_advisory_lock($1, $2)", &[&LOCK_CLASS, &BELL_LOCK])
+                .await
+                .map(drop)
+                .map_err(|e| Error::database("arm the doorbell", e))
+        });
+        request
+    }
+
+    /// Ends when something may have been committed although nobody rings: a writer ended that had shared the lock before the request
+    /// for it queued, or all of them did and it was granted. Never ends while the bell is not armed, or is held.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn quiet_end(&mut self, connections: &Connections) -> Result<()> {
+        loop {
+            let State::Queued { request, quiet, since } = &mut self.state else {
+                return std::future::pending().await;
+            };
+            let pause = (since.elapsed() / 4).clamp(QUIET_PAUSE_FIRST, QUIET_PAUSE_MOST);
+            tokio::select! {
+                ended = request.join_next() => {
+                    self.state = settle(ended)?;
+                    return Ok(());
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            let client = connections.at_once().await;
+            let still = sharing(&client).await?;
+            let before = quiet.len();
+            quiet.retain(|transaction| still.contains(transaction));
+            if quiet.len() < before {
+                return Ok(());
+            }
+        }
     }
 
     /// Lets writers go on without ringing. A request that still queues stays: it costs a few needless rings, and taking it back
@@ -103,20 +171,31 @@ impl Doorbell {
     /// # Errors
     /// Database errors.
     pub async fn disarm(&mut self) -> Result<()> {
-        if let State::Queued(request) = &mut self.state
-            && let Some(granted) = request.try_join_next()
+        if let State::Asked(request) | State::Queued { request, .. } = &mut self.state
+            && let Some(ended) = request.try_join_next()
         {
-            settle(Some(granted))?;
-            self.state = State::Held;
+            self.state = settle(Some(ended))?;
         }
         if matches!(self.state, State::Held) {
-            self.client
-                .execute("select pg_advisory_unlock($1, $2)", &[&LOCK_CLASS, &BELL_LOCK])
-                .await
-                .map_err(|e| Error::database("disarm the doorbell", e))?;
+            self.unlock().await?;
             self.state = State::Off;
         }
         Ok(())
+    }
+
+    async fn unlock(&self) -> Result<()> {
+        const UNLOCK: &str = "select pg_advisory_unlock($1, $2)";
+        let mut unlocked = self.client.execute(UNLOCK, &[&LOCK_CLASS, &BELL_LOCK]).await;
+        if unlocked
+            .as_ref()
+            .is_err_and(|e| e.code() == Some(&SqlState::QUERY_CANCELED))
+        {
+            // Meant for the request that was taken back; see `settle`.
+            unlocked = self.client.execute(UNLOCK, &[&LOCK_CLASS, &BELL_LOCK]).await;
+        }
+        unlocked
+            .map(drop)
+            .map_err(|e| Error::database("disarm the doorbell", e))
     }
 
     /// Takes back a request that still queues; for a dispatcher that has been busy for a while.
@@ -124,26 +203,105 @@ impl Doorbell {
     /// # Errors
     /// Database errors.
     pub async fn withdraw(&mut self) -> Result<()> {
-        if let State::Queued(request) = &mut self.state {
+        if let State::Asked(request) | State::Queued { request, .. } = &mut self.state {
             self.database.cancel(&self.client.cancel_token()).await;
-            match request.join_next().await {
-                Some(Ok(Err(error))) if error.sql_state() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) => {
-                    self.state = State::Off;
-                }
-                // Granted just before the cancel arrived.
-                granted => {
-                    settle(granted)?;
-                    self.state = State::Held;
-                }
-            }
+            self.state = settle(request.join_next().await)?;
         }
         self.disarm().await
     }
 }
 
-fn settle(granted: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
-    match granted {
-        Some(Ok(result)) => result,
+/// Sleeps and wakes: what the dispatcher does between two looks into the outbox.
+#[derive(Debug)]
+pub struct Wake {
+    bell: Option<Doorbell>,
+    connections: Connections,
+    rang: Arc<Notify>,
+    poll_interval: Duration,
+    busy_for_long: Duration,
+    busy_since: Option<Instant>,
+    is_armed: bool,
+}
+
+impl Wake {
+    /// Without a `bell` it polls. `rang` is told of every NOTIFY.
+    pub fn new(bell: Option<Doorbell>, connections: Connections, rang: Arc<Notify>, poll_interval: Duration) -> Self {
+        Self {
+            bell,
+            connections,
+            rang,
+            poll_interval,
+            busy_for_long: BUSY_FOR_LONG,
+            busy_since: None,
+            is_armed: false,
+        }
+    }
+
+    /// Another time after which a queued request for the bell is taken back; a second is what serves.
+    #[must_use]
+    pub fn withdrawing_after(mut self, busy_for_long: Duration) -> Self {
+        self.busy_for_long = busy_for_long;
+        self
+    }
+
+    /// There was something in the outbox: writers need not ring while somebody reads anyway.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn found(&mut self) -> Result<()> {
+        let since = *self.busy_since.get_or_insert_with(Instant::now);
+        let Some(bell) = &mut self.bell else { return Ok(()) };
+        if std::mem::take(&mut self.is_armed) {
+            bell.disarm().await?;
+        }
+        if since.elapsed() > self.busy_for_long {
+            bell.withdraw().await?;
+        }
+        Ok(())
+    }
+
+    /// There was nothing in the outbox: sleeps until there may be, or until it is cancelled. The first time it only arms the bell and
+    /// returns: what was committed before rang nowhere, and has to be looked for once more.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn nothing_found(&mut self, cancel: &CancellationToken) -> Result<()> {
+        self.busy_since = None;
+        if let Some(bell) = &mut self.bell
+            && !self.is_armed
+        {
+            let client = self.connections.at_once().await;
+            bell.arm(&client).await?;
+            self.is_armed = true;
+            return Ok(());
+        }
+        let quiet_end = async {
+            match &mut self.bell {
+                Some(bell) => bell.quiet_end(&self.connections).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.rang.notified() => {}
+            ended = quiet_end => ended?,
+            () = tokio::time::sleep(self.poll_interval) => {}
+        }
+        if let Some(bell) = &mut self.bell {
+            bell.disarm().await?;
+        }
+        self.is_armed = false;
+        Ok(())
+    }
+}
+
+/// What became of a request. A cancel may hit it that was meant for an earlier one: PostgreSQL's cancels name a session, not a
+/// statement, and arrive whenever they do. Then the bell is simply not armed.
+fn settle(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Result<State> {
+    match ended {
+        Some(Ok(Ok(()))) => Ok(State::Held),
+        Some(Ok(Err(error))) if error.sql_state() == Some(&SqlState::QUERY_CANCELED) => Ok(State::Off),
+        Some(Ok(Err(error))) => Err(error),
         Some(Err(error)) => Err(Error::other("the doorbell's request ended oddly").with_source(error)),
         None => Err(Error::other("the doorbell's request is gone")),
     }
@@ -158,4 +316,19 @@ async fn is_queued(client: &Client, pid: i32) -> Result<bool> {
         .await
         .map_err(|e| Error::database("ask whether the doorbell is armed", e))?;
     Ok(row.get(0))
+}
+
+/// The transactions that share the bell's lock, prepared ones among them.
+async fn sharing(client: &Client) -> Result<HashSet<String>> {
+    let rows = client
+        .query(
+            "select l.virtualtransaction from pg_locks l
+              where l.locktype = 'advisory' and l.classid = $1::int4::oid and l.objid = $2::int4::oid and l.objsubid = 2
+                and l.granted and l.mode = 'ShareLock'
+                and l.database = (select d.oid from pg_database d where d.datname = current_database())",
+            &[&LOCK_CLASS, &BELL_LOCK],
+        )
+        .await
+        .map_err(|e| Error::database("ask who writes behind the doorbell", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }

@@ -135,7 +135,10 @@ async fn uninstalling_keeps_the_tables_and_installing_again_goes_on_with_them() 
             .psql("select count(*) from pg_trigger where tgname like 'odoo_eventd%'")
             .await;
         let settled = database
-            .psql("select count(*) from odoo_eventd.captured_column where captured_from is null")
+            .psql(
+                "select (select count(*) from odoo_eventd.captured_column where captured_from is null)
+                      + (select count(*) from odoo_eventd.capture_gap where until is null)",
+            )
             .await;
         (count.trim() == "4" && settled.trim() == "0").then_some(())
     })

@@ -16,6 +16,7 @@ mod names;
 mod property;
 mod related;
 mod relational;
+mod shown;
 mod stored;
 mod x2many;
 
@@ -30,6 +31,7 @@ use super::plan::{Plan, Reads, Scalar};
 use crate::odoo::known;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, nearest};
 use literal::Literal;
+pub use shown::shown_by;
 
 /// How many relational steps (paths, sub-domains, name searches) may be nested: each is a sub-query for PostgreSQL to plan.
 const MAX_STEPS: usize = 40;

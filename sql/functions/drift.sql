@@ -1,0 +1,94 @@
+-- Purpose: noticing that a captured table is no longer as its capture expects it, and dating the gap that this leaves.
+--
+-- There is no event trigger that would tell at once. Only a superuser can make one, and pg_dump writes it into the dump: whoever restores that
+-- without being a superuser, as Odoo's database manager does, gets an error and Odoo reports the restore as failed. So the service looks, every few
+-- seconds, at the catalogue alone.
+-- Locks: none on Odoo's tables.
+
+create or replace function odoo_eventd.missing_triggers(of_capture odoo_eventd.capture) returns integer
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select count(*)::integer
+    from odoo_eventd.capture_triggers() v
+   where not exists (select from pg_trigger t
+                     where t.tgrelid = odoo_eventd.model_table(of_capture.model) and t.tgname = v.name and t.tgenabled in ('O', 'A')
+                       and t.tgfoid = to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_capture.model))))
+$$;
+comment on function odoo_eventd.missing_triggers(odoo_eventd.capture) is 'How many of its triggers a model''s table lacks; all of them if it was made anew.';
+
+create or replace function odoo_eventd.open_gap(of_capture odoo_eventd.capture, why text, whole_until pg_snapshot, began timestamptz) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+  insert into odoo_eventd.capture_gap (capture_id, reason, since, began_at)
+    select of_capture.capture_id, why, whole_until, began
+     where not exists (select from odoo_eventd.capture_gap g
+                       where g.capture_id = of_capture.capture_id and g.reason = why and g.ended_at is null)
+$$;
+comment on function odoo_eventd.open_gap(odoo_eventd.capture, text, pg_snapshot, timestamptz) is
+  'Notes that a table is not captured, unless that is noted: what whole_until sees was captured to its end.';
+
+create or replace function odoo_eventd.note_missing_triggers(of_capture odoo_eventd.capture) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  missing integer := odoo_eventd.missing_triggers(of_capture);
+  checked odoo_eventd.capture_check;
+begin
+  -- A capture that nobody is judged by yet has no gap: it begins when it is settled.
+  if missing = 0 or not exists (select from odoo_eventd.captured_column cc
+                                where cc.capture_id = of_capture.capture_id and cc.captured_from is not null) then
+    return;
+  end if;
+  select * into strict checked from odoo_eventd.capture_check;
+  -- Without any trigger nothing was written since, so all that is in the outbox was captured while they were there; nobody could take
+  -- them away from a transaction that had written the table, but itself. With some of them it was captured in part, nobody knows
+  -- since when.
+  perform odoo_eventd.open_gap(of_capture, 'a trigger was missing',
+                               case when missing = (select count(*) from odoo_eventd.capture_triggers()) then pg_current_snapshot() else checked.seen end, checked.checked_at);
+end $$;
+comment on function odoo_eventd.note_missing_triggers(odoo_eventd.capture) is 'Opens a gap for a captured table that lacks triggers.';
+
+create or replace function odoo_eventd.note_drift() returns setof text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  looked pg_snapshot;
+  known odoo_eventd.capture;
+begin
+  perform odoo_eventd.assert_listener();
+  perform odoo_eventd.lock_capture();
+  -- Before the look: whatever had ended by then ended under triggers that are still there.
+  looked := pg_current_snapshot();
+  for known in select * from odoo_eventd.capture c where c.active loop
+    perform odoo_eventd.note_missing_triggers(known);
+  end loop;
+  update odoo_eventd.capture_check c set seen = looked, checked_at = now();
+  return query select odoo_eventd.unsynced_models();
+end $$;
+comment on function odoo_eventd.note_drift() is
+  'Notes which captured tables lack triggers, and that all others are whole; returns the models whose capture is not what it should be.';
+
+create or replace function odoo_eventd.capture_drift(of_capture odoo_eventd.capture) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when not of_capture.active then null
+    when odoo_eventd.model_table(of_capture.model) is null then format('the table "%s" is gone', of_capture.table_name)
+    when odoo_eventd.model_table(of_capture.model) <> of_capture.table_oid then format('the table "%s" was made anew', of_capture.table_name)
+    when odoo_eventd.missing_triggers(of_capture) > 0 then 'a trigger is missing or disabled'
+    else (select nullif(concat_ws('; ',
+                          'columns are gone: ' || string_agg(u.name, ', ' order by u.name) filter (where a.attname is null),
+                          'columns have another type: ' || string_agg(u.name, ', ' order by u.name)
+                            filter (where format_type(a.atttypid, a.atttypmod) <> u.type)), '')
+            from odoo_eventd.capture_generation g
+           cross join unnest(g.columns, g.types) u (name, type)
+            left join pg_attribute a on a.attrelid = of_capture.table_oid and a.attname = u.name and not a.attisdropped
+           where g.generation = of_capture.generation)
+  end
+$$;
+comment on function odoo_eventd.capture_drift(odoo_eventd.capture) is 'What is no longer as the capture expects it; null = nothing.';
+
+revoke all on function odoo_eventd.missing_triggers(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.open_gap(odoo_eventd.capture, text, pg_snapshot, timestamptz) from public;
+revoke all on function odoo_eventd.note_missing_triggers(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.capture_drift(odoo_eventd.capture) from public;

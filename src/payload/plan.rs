@@ -1,0 +1,139 @@
+//! What a [`Selection`] means on a database: which columns of which models are read, and how the values are put together.
+//!
+//! A [`Plan`] is a list of [`Level`]s. The first is the records of the event; each other is reached from an earlier one through one
+//! relation, and is read once for a whole batch of events, however many paths lead through it: the number of statements depends on
+//! the paths alone.
+//!
+//! What cannot be sent exactly is refused: fields that are not stored (unless they repeat a stored one, as inherited ones do),
+//! secrets at any place of a path, files that are kept as attachments, properties, and x2many fields of which nobody knows whether they
+//! list all records.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::build::build;
+use super::path::Selection;
+use super::transform::Transform;
+use super::value::Column;
+use crate::domain::check::Context;
+use crate::domain::judge::Judge;
+use crate::odoo::registry::{Model, Registry};
+use crate::{Error, Result};
+
+/// What is read, and what is made of it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The event's own model first; each other after the one it is reached from.
+    pub levels: Vec<Level>,
+    /// The values of each record.
+    pub outputs: Vec<Output>,
+    /// Language of translated values.
+    pub lang: String,
+    /// Company of company-dependent values.
+    pub company: i32,
+}
+
+/// What is read of one model's records.
+#[derive(Debug, Clone)]
+pub struct Level {
+    /// The model.
+    pub model: String,
+    /// How its records are reached.
+    pub via: Via,
+    /// The columns to read, each once.
+    pub columns: Vec<Column>,
+}
+
+/// How the records of a level are reached.
+#[derive(Debug, Clone)]
+pub enum Via {
+    /// They are the event's own.
+    Event,
+    /// A many2one: the id is in a column of the level it is reached from.
+    Link {
+        /// That level.
+        from: usize,
+        /// The column's place there.
+        column: usize,
+    },
+    /// A one2many or many2many field.
+    Lines {
+        /// The level that has the field.
+        from: usize,
+        /// The field.
+        field: String,
+        /// The column of this level that must name the other model, where ids alone do not tell.
+        model_column: Option<String>,
+        /// Only those are listed that satisfy the field's own domain; its columns are among the level's.
+        filter: Option<Filter>,
+    },
+}
+
+/// The domain in an x2many field's own declaration.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Asks for it; its one subscription is number 0.
+    pub judge: Arc<Judge>,
+    /// Where each of [`Judge::columns`] is among the level's columns; none is the id.
+    pub columns: Vec<Option<usize>>,
+}
+
+/// One value of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The name it is sent under.
+    pub name: String,
+    /// Where it comes from.
+    pub step: Step,
+    /// What becomes of it.
+    pub transforms: Vec<Transform>,
+}
+
+/// Where a value comes from, seen from a record of some level.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// The record's id.
+    Id,
+    /// This column of the record.
+    Column(usize),
+    /// The ids of the records of this level.
+    Ids(usize),
+    /// These values of each record of this level.
+    Records(usize, Vec<Output>),
+    /// What the step gives at the record of this level; of several records a list.
+    Through(usize, Box<Step>),
+}
+
+impl Plan {
+    /// Works out what to read for records of `model`; `context` says language and company.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] with the path and the reason why it cannot be sent.
+    pub fn new(selection: &Selection, model: &Model, registry: &Registry, context: &Context) -> Result<Self> {
+        let languages = &registry.facts().languages;
+        let is_known = |lang: &String| lang.is_empty() || lang == "en_US" || languages.contains(lang);
+        if !languages.is_empty() && !is_known(&context.lang) {
+            return Err(
+                Error::usage(format!("language \"{}\" is not active in this database", context.lang)).with_hint(
+                    format!(
+                        "active are {}",
+                        languages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+                    ),
+                ),
+            );
+        }
+        let (levels, outputs) = build(selection, model, registry, context)?;
+        Ok(Self {
+            levels,
+            outputs,
+            lang: context.lang.clone(),
+            company: context.company,
+        })
+    }
+
+    /// The columns of the event's own model that must be captured in full. A file is not among them: it is read when it is sent.
+    pub fn captured_columns(&self) -> BTreeSet<String> {
+        let own = self.levels.first().map_or(&[][..], |level| &level.columns);
+        own.iter().filter(|c| !c.is_file()).map(|c| c.name.clone()).collect()
+    }
+}
