@@ -28,7 +28,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \else
   \set version 0
 \endif
-select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 6 as m6,
+select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5, :version < 6 as m6,
        :version < 8 as m8, :version < 10 as m10 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
@@ -45,6 +45,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \if :m4
   \ir migrations/000004_registry_pull.sql
   insert into odoo_eventd.schema_migration (version, name) values (4, '000004_registry_pull');
+\endif
+\if :m5
+  \ir migrations/000005_relations.sql
+  insert into odoo_eventd.schema_migration (version, name) values (5, '000005_relations');
 \endif
 \if :m6
   \ir migrations/000006_payload.sql
@@ -66,6 +70,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/callbacks.sql
 \ir functions/subscriptions.sql
 \ir functions/capture.sql
+\ir functions/relations.sql
 \ir functions/drift.sql
 \ir functions/outbox.sql
 \ir functions/deliveries.sql

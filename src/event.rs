@@ -122,19 +122,28 @@ pub struct Change {
     pub new: Option<Image>,
     /// For a write: which columns differ, as indices into the layout.
     pub changed: Vec<usize>,
+    /// For a write: which fields changed that are kept in other tables.
+    pub derived: Vec<Arc<str>>,
     /// What the images hold.
     pub layout: Arc<Layout>,
+}
+
+impl Change {
+    /// Whether nothing came of it: a write that ended where it began.
+    pub fn is_void(&self) -> bool {
+        self.event_type == EventType::Write && self.changed.is_empty() && self.derived.is_empty()
+    }
 }
 
 /// Columns that Odoo stamps on every write, and that alone are no change (SPEC section 5).
 pub const AUDIT_COLUMNS: [&str; 4] = ["create_uid", "create_date", "write_uid", "write_date"];
 
-/// Folds the rows of one record in one transaction, in order of their ids; `None` when nothing came of them.
+/// Folds the rows of one record in one transaction, in order of their ids; `None` when it neither was there before nor is after.
 ///
 /// | rows | change |
 /// | --- | --- |
 /// | insert, updates | create, with the last values |
-/// | updates | write: before the first, after the last; none if they are the same |
+/// | updates | write: before the first, after the last; [void](Change::is_void) if they are the same |
 /// | updates, delete | unlink, with the values before the transaction |
 /// | insert, delete | none |
 /// | delete, insert of the same id | write: the record was there before and is there after |
@@ -168,9 +177,6 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
         (Some(old), Some(new)) => changed_columns(&layout, old, new),
         _ => Vec::new(),
     };
-    if event_type == EventType::Write && changed.is_empty() {
-        return None;
-    }
     Some(Change {
         record_id,
         event_type,
@@ -178,6 +184,7 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
         old,
         new,
         changed,
+        derived: Vec::new(),
         layout,
     })
 }
@@ -203,7 +210,8 @@ pub fn compact_record(rows: &mut Vec<RowChange>) {
     });
 }
 
-/// Folds all rows of one transaction and one table. Rows may come in any order of records; the changes are by ascending record id.
+/// Folds all rows of one transaction and one table, void writes included: the record may have changed in another table.
+/// Rows may come in any order of records; the changes are by ascending record id.
 pub fn fold_table(mut rows: Vec<RowChange>) -> Vec<Change> {
     rows.sort_by_key(|row| (row.record_id, row.id));
     let mut changes = Vec::new();
@@ -379,6 +387,11 @@ mod tests {
         })
     }
 
+    /// What came of the rows, if anything did.
+    fn outcome(rows: Vec<RowChange>) -> Option<Change> {
+        fold_record(rows).filter(|change| !change.is_void())
+    }
+
     fn row(id: i64, op: u8, old: Option<&[&str]>, new: Option<&[&str]>, layout: &Arc<Layout>) -> RowChange {
         let image = |values: &[&str]| values.iter().map(|v| (*v != "NULL").then(|| (*v).to_owned())).collect();
         RowChange {
@@ -395,7 +408,7 @@ mod tests {
     #[test]
     fn an_insert_and_its_updates_are_one_create_with_the_last_values() {
         let l = layout(&[("state", "character varying")]);
-        let change = fold_record(vec![
+        let change = outcome(vec![
             row(1, b'I', None, Some(&["draft"]), &l),
             row(2, b'U', Some(&["draft"]), Some(&["sale"]), &l),
         ])
@@ -409,7 +422,7 @@ mod tests {
     fn updates_that_end_where_they_began_are_no_change() {
         let l = layout(&[("state", "character varying"), ("amount", "numeric")]);
         assert!(
-            fold_record(vec![
+            outcome(vec![
                 row(1, b'U', Some(&["draft", "1.0"]), Some(&["sale", "2.5"]), &l),
                 row(2, b'U', Some(&["sale", "2.5"]), Some(&["draft", "1.00"]), &l),
             ])
@@ -421,7 +434,7 @@ mod tests {
     fn an_insert_that_is_deleted_again_is_no_change() {
         let l = layout(&[("state", "character varying")]);
         assert!(
-            fold_record(vec![
+            outcome(vec![
                 row(1, b'I', None, Some(&["a"]), &l),
                 row(2, b'D', Some(&["a"]), None, &l)
             ])
@@ -432,7 +445,7 @@ mod tests {
     #[test]
     fn an_unlink_has_the_values_from_before_the_transaction() {
         let l = layout(&[("state", "character varying")]);
-        let change = fold_record(vec![
+        let change = outcome(vec![
             row(1, b'U', Some(&["draft"]), Some(&["cancel"]), &l),
             row(2, b'D', Some(&["cancel"]), None, &l),
         ])
@@ -448,7 +461,7 @@ mod tests {
             ("state", "character varying"),
         ]);
         assert!(
-            fold_record(vec![row(
+            outcome(vec![row(
                 1,
                 b'U',
                 Some(&["2026-01-01 00:00:00", "a"]),
@@ -463,7 +476,7 @@ mod tests {
     fn rows_of_two_generations_are_compared_by_what_both_hold() {
         let narrow = layout(&[("state", "character varying")]);
         let wide = layout(&[("name", "character varying"), ("state", "character varying")]);
-        let change = fold_record(vec![
+        let change = outcome(vec![
             row(1, b'U', Some(&["draft"]), Some(&["sent"]), &narrow),
             row(2, b'U', Some(&["A", "sent"]), Some(&["B", "sale"]), &wide),
         ])
@@ -489,17 +502,17 @@ mod tests {
     #[test]
     fn a_column_that_is_gone_is_in_no_image_and_never_changed() {
         let l = layout(&[("name", "character varying"), ("state", "character varying")]);
-        let change = fold_record(vec![
+        let change = outcome(vec![
             row(1, b'U', Some(&["A", "draft"]), Some(&["A", "sent"]), &l),
             row(2, b'u', Some(&[GONE, "sent"]), Some(&[GONE, "sale"]), &l),
         ])
         .unwrap();
         assert_eq!(change.layout.columns, vec!["state"]);
         assert_eq!(change.old.unwrap(), vec![Some("draft".to_owned())]);
-        let create = fold_record(vec![row(1, b'i', None, Some(&[GONE, "sale"]), &l)]).unwrap();
+        let create = outcome(vec![row(1, b'i', None, Some(&[GONE, "sale"]), &l)]).unwrap();
         assert_eq!(create.layout.columns, vec!["state"]);
         let unseen = vec![row(1, b'u', Some(&[GONE, "sale"]), Some(&[GONE, "sale"]), &l)];
-        assert!(fold_record(unseen).is_none());
+        assert!(outcome(unseen).is_none());
     }
 
     proptest::proptest! {
@@ -541,7 +554,7 @@ mod tests {
     fn a_long_value_is_compared_by_its_digest_also_with_the_value_itself() {
         let l = layout(&[("note", "text")]);
         let digest = |text: &str| format!("{DIGEST}{}", hex::encode(Sha256::digest(text)));
-        let change = |old: &str, new: &str| fold_record(vec![row(1, b'U', Some(&[old]), Some(&[new]), &l)]);
+        let change = |old: &str, new: &str| outcome(vec![row(1, b'U', Some(&[old]), Some(&[new]), &l)]);
         assert!(change(&digest("a"), &digest("a")).is_none());
         assert!(change(&digest("a"), &digest("b")).is_some());
         assert!(change(&digest("a"), "a").is_none());

@@ -25,9 +25,9 @@
 //! # Where an event is
 //!
 //! A row change is in `odoo_eventd.outbox_N` until its snapshot was read ([`worker::dispatcher`]); [`event`] folds the rows of a
-//! transaction into changes; [`matching`] gathers those that a subscription wants into deliveries; [`worker::bodies`] reads the
-//! values they carry, and [`payload`] renders them. They are rows of `odoo_eventd.delivery` from then on, and each attempt is a row
-//! of `public.mcp_webhook_delivery`.
+//! transaction into changes, and [`relations`] tells whose fields changed in other tables; [`matching`] gathers those that a
+//! subscription wants into deliveries; [`worker::bodies`] reads the values they carry, and [`payload`] renders them. They are rows of
+//! `odoo_eventd.delivery` from then on, and each attempt is a row of `public.mcp_webhook_delivery`.
 //!
 //! # Words
 //!
@@ -39,7 +39,7 @@
 //! # How the code lies
 //!
 //! Dependencies point inward: [`cli`] → [`ops`], [`preview`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
-//! [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
+//! [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
 pub mod backoff;
@@ -57,6 +57,7 @@ pub mod ops;
 pub mod payload;
 pub mod pg;
 pub mod preview;
+pub mod relations;
 pub mod sealing;
 pub mod signature;
 pub mod subscription;

@@ -19,6 +19,7 @@ use crate::http::guard::{Guard, parse_url};
 use crate::http::headers::parse_header;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
 use crate::payload::content::{Content, Wishes};
+use crate::relations::{Need, Watch};
 use crate::sealing::{self, Kept, Keyring, Kind, Place};
 use crate::signature::Secret;
 use crate::{Error, Result};
@@ -104,6 +105,9 @@ pub struct Subscription {
     pub needed_compared: Option<BTreeSet<String>>,
     /// Those of them whose value itself is needed.
     pub needed_whole: Option<BTreeSet<String>>,
+    /// What was recorded as needed of other tables, by name.
+    #[serde(default)]
+    pub needed_elsewhere: BTreeMap<String, Need>,
 }
 
 impl Subscription {
@@ -214,10 +218,14 @@ pub struct Accepted {
     pub compared: BTreeSet<String>,
     /// Those among them whose value itself is needed, however long; of the others it is enough to see that they changed.
     pub whole: BTreeSet<String>,
-    /// Watched columns, for write events.
+    /// Watched fields, for write events.
     pub watched: BTreeSet<String>,
     /// What is sent.
     pub content: Content,
+    /// Those among them whose changes show elsewhere than in a column of their own.
+    pub derived: Vec<Watch>,
+    /// What has to be captured of other tables than the model's own, by the name under which each is captured.
+    pub elsewhere: BTreeMap<String, Need>,
 }
 
 impl Accepted {
@@ -251,15 +259,9 @@ impl Accepted {
             .map(|(text, until)| Secret::parse(text.as_str()).map(|secret| (secret, until)))
             .transpose()?;
         let headers = own_headers(&row)?;
-        let watched = watched_columns(&row, model, registry)?;
+        let (watched_columns, derived) = watched_fields(&row, model, registry)?;
         let typed = check_text(&row.domain, &row.model, registry, context)
             .map_err(|error| refused_domain(&error, &row.domain))?;
-        if !typed.inherited().is_empty() {
-            return Err(Error::usage(
-                "the domain reads a field that a parent model keeps, which this version does not capture for events",
-            )
-            .with_hint("go through the link instead: partner_id.email, product_tmpl_id.name"));
-        }
         if typed.reads_rows_of_record() && matches!(row.event_type.as_str(), "unlink" | "all") {
             return Err(Error::usage(
                 "the domain looks at rows that go when the record goes, so it cannot be judged for an unlink",
@@ -269,29 +271,55 @@ impl Accepted {
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
         let content = Content::new(row.wishes(), model, registry, context)?;
         let sent = content.plan.iter().flat_map(|plan| plan.captured_columns());
+        let links = domain
+            .iter()
+            .flat_map(|d| d.inherited())
+            .map(|inherited| inherited.link.clone());
         let whole: BTreeSet<String> = domain
             .iter()
             .flat_map(|d| d.own_columns().iter().cloned())
+            .chain(links)
             .chain(sent)
             .filter(|c| *c != "id")
             .collect();
-        let columns: BTreeSet<String> = watched.union(&whole).cloned().collect();
+        let columns: BTreeSet<String> = watched_columns.union(&whole).cloned().collect();
         let compared = columns
             .iter()
             .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
             .cloned()
             .collect();
+        let mut elsewhere: BTreeMap<String, Need> = BTreeMap::new();
+        for watch in &derived {
+            let of_table = elsewhere.entry(watch.source.name().to_owned()).or_default();
+            of_table.add(watch.need());
+        }
+        for inherited in domain.iter().flat_map(|d| d.inherited()) {
+            let parent = known_model(&inherited.model, registry)?;
+            let of_parent = elsewhere.entry(parent.name.clone()).or_default();
+            of_parent.add(Need::of_value(&inherited.column));
+        }
+        // A parent and its children can be of one model: then it is the own table that tells.
+        let mut own = Need {
+            columns,
+            compared,
+            whole,
+        };
+        own.add(elsewhere.remove(&row.model).unwrap_or_default());
+        let watched = derived.iter().map(|watch| watch.field.to_string());
+        let watched = watched.chain(watched_columns).collect();
         Ok(Self {
             row,
             secret,
             previous,
             headers,
             domain,
-            columns,
-            compared,
-            whole,
+            columns: own.columns,
+            compared: own.compared,
+            whole: own.whole,
             watched,
             content,
+            derived,
+            elsewhere,
         })
     }
 
@@ -306,6 +334,12 @@ impl Accepted {
         row.needed.as_ref() == Some(&self.columns)
             && row.needed_compared.as_ref() == Some(&self.compared)
             && row.needed_whole.as_ref() == Some(&self.whole)
+            && row.needed_elsewhere == self.elsewhere
+    }
+
+    /// Whether it needs the capture of that name: its own model's or another table's.
+    pub fn needs(&self, capture: &str) -> bool {
+        self.row.model == capture || self.elsewhere.contains_key(capture)
     }
 
     /// Whether events of this type are wanted at all.
@@ -324,10 +358,12 @@ impl Accepted {
 
     /// The watched fields that a change changed; a field's column has the field's name.
     pub fn changed_fields<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = &'a str> {
-        change
+        let columns = change
             .changed
             .iter()
-            .map(|index| change.layout.columns[*index].as_str())
+            .map(|index| change.layout.columns[*index].as_str());
+        columns
+            .chain(change.derived.iter().map(AsRef::as_ref))
             .filter(|c| self.watched.contains(*c))
     }
 
@@ -401,22 +437,46 @@ pub fn known_model<'a>(name: &str, registry: &'a Registry) -> Result<&'a Model> 
     }
 }
 
-fn watched_columns(row: &Subscription, model: &Model, registry: &Registry) -> Result<BTreeSet<String>> {
+/// The watched columns of the model's own table, and the watched fields that are kept elsewhere.
+fn watched_fields(row: &Subscription, model: &Model, registry: &Registry) -> Result<(BTreeSet<String>, Vec<Watch>)> {
+    let mut columns = BTreeSet::new();
+    let mut derived: Vec<Watch> = Vec::new();
+    // Nothing but a write has changed fields.
+    let watches_writes = matches!(row.event_type.as_str(), "write" | "all");
     if row.fields.is_empty() {
-        return Ok(model
-            .fields()
-            .filter(|field| field.stored && !field.secret && field.column.is_some() && field.name != "id")
-            .filter(|field| !AUDIT_COLUMNS.contains(&field.name.as_str()))
-            .map(|field| field.name.clone())
-            .collect());
+        for field in model.fields().filter(|field| field.stored && !field.secret) {
+            if field.kind == FieldType::Many2many && watches_writes {
+                // One whose relation table is not there, or cannot be watched, is no reason to refuse all others.
+                derived.extend(Watch::of(model, field, registry));
+            } else if field.column.is_some() && field.name != "id" && !AUDIT_COLUMNS.contains(&field.name.as_str()) {
+                columns.insert(field.name.clone());
+            }
+        }
+        return Ok((columns, derived));
     }
-    row.fields
-        .iter()
-        .map(|name| watched_column(name, model, registry))
-        .collect()
+    for name in &row.fields {
+        let field = watchable(name, model)?;
+        match &field.column {
+            Some(column) if field.stored => {
+                columns.insert(column.name.clone());
+            }
+            _ => {
+                let watch = Watch::of(model, field, registry).map_err(|error| {
+                    error.with_hint(match registry.stored_dependencies(&model.name, name) {
+                        fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
+                        fields => format!("watch what it depends on: {}", fields.join(", ")),
+                    })
+                })?;
+                if watches_writes && !derived.contains(&watch) {
+                    derived.push(watch);
+                }
+            }
+        }
+    }
+    Ok((columns, derived))
 }
 
-fn watched_column(name: &str, model: &Model, registry: &Registry) -> Result<String> {
+fn watchable<'a>(name: &str, model: &'a Model) -> Result<&'a Field> {
     let Some(field) = model.field(name) else {
         return Err(
             Error::usage(format!("model \"{}\" has no field \"{name}\"", model.name))
@@ -429,28 +489,7 @@ fn watched_column(name: &str, model: &Model, registry: &Registry) -> Result<Stri
             model.name
         )));
     }
-    if let (true, Some(column)) = (field.stored, &field.column) {
-        return Ok(column.name.clone());
-    }
-    Err(Error::usage(why_not_watchable(field, model)).with_hint(
-        match registry.stored_dependencies(&model.name, name) {
-            fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
-            fields => format!("watch what it depends on: {}", fields.join(", ")),
-        },
-    ))
-}
-
-fn why_not_watchable(field: &Field, model: &Model) -> String {
-    let (name, of) = (&field.name, &model.name);
-    match field.kind {
-        FieldType::Many2many | FieldType::One2many => {
-            format!("field \"{name}\" of \"{of}\" is kept in another table, which this version does not watch")
-        }
-        _ if model.inherited_from(field).is_some() => {
-            format!("field \"{name}\" of \"{of}\" is kept by a parent model, which this version does not watch")
-        }
-        _ => format!("field \"{name}\" of \"{of}\" is not stored in the database"),
-    }
+    Ok(field)
 }
 
 fn own_headers(row: &Subscription) -> Result<HeaderMap> {

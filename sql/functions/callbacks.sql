@@ -34,9 +34,14 @@ begin
 end $$;
 comment on function odoo_eventd.keep_callback() is 'Moves the secret of a record''s callback away, and forgets it with its row.';
 
-drop trigger if exists keep_callback on public.mcp_record_callback;
-create trigger keep_callback before insert or update or delete on public.mcp_record_callback
-  for each row execute function odoo_eventd.keep_callback();
+-- Only where it is missing: made anew it would wait for whoever reads the table, a dump for one.
+do $trigger$
+begin
+  if not exists (select from pg_trigger t where t.tgrelid = 'public.mcp_record_callback'::regclass and t.tgname = 'keep_callback') then
+    create trigger keep_callback before insert or update or delete on public.mcp_record_callback
+      for each row execute function odoo_eventd.keep_callback();
+  end if;
+end $trigger$;
 
 create or replace function odoo_eventd.record_callbacks(models text[], record_ids bigint[])
 returns table (model text, record_id bigint, callback_url text, webhook_secret text, kept jsonb)

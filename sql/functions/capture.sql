@@ -12,7 +12,7 @@ create or replace function odoo_eventd.capturable_columns(of_model text, in_tabl
 returns table (column_name name, type_name text, is_comparable boolean)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  -- Only columns that a stored field of the model announces: res_users.password has a column and no stored field.
+  -- Only columns that a stored field announces, as its own or as its pair of ids: res_users.password has a column and no stored field.
   select a.attname, format_type(a.atttypid, a.atttypmod),
          -- Types from extensions may have no equality on the pinned search_path, json and point have none at all.
          t.typnamespace = 'pg_catalog'::regnamespace
@@ -24,8 +24,11 @@ as $$
   from pg_attribute a
   join pg_type t on t.oid = a.atttypid
   where a.attrelid = coalesce(in_table, odoo_eventd.model_table(of_model)) and a.attnum > 0 and not a.attisdropped
-    and exists (select from public.ir_model_fields f
-                where f.model = of_model and f.name = a.attname and f.store)
+    and a.attname::text in (
+      select f.name::text from public.ir_model_fields f where f.model = of_model and f.store
+      union all
+      select unnest(array[f.column1, f.column2])::text from public.ir_model_fields f
+       where f.relation_table = of_model and f.ttype = 'many2many' and f.store)
     and not exists (select from odoo_eventd.registry_secret_fields() s
                     where s.field = a.attname and s.model in (of_model, '*'))
 $$;
@@ -317,7 +320,9 @@ begin
                   where g.generation = of_capture.generation and t ~ v.of_type);
   execute format('create or replace function odoo_eventd.%I() returns trigger language plpgsql security definer '
                  'set search_path = pg_catalog, pg_temp%s as %L',
-                 odoo_eventd.capture_function_name(of_capture.model), pinned, odoo_eventd.capture_body(of_capture));
+                 odoo_eventd.capture_function_name(of_capture.model), pinned,
+                 case when odoo_eventd.is_relation(of_capture) then odoo_eventd.relation_body(of_capture)
+                      else odoo_eventd.capture_body(of_capture) end);
   execute format('revoke all on function odoo_eventd.%I() from public', odoo_eventd.capture_function_name(of_capture.model));
   execute format('comment on function odoo_eventd.%I() is %L', odoo_eventd.capture_function_name(of_capture.model),
                  format('Captures writes to %s for odoo-eventd.', of_capture.model));
@@ -376,7 +381,11 @@ begin
     return 'unchanged';
   end if;
 
-  if exists (select from odoo_eventd.allowed_model) and not exists (select from odoo_eventd.allowed_model m where m.model = of_model) then
+  -- What may be subscribed is bounded, not what tells that a subscribed record's own fields changed.
+  if exists (select from odoo_eventd.allowed_model) and not exists (select from odoo_eventd.allowed_model m where m.model = of_model)
+     and exists (select from odoo_eventd.subscription_need n join public.mcp_event_subscription s on s.id = n.subscription_id
+                  where n.model = of_model and s.model = of_model and s.active)
+  then
     raise exception 'model "%" is not among those the installer allowed', of_model using errcode = 'insufficient_privilege';
   end if;
   relation := odoo_eventd.model_table(of_model);
@@ -541,6 +550,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   known odoo_eventd.capture;
+  concerned text[] := odoo_eventd.captures_of(of_model);
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
@@ -549,7 +559,7 @@ begin
     insert into odoo_eventd.capture_gap (capture_id, reason, since)
       select c.capture_id, 'switched off', pg_current_snapshot()
         from odoo_eventd.capture c
-       where (of_model is null or c.model = of_model) and c.active
+       where (of_model is null or c.model = any (concerned)) and c.active
          and not exists (select from odoo_eventd.capture_gap g
                           where g.capture_id = c.capture_id and g.reason = 'switched off' and g.ended_at is null);
   end if;
@@ -557,7 +567,7 @@ begin
     update odoo_eventd.installation i set capture = to_on;
     update odoo_eventd.capture c set switched_off = false where to_on;
   else
-    update odoo_eventd.capture c set switched_off = not to_on where c.model = of_model;
+    update odoo_eventd.capture c set switched_off = not to_on where c.model = any (concerned);
     if not found then
       raise exception 'model "%" is not captured', of_model using errcode = 'undefined_object';
     end if;
@@ -567,7 +577,7 @@ begin
       from odoo_eventd.capture c, odoo_eventd.installation i
      where g.capture_id = c.capture_id and g.reason = 'switched off' and g.ended_at is null and i.capture and not c.switched_off;
   end if;
-  for known in select * from odoo_eventd.capture c where of_model is null or c.model = of_model order by c.model loop
+  for known in select * from odoo_eventd.capture c where of_model is null or c.model = any (concerned) order by c.model loop
     perform odoo_eventd.replace_capture_function(known);
     return next known.model;
   end loop;

@@ -1,4 +1,4 @@
--- Purpose: which table an Odoo model is kept in.
+-- Purpose: which table an Odoo model, or a many2many field's pairs, are kept in.
 
 create or replace function odoo_eventd.model_table(of_model text) returns oid
 language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -7,6 +7,15 @@ as $$
   select to_regclass(format('public.%I', m.table_name))::oid
   from odoo_eventd.registry_models() m
   where m.model = of_model and m.relkind = 'r' and m.has_id and not m.is_partial
+  union all
+  -- A relation table goes by its own name. One with an id is a model's, and is captured as that.
+  select c.oid
+  from pg_class c
+  where c.relname = of_model::name and c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+    and exists (select from public.ir_model_fields f where f.relation_table = of_model and f.ttype = 'many2many' and f.store)
+    and not exists (select from public.ir_model m where m.model = of_model)
+    and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped)
+    and not exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))
 $$;
 comment on function odoo_eventd.model_table(text) is
-  'The table of a model, if it is one whose changes can be captured: no view, no INHERITS, with an id.';
+  'The table of a model, or of a many2many field''s pairs, if it is one whose changes can be captured: no view, no INHERITS, and a model''s with an id.';

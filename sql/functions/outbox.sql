@@ -81,6 +81,11 @@ create or replace function odoo_eventd.read_transaction(of_xid xid8)
 returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[], capture_id integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- Asked once for each generation: asked for each row, a page of a million rows took most of a minute.
+  in_gap bigint[] := array(select g.generation from odoo_eventd.capture_generation g
+                            where (exists (select from odoo_eventd.capture_gap) or exists (select from odoo_eventd.capture_overflow))
+                              and odoo_eventd.is_in_gap(of_xid, g.generation));
 begin
   perform odoo_eventd.assert_listener();
   return query

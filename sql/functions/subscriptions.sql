@@ -127,6 +127,9 @@ begin
                 'needed', (select n.columns from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
                 'needed_whole', (select n.whole from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
                 'needed_compared', (select n.compared from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
+                'needed_elsewhere', (select coalesce(jsonb_object_agg(n.model, jsonb_build_object(
+                                              'columns', n.columns, 'compared', n.compared, 'whole', n.whole)), '{}')
+                                       from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model <> s.model),
                 'captured_from', greatest(s.captured_from, c.captured_from)::text)
     from public.mcp_event_subscription s
     left join odoo_eventd.subscription_secret k on k.secret_ref = s.secret_ref
@@ -144,8 +147,12 @@ begin
 end $$;
 comment on function odoo_eventd.load_subscriptions() is 'All subscriptions with their secrets, and since which transaction each is judged.';
 
+-- Until schema version 5 it knew no other table than the model's own.
+drop function if exists odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[]);
+
 create or replace function odoo_eventd.judge_subscription(
-  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[], whole name[]
+  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[], whole name[],
+  elsewhere jsonb default '{}'
 ) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -160,17 +167,18 @@ begin
     return false;
   end if;
   perform set_config('odoo_eventd.service_write', 'off', true);
-  if verdict = 'invalid' then
-    delete from odoo_eventd.subscription_need n where n.subscription_id = subscription;
-  else
-    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared, whole)
-      on conflict (subscription_id) do update
-      set model = excluded.model, columns = excluded.columns, compared = excluded.compared, whole = excluded.whole;
+  delete from odoo_eventd.subscription_need n where n.subscription_id = subscription;
+  if verdict <> 'invalid' then
+    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared, whole);
+    insert into odoo_eventd.subscription_need
+      select subscription, of_table.name, n.columns, n.compared, n.whole
+        from jsonb_each(elsewhere) of_table (name, need)
+       cross join jsonb_to_record(of_table.need) n (columns name[], compared name[], whole name[]);
   end if;
   return true;
 end $$;
-comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[]) is
-  'Records what the service found a subscription to be, and which columns it needs. False if it changed meanwhile.';
+comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[], jsonb) is
+  'Records what the service found a subscription to be, and which columns of which tables it needs. False if it changed meanwhile.';
 
 create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -181,7 +189,9 @@ begin
   update public.mcp_event_subscription s
      set state = 'ready', error = null,
          active_from = coalesce(s.active_from, now() at time zone 'utc')
-   where s.id = any (subscriptions) and (s.state is distinct from 'ready' or s.error is not null or s.active_from is null);
+   where s.id = any (subscriptions) and (s.state is distinct from 'ready' or s.error is not null or s.active_from is null)
+     -- Whom somebody else found to be invalid meanwhile has no needs any more.
+     and exists (select from odoo_eventd.subscription_need n where n.subscription_id = s.id);
   perform set_config('odoo_eventd.service_write', 'off', true);
 end $$;
 comment on function odoo_eventd.mark_ready(integer[]) is 'Everything these subscriptions need is captured from now on.';

@@ -29,6 +29,8 @@ pub struct ImageColumn {
     pub name: String,
     /// The `_inherits` link it is reached through; none for the record's own.
     pub link: Option<String>,
+    /// The model that the link leads to.
+    pub parent: Option<String>,
     /// The column.
     pub column: String,
     /// Its type, as PostgreSQL writes it.
@@ -179,6 +181,7 @@ fn image_columns(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result
         let column = ImageColumn {
             name: name.to_owned(),
             link: None,
+            parent: None,
             column: name.to_owned(),
             type_name,
         };
@@ -193,6 +196,7 @@ fn image_columns(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result
             ImageColumn {
                 name,
                 link,
+                parent: Some(inherited.model.clone()),
                 column,
                 type_name,
             },

@@ -11,6 +11,7 @@ pub mod judge;
 pub mod outbox;
 pub mod records;
 pub mod registry;
+pub mod relations;
 pub mod schema;
 pub mod search;
 pub mod secrets;

@@ -1,6 +1,6 @@
 //! Reading the outbox by transaction snapshot, and the position in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use deadpool_postgres::{GenericClient, Transaction};
@@ -147,6 +147,12 @@ impl Layouts {
         Ok(Self(layouts))
     }
 
+    /// All captures by their numbers, each with its model or relation table.
+    pub fn captures(&self) -> BTreeMap<i32, Arc<str>> {
+        let layouts = self.0.values();
+        layouts.map(|l| (l.capture_id, Arc::clone(&l.model))).collect()
+    }
+
     fn get(&self, generation: i64) -> Option<Arc<Layout>> {
         self.0.get(&generation).map(Arc::clone)
     }
@@ -248,7 +254,12 @@ pub async fn fetch(
     Ok(changes)
 }
 
-async fn row_change(client: &impl GenericClient, row: &Row, id: i64, layouts: &mut Layouts) -> Result<RowChange> {
+pub(super) async fn row_change(
+    client: &impl GenericClient,
+    row: &Row,
+    id: i64,
+    layouts: &mut Layouts,
+) -> Result<RowChange> {
     let generation = row.get("generation");
     if layouts.get(generation).is_none() {
         // Capture changed since the last look. Rows are written after their generation, so it is there.

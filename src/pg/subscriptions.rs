@@ -74,7 +74,16 @@ pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
     let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
     let compared: Vec<&str> = accepted.compared.iter().map(String::as_str).collect();
     let whole: Vec<&str> = accepted.whole.iter().map(String::as_str).collect();
-    judge(client, &accepted.row, "accepted", None, [&columns, &compared, &whole]).await
+    let elsewhere: serde_json::Map<String, serde_json::Value> = accepted
+        .elsewhere
+        .iter()
+        .map(|(name, need)| {
+            let need = serde_json::json!({"columns": need.columns, "compared": need.compared, "whole": need.whole});
+            (name.clone(), need)
+        })
+        .collect();
+    let own = [&columns[..], &compared, &whole];
+    judge(client, &accepted.row, "accepted", None, own, elsewhere.into()).await
 }
 
 /// Records why a subscription cannot be served. False if the row changed meanwhile.
@@ -82,7 +91,8 @@ pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
 /// # Errors
 /// Database errors.
 pub async fn refuse(client: &Client, row: &Subscription, reason: &str) -> Result<bool> {
-    judge(client, row, "invalid", Some(reason), [&[], &[], &[]]).await
+    let nothing = serde_json::Value::Object(serde_json::Map::new());
+    judge(client, row, "invalid", Some(reason), [&[], &[], &[]], nothing).await
 }
 
 async fn judge(
@@ -91,11 +101,12 @@ async fn judge(
     verdict: &str,
     reason: Option<&str>,
     [columns, compared, whole]: [&[&str]; 3],
+    elsewhere: serde_json::Value,
 ) -> Result<bool> {
     let answer = client
         .query_one(
-            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[], $8::text[]::name[])",
-            &[&row.id, &row.write_stamp, &verdict, &reason, &row.model, &columns, &compared, &whole],
+            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[], $8::text[]::name[], $9)",
+            &[&row.id, &row.write_stamp, &verdict, &reason, &row.model, &columns, &compared, &whole, &elsewhere],
         )
         .await
         .map_err(|e| Error::database(format_args!("record the state of subscription {}", row.id), e))?;

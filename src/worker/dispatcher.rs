@@ -4,7 +4,7 @@
 //! A batch is as large as what has come together while the last one was committed: one row when idle, [`MOST_ROWS`] behind a backlog.
 //! Transactions are never split between batches; one that is larger than a batch is read record by record and committed alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::bodies::{self, Made};
 use super::callbacks;
-use super::large::Pieces;
+use super::derive::{self, Folded};
+use super::large::{self, Pieces};
+use super::parents::{self, ImageAt, Inherited};
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::Slots;
@@ -29,10 +31,14 @@ use crate::pg::connections::{Connection, Connections};
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::pg::unsendable;
+use crate::relations::{AtHome, Derivations};
 use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
 const MOST_ROWS: i32 = 2_000;
+
+/// Records of a large transaction that changed in other tables only, taken in at once.
+const MOST_ELSEWHERE: usize = 10_000;
 
 /// What a dispatcher needs.
 #[derive(Debug)]
@@ -59,10 +65,12 @@ pub struct Dispatcher {
     pub poll_interval: Duration,
 }
 
-/// A transaction, folded.
-struct Folded {
+/// A transaction that is larger than a batch, on its way.
+struct Large<'a> {
     facts: TransactionFacts,
-    changes: Vec<Change>,
+    roster: &'a Roster,
+    judging: &'a deadpool_postgres::Object,
+    assembly: Assembly,
 }
 
 impl Dispatcher {
@@ -159,8 +167,9 @@ impl Dispatcher {
                 target: None,
             }
         };
-        let transactions = self.fold(page.rows);
         let roster = Arc::clone(&self.roster.borrow());
+        let mut transactions = self.fold(page.rows, &roster.derivations);
+        derive::bring_home(&*client, &roster, &mut transactions).await?;
         let answers = self.judge(&client, &roster, &transactions).await?;
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
@@ -182,7 +191,7 @@ impl Dispatcher {
         }
     }
 
-    fn fold(&self, rows: Vec<OutboxRow>) -> Vec<Folded> {
+    fn fold(&self, rows: Vec<OutboxRow>, derivations: &Derivations) -> Vec<Folded> {
         let mut transactions: Vec<Folded> = Vec::new();
         let mut tables: HashMap<i32, Vec<RowChange>> = HashMap::new();
         let mut rows = rows.into_iter().peekable();
@@ -193,11 +202,11 @@ impl Dispatcher {
             if rows.peek().is_none_or(|next| next.xid != facts.xid) {
                 let mut by_table: Vec<_> = tables.drain().collect();
                 by_table.sort_by_key(|(capture_id, _)| *capture_id);
-                let changes = by_table
-                    .into_iter()
-                    .flat_map(|(_, rows)| event::fold_table(without_truncates(rows)))
-                    .collect();
-                transactions.push(Folded { facts, changes });
+                let mut folded = Folded::new(facts);
+                for (_, rows) in by_table {
+                    folded.add_table(without_truncates(rows), derivations);
+                }
+                transactions.push(folded);
             }
         }
         transactions
@@ -290,40 +299,97 @@ impl Dispatcher {
             .map_err(|e| Error::database("begin a batch", e))?;
         // A domain that fails must not take the transaction with it.
         let judging = self.connections.own().await?;
-        let mut assembly = Assembly::new(facts.clone());
+        let mut at_home = derive::touched_by_large(&transaction, &roster, xid, layouts).await?;
+        let mut large = Large {
+            facts: facts.clone(),
+            roster: &roster,
+            judging: &judging,
+            assembly: Assembly::new(facts),
+        };
         let mut pieces = Pieces::of(&transaction, xid).await?;
         while let Some(rows) = pieces.next(&transaction, layouts).await? {
-            let mut changes = Vec::new();
-            let mut table = Vec::new();
-            for row in rows {
-                note_truncate(&row);
-                if table
-                    .last()
-                    .is_some_and(|last: &RowChange| last.layout.capture_id != row.layout.capture_id)
-                {
-                    changes.extend(event::fold_table(without_truncates(std::mem::take(&mut table))));
+            rows.iter().for_each(note_truncate);
+            let mut tables = large::by_table(rows).into_iter().peekable();
+            while let Some(rows) = tables.next() {
+                let Some((model, last)) = rows.last().map(|row| (Arc::clone(&row.layout.model), row.record_id)) else {
+                    continue;
+                };
+                if roster.derivations.is_relation(&model) {
+                    continue;
                 }
-                table.push(row);
+                let changes = event::fold_table(without_truncates(rows));
+                // The last table of a piece may go on in the next one.
+                let upto = if tables.peek().is_none() && !pieces.is_at_end() {
+                    last
+                } else {
+                    i64::MAX
+                };
+                self.feed(&mut large, &model, changes, &mut at_home, upto, layouts)
+                    .await?;
             }
-            changes.extend(event::fold_table(without_truncates(table)));
-            let folded = [Folded {
-                facts: facts.clone(),
-                changes,
-            }];
-            let answers = self.judge(&judging, &roster, &folded).await?;
-            if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
-                offer_all(&mut assembly, &roster, &folded.changes, numbers, answers);
-            }
-            let made = self.make(&judging, &roster, assembly.take_complete()).await?;
+            let made = self.make(&judging, &roster, large.assembly.take_complete()).await?;
             self.commit_waiting(&transaction, &next, made).await?;
         }
-        let made = self.make(&judging, &roster, assembly.finish()).await?;
+        for model in at_home.models() {
+            self.feed(&mut large, &model, Vec::new(), &mut at_home, i64::MAX, layouts)
+                .await?;
+            let made = self.make(&judging, &roster, large.assembly.take_complete()).await?;
+            self.commit_waiting(&transaction, &next, made).await?;
+        }
+        let made = self.make(&judging, &roster, large.assembly.finish()).await?;
         self.commit_waiting(&transaction, &next, made).await?;
         transaction
             .commit()
             .await
             .map_err(|e| Error::database("commit a batch", e))?;
         Ok(next)
+    }
+
+    /// Judges changes of one model of a large transaction and offers them, together with those of the records up to the id `upto`
+    /// that changed elsewhere.
+    async fn feed(
+        &self,
+        large: &mut Large<'_>,
+        model: &str,
+        mut changes: Vec<Change>,
+        at_home: &mut AtHome,
+        upto: i64,
+        layouts: &mut Layouts,
+    ) -> Result<()> {
+        let most = MOST_ELSEWHERE;
+        loop {
+            let elsewhere = at_home.take(model, upto, most);
+            // Ascending: what lies behind the last of them waits for the next ones.
+            let rest = match elsewhere.last_key_value() {
+                Some((last, _)) if elsewhere.len() == most => {
+                    changes.split_off(changes.partition_point(|change| change.record_id <= *last))
+                }
+                _ => Vec::new(),
+            };
+            let is_last = elsewhere.len() < most;
+            let changes_now = std::mem::replace(&mut changes, rest);
+            let changes_now =
+                derive::complete(large.judging, large.roster, &large.facts, model, changes_now, elsewhere).await?;
+            let mut folded = Folded::new(large.facts.clone());
+            folded.parents = derive::parents_in_large(
+                large.judging,
+                large.roster,
+                large.facts.xid,
+                model,
+                &changes_now,
+                layouts,
+            )
+            .await?;
+            folded.changes = changes_now;
+            let folded = [folded];
+            let answers = self.judge(large.judging, large.roster, &folded).await?;
+            if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
+                offer_all(&mut large.assembly, large.roster, &folded.changes, numbers, answers);
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
     }
 
     /// Deliveries of a large transaction wait in the database: what is not committed must not be sent.
@@ -418,26 +484,44 @@ impl Dispatcher {
                 continue;
             };
             let Some(all) = of_model.judge_now()? else { continue };
-            let mut images: Vec<(&Change, &event::Image)> = Vec::new();
-            let mut owners = Vec::new();
-            for (of_transaction, of_change) in places {
-                let change = &transactions[of_transaction].changes[of_change];
-                let numbers = &mut numbered[of_transaction].0[of_change];
-                for (image, number) in [(&change.old, &mut numbers.before), (&change.new, &mut numbers.after)] {
+            let mut images: Vec<ImageAt<'_>> = Vec::new();
+            for (transaction, of_change) in places {
+                let change = &transactions[transaction].changes[of_change];
+                let numbers = &mut numbered[transaction].0[of_change];
+                for (image, number, is_before) in [
+                    (&change.old, &mut numbers.before, true),
+                    (&change.new, &mut numbers.after, false),
+                ] {
                     if let Some(image) = image {
                         *number = Some(images.len());
-                        images.push((change, image));
-                        owners.push(of_transaction);
+                        images.push(ImageAt {
+                            transaction,
+                            change,
+                            image,
+                            is_before,
+                        });
                     }
                 }
             }
-            let matches = match pg::judge::judge(client, &all, images.len(), &columns_of(&all, &images)).await {
-                Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images).await?,
+            let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
+            let values = columns_of(&all, &images, &inherited);
+            let matches = match pg::judge::judge(client, &all, images.len(), &values).await {
+                Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images, &inherited).await?,
                 judged => judged?,
             };
-            for (number, (of_transaction, subscriptions)) in owners.iter().zip(matches).enumerate() {
+            // Not judged by halves: one image of a change whose parent is not known makes both of no use.
+            let unknown: HashSet<(usize, i64)> = images
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| inherited.is_unknown(*number))
+                .map(|(_, at)| (at.transaction, at.change.record_id))
+                .collect();
+            for (number, (at, subscriptions)) in images.iter().zip(matches).enumerate() {
+                let is_unknown = unknown.contains(&(at.transaction, at.change.record_id));
                 for subscription in subscriptions {
-                    numbered[*of_transaction].1.insert(number, subscription);
+                    if !(is_unknown && of_model.inheriting.contains(&subscription)) {
+                        numbered[at.transaction].1.insert(number, subscription);
+                    }
                 }
             }
         }
@@ -449,11 +533,12 @@ impl Dispatcher {
         &self,
         client: &deadpool_postgres::Object,
         of_model: &OfModel,
-        images: &[(&Change, &event::Image)],
+        images: &[ImageAt<'_>],
+        inherited: &Inherited,
     ) -> Result<Vec<Vec<i64>>> {
         let mut matches = vec![Vec::new(); images.len()];
         for (subscription, judge) in &of_model.alone {
-            match pg::judge::judge(client, judge, images.len(), &columns_of(judge, images)).await {
+            match pg::judge::judge(client, judge, images.len(), &columns_of(judge, images, inherited)).await {
                 Ok(found) => matches.iter_mut().zip(found).for_each(|(all, found)| all.extend(found)),
                 Err(error) if is_of_the_data(&error) => {
                     tracing::error!(
@@ -481,19 +566,22 @@ fn is_of_the_data(error: &Error) -> bool {
 }
 
 /// The columns that a judge asks for; what an image does not hold reads as NULL, and its subscriptions are not covered.
-fn columns_of(judge: &Judge, images: &[(&Change, &event::Image)]) -> ImageColumns {
+fn columns_of(judge: &Judge, images: &[ImageAt<'_>], inherited: &Inherited) -> ImageColumns {
     judge
         .columns()
         .iter()
         .map(|column| {
             images
                 .iter()
-                .map(|(change, image)| match column.column.as_str() {
-                    "id" if column.link.is_none() => Some(change.record_id.to_string()),
-                    name => change
+                .enumerate()
+                .map(|(number, at)| match column.column.as_str() {
+                    _ if column.link.is_some() => inherited.value(&column.name, number),
+                    "id" => Some(at.change.record_id.to_string()),
+                    name => at
+                        .change
                         .layout
                         .index_of(name)
-                        .and_then(|index| image.get(index).cloned().flatten()),
+                        .and_then(|index| at.image.get(index).cloned().flatten()),
                 })
                 .collect()
         })

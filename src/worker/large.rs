@@ -79,6 +79,23 @@ impl Pieces {
         }
         Ok(Some(complete))
     }
+
+    /// Whether what was handed on last is the end.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+}
+
+/// Rows that come table by table, apart.
+pub fn by_table(rows: Vec<RowChange>) -> Vec<Vec<RowChange>> {
+    let mut tables: Vec<Vec<RowChange>> = Vec::new();
+    for row in rows {
+        match tables.last_mut() {
+            Some(table) if table[0].layout.capture_id == row.layout.capture_id => table.push(row),
+            _ => tables.push(vec![row]),
+        }
+    }
+    tables
 }
 
 fn place(row: &RowChange) -> (i32, i64) {

@@ -1,13 +1,16 @@
 //! The service: the only place where the database and HTTP meet.
 //!
 //! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
-//! into deliveries, [`bodies`] makes what they carry, [`deliverer`] sends them, [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
+//! into deliveries (`derive` brings it what showed in other tables), [`bodies`] makes what they carry, [`deliverer`] sends them,
+//! [`sweeper`] cleans up. [`wake`] is the doorbell between writers and the dispatcher.
 
 pub mod bodies;
 pub mod callbacks;
 pub mod deliverer;
+mod derive;
 pub mod dispatcher;
 pub mod large;
+mod parents;
 pub mod process;
 pub mod quarantine;
 pub mod request;

@@ -4,7 +4,7 @@
 //! A subscription that cannot be served is marked `invalid` with a sentence and stops no other. A table that is too busy for its
 //! triggers is tried again with growing pauses; everything else goes on meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::{deliveries, judge, records, registry, subscriptions};
+use crate::relations::{Derivation, Derivations};
 use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -58,6 +59,8 @@ pub struct Roster {
     by_model: HashMap<String, OfModel>,
     /// Opens the secrets of callbacks.
     pub keyring: Option<Arc<Keyring>>,
+    /// The watched fields that are kept elsewhere than in a column of their own.
+    pub derivations: Derivations,
     /// What their deliveries came to; shared by all rosters of a term.
     pub tally: Arc<Tally>,
 }
@@ -73,6 +76,10 @@ pub struct OfModel {
     pub alone: Vec<(Arc<Accepted>, Judge)>,
     /// What domains that speak of the time are checked against at each batch; `None` when none does.
     timed: Option<Arc<Registry>>,
+    /// The columns of which somebody needs the value.
+    pub whole: Vec<String>,
+    /// Subscriptions whose domain reads what a parent of `_inherits` keeps.
+    pub inheriting: HashSet<i64>,
 }
 
 /// The judge of a batch.
@@ -133,6 +140,12 @@ impl Roster {
         let registry = Arc::new(registry);
         let accepted: Vec<Arc<Accepted>> = accepted.into_iter().map(Arc::new).collect();
         let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
+        let derivations = Derivations::new(accepted.iter().flat_map(|s| {
+            s.derived.iter().map(|watch| Derivation {
+                model: s.row.model.as_str().into(),
+                watch: watch.clone(),
+            })
+        }));
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
         for subscription in accepted {
             grouped
@@ -159,6 +172,13 @@ impl Roster {
                     alone.push((Arc::clone(subscription), of_one));
                 }
             }
+            let whole: BTreeSet<&String> = subscriptions.iter().flat_map(|s| &s.whole).collect();
+            let whole = whole.into_iter().cloned().collect();
+            let inheriting = subscriptions
+                .iter()
+                .filter(|s| s.domain.as_ref().is_some_and(|domain| !domain.inherited().is_empty()))
+                .map(|s| i64::from(s.row.id))
+                .collect();
             by_model.insert(
                 model,
                 OfModel {
@@ -166,6 +186,8 @@ impl Roster {
                     judge,
                     alone,
                     timed: is_timed.then(|| Arc::clone(&registry)),
+                    whole,
+                    inheriting,
                 },
             );
         }
@@ -174,6 +196,7 @@ impl Roster {
             by_id,
             by_model,
             keyring: None,
+            derivations,
             tally,
         })
     }
@@ -194,7 +217,7 @@ impl Roster {
 pub struct Looked {
     /// Those that can be served.
     pub accepted: Vec<Accepted>,
-    /// Models whose table was too busy to set up its triggers.
+    /// Models, or relation tables, that were too busy to set up their triggers.
     pub busy: BTreeSet<String>,
     /// Whether there are active ones that cannot be served.
     pub has_invalid: bool,
@@ -269,7 +292,7 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
             }
             Err(error) if is_of_the_model(&error) => {
                 tracing::warn!(model, error = %error.chain(), "capture cannot be set up");
-                for subscription in accepted.extract_if(.., |s| s.row.model == model) {
+                for subscription in accepted.extract_if(.., |s| s.needs(&model)) {
                     subscriptions::refuse(client, &subscription.row, &error.chain()).await?;
                 }
             }
@@ -279,25 +302,24 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
     subscriptions::settle_capture(client).await?;
     let ready: Vec<i32> = accepted
         .iter()
-        .filter(|s| !busy.contains(&s.row.model))
+        .filter(|s| !is_busy(s, &busy))
         .map(|s| s.row.id)
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
     // Once more, for the transaction that each is judged from; known only now.
     let loaded = subscriptions::load(client).await?;
     let has_invalid = loaded.iter().any(|s| s.active && s.state.as_deref() == Some("invalid"));
-    let from: HashMap<i32, (Option<u64>, String)> = loaded
-        .into_iter()
-        .map(|s| (s.id, (s.captured_from, s.write_stamp)))
-        .collect();
+    let from: HashMap<i32, Subscription> = loaded.into_iter().map(|s| (s.id, s)).collect();
     accepted.retain_mut(|subscription| {
-        let Some((captured_from, write_stamp)) = from.get(&subscription.row.id) else {
+        let Some(now) = from.get(&subscription.row.id) else {
             return false;
         };
-        subscription.row.captured_from = *captured_from;
+        subscription.row.captured_from = now.captured_from;
+        // Another who looked at the same time may have found that it cannot be captured.
+        let is_ready = now.state.as_deref() == Some("ready") && now.write_stamp == subscription.row.write_stamp;
         // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
         let is_served = subscription.row.state.as_deref() == Some("ready");
-        *write_stamp == subscription.row.write_stamp && (is_served || !busy.contains(&subscription.row.model))
+        is_ready && (is_served || !is_busy(subscription, &busy))
     });
     Ok(Looked {
         accepted,
@@ -305,6 +327,11 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         has_invalid,
         registry,
     })
+}
+
+/// Whether one of the tables that a subscription needs was too busy to set up its triggers.
+fn is_busy(subscription: &Accepted, busy: &BTreeSet<String>) -> bool {
+    busy.iter().any(|table| subscription.needs(table))
 }
 
 /// Whether setting up capture failed for a reason that lies in the one model.
@@ -411,6 +438,10 @@ pub(crate) fn context_of(row: &Subscription) -> Context {
     context
 }
 
+fn is_due(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at <= Instant::now())
+}
+
 /// The task that keeps the roster.
 #[derive(Debug)]
 pub struct Keeper {
@@ -467,7 +498,7 @@ impl Keeper {
                 invalid_pause = (invalid_pause * 2).min(INVALID_PAUSE_MOST);
             }
             drop(client);
-            if known_version != Some(version) || must_look || retry_at.is_some_and(|at| at <= Instant::now()) {
+            if known_version != Some(version) || must_look || is_due(retry_at) {
                 let aside = self.process.aside(&self.database).await?;
                 let looked = refresh(&aside, Some(&self.rules), &self.quarantine).await?;
                 if looked.busy.is_empty() {

@@ -132,7 +132,9 @@ async fn uninstalling_keeps_the_tables_and_installing_again_goes_on_with_them() 
     let _service = Service::leading(&database).await;
     eventually("the triggers to be back", SOON, async || {
         let count = database
-            .psql("select count(*) from pg_trigger where tgname like 'odoo_eventd%'")
+            .psql(
+                "select count(*) from pg_trigger where tgname like 'odoo_eventd%' and tgrelid = 'sale_order'::regclass",
+            )
             .await;
         let settled = database
             .psql(

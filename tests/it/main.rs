@@ -39,6 +39,7 @@ mod payloads;
 mod readme;
 mod receive;
 mod registry;
+mod relations;
 mod requests;
 mod safe_ddl;
 mod secrets;
