@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{data, say};
 use super::receive::{Style, render};
 use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
-use crate::http::client::ClientConfig;
+use crate::http::client::{Client, ClientConfig};
 use crate::http::guard::Guard;
 use crate::http::receiver::{Received, Receiver, ReceiverConfig};
 use crate::ops::{self, DeliveryFilter};
@@ -151,8 +151,10 @@ async fn show(stop: CancellationToken) -> Result<()> {
     let mut service = JoinSet::new();
     service.spawn(supervisor::run(
         Options {
+            name: database.name().to_owned(),
             database: database.clone(),
-            client: ClientConfig::new(guard),
+            client: Client::new(ClientConfig::new(guard.clone()))?,
+            guard,
             keyring: None,
             poll_interval: Duration::from_secs(2),
             max_in_flight: 64,

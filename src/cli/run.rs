@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::output;
 use crate::config::{RawConfig, RunConfig};
+use crate::worker::fleet;
 use crate::worker::process::Process;
 use crate::worker::supervisor::{self, Options};
 use crate::{Error, Result};
@@ -32,23 +34,27 @@ pub struct Run {
 pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
     let config = RunConfig::resolve(args.settings, database_url, args.config.as_deref())?;
     if args.print_config {
-        return output::json(
-            &serde_json::json!({ "database": config.database.to_string(), "settings": config.settings }),
-        );
+        return output::json(&shown(&config));
     }
-    let options = Options {
-        database: config.database.clone(),
-        client: config.client.clone(),
-        keyring: config.keyring.clone(),
-        poll_interval: config.poll_interval(),
-        max_in_flight: config.settings.max_in_flight,
-        max_in_flight_per_subscription: config.settings.max_in_flight_per_subscription,
-        grace: config.shutdown_grace(),
-    };
+    let mut options = options_of(&config)?;
     let stop = CancellationToken::new();
     let mut term = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
-    let service = supervisor::run(options, Process::default(), stop.clone());
+    let service = async {
+        match options.pop() {
+            // What cannot heal by itself is told to whoever started it: it serves nothing else.
+            Some(only) if !config.serves_many => {
+                let span = tracing::info_span!("database", name = only.name);
+                supervisor::run(only, Process::default(), stop.clone())
+                    .instrument(span)
+                    .await
+            }
+            last => {
+                options.extend(last);
+                fleet::run(options, stop.clone()).await
+            }
+        }
+    };
     tokio::pin!(service);
     tokio::select! {
         ended = &mut service => return ended,
@@ -61,6 +67,34 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
         ended = service => ended,
         _ = term.recv() => Err(Error::other("stopped at once by a second signal")),
         _ = interrupt.recv() => Err(Error::other("stopped at once by a second signal")),
+    }
+}
+
+fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
+    let settings = &config.settings;
+    let served = config.databases.iter().zip(config.clients()?);
+    Ok(served
+        .map(|(served, (guards, client))| Options {
+            name: served.name.clone(),
+            database: served.database.clone(),
+            guard: guards.of_subscriptions,
+            client,
+            keyring: config.keyring.clone(),
+            poll_interval: config.poll_interval(),
+            max_in_flight: served.max_in_flight,
+            max_in_flight_per_subscription: settings.max_in_flight_per_subscription,
+            grace: config.shutdown_grace(),
+        })
+        .collect())
+}
+
+/// The settings that result, without secrets.
+fn shown(config: &RunConfig) -> serde_json::Value {
+    match config.databases.as_slice() {
+        [only] if !config.serves_many => {
+            serde_json::json!({ "database": only.database.to_string(), "settings": config.settings })
+        }
+        many => serde_json::json!({ "databases": many, "settings": config.settings }),
     }
 }
 

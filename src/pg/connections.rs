@@ -10,13 +10,13 @@
 //! transaction needs a connection of one's own, [`Connections::own`]). And nothing that takes long or waits for locks: notifications
 //! arrive between statements only.
 //!
-//! When tasks keep meeting on it there is work enough for more: [`Connections::keep`] opens them beside the tasks' path, and closes
-//! what nobody has used for [`IDLE`].
+//! When tasks keep meeting on it there is work enough for more: [`Connections::keep`] opens them beside the tasks' path. Once it is quiet
+//! again they are left alone, and what nobody has used for [`IDLE`] is closed.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool, Timeouts};
@@ -35,6 +35,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// So many meetings on the lead session within [`LOOK_EVERY`] are work enough for a connection more. One event makes two or three.
 const CROWDED: u32 = 16;
 
+/// Whoever asks for fewer connections than that within [`LOOK_EVERY`] needs the lead session only. The regular looks ask for less than
+/// ten.
+const QUIET: u32 = 30;
+
 /// A connection that is there, or none: nothing is waited for.
 const AT_ONCE: Timeouts = Timeouts {
     wait: Some(Duration::ZERO),
@@ -49,7 +53,10 @@ pub struct Connections(Arc<Inner>);
 struct Inner {
     lead: Arc<Object>,
     more: Pool,
+    /// How often a connection was asked for since the last look, and how often the lead session was in use then.
+    asked: AtomicU32,
     met: AtomicU32,
+    is_busy: AtomicBool,
     crowded: Notify,
 }
 
@@ -82,7 +89,9 @@ impl Connections {
         let inner = Inner {
             lead: Arc::new(lead),
             more: database.pool(most)?,
+            asked: AtomicU32::new(0),
             met: AtomicU32::new(0),
+            is_busy: AtomicBool::new(false),
             crowded: Notify::new(),
         };
         Ok((Self(Arc::new(inner)), notifications))
@@ -93,9 +102,12 @@ impl Connections {
         &self.0.lead
     }
 
-    /// A connection for statements that are short and stand alone, at once: one that is open and unused, else the lead session.
+    /// A connection for statements that are short and stand alone, at once: where there is much to do one that is open and unused, else
+    /// the lead session.
     pub async fn at_once(&self) -> Connection {
-        if self.0.more.status().available > 0
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        if self.0.is_busy.load(Ordering::Relaxed)
+            && self.0.more.status().available > 0
             && let Ok(client) = self.0.more.timeout_get(&AT_ONCE).await
         {
             return Connection::Own(client);
@@ -131,6 +143,7 @@ impl Connections {
                 () = cancel.cancelled() => return Ok(()),
                 () = self.0.crowded.notified() => {
                     self.0.met.store(0, Ordering::Relaxed);
+                    self.0.is_busy.store(true, Ordering::Relaxed);
                     let status = self.0.more.status();
                     // Taken and given back: it is there for the next who asks.
                     if status.size < status.max_size
@@ -141,6 +154,9 @@ impl Connections {
                 }
                 _ = look.tick() => {
                     self.0.met.store(0, Ordering::Relaxed);
+                    if self.0.asked.swap(0, Ordering::Relaxed) < QUIET {
+                        self.0.is_busy.store(false, Ordering::Relaxed);
+                    }
                     self.0.more.retain(|_, metrics| metrics.last_used() < IDLE);
                 }
             }

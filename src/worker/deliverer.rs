@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::callbacks;
 use super::request;
@@ -158,7 +159,7 @@ impl Deliverer {
             .sendable(claimed.subscription_id)
             .filter(has_endpoint);
         let client = self.client.clone();
-        under_way.spawn(async move { attempt(claimed, subscription, client).await });
+        under_way.spawn(attempt(claimed, subscription, client).in_current_span());
     }
 
     /// Claims what waits, as far as there are slots.

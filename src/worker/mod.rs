@@ -9,6 +9,7 @@ pub mod callbacks;
 pub mod deliverer;
 mod derive;
 pub mod dispatcher;
+pub mod fleet;
 pub mod large;
 mod parents;
 pub mod process;

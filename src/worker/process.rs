@@ -1,15 +1,13 @@
-//! What all databases of one process share: the HTTP clients, and the right to do what is costly.
+//! What all databases of one process share: the right to do what is costly.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Result;
-use crate::http::client::{Client, ClientConfig};
 use crate::pg::connect::Database;
 
 /// So many databases look at their subscriptions at once. Each takes a connection more for that, and some megabytes for what Odoo's
@@ -25,8 +23,6 @@ pub struct Process(Arc<Inner>);
 
 struct Inner {
     aside: Arc<Semaphore>,
-    /// By the rules they keep.
-    clients: Mutex<HashMap<String, Client>>,
 }
 
 /// A connection for what takes long or waits for locks; closed when dropped.
@@ -47,7 +43,6 @@ impl Default for Process {
     fn default() -> Self {
         Self(Arc::new(Inner {
             aside: Arc::new(Semaphore::new(ASIDE_AT_ONCE)),
-            clients: Mutex::default(),
         }))
     }
 }
@@ -64,22 +59,6 @@ impl Process {
             // The semaphore is never closed.
             _turn: turn.ok().and_then(std::result::Result::ok),
         })
-    }
-
-    /// The client that keeps these rules; one for all databases with the same ones. Trusted authorities and the own certificate are the
-    /// process's, so they are the same for all.
-    ///
-    /// # Errors
-    /// As [`Client::new`].
-    pub fn client(&self, config: &ClientConfig) -> Result<Client> {
-        let rules = format!("{:?} {}", config.guard, config.response_cap_bytes);
-        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&rules) {
-            return Ok(client.clone());
-        }
-        let client = Client::new(config.clone())?;
-        clients.insert(rules, client.clone());
-        Ok(client)
     }
 }
 

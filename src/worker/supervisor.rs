@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
@@ -23,7 +24,8 @@ use super::roster::{Keeper, Roster, ServiceRules};
 use super::slots::Slots;
 use super::sweeper;
 use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
-use crate::http::client::{Client, ClientConfig};
+use crate::http::client::Client;
+use crate::http::guard::Guard;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox, schema};
@@ -53,10 +55,14 @@ const GOOD_TERM: Duration = Duration::from_secs(30);
 /// What the service needs to know.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What logs call the database.
+    pub name: String,
     /// Which database.
     pub database: Database,
-    /// Which addresses may be called, and how.
-    pub client: ClientConfig,
+    /// Which addresses subscriptions may name.
+    pub guard: Guard,
+    /// Sends; other databases of the process may share it.
+    pub client: Client,
     /// Opens and seals secrets at rest; `None` = they are kept as they are.
     pub keyring: Option<Arc<Keyring>>,
     /// How long the dispatcher sleeps at most.
@@ -75,13 +81,12 @@ pub struct Options {
 /// Only what cannot heal by itself: this is no Odoo database, nothing is installed, the installation is of another version, the
 /// password is wrong. Everything else is logged and tried again.
 pub async fn run(options: Options, process: Process, stop: CancellationToken) -> Result<()> {
-    let client = process.client(&options.client)?;
     let unrecorded = Unrecorded::default();
     let mut pause = RECONNECT_FIRST;
     let mut has_led = false;
     while !stop.is_cancelled() {
         let began = std::time::Instant::now();
-        let ended = term(&options, &process, &client, &unrecorded, &mut has_led, &stop).await;
+        let ended = term(&options, &process, &unrecorded, &mut has_led, &stop).await;
         if began.elapsed() > GOOD_TERM {
             pause = RECONNECT_FIRST;
         }
@@ -132,7 +137,6 @@ fn was_sent_away(error: &Error) -> bool {
 async fn term(
     options: &Options,
     process: &Process,
-    client: &Client,
     unrecorded: &Unrecorded,
     has_led: &mut bool,
     stop: &CancellationToken,
@@ -195,7 +199,7 @@ async fn term(
         database: options.database.clone(),
         process: process.clone(),
         rules: ServiceRules {
-            guard: options.client.guard.clone(),
+            guard: options.guard.clone(),
             keyring: options.keyring.clone(),
         },
         term: lead.term,
@@ -207,7 +211,7 @@ async fn term(
     tasks.spawn("sweeper", sweeper::run(connections.clone(), lead.term, cancel.clone()));
     let deliverer = Deliverer {
         connections: connections.clone(),
-        client: client.clone(),
+        client: options.client.clone(),
         term: lead.term,
         slots: slots.clone(),
         claimed,
@@ -247,7 +251,7 @@ impl Tasks {
     }
 
     fn spawn(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
-        self.set.spawn(async move { (name, task.await) });
+        self.set.spawn(async move { (name, task.await) }.in_current_span());
     }
 
     /// Waits for all. Returns the first failure: what came after it is mostly its consequence.

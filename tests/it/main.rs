@@ -31,6 +31,7 @@ mod http;
 mod install;
 mod large;
 mod main_job;
+mod many_databases;
 mod outbox;
 mod payload;
 mod payload_failures;
