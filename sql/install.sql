@@ -29,7 +29,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
   \set version 0
 \endif
 select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5, :version < 6 as m6,
-       :version < 8 as m8, :version < 10 as m10 \gset
+       :version < 7 as m7, :version < 8 as m8, :version < 10 as m10 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -54,6 +54,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000006_payload.sql
   insert into odoo_eventd.schema_migration (version, name) values (6, '000006_payload');
 \endif
+\if :m7
+  \ir migrations/000007_delivery_options.sql
+  insert into odoo_eventd.schema_migration (version, name) values (7, '000007_delivery_options');
+\endif
 \if :m8
   \ir migrations/000008_secrets_and_callbacks.sql
   insert into odoo_eventd.schema_migration (version, name) values (8, '000008_secrets_and_callbacks');
@@ -76,6 +80,8 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/deliveries.sql
 \ir functions/unsendable.sql
 \ir functions/records.sql
+\ir functions/dead_letters.sql
+\ir functions/emit.sql
 \ir functions/operations.sql
 \ir functions/preview.sql
 \ir functions/installation.sql

@@ -18,27 +18,33 @@ pub const FLOOR: Duration = Duration::from_secs(1);
 /// The first delay when a subscription names none: 60 seconds.
 pub const DEFAULT_FIRST: Duration = Duration::from_secs(60);
 
-/// A schedule of waits: `first`, twice that, four times that, up to [`CAP`]; each drawn evenly between nothing and that bound.
+/// A schedule of waits: `first`, twice that, four times that, up to `most`; each drawn evenly between nothing and that bound.
 ///
-/// Full jitter, because deliveries that failed together (an endpoint went down) must not come back together. Source: AWS Architecture
+/// Full jitter unless it is turned off, because deliveries that failed together (an endpoint went down) must not come back together. Source: AWS Architecture
 /// Blog, "Exponential Backoff And Jitter".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
+    most: Duration,
+    jitter: bool,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { first: DEFAULT_FIRST }
+        Self {
+            first: DEFAULT_FIRST,
+            most: CAP,
+            jitter: true,
+        }
     }
 }
 
 impl Backoff {
-    /// A schedule whose first wait is at most `first`.
+    /// A schedule whose first wait is at most `first` and whose longest is at most `most`, drawn evenly or, without `jitter`, in full.
     ///
     /// # Errors
-    /// [`Error::is_usage`] when `first` is shorter than [`FLOOR`] or longer than [`CAP`].
-    pub fn new(first: Duration) -> Result<Self> {
+    /// [`Error::is_usage`] when `first` is shorter than [`FLOOR`], or `most` is shorter than `first` or longer than [`CAP`].
+    pub fn new(first: Duration, most: Duration, jitter: bool) -> Result<Self> {
         if first < FLOOR || first > CAP {
             return Err(Error::usage(format!(
                 "a first delay of {} ms is not between {} s and {} s",
@@ -47,14 +53,21 @@ impl Backoff {
                 CAP.as_secs()
             )));
         }
-        Ok(Self { first })
+        if most < first || most > CAP {
+            return Err(Error::usage(format!(
+                "a longest delay of {} ms is not between the first one and {} s",
+                most.as_millis(),
+                CAP.as_secs()
+            )));
+        }
+        Ok(Self { first, most, jitter })
     }
 
     /// The longest wait after the failed attempt number `attempt`, counted from 1.
     #[must_use]
     pub fn ceiling(self, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
-        self.first.saturating_mul(1 << doublings).min(CAP)
+        self.first.saturating_mul(1 << doublings).min(self.most)
     }
 
     /// The wait after the failed attempt number `attempt`, counted from 1.
@@ -64,7 +77,12 @@ impl Backoff {
     #[must_use]
     pub fn delay(self, attempt: u32, random: f64, retry_after: Option<Duration>) -> Duration {
         // `max` after `clamp` turns a NaN, which `clamp` lets through, into no wait.
-        let drawn = self.ceiling(attempt).mul_f64(random.clamp(0.0, 1.0).max(0.0));
+        let share = if self.jitter {
+            random.clamp(0.0, 1.0).max(0.0)
+        } else {
+            1.0
+        };
+        let drawn = self.ceiling(attempt).mul_f64(share);
         drawn.max(retry_after.unwrap_or_default()).clamp(FLOOR, CAP)
     }
 }
@@ -133,9 +151,32 @@ mod tests {
 
     #[test]
     fn a_first_delay_outside_its_bounds_is_refused() {
-        assert!(Backoff::new(Duration::ZERO).unwrap_err().is_usage());
-        assert!(Backoff::new(CAP + SECOND).unwrap_err().is_usage());
-        assert_eq!(Backoff::new(SECOND).unwrap().ceiling(2), 2 * SECOND);
+        for (first, most) in [
+            (Duration::ZERO, CAP),
+            (CAP + SECOND, CAP),
+            (SECOND, CAP + SECOND),
+            (2 * SECOND, SECOND),
+        ] {
+            assert!(
+                Backoff::new(first, most, true).unwrap_err().is_usage(),
+                "{first:?} {most:?}"
+            );
+        }
+        assert_eq!(Backoff::new(SECOND, CAP, true).unwrap().ceiling(2), 2 * SECOND);
+    }
+
+    #[test]
+    fn a_schedule_has_its_own_cap_and_may_do_without_jitter() {
+        let backoff = Backoff::new(SECOND, 5 * SECOND, false).unwrap();
+        let delays: Vec<u64> = (1..=5)
+            .map(|attempt| backoff.delay(attempt, 0.0, None).as_secs())
+            .collect();
+        assert_eq!(delays, [1, 2, 4, 5, 5]);
+        assert_eq!(
+            backoff.delay(1, 0.0, Some(90 * SECOND)),
+            90 * SECOND,
+            "the receiver may ask for longer than the cap of the schedule"
+        );
     }
 
     #[test]

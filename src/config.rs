@@ -10,16 +10,26 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::http::client::{Client, ClientConfig};
+use crate::http::client::{Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES};
 use crate::http::guard::Guard;
 use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
+use crate::pg::subscriptions::GiveUp;
 use crate::sealing::Keyring;
+use crate::worker::slots::Limits;
 use crate::{Error, Result};
 
 mod databases;
 
 pub use databases::{ForAll, Guards, RawDatabase, Served};
+/// Five days, in seconds. Source: Standard Webhooks, "Disabling endpoints"; Svix gives up after 120 hours of nothing but failures.
+const DISABLE_AFTER_S: u64 = 5 * 24 * 60 * 60;
+
+/// Two failures a week apart are no endpoint that is gone: so many in a row it takes at least.
+const GIVE_UP_AFTER_FAILURES: i32 = 10;
+
+/// The most that may be kept of an answer: 16 MiB, held in memory for each request under way.
+const MOST_RESPONSE_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Settings of `run`, as said by flags and environment, or by a TOML file with the same names.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -68,6 +78,15 @@ pub struct RawConfig {
     /// Requests under way for one subscription at most [default: 32]
     #[arg(long, env = "ODOO_EVENTD_MAX_IN_FLIGHT_PER_SUBSCRIPTION", value_name = "N")]
     pub max_in_flight_per_subscription: Option<usize>,
+    /// Requests under way to one host and port at most [default: 64]
+    #[arg(long, env = "ODOO_EVENTD_MAX_IN_FLIGHT_PER_ENDPOINT", value_name = "N")]
+    pub max_in_flight_per_endpoint: Option<usize>,
+    /// An endpoint that fails everything for so long is given up; 0 = never [default: 432000, 5 days]
+    #[arg(long, env = "ODOO_EVENTD_DISABLE_AFTER_S", value_name = "S")]
+    pub disable_after_s: Option<u64>,
+    /// How many bytes of an answer's body are kept in the log [default: 16384]
+    #[arg(long, env = "ODOO_EVENTD_RESPONSE_BODY_BYTES", value_name = "N")]
+    pub response_body_bytes: Option<usize>,
     /// How long requests under way may go on after a stop [default: 10000]
     #[arg(long, env = "ODOO_EVENTD_SHUTDOWN_GRACE_MS", value_name = "MS")]
     pub shutdown_grace_ms: Option<u64>,
@@ -109,6 +128,12 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// See [`RawConfig::max_in_flight_per_subscription`].
     pub max_in_flight_per_subscription: usize,
+    /// See [`RawConfig::max_in_flight_per_endpoint`].
+    pub max_in_flight_per_endpoint: usize,
+    /// See [`RawConfig::disable_after_s`].
+    pub disable_after_s: u64,
+    /// See [`RawConfig::response_body_bytes`].
+    pub response_body_bytes: usize,
     /// See [`RawConfig::shutdown_grace_ms`].
     pub shutdown_grace_ms: u64,
 }
@@ -145,6 +170,15 @@ impl RunConfig {
                 .max_in_flight_per_subscription
                 .or(file.max_in_flight_per_subscription)
                 .unwrap_or(32),
+            max_in_flight_per_endpoint: said
+                .max_in_flight_per_endpoint
+                .or(file.max_in_flight_per_endpoint)
+                .unwrap_or(64),
+            disable_after_s: said.disable_after_s.or(file.disable_after_s).unwrap_or(DISABLE_AFTER_S),
+            response_body_bytes: said
+                .response_body_bytes
+                .or(file.response_body_bytes)
+                .unwrap_or(DEFAULT_RESPONSE_CAP_BYTES),
             shutdown_grace_ms: said.shutdown_grace_ms.or(file.shutdown_grace_ms).unwrap_or(10_000),
         };
         for (name, value) in [
@@ -154,12 +188,19 @@ impl RunConfig {
                 "max_in_flight_per_subscription",
                 settings.max_in_flight_per_subscription as u64,
             ),
+            ("max_in_flight_per_endpoint", settings.max_in_flight_per_endpoint as u64),
         ] {
             if value == 0 {
                 return Err(Error::usage(format!("{name} must be more than 0")));
             }
         }
+        if settings.response_body_bytes > MOST_RESPONSE_BODY_BYTES {
+            return Err(Error::usage(format!(
+                "response_body_bytes must be {MOST_RESPONSE_BODY_BYTES} at most"
+            )));
+        }
         let mut client = ClientConfig::new(Guard::new(&settings.allow_networks, &settings.allow_ports)?);
+        client.response_cap_bytes = settings.response_body_bytes;
         if let Some(ca_file) = &settings.ca_file {
             client.authorities = read_certificates(ca_file)?;
         }
@@ -216,6 +257,23 @@ impl RunConfig {
     /// The poll interval.
     pub fn poll_interval(&self) -> Duration {
         Duration::from_millis(self.settings.poll_interval_ms)
+    }
+
+    /// How many requests may be under way.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            total: self.settings.max_in_flight,
+            per_endpoint: self.settings.max_in_flight_per_endpoint,
+            per_subscription: self.settings.max_in_flight_per_subscription,
+        }
+    }
+
+    /// When an endpoint that fails everything is given up.
+    pub fn give_up(&self) -> GiveUp {
+        GiveUp {
+            after: Duration::from_secs(self.settings.disable_after_s),
+            after_failures: GIVE_UP_AFTER_FAILURES,
+        }
     }
 
     /// The grace time.

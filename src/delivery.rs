@@ -12,7 +12,7 @@
 //! | any other status (400, 401, 403, 404, 422 ..) | fail | `http_status` |
 //! | `timeout`, `dns`, `connection_refused`, `connection_reset`, `unreachable`, `tls`, `protocol` | retry | the same |
 //! | `interrupted` | retry | the same |
-//! | `blocked_address`, `invalid_request`, `body_too_large`, `template`, `expired`, `cancelled` | fail | the same |
+//! | `blocked_address`, `invalid_request`, `body_too_large`, `template`, `expired`, `cancelled`, `disabled` | fail | the same |
 //!
 //! "Retry" holds while attempts are left; with one attempt (the default) it ends like "fail". A certificate that is refused is retried
 //! because it is mended at the receiver, usually within the day; a blocked address is not, because it is our own operator's rule.
@@ -60,11 +60,13 @@ pub enum Failure {
     Expired,
     /// The subscription was deactivated or deleted before the delivery was sent.
     Cancelled,
+    /// The service had given the endpoint up before the delivery was sent; `redeliver` sends it once it is enabled again.
+    Disabled,
 }
 
 impl Failure {
     /// Every failure, in the order they are documented.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Timeout,
         Self::Dns,
         Self::ConnectionRefused,
@@ -81,6 +83,7 @@ impl Failure {
         Self::Interrupted,
         Self::Expired,
         Self::Cancelled,
+        Self::Disabled,
     ];
 
     /// The text stored in the log.
@@ -103,6 +106,32 @@ impl Failure {
             Self::Interrupted => "interrupted",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Whether it tells something of the endpoint: these count towards giving it up. The others end deliveries that it never saw, or
+    /// whose end is not known.
+    #[must_use]
+    pub const fn is_of_the_endpoint(self) -> bool {
+        match self {
+            Self::Timeout
+            | Self::Dns
+            | Self::ConnectionRefused
+            | Self::ConnectionReset
+            | Self::Unreachable
+            | Self::Tls
+            | Self::Protocol
+            | Self::BlockedAddress
+            | Self::HttpStatus
+            | Self::Redirect => true,
+            Self::InvalidRequest
+            | Self::BodyTooLarge
+            | Self::Template
+            | Self::Interrupted
+            | Self::Expired
+            | Self::Cancelled
+            | Self::Disabled => false,
         }
     }
 
@@ -184,7 +213,8 @@ impl Outcome {
             | Failure::BodyTooLarge
             | Failure::Template
             | Failure::Expired
-            | Failure::Cancelled => Verdict::Fail,
+            | Failure::Cancelled
+            | Failure::Disabled => Verdict::Fail,
         };
         Self {
             verdict,

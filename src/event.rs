@@ -112,6 +112,8 @@ pub struct RowChange {
 pub struct Change {
     /// The record.
     pub record_id: i64,
+    /// The outbox id of the last of its rows: for one record, its order among the changes of all transactions.
+    pub outbox_id: i64,
     /// What happened to it.
     pub event_type: EventType,
     /// Odoo's user, if it is known.
@@ -155,7 +157,7 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
     {
         rows = project_to_common_columns(rows);
     }
-    let last_op = rows.last()?.op;
+    let (last_op, outbox_id) = (rows.last()?.op, rows.last()?.id);
     let (record_id, layout) = (rows[0].record_id, Arc::clone(&rows[0].layout));
     let was_there = !rows[0].op.eq_ignore_ascii_case(&b'I');
     let is_there = !last_op.eq_ignore_ascii_case(&b'D');
@@ -179,6 +181,7 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
     };
     Some(Change {
         record_id,
+        outbox_id,
         event_type,
         user_id,
         old,
@@ -365,6 +368,23 @@ pub fn delivery_id(event_id: Uuid, subscription_id: i32, part: i64) -> Uuid {
     digest.update(subscription_id.to_be_bytes());
     digest.update(part.to_be_bytes());
     timed_id(&event_id.as_bytes()[..6], &digest.finalize())
+}
+
+/// The time in an id made by [`event_id`]: when the transaction began, by the database's clock, in milliseconds since 1970.
+pub fn time_of_id(event_id: Uuid) -> i64 {
+    let mut millisecond = [0_u8; 8];
+    millisecond[2..].copy_from_slice(&event_id.as_bytes()[..6]);
+    i64::from_be_bytes(millisecond)
+}
+
+/// The id of what a run of `odoo-eventd emit` sends through a subscription; derived like [`event_id`], and equal to none of those.
+pub fn emitted_event_id(epoch: Uuid, subscription_id: i32, run: &str, started_at: Timestamp) -> Uuid {
+    let mut digest = Sha256::new();
+    digest.update(epoch.as_bytes());
+    digest.update(b"emit");
+    digest.update(subscription_id.to_be_bytes());
+    digest.update(run.as_bytes());
+    timed_id(&started_at.as_millisecond().to_be_bytes()[2..], &digest.finalize())
 }
 
 fn timed_id(time: &[u8], digest: &[u8]) -> Uuid {

@@ -19,7 +19,9 @@
 //!    one that is cut off in between is `interrupted`, and a one-shot is then over ([`worker::deliverer`]).
 //! 6. One instance leads a database. Everything it writes carries its term, and an earlier term is refused
 //!    ([`worker::supervisor`]).
-//! 7. Right or refused: a domain or a field that cannot be evaluated exactly is refused with the reason ([`subscription`],
+//! 7. An endpoint that hangs or fails leaves slots for the others ([`worker::slots`]), and an ordered subscription's deliveries of one record are
+//!    sent one after the other (`sql/functions/deliveries.sql`, lanes).
+//! 8. Right or refused: a domain or a field that cannot be evaluated exactly is refused with the reason ([`subscription`],
 //!    [`domain`]).
 //!
 //! # Where an event is

@@ -67,6 +67,8 @@ pub struct Assembled {
     pub part: i64,
     /// The records, ascending.
     pub record_ids: Vec<i64>,
+    /// The outbox id of the newest change in it: its place in the lane of an ordered subscription.
+    pub outbox_id: i64,
     /// The user behind all of it; none where there were several, or none is known.
     pub user_id: Option<i32>,
     /// Several users are behind it, each named with the record.
@@ -106,6 +108,7 @@ impl Assembled {
             database,
             changed: Vec::new(),
             subjects,
+            outbox_id: 0,
         }
     }
 }
@@ -123,6 +126,7 @@ struct Block {
     subscription: Arc<Accepted>,
     number: i64,
     ids: Vec<i64>,
+    newest: i64,
     users: BTreeSet<Option<i32>>,
     changed: BTreeSet<String>,
     subjects: Vec<Subject>,
@@ -148,6 +152,7 @@ impl Assembly {
             subscription: Arc::clone(subscription),
             number: 0,
             ids: Vec::new(),
+            newest: 0,
             users: BTreeSet::new(),
             changed: BTreeSet::new(),
             subjects: Vec::new(),
@@ -156,6 +161,7 @@ impl Assembly {
             block.subjects.push(Subject::of(change, plan));
         }
         block.ids.push(change.record_id);
+        block.newest = block.newest.max(change.outbox_id);
         block.users.insert(change.user_id);
         block
             .changed
@@ -230,6 +236,7 @@ impl Block {
             database: Arc::clone(&facts.database),
             changed: changed.into_iter().collect(),
             subjects,
+            outbox_id: std::mem::take(&mut self.newest),
         }
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! Each takes a connection and plain arguments and returns plain data; none prints.
 
+pub mod dead_letters;
+pub mod emit;
+pub mod test_event;
+
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::Client;
-use uuid::Uuid;
 
 use crate::http::guard::Guard;
 use crate::pg::secrets;
@@ -133,9 +136,7 @@ pub async fn unsubscribe(client: &Client, id: i32) -> Result<()> {
         .map_err(|e| Error::database(format_args!("deactivate subscription {id}"), e))?
         .get(0);
     if !found {
-        return Err(
-            Error::usage(format!("there is no subscription {id}")).with_hint("`odoo-eventd subscriptions` lists them")
-        );
+        return Err(no_subscription(id));
     }
     roster::refresh(client, None, &Quarantine::default()).await.map(drop)
 }
@@ -208,6 +209,41 @@ pub async fn rewrap_secrets(client: &Client, old: Option<&Keyring>, new: &Keyrin
     })
 }
 
+/// Lets a subscription's deliveries wait, or go on.
+///
+/// # Errors
+/// [`Error::is_usage`] if there is none with this id; database errors.
+pub async fn pause(client: &Client, id: i32, pause: bool) -> Result<()> {
+    let found: bool = client
+        .query_one("select odoo_eventd.pause_subscription($1, $2)", &[&id, &pause])
+        .await
+        .map_err(|e| Error::database(format_args!("pause or resume subscription {id}"), e))?
+        .get(0);
+    if found { Ok(()) } else { Err(no_subscription(id)) }
+}
+
+/// Sends to an endpoint again that the service had given up. Returns since when it was; `None` = it was not.
+///
+/// # Errors
+/// [`Error::is_usage`] if there is no subscription with this id; database errors.
+pub async fn enable(client: &Client, id: i32) -> Result<Option<jiff::civil::DateTime>> {
+    use tokio_postgres::error::SqlState;
+    let row = client
+        .query_one("select odoo_eventd.enable_subscription($1)", &[&id])
+        .await
+        .map_err(|e| match e.code() {
+            Some(code) if *code == SqlState::NO_DATA_FOUND || *code == SqlState::from_code("P0002") => {
+                no_subscription(id)
+            }
+            _ => Error::database(format_args!("enable subscription {id}"), e),
+        })?;
+    Ok(row.get(0))
+}
+
+fn no_subscription(id: i32) -> Error {
+    Error::usage(format!("there is no subscription {id}")).with_hint("`odoo-eventd subscriptions` lists them")
+}
+
 /// Switches capture on or off, of one model or of all. Returns the models concerned.
 ///
 /// # Errors
@@ -241,6 +277,8 @@ pub async fn status(client: &Client) -> Result<Value> {
         .map_err(|e| Error::database("read the status", e))?;
     let mut status: Value = row.get(0);
     let subscriptions = subscriptions(client).await?;
+    let dead: i64 = dead_letters::count(client).await?.iter().map(|(_, dead)| dead).sum();
+    status["deliveries"]["dead"] = json!(dead);
     if let Value::Object(fields) = &mut status {
         fields.insert("subscriptions".to_owned(), Value::Array(subscriptions));
         fields.insert("secrets".to_owned(), secrets::status(client).await?);
@@ -285,71 +323,6 @@ pub async fn deliveries(client: &Client, filter: &DeliveryFilter) -> Result<Vec<
         .await
         .map_err(|e| Error::database("list deliveries", e))?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
-}
-
-/// Ids of failed deliveries that were tried since then.
-///
-/// # Errors
-/// Database errors.
-pub async fn failed_since(
-    client: &Client,
-    subscription: Option<i32>,
-    model: Option<&str>,
-    since: jiff::Timestamp,
-) -> Result<Vec<Uuid>> {
-    let rows = client
-        .query(
-            "select odoo_eventd.find_failed($1, $2, $3)",
-            &[&subscription, &model, &since],
-        )
-        .await
-        .map_err(|e| Error::database("look for failed deliveries", e))?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
-}
-
-/// A delivery that is sent once more.
-#[derive(Debug, Serialize)]
-pub struct Redelivered {
-    /// Equal on every attempt.
-    pub delivery_id: Uuid,
-    /// To whom.
-    pub subscription_id: i32,
-    /// The event.
-    pub event_id: Uuid,
-    /// The model.
-    pub model: String,
-    /// The records.
-    pub record_ids: Vec<i64>,
-    /// What it was before: `failed` or `success`; others are left alone.
-    pub state: String,
-    /// How often it was tried.
-    pub attempts: i32,
-    /// What is sent.
-    pub payload: Option<String>,
-}
-
-/// Sends ended deliveries once more; with `dry_run` only tells what would be sent.
-///
-/// # Errors
-/// Database errors.
-pub async fn redeliver(client: &Client, deliveries: &[Uuid], dry_run: bool) -> Result<Vec<Redelivered>> {
-    let rows = client
-        .query("select * from odoo_eventd.redeliver($1, $2)", &[&deliveries, &dry_run])
-        .await
-        .map_err(|e| Error::database("redeliver", e))?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Redelivered {
-            delivery_id: row.get("delivery_id"),
-            subscription_id: row.get("subscription_id"),
-            event_id: row.get("event_id"),
-            model: row.get("model"),
-            record_ids: row.get("record_ids"),
-            state: row.get("state"),
-            attempts: row.get("attempts"),
-            payload: row.get("payload"),
-        })
-        .collect())
 }
 
 /// Lets this copy of a database capture and deliver from now on.

@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
+use crate::backoff::Backoff;
 use crate::domain::DomainError;
 use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::plan::Plan;
@@ -77,6 +80,16 @@ pub struct Subscription {
     pub timeout_ms: u32,
     /// 1 = one-shot.
     pub max_attempts: i32,
+    /// The wait after the first failed attempt; doubled by each further one.
+    pub retry_first_ms: u32,
+    /// The longest wait between two attempts.
+    pub retry_max_ms: u32,
+    /// Whether waits are drawn, up to their length.
+    pub retry_jitter: bool,
+    /// Deliveries wait.
+    pub paused: bool,
+    /// When the service gave the endpoint up.
+    pub disabled_at: Option<String>,
     /// One change of a record after the other.
     pub ordered: bool,
     /// Requests a second at most.
@@ -204,6 +217,12 @@ impl fmt::Display for TriggerMode {
 pub struct Accepted {
     /// The row.
     pub row: Subscription,
+    /// Host and port that it sends to; what is sent to one endpoint shares its limit. Empty where nothing is sent.
+    pub endpoint: Arc<str>,
+    /// Requests a second at most.
+    pub rate: Option<f64>,
+    /// When failed attempts are repeated.
+    pub backoff: Backoff,
     /// Signs its requests.
     pub secret: Option<Secret>,
     /// The secret before the last rotation, and until when it signs too, in seconds since 1970.
@@ -235,16 +254,29 @@ impl Accepted {
     /// [`Error::is_usage`] with a sentence that says what is wrong with it and what to do.
     pub fn check(mut row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
         let model = known_model(&row.model, registry)?;
-        refuse_what_is_not_served_yet(&row)?;
+        let mut endpoint = Arc::from("");
         if row.endpoint_source == "record" {
             refuse_what_callbacks_never_get(&row)?;
             row.grouping = "record".to_owned();
+            endpoint = format!("callbacks of subscription {}", row.id).into();
         }
         if let Some(url) = row.webhook_url.as_deref().filter(|u| !u.is_empty()) {
-            match guard {
+            let url = match guard {
                 Some(guard) => guard.validate_url(url)?,
                 None => parse_url(url)?,
             };
+            if row.endpoint_source != "record" {
+                endpoint = endpoint_of(&url);
+            }
+        }
+        let backoff = Backoff::new(
+            Duration::from_millis(row.retry_first_ms.into()),
+            Duration::from_millis(row.retry_max_ms.into()),
+            row.retry_jitter,
+        )?;
+        if row.ordered {
+            // A lane is the deliveries of one record.
+            "record".clone_into(&mut row.grouping);
         }
         let secret = row
             .webhook_secret
@@ -308,6 +340,9 @@ impl Accepted {
         let watched = derived.iter().map(|watch| watch.field.to_string());
         let watched = watched.chain(watched_columns).collect();
         Ok(Self {
+            endpoint,
+            rate: row.rate_limit.as_ref().and_then(serde_json::Number::as_f64),
+            backoff,
             row,
             secret,
             previous,
@@ -405,10 +440,28 @@ impl Accepted {
         self.sends_to_callbacks() || self.url().is_some()
     }
 
+    /// Whether an event was too old to be sent when its attempt began; both in milliseconds since 1970, by the database's clock.
+    pub fn is_too_old(&self, event_at: i64, attempt_at: i64) -> bool {
+        self.row
+            .max_event_age_s
+            .is_some_and(|most| attempt_at.saturating_sub(event_at) > most.saturating_mul(1_000))
+    }
+
+    /// Whether its deliveries may be sent now; else they wait, or are ended by the service.
+    pub fn is_sending(&self) -> bool {
+        !self.row.paused && self.row.disabled_at.is_none() && self.has_endpoint()
+    }
+
     /// Where to send, if anywhere and not to callbacks.
     pub fn url(&self) -> Option<&str> {
         self.row.webhook_url.as_deref().filter(|url| !url.is_empty())
     }
+}
+
+/// Host and port, as a connection is made to them.
+fn endpoint_of(url: &reqwest::Url) -> Arc<str> {
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}:{}", url.port_or_known_default().unwrap_or_default()).into()
 }
 
 /// The model a subscription names, if its changes can be captured.
@@ -541,21 +594,5 @@ fn refuse_what_callbacks_never_get(row: &Subscription) -> Result<()> {
             "{option} cannot be used with endpoint_source = record: callback URLs come from outside, and get none of the subscription's own"
         ))
         .with_hint("leave it empty; a callback is signed with the secret that mcp_record_callback has for it")),
-    }
-}
-
-/// Options that the table has and this version does not serve: better refused than silently left out.
-fn refuse_what_is_not_served_yet(row: &Subscription) -> Result<()> {
-    let asked = [
-        (row.max_event_age_s.is_some(), "max_event_age"),
-        (row.ordered, "ordered"),
-        (row.rate_limit.is_some(), "rate_limit"),
-    ];
-    match asked.iter().find(|(is_asked, _)| *is_asked) {
-        None => Ok(()),
-        Some((_, option)) => Err(
-            Error::usage(format!("option \"{option}\" is not served by this version"))
-                .with_hint("leave it empty, or use a version whose README lists it"),
-        ),
     }
 }

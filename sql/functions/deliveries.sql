@@ -15,6 +15,53 @@ begin
 end $$;
 comment on function odoo_eventd.assert_term(bigint) is 'Raises OE001 unless this term still leads.';
 
+-- Lanes: the deliveries of an ordered subscription for one record are sent one after the other. The first of a lane has the time when
+-- it is due, those behind it have `infinity`, so that looking for what is due does not go through them; when the first has ended, the
+-- next one gets its time. The index delivery_lane_idx finds both.
+
+create or replace function odoo_eventd.wake_lanes(subscriptions integer[], parts bigint[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  update odoo_eventd.delivery d set due_at = now()
+    from (select distinct u.subscription_id, u.part from unnest(subscriptions, parts) u (subscription_id, part)) lane
+   where d.due_at = 'infinity' and d.subscription_id = lane.subscription_id and d.part = lane.part
+     and d.lane_position = (select n.lane_position from odoo_eventd.delivery n
+                             where n.subscription_id = lane.subscription_id and n.part = lane.part
+                               and n.due_at is not null and n.lane_position is not null
+                             order by n.lane_position limit 1);
+end $$;
+comment on function odoo_eventd.wake_lanes(integer[], bigint[]) is 'Lets the first delivery of each of these lanes be sent.';
+
+create or replace function odoo_eventd.wake_all_lanes() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  lane_subscriptions integer[];
+  lane_parts bigint[];
+begin
+  perform odoo_eventd.assert_listener();
+  -- One look into the index for each lane.
+  with recursive lane (subscription_id, part, due_at) as (
+    (select d.subscription_id, d.part, d.due_at from odoo_eventd.delivery d
+      where d.due_at is not null and d.lane_position is not null
+      order by d.subscription_id, d.part, d.lane_position limit 1)
+    union all
+    select n.subscription_id, n.part, n.due_at from lane
+    cross join lateral (select d.subscription_id, d.part, d.due_at from odoo_eventd.delivery d
+                         where d.due_at is not null and d.lane_position is not null
+                           and (d.subscription_id, d.part) > (lane.subscription_id, lane.part)
+                         order by d.subscription_id, d.part, d.lane_position limit 1) n
+  )
+  select array_agg(l.subscription_id), array_agg(l.part) into lane_subscriptions, lane_parts from lane l where l.due_at = 'infinity';
+  if lane_parts is not null then
+    perform odoo_eventd.wake_lanes(lane_subscriptions, lane_parts);
+  end if;
+end $$;
+comment on function odoo_eventd.wake_all_lanes() is
+  'A net under wake_lanes(): finds lanes that nobody woke, because their first ended while another was being added.';
+
 create or replace function odoo_eventd.ensure_log_days(days_ahead integer) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -36,10 +83,12 @@ begin
 end $$;
 comment on function odoo_eventd.ensure_log_days(integer) is 'Makes the log''s partitions for today (UTC) and the days after it.';
 
+drop function if exists odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, xid8, bigint, uuid[], integer[], bigint[], uuid[], text[],
+  text[], text[], text[], boolean[], integer[]);
 create or replace function odoo_eventd.commit_batch(
   of_term bigint, new_done pg_snapshot, new_target pg_snapshot, new_last_xid xid8, new_last_id bigint,
   event_ids uuid[], subscription_ids integer[], parts bigint[], delivery_ids uuid[], models text[], event_types text[],
-  record_ids text[], bodies text[], claimed boolean[], lease_ms integer[]
+  record_ids text[], bodies text[], claimed boolean[], lease_ms integer[], lane_positions bigint[], behind boolean[]
 ) returns table (ord bigint, log_id bigint, log_date timestamp)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -54,16 +103,30 @@ begin
     raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
   end if;
   return query
-    with input as (
-      select * from unnest(event_ids, subscription_ids, parts, delivery_ids, models, event_types, record_ids, bodies, claimed, lease_ms)
-        with ordinality i (event_id, subscription_id, part, delivery_id, model, event_type, records, body, claim, lease, ord)
+    with given as (
+      select * from unnest(event_ids, subscription_ids, parts, delivery_ids, models, event_types, record_ids, bodies, claimed, lease_ms,
+                           lane_positions, behind)
+        with ordinality i (event_id, subscription_id, part, delivery_id, model, event_type, records, body, wanted, lease, lane_position,
+                           behind, ord)
+    ), input as (
+      -- Only for lanes: the first that is not over yet, from earlier batches. Scalar, because an EXISTS may be hashed: all lanes read.
+      select g.*, l.first_open, g.wanted and not g.behind and l.first_open is null as claim
+      from given g
+      left join lateral (select case when g.lane_position is not null then (
+               select d.lane_position from odoo_eventd.delivery d
+                where d.subscription_id = g.subscription_id and d.part = g.part and d.due_at is not null and d.lane_position is not null
+                order by d.lane_position limit 1) end as first_open) l on true
     ), made as (
       insert into odoo_eventd.delivery
-             (event_id, subscription_id, part, delivery_id, model, event_type, record_ids, body, state, attempts, due_at, term)
+             (event_id, subscription_id, part, delivery_id, model, event_type, record_ids, body, state, attempts, due_at, term,
+              lane_position, held_in)
       select i.event_id, i.subscription_id, i.part, i.delivery_id, i.model, i.event_type, i.records::bigint[],
              case when not i.claim then i.body end, case when i.claim then 'sending' else 'waiting' end,
              case when i.claim then 1 else 0 end,
-             case when i.claim then clock_timestamp() + i.lease * interval '1 ms' else now() end, of_term
+             case when i.claim then clock_timestamp() + i.lease * interval '1 ms'
+                  when i.behind or i.first_open < i.lane_position then 'infinity' else now() end, of_term,
+             i.lane_position,
+             case when i.lane_position is not null and new_target is not null then pg_snapshot_xmax(new_done) end
       from input i
       on conflict on constraint delivery_is_made_once do nothing
       returning delivery.delivery_id
@@ -78,8 +141,9 @@ begin
     select i.ord, l.id, l.create_date from logged l join input i on i.delivery_id = l.delivery_id;
 end $$;
 comment on function odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, xid8, bigint, uuid[], integer[], bigint[], uuid[], text[],
-  text[], text[], text[], boolean[], integer[]) is
-  'In one transaction: deliveries made, first attempts of the claimed ones logged as pending, position moved.';
+  text[], text[], text[], boolean[], integer[], bigint[], boolean[]) is
+  'In one transaction: deliveries made, first attempts of the claimed ones logged as pending, position moved. One whose lane is busy is '
+  'not claimed; `behind` says that another of the same batch comes before it.';
 
 create or replace function odoo_eventd.due_subscriptions() returns table (subscription_id integer, due_at timestamptz, due_in_ms bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -97,20 +161,26 @@ begin
                            where d.due_at is not null and d.subscription_id > due.subscription_id
                            order by d.subscription_id, d.due_at limit 1) n
     )
-    select u.subscription_id, u.due_at, (extract(epoch from u.due_at - now()) * 1000)::bigint from due u;
+    -- An infinite time cannot be subtracted before PostgreSQL 17; the first of a lane has a finite one.
+    select u.subscription_id, u.due_at, (extract(epoch from u.due_at - now()) * 1000)::bigint from due u where u.due_at < 'infinity';
 end $$;
 comment on function odoo_eventd.due_subscriptions() is 'Which subscriptions have unfinished deliveries, and when the first of each is due.';
 
-create or replace function odoo_eventd.claim_deliveries(of_term bigint, subscriptions integer[], limits integer[], lease_ms integer[])
+-- Dropped first: what it returns has changed.
+drop function if exists odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[]);
+create function odoo_eventd.claim_deliveries(of_term bigint, subscriptions integer[], limits integer[], lease_ms integer[])
 returns table (
   event_id uuid, subscription_id integer, part bigint, delivery_id uuid, model text, event_type text, record_ids bigint[],
-  attempt integer, payload text, log_id bigint, log_date timestamp
+  attempt integer, payload text, log_id bigint, log_date timestamp, redelivered boolean
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  held xid8;
 begin
   perform odoo_eventd.assert_term(of_term);
   perform odoo_eventd.ensure_log_days(0);
+  select pg_snapshot_xmax(p.done) into held from odoo_eventd.position p where p.target is not null;
   return query
     with picked as (
       select d.*, s.lease
@@ -118,6 +188,13 @@ begin
       cross join lateral (
         select * from odoo_eventd.delivery w
         where w.subscription_id = s.id and w.due_at <= now() and w.state = 'waiting'
+          -- The first of its lane, and none of the lane under way. One that was redelivered may stand before one that is.
+          and (w.lane_position is null
+               or (held is null or w.held_in is distinct from held)
+                  and not exists (select from odoo_eventd.delivery e
+                                   where e.subscription_id = w.subscription_id and e.part = w.part
+                                     and e.due_at is not null and e.lane_position is not null
+                                     and (e.lane_position < w.lane_position or e.state = 'sending')))
         order by w.due_at limit s.most for update skip locked
       ) d
     ), claimed as (
@@ -125,9 +202,10 @@ begin
          set state = 'sending', attempts = d.attempts + 1, due_at = clock_timestamp() + p.lease * interval '1 ms', term = of_term, body = null
         from picked p
        where d.event_id = p.event_id and d.subscription_id = p.subscription_id and d.part = p.part
-      returning d.event_id, d.subscription_id, d.part, d.delivery_id, d.model, d.event_type, d.record_ids, d.attempts,
+      returning d.event_id, d.subscription_id, d.part, d.delivery_id, d.model, d.event_type, d.record_ids, d.attempts, d.redelivered,
                 coalesce(p.body, (select l.payload from public.mcp_webhook_delivery l
-                                   where l.delivery_id = d.delivery_id order by l.create_date desc, l.id desc limit 1)) as payload
+                                   where l.delivery_id = d.delivery_id and l.payload is not null
+                                   order by l.create_date desc, l.id desc limit 1)) as payload
     ), logged as (
       insert into public.mcp_webhook_delivery as l
              (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload)
@@ -135,7 +213,7 @@ begin
       returning l.delivery_id, l.id, l.create_date
     )
     select c.event_id, c.subscription_id, c.part, c.delivery_id, c.model, c.event_type, c.record_ids, c.attempts, c.payload,
-           l.id, l.create_date
+           l.id, l.create_date, c.redelivered
     from claimed c join logged l on l.delivery_id = c.delivery_id;
 end $$;
 comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[]) is
@@ -149,6 +227,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   recorded bigint;
+  lane_subscriptions integer[];
+  lane_parts bigint[];
 begin
   perform odoo_eventd.assert_term(of_term);
   with input as (
@@ -162,15 +242,22 @@ begin
       from input i
      where d.event_id = i.event_id and d.subscription_id = i.subscription_id and d.part = i.part
        and d.state = 'sending' and d.term = of_term
-    returning i.log_id
+    returning i.log_id, d.subscription_id, d.part, d.lane_position is not null and d.due_at is null as frees_lane
+  ), logged as (
+    update public.mcp_webhook_delivery l
+       set status = i.status, response_code = i.response_code, response_body = i.response_body, error = i.error,
+           duration_ms = i.duration_ms, finished_at = now() at time zone 'utc',
+           next_attempt_at = (now() + i.retry_in * interval '1 ms') at time zone 'utc'
+      from input i join moved m on m.log_id = i.log_id
+     where l.create_date = i.log_date and l.id = i.log_id
+    returning l.id
   )
-  update public.mcp_webhook_delivery l
-     set status = i.status, response_code = i.response_code, response_body = i.response_body, error = i.error,
-         duration_ms = i.duration_ms, finished_at = now() at time zone 'utc',
-         next_attempt_at = (now() + i.retry_in * interval '1 ms') at time zone 'utc'
-    from input i join moved m on m.log_id = i.log_id
-   where l.create_date = i.log_date and l.id = i.log_id;
-  get diagnostics recorded = row_count;
+  select (select count(*) from logged), array_agg(m.subscription_id) filter (where m.frees_lane), array_agg(m.part) filter (where m.frees_lane)
+    into recorded, lane_subscriptions, lane_parts
+    from moved m;
+  if lane_parts is not null then
+    perform odoo_eventd.wake_lanes(lane_subscriptions, lane_parts);
+  end if;
   return recorded;
 end $$;
 comment on function odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
@@ -181,6 +268,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   recovered bigint;
+  lane_subscriptions integer[];
+  lane_parts bigint[];
 begin
   perform odoo_eventd.assert_term(of_term);
   -- Sent or not, nobody knows: a one-shot is over, a retrying delivery is sent again under the same ids.
@@ -194,19 +283,28 @@ begin
        set state = case when l.again then 'waiting' else 'failed' end, due_at = case when l.again then now() end
       from lost l
      where d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.part = l.part
+    returning d.subscription_id, d.part, d.lane_position is not null and d.due_at is null as frees_lane
+  ), logged as (
+    update public.mcp_webhook_delivery w
+       set status = 'failed', error = 'interrupted', finished_at = now() at time zone 'utc',
+           next_attempt_at = case when l.again then now() at time zone 'utc' end
+      from lost l
+     where w.delivery_id = l.delivery_id and w.status = 'pending'
+    returning w.id
   )
-  update public.mcp_webhook_delivery w
-     set status = 'failed', error = 'interrupted', finished_at = now() at time zone 'utc',
-         next_attempt_at = case when l.again then now() at time zone 'utc' end
-    from lost l
-   where w.delivery_id = l.delivery_id and w.status = 'pending';
-  get diagnostics recovered = row_count;
+  select (select count(*) from logged), array_agg(m.subscription_id) filter (where m.frees_lane), array_agg(m.part) filter (where m.frees_lane)
+    into recovered, lane_subscriptions, lane_parts
+    from moved m;
+  if lane_parts is not null then
+    perform odoo_eventd.wake_lanes(lane_subscriptions, lane_parts);
+  end if;
   return recovered;
 end $$;
 comment on function odoo_eventd.recover_interrupted(bigint) is
   'Ends the attempts that earlier leaders began, or whose lease ran out, without a result: failed, interrupted.';
 
-create or replace function odoo_eventd.cancel_deliveries(of_term bigint) returns bigint
+drop function if exists odoo_eventd.cancel_deliveries(bigint);
+create or replace function odoo_eventd.cancel_deliveries(of_term bigint, most integer) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -215,25 +313,32 @@ begin
   perform odoo_eventd.assert_term(of_term);
   perform odoo_eventd.ensure_log_days(0);
   with gone as (
-    select d.subscription_id from odoo_eventd.due_subscriptions() d
-    where not exists (select from public.mcp_event_subscription s
-                      where s.id = d.subscription_id and s.active
-                        and (coalesce(s.webhook_url, '') <> '' or s.endpoint_source = 'record'))
+    select d.subscription_id, case when s.id is null then 'cancelled' else 'disabled' end as why
+    from odoo_eventd.due_subscriptions() d
+    left join public.mcp_event_subscription s on s.id = d.subscription_id and s.active
+     and (coalesce(s.webhook_url, '') <> '' or s.endpoint_source = 'record')
+    where s.id is null or s.disabled_at is not null
+  ), picked as (
+    select w.event_id, w.subscription_id, w.part, w.body, g.why
+    from gone g
+    cross join lateral (select * from odoo_eventd.delivery d
+                         where d.subscription_id = g.subscription_id and d.state = 'waiting' and d.due_at is not null limit most) w
+    limit most
   ), ended as (
     update odoo_eventd.delivery d
        set state = 'failed', due_at = null, body = null, attempts = d.attempts + 1
-      from gone g, odoo_eventd.delivery before
-     where d.subscription_id = g.subscription_id and d.state = 'waiting' and d.due_at is not null
-       and before.event_id = d.event_id and before.subscription_id = d.subscription_id and before.part = d.part
-    returning d.*, before.body as unsent
+      from picked p
+     where d.event_id = p.event_id and d.subscription_id = p.subscription_id and d.part = p.part and d.state = 'waiting'
+    returning d.*, p.body as unsent, p.why
   )
   insert into public.mcp_webhook_delivery
          (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
-  select e.delivery_id, e.subscription_id, e.event_id, e.model, e.record_ids, e.attempts, 'failed', e.unsent, 'cancelled', 0,
+  select e.delivery_id, e.subscription_id, e.event_id, e.model, e.record_ids, e.attempts, 'failed', e.unsent, e.why, 0,
          now() at time zone 'utc'
   from ended e;
   get diagnostics cancelled = row_count;
   return cancelled;
 end $$;
-comment on function odoo_eventd.cancel_deliveries(bigint) is
-  'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled.';
+comment on function odoo_eventd.cancel_deliveries(bigint, integer) is
+  'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled; and of those '
+  'that are disabled: failed, disabled. At most so many at once.';

@@ -11,7 +11,8 @@ begin
   insert into public.mcp_event_subscription
          (name, model, event_type, domain, fields, trigger_mode, user_id, connection, created_from, active, webhook_url, webhook_secret,
           auth, webhook_payload_template, payload_fields, enrich_fields, http_method, headers, format, lang, timeout_ms, max_attempts,
-          ordered, rate_limit, "grouping", max_event_age, max_body_bytes, ignore_user_ids, endpoint_source)
+          ordered, rate_limit, "grouping", max_event_age, max_body_bytes, ignore_user_ids, endpoint_source,
+           retry_first_ms, retry_max_ms, retry_jitter, paused)
   values (given.name, given.model, coalesce(given.event_type, 'all'), coalesce(given.domain, '[]'), coalesce(given.fields, '{}'),
           coalesce(given.trigger_mode, 'match'), given.user_id, given.connection, coalesce(given.created_from, 'manual'),
           coalesce(given.active, true), given.webhook_url, given.webhook_secret, given.auth, given.webhook_payload_template,
@@ -19,7 +20,9 @@ begin
           coalesce(given.headers, '{}'), coalesce(given.format, 'json'), given.lang, coalesce(given.timeout_ms, 5000),
           coalesce(given.max_attempts, 1), coalesce(given.ordered, false), given.rate_limit, coalesce(given."grouping", 'transaction'),
           given.max_event_age, coalesce(given.max_body_bytes, 262144), coalesce(given.ignore_user_ids, '{}'),
-          coalesce(given.endpoint_source, 'static'))
+          coalesce(given.endpoint_source, 'static'),
+           coalesce(given.retry_first_ms, 60000), coalesce(given.retry_max_ms, 86400000), coalesce(given.retry_jitter, true),
+           coalesce(given.paused, false))
   returning id into made;
   return made;
 end $$;
@@ -34,6 +37,35 @@ begin
   return found;
 end $$;
 comment on function odoo_eventd.deactivate_subscription(integer) is 'Deactivates a subscription; its row is kept. False if there is none.';
+
+create or replace function odoo_eventd.pause_subscription(subscription integer, pause boolean) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  update public.mcp_event_subscription s set paused = pause where s.id = subscription;
+  return found;
+end $$;
+comment on function odoo_eventd.pause_subscription(integer, boolean) is
+  'Lets the deliveries of a subscription wait, or go on. False if there is none.';
+
+create or replace function odoo_eventd.enable_subscription(subscription integer) returns timestamp
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  was_disabled_at timestamp;
+begin
+  perform odoo_eventd.assert_listener();
+  select s.disabled_at into was_disabled_at from public.mcp_event_subscription s where s.id = subscription for update;
+  if not found then
+    raise exception 'there is no subscription %', subscription using errcode = 'no_data_found';
+  end if;
+  -- The trigger clears what goes with it.
+  update public.mcp_event_subscription s set disabled_at = null where s.id = subscription and s.disabled_at is not null;
+  return was_disabled_at;
+end $$;
+comment on function odoo_eventd.enable_subscription(integer) is
+  'Sends to an endpoint again that the service had given up. Returns since when it was (UTC); null = it was not.';
 
 create or replace function odoo_eventd.remove_subscription(subscription integer) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -72,45 +104,3 @@ begin
 end $$;
 comment on function odoo_eventd.list_deliveries(integer, text, text, bigint, timestamptz, integer) is
   'Attempts, newest first; each filter may be null.';
-
-create or replace function odoo_eventd.find_failed(of_subscription integer, of_model text, since timestamptz) returns setof uuid
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  return query
-    select distinct l.delivery_id
-    from public.mcp_webhook_delivery l
-    join odoo_eventd.delivery d on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id
-    where l.create_date >= since at time zone 'utc' and l.status = 'failed' and d.state = 'failed'
-      and (of_subscription is null or l.subscription_id = of_subscription)
-      and (of_model is null or l.model = of_model);
-end $$;
-comment on function odoo_eventd.find_failed(integer, text, timestamptz) is 'Deliveries that are over, failed, and were tried since then.';
-
-create or replace function odoo_eventd.redeliver(deliveries uuid[], only_show boolean) returns table (
-  delivery_id uuid, subscription_id integer, event_id uuid, model text, record_ids bigint[], state text, attempts integer, payload text
-)
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  return query
-    with last_attempt as (
-      select distinct on (l.delivery_id) l.delivery_id, l.event_id, l.subscription_id, l.payload
-      from public.mcp_webhook_delivery l where l.delivery_id = any (deliveries)
-      order by l.delivery_id, l.create_date desc, l.id desc
-    ), known as (
-      select d.event_id, d.subscription_id, d.part, d.delivery_id, d.model, d.record_ids, d.state, d.attempts, l.payload
-      from last_attempt l
-      join odoo_eventd.delivery d on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id
-    ), moved as (
-      update odoo_eventd.delivery d set state = 'waiting', due_at = now()
-        from known k
-       where not only_show and d.event_id = k.event_id and d.subscription_id = k.subscription_id and d.part = k.part
-         and d.state in ('failed', 'success') and k.payload is not null
-    )
-    select k.delivery_id, k.subscription_id, k.event_id, k.model, k.record_ids, k.state, k.attempts, k.payload from known k;
-end $$;
-comment on function odoo_eventd.redeliver(uuid[], boolean) is
-  'Sends ended deliveries once more, under the same ids; with only_show it just tells what would be sent.';

@@ -15,6 +15,10 @@ begin
     new.state := null;
     new.error := null;
     new.active_from := null;
+    new.failing_since := null;
+    new.failures_in_a_row := 0;
+    new.disabled_at := null;
+    new.disabled_reason := null;
     if new.webhook_secret = mask then new.webhook_secret := null; end if;
     if new.auth = mask then new.auth := null; end if;
   else
@@ -28,6 +32,19 @@ begin
       new.last_delivery := old.last_delivery;
       new.last_delivery_status := old.last_delivery_status;
       new.active_from := case when new.active and not old.active or new.model <> old.model then null else old.active_from end;
+      -- Another address, or somebody who says so, gives the endpoint a new chance.
+      if new.webhook_url is distinct from old.webhook_url or new.active and not old.active
+         or new.disabled_at is null and old.disabled_at is not null then
+        new.failing_since := null;
+        new.failures_in_a_row := 0;
+        new.disabled_at := null;
+        new.disabled_reason := null;
+      else
+        new.failing_since := old.failing_since;
+        new.failures_in_a_row := old.failures_in_a_row;
+        new.disabled_at := old.disabled_at;
+        new.disabled_reason := old.disabled_reason;
+      end if;
     end if;
   end if;
 
@@ -187,18 +204,23 @@ begin
   perform odoo_eventd.assert_listener();
   perform set_config('odoo_eventd.service_write', 'on', true);
   update public.mcp_event_subscription s
-     set state = 'ready', error = null,
+     set state = case when s.disabled_at is null then 'ready' else 'disabled' end, error = s.disabled_reason,
          active_from = coalesce(s.active_from, now() at time zone 'utc')
-   where s.id = any (subscriptions) and (s.state is distinct from 'ready' or s.error is not null or s.active_from is null)
+   where s.id = any (subscriptions)
+     and (s.state is distinct from case when s.disabled_at is null then 'ready' else 'disabled' end
+          or s.error is distinct from s.disabled_reason or s.active_from is null)
      -- Whom somebody else found to be invalid meanwhile has no needs any more.
      and exists (select from odoo_eventd.subscription_need n where n.subscription_id = s.id);
   perform set_config('odoo_eventd.service_write', 'off', true);
 end $$;
-comment on function odoo_eventd.mark_ready(integer[]) is 'Everything these subscriptions need is captured from now on.';
+comment on function odoo_eventd.mark_ready(integer[]) is
+  'Everything these subscriptions need is captured from now on: ready, or disabled where their endpoint was given up.';
 
+drop function if exists odoo_eventd.note_results(integer[], timestamptz[], text[], integer[]);
 create or replace function odoo_eventd.note_results(
-  subscriptions integer[], last_deliveries timestamptz[], statuses text[], failures integer[]
-) returns void
+  subscriptions integer[], last_deliveries timestamptz[], statuses text[], failures integer[], succeeded boolean[], since_success integer[],
+  gone boolean[], disable_after_ms bigint, disable_after_failures integer
+) returns table (disabled_id integer, reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -206,13 +228,34 @@ begin
   perform set_config('odoo_eventd.service_write', 'on', true);
   update public.mcp_event_subscription s
      set last_delivery = r.last_delivery at time zone 'utc', last_delivery_status = r.status,
-         failure_count = s.failure_count + r.failures
-    from unnest(subscriptions, last_deliveries, statuses, failures) r (id, last_delivery, status, failures)
+         failure_count = s.failure_count + r.failures,
+         failures_in_a_row = case when r.succeeded then 0 else s.failures_in_a_row end + r.since_success,
+         failing_since = case when r.since_success = 0 and r.succeeded then null
+                              when r.succeeded then now() at time zone 'utc'
+                              when r.since_success > 0 then coalesce(s.failing_since, now() at time zone 'utc')
+                              else s.failing_since end
+    from unnest(subscriptions, last_deliveries, statuses, failures, succeeded, since_success)
+      r (id, last_delivery, status, failures, succeeded, since_success)
    where s.id = r.id;
+  return query
+    update public.mcp_event_subscription s
+       set disabled_at = now() at time zone 'utc', state = 'disabled', disabled_reason = w.why, error = w.why
+      from (select o.id, format('%s; `odoo-eventd subscriptions enable %s` sends again',
+                     case when r.gone then 'the endpoint answered 410 Gone: it wants nothing more'
+                          else format('every request has failed since %s UTC', to_char(o.failing_since, 'YYYY-MM-DD HH24:MI')) end, o.id) as why
+              from unnest(subscriptions, gone, since_success) r (id, gone, since_success)
+              join public.mcp_event_subscription o on o.id = r.id
+             where o.disabled_at is null
+               and (r.gone
+                    or disable_after_ms > 0 and r.since_success > 0 and o.failures_in_a_row >= disable_after_failures
+                       and o.failing_since <= (now() - disable_after_ms * interval '1 ms') at time zone 'utc')) w
+     where s.id = w.id
+    returning s.id, s.disabled_reason;
   perform set_config('odoo_eventd.service_write', 'off', true);
 end $$;
-comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], integer[]) is
-  'Keeps last_delivery, last_delivery_status and failure_count; called at most once a second.';
+comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], integer[], boolean[], integer[], boolean[], bigint, integer) is
+  'Keeps what the requests of each subscription came to, and disables those whose endpoint is gone or has failed everything for too '
+  'long. Returns these. Called at most once a second.';
 
 create or replace function odoo_eventd.unsynced_models() returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

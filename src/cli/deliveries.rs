@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::connect_installed;
 use super::output::{self, cell, say};
+use crate::ops::dead_letters::{self, Filter};
 use crate::ops::{self, DeliveryFilter};
 use crate::pg::connect::Database;
 use crate::{Error, Result};
@@ -26,9 +27,15 @@ pub struct Deliveries {
     /// With this record
     #[arg(long, value_name = "RECORD_ID")]
     id: Option<i64>,
+    /// Only dead letters, those that ended without success: the last attempt of each
+    #[arg(long, conflicts_with = "status")]
+    dead: bool,
     /// Begun since then: 2026-11-20T12:00:00Z, or ago: 2h, 30m, 7d
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
+    /// Dead letters of which the last attempt was begun before then
+    #[arg(long, value_name = "TIME", requires = "dead")]
+    until: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: i32,
@@ -42,12 +49,18 @@ pub struct Redeliver {
     /// Delivery ids, as in the log
     #[arg(value_name = "DELIVERY_ID")]
     ids: Vec<Uuid>,
-    /// All failed deliveries
+    /// All dead letters: deliveries that ended without success
     #[arg(long, requires = "since", conflicts_with = "ids")]
     failed: bool,
-    /// Tried since then
+    /// Last tried since then: 2026-11-20T12:00:00Z, or ago: 2h, 30m, 7d
     #[arg(long, value_name = "TIME", requires = "failed")]
     since: Option<String>,
+    /// Last tried before then
+    #[arg(long, value_name = "TIME", requires = "failed")]
+    until: Option<String>,
+    /// Only with this record
+    #[arg(long, value_name = "RECORD_ID", requires = "failed")]
+    id: Option<i64>,
     /// Only of this subscription
     #[arg(long, value_name = "ID", requires = "failed")]
     subscription: Option<i32>,
@@ -66,6 +79,9 @@ pub struct Redeliver {
 /// # Errors
 /// Wrong use; database errors.
 pub async fn list(database: Database, args: Deliveries) -> Result<()> {
+    if args.dead {
+        return list_dead(database, args).await;
+    }
     let filter = DeliveryFilter {
         subscription: args.subscription,
         status: args.status,
@@ -82,12 +98,28 @@ pub async fn list(database: Database, args: Deliveries) -> Result<()> {
     print(&rows)
 }
 
+async fn list_dead(database: Database, args: Deliveries) -> Result<()> {
+    let filter = Filter {
+        subscription: args.subscription,
+        model: args.model,
+        record: args.id,
+        since: args.since.as_deref().map(parse_since).transpose()?,
+        until: args.until.as_deref().map(parse_since).transpose()?,
+    };
+    let client = connect_installed(&database).await?;
+    let rows = dead_letters::list(&client, &filter, args.limit).await?;
+    if args.output.json {
+        return output::json(&rows);
+    }
+    print(&rows)
+}
+
 /// Prints attempts as a table.
 ///
 /// # Errors
 /// When stdout cannot be written to.
 pub fn print(rows: &[Value]) -> Result<()> {
-    const COLUMNS: [&str; 10] = [
+    const COLUMNS: [&str; 11] = [
         "create_date",
         "delivery_id",
         "subscription_id",
@@ -98,6 +130,7 @@ pub fn print(rows: &[Value]) -> Result<()> {
         "response_code",
         "duration_ms",
         "error",
+        "next_attempt_at",
     ];
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -116,6 +149,9 @@ fn shortened(text: String) -> String {
     }
 }
 
+/// So many are asked for in one statement.
+const REDELIVER_AT_ONCE: usize = 1_000;
+
 /// Sends ended deliveries once more.
 ///
 /// # Errors
@@ -127,59 +163,63 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
         );
     }
     let client = connect_installed(&database).await?;
-    let ids = match &args.since {
-        Some(since) => {
-            ops::failed_since(&client, args.subscription, args.model.as_deref(), parse_since(since)?).await?
-        }
-        None => args.ids.clone(),
-    };
-    let found = ops::redeliver(&client, &ids, args.dry_run).await?;
-    let has_ended = |d: &ops::Redelivered| d.state == "failed" || d.state == "success";
-    let (again, others): (Vec<_>, Vec<_>) = found.iter().partition(|d| has_ended(d) && d.payload.is_some());
-    if args.output.json {
-        output::json(&found)?;
+    let ids = if args.failed {
+        let filter = Filter {
+            subscription: args.subscription,
+            model: args.model,
+            record: args.id,
+            since: args.since.as_deref().map(parse_since).transpose()?,
+            until: args.until.as_deref().map(parse_since).transpose()?,
+        };
+        dead_letters::find(&client, &filter).await?
     } else {
-        for delivery in &again {
-            output::data(format_args!(
-                "{} {} to subscription {} (attempts so far: {}){}",
-                delivery.delivery_id,
-                delivery.model,
-                delivery.subscription_id,
-                delivery.attempts,
-                match (&delivery.payload, args.dry_run) {
-                    (Some(payload), true) => format!("\n  {payload}"),
-                    _ => String::new(),
+        args.ids
+    };
+    let (mut again, mut refused, mut unknown) = (0, 0, 0);
+    let mut shown = Vec::new();
+    // What is shown of a block is gone from memory before the next is asked for, unless one JSON document is wanted.
+    for block in ids.chunks(REDELIVER_AT_ONCE) {
+        let found = dead_letters::redeliver(&client, block, args.dry_run).await?;
+        unknown += block.len() - found.len();
+        for delivery in found {
+            if let Some(reason) = &delivery.refused {
+                refused += 1;
+                say(format_args!("{} is left alone: {reason}", delivery.delivery_id));
+            } else {
+                again += 1;
+                if !args.output.json {
+                    output::data(format_args!(
+                        "{} {}.{} to subscription {} (attempts so far: {}){}",
+                        delivery.delivery_id,
+                        delivery.model,
+                        delivery.event_type,
+                        delivery.subscription_id,
+                        delivery.attempts,
+                        delivery.payload.as_ref().map_or(String::new(), |p| format!("\n  {p}"))
+                    ))?;
                 }
-            ))?;
+            }
+            if args.output.json {
+                shown.push(delivery);
+            }
         }
     }
-    for delivery in &others {
-        if has_ended(delivery) {
-            say(format_args!(
-                "{} never had a body that could be sent: left alone (`odoo-eventd emit` sends its records as they are now)",
-                delivery.delivery_id
-            ));
-        } else {
-            say(format_args!(
-                "{} is still {}: left alone",
-                delivery.delivery_id, delivery.state
-            ));
-        }
+    if args.output.json {
+        output::json(&shown)?;
     }
-    let unknown = ids
-        .iter()
-        .filter(|id| !found.iter().any(|d| d.delivery_id == **id))
-        .count();
+    say(match args.dry_run {
+        true => format!("{again} deliveries would be sent once more"),
+        false => format!("{again} deliveries are sent once more by the running service"),
+    });
     if unknown > 0 {
         return Err(
             Error::usage(format!("{unknown} of {} deliveries are not in the log", ids.len()))
                 .with_hint("`odoo-eventd deliveries` lists delivery ids"),
         );
     }
-    say(match args.dry_run {
-        true => format!("{} deliveries would be sent once more", again.len()),
-        false => format!("{} deliveries are sent once more by the running service", again.len()),
-    });
+    if refused > 0 && again == 0 {
+        return Err(Error::usage("nothing is sent once more"));
+    }
     Ok(())
 }
 

@@ -18,8 +18,10 @@ use crate::http::receiver::{Received, Receiver, ReceiverConfig};
 use crate::ops::{self, DeliveryFilter};
 use crate::pg::connect::Database;
 use crate::pg::schema;
+use crate::pg::subscriptions::GiveUp;
 use crate::signature::Secret;
 use crate::worker::process::Process;
+use crate::worker::slots::Limits;
 use crate::worker::supervisor::{self, Options};
 use crate::{Error, Result};
 
@@ -157,11 +159,18 @@ async fn show(stop: CancellationToken) -> Result<()> {
             guard,
             keyring: None,
             poll_interval: Duration::from_secs(2),
-            max_in_flight: 64,
-            max_in_flight_per_subscription: 16,
+            limits: Limits {
+                total: 64,
+                per_endpoint: 64,
+                per_subscription: 16,
+            },
+            give_up: GiveUp {
+                after: Duration::ZERO,
+                after_failures: 0,
+            },
             grace: Duration::from_secs(5),
         },
-        Process::default(),
+        Process::new(64),
         stop.clone(),
     ));
     let mut arrived = 0;

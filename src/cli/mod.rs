@@ -5,6 +5,7 @@ pub mod deliveries;
 pub mod demo;
 pub mod domain;
 pub mod domain_args;
+pub mod emit;
 pub mod install;
 pub mod output;
 pub mod receive;
@@ -14,6 +15,8 @@ pub mod secret;
 pub mod secrets;
 pub mod status;
 pub mod subscribe;
+pub mod subscriptions;
+pub mod test_event;
 pub mod verify;
 
 use std::future::Future;
@@ -74,10 +77,14 @@ enum Command {
     Adopt(capture::Adopt),
     /// Adds a subscription
     Subscribe(Box<subscribe::Subscribe>),
-    /// Lists subscriptions
-    Subscriptions(output::Json),
+    /// Lists subscriptions; pauses, resumes or enables one
+    Subscriptions(subscriptions::Subscriptions),
     /// Deactivates a subscription
     Unsubscribe(subscribe::Unsubscribe),
+    /// Sends a test event to a subscription's endpoint and shows request and response
+    Test(test_event::Test),
+    /// Sends existing records through a subscription
+    Emit(emit::Emit),
     /// Runs the service
     Run(Box<run::Run>),
     /// Shows triggers, drift, queues, the service and every subscription's health
@@ -138,8 +145,10 @@ fn run_command(cli: Cli) -> Result<ExitCode> {
         Command::Capture(args) => block_on(capture::capture(database(url)?, args))?,
         Command::Adopt(args) => block_on(capture::adopt(database(url)?, args))?,
         Command::Subscribe(args) => block_on(subscribe::subscribe(database(url)?, *args))?,
-        Command::Subscriptions(args) => block_on(subscribe::list(database(url)?, args))?,
+        Command::Subscriptions(args) => block_on(subscriptions::subscriptions(database(url)?, args))?,
         Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(url)?, args))?,
+        Command::Test(args) => return block_on(test_event::test(database(url)?, args)),
+        Command::Emit(args) => block_on(emit::emit(database(url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args))?,
         Command::Status(args) => return block_on(status::status(database(url)?, args)),
         Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,

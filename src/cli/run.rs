@@ -11,6 +11,7 @@ use super::output;
 use crate::config::{RawConfig, RunConfig};
 use crate::worker::fleet;
 use crate::worker::process::Process;
+use crate::worker::slots::Limits;
 use crate::worker::supervisor::{self, Options};
 use crate::{Error, Result};
 
@@ -37,6 +38,7 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
         return output::json(&shown(&config));
     }
     let mut options = options_of(&config)?;
+    let process = Process::new(config.settings.max_in_flight);
     let stop = CancellationToken::new();
     let mut term = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
@@ -45,13 +47,11 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
             // What cannot heal by itself is told to whoever started it: it serves nothing else.
             Some(only) if !config.serves_many => {
                 let span = tracing::info_span!("database", name = only.name);
-                supervisor::run(only, Process::default(), stop.clone())
-                    .instrument(span)
-                    .await
+                supervisor::run(only, process, stop.clone()).instrument(span).await
             }
             last => {
                 options.extend(last);
-                fleet::run(options, stop.clone()).await
+                fleet::run(options, process, stop.clone()).await
             }
         }
     };
@@ -71,7 +71,6 @@ pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
 }
 
 fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
-    let settings = &config.settings;
     let served = config.databases.iter().zip(config.clients()?);
     Ok(served
         .map(|(served, (guards, client))| Options {
@@ -81,8 +80,11 @@ fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
             client,
             keyring: config.keyring.clone(),
             poll_interval: config.poll_interval(),
-            max_in_flight: served.max_in_flight,
-            max_in_flight_per_subscription: settings.max_in_flight_per_subscription,
+            limits: Limits {
+                total: served.max_in_flight,
+                ..config.limits()
+            },
+            give_up: config.give_up(),
             grace: config.shutdown_grace(),
         })
         .collect())

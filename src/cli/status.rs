@@ -57,13 +57,14 @@ fn print(status: &Value) -> Result<()> {
     ))?;
     let deliveries = &status["deliveries"];
     data(format_args!(
-        "deliveries {} unfinished, oldest due since {} s",
+        "deliveries {} unfinished, oldest due since {} s, {} dead",
         cell(deliveries.get("unfinished")),
         deliveries
             .get("oldest_due_age_s")
             .and_then(Value::as_f64)
             .unwrap_or(0.0)
-            .round()
+            .round(),
+        cell(deliveries.get("dead"))
     ))?;
     let secrets = &status["secrets"];
     data(format_args!(
@@ -130,9 +131,12 @@ fn problems(status: &Value) -> Vec<String> {
         }
     }
     for subscription in status["subscriptions"].as_array().into_iter().flatten() {
-        if subscription["active"].as_bool() == Some(true) && subscription["state"].as_str() == Some("invalid") {
+        let state = subscription["state"].as_str();
+        if subscription["active"].as_bool() == Some(true)
+            && let Some(state @ ("invalid" | "disabled")) = state
+        {
             found.push(format!(
-                "subscription {} is invalid: {}",
+                "subscription {} is {state}: {}",
                 cell(subscription.get("id")),
                 cell(subscription.get("error"))
             ));

@@ -1,4 +1,4 @@
-//! `subscribe`, `subscriptions`, `unsubscribe`.
+//! `subscribe`, `unsubscribe`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::Client;
 
 use super::connect_installed;
-use super::output::{self, Json, cell, data, say};
+use super::output::{self, Json, data, say};
 use super::secret::read_secret_file;
 use crate::http::guard::Guard;
 use crate::payload::template::Template;
@@ -89,9 +89,24 @@ pub struct Subscribe {
     /// 1 = one shot; more = at least once
     #[arg(long, default_value_t = 1, value_name = "N")]
     max_attempts: i32,
+    /// With more than one attempt: the wait after the first, doubled by each further one
+    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    retry_first_ms: i32,
+    /// The longest wait between two attempts
+    #[arg(long, default_value_t = 86_400_000, value_name = "MS")]
+    retry_max_ms: i32,
+    /// Wait in full, instead of a time drawn between nothing and that
+    #[arg(long)]
+    no_retry_jitter: bool,
     /// One change of a record after the other
     #[arg(long)]
     ordered: bool,
+    /// Requests a second at most: 5, 0.5
+    #[arg(long, value_name = "N")]
+    rate_limit: Option<f64>,
+    /// Do not send events older than this: 2h, 30min, 1 day
+    #[arg(long, value_name = "TIME")]
+    max_event_age: Option<String>,
     /// transaction or record
     #[arg(long, default_value = "transaction")]
     grouping: String,
@@ -142,6 +157,8 @@ impl Subscribe {
             "format": self.format, "max_body_bytes": self.max_body_bytes, "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
             "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
             "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source,
+            "ignore_user_ids": self.ignore_user_ids, "rate_limit": self.rate_limit, "max_event_age": self.max_event_age,
+            "retry_first_ms": self.retry_first_ms, "retry_max_ms": self.retry_max_ms, "retry_jitter": !self.no_retry_jitter,
         }))
     }
 }
@@ -205,36 +222,6 @@ async fn dry_run(client: &Client, guard: &Guard, options: &Value, output: Json) 
         (Err(_), _) => {}
     }
     looked.map(drop)
-}
-
-/// Lists subscriptions.
-///
-/// # Errors
-/// Database errors.
-pub async fn list(database: Database, args: Json) -> Result<()> {
-    let client = connect_installed(&database).await?;
-    let rows = ops::subscriptions(&client).await?;
-    if args.json {
-        return output::json(&rows);
-    }
-    const COLUMNS: [&str; 11] = [
-        "id",
-        "name",
-        "model",
-        "event_type",
-        "domain",
-        "fields",
-        "active",
-        "state",
-        "last_delivery_status",
-        "failure_count",
-        "error",
-    ];
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| COLUMNS.iter().map(|c| cell(row.get(c))).collect())
-        .collect();
-    output::table(&COLUMNS, &cells)
 }
 
 /// Deactivates a subscription.

@@ -36,8 +36,12 @@ pub struct NewDelivery {
     pub record_ids: Vec<i64>,
     /// The body, as it will be signed and sent.
     pub body: String,
-    /// Whether its first attempt begins at once.
+    /// Whether its first attempt begins at once, if nothing in its lane is in the way.
     pub claimed: bool,
+    /// Ordered subscriptions only: its place among the deliveries of the same subscription and part.
+    pub lane_position: Option<i64>,
+    /// Another of the same batch comes before it in its lane.
+    pub is_behind: bool,
     /// The limit of one attempt.
     pub timeout: Duration,
 }
@@ -67,6 +71,8 @@ pub struct Claimed {
     pub callback: Option<Callback>,
     /// The log row.
     pub log: LogKey,
+    /// An operator asked for it.
+    pub redelivered: bool,
 }
 
 /// Finds a row of the partitioned log.
@@ -101,6 +107,12 @@ pub struct Finished {
     pub duration_ms: i32,
     /// When to try again; `None` = it is over.
     pub retry_in: Option<Duration>,
+    /// Whether it was the endpoint that failed.
+    pub endpoint_failed: bool,
+    /// Whether the receiver said that it wants nothing more.
+    pub gone: bool,
+    /// Whether a request was made at all.
+    pub sent: bool,
     /// When it ended.
     pub ended_at: SystemTime,
 }
@@ -112,11 +124,12 @@ pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
     Error::database(tried, error)
 }
 
-fn lease_ms(timeout: Duration) -> i32 {
+/// How long an attempt with this timeout may stay unrecorded, in milliseconds.
+pub(crate) fn lease_ms(timeout: Duration) -> i32 {
     i32::try_from((timeout + LEASE_MARGIN).as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Commits deliveries and the position they lead to. Returns, for each claimed delivery that is new, its index and its log row.
+/// Commits deliveries and the position they lead to. Returns, for each delivery that is new and was claimed, its index and its log row.
 ///
 /// # Errors
 /// [`Error::is_lease_lost`] when another instance leads; database errors. Nothing was written then.
@@ -133,7 +146,7 @@ pub async fn commit_batch(
     let statement = client
         .prepare_cached(
             "select ord, log_id, log_date from odoo_eventd.commit_batch($1, $2::text::pg_snapshot, $3::text::pg_snapshot,
-                    $4::text::xid8, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                    $4::text::xid8, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         )
         .await
         .map_err(|e| failed("prepare committing deliveries", e))?;
@@ -157,6 +170,8 @@ pub async fn commit_batch(
                 &deliveries.iter().map(|d| d.body.as_str()).collect::<Vec<_>>(),
                 &deliveries.iter().map(|d| d.claimed).collect::<Vec<_>>(),
                 &deliveries.iter().map(|d| lease_ms(d.timeout)).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.lane_position).collect::<Vec<_>>(),
+                &deliveries.iter().map(|d| d.is_behind).collect::<Vec<_>>(),
             ],
         )
         .await
@@ -247,8 +262,35 @@ pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize
                 id: row.get("log_id"),
                 date: row.get("log_date"),
             },
+            redelivered: row.get("redelivered"),
         })
         .collect())
+}
+
+/// Lets the first delivery of each of these lanes (subscription, part) be sent. To be called after the deliveries that came behind
+/// others were committed, and between two calls of [`record`]: only then it is certain that one of both sees the other's work.
+///
+/// # Errors
+/// Database errors.
+pub async fn wake_lanes(client: &impl GenericClient, lanes: &[(i32, i64)]) -> Result<()> {
+    let (subscriptions, parts): (Vec<i32>, Vec<i64>) = lanes.iter().copied().unzip();
+    client
+        .execute("select odoo_eventd.wake_lanes($1, $2)", &[&subscriptions, &parts])
+        .await
+        .map_err(|e| failed("wake lanes", e))?;
+    Ok(())
+}
+
+/// Wakes lanes that nobody woke.
+///
+/// # Errors
+/// Database errors.
+pub async fn wake_all_lanes(client: &Client) -> Result<()> {
+    client
+        .execute("select odoo_eventd.wake_all_lanes()", &[])
+        .await
+        .map_err(|e| failed("wake lanes", e))?;
+    Ok(())
 }
 
 /// Records how attempts ended. Returns how many were still ours to record.
@@ -301,13 +343,20 @@ pub async fn recover_interrupted(client: &Client, term: i64) -> Result<i64> {
     Ok(row.get(0))
 }
 
-/// Cancels unsent deliveries of subscriptions that were deactivated, deleted or lost their URL.
+/// So many deliveries are ended at once at most; whoever waits for the statement waits well below a second.
+pub const CANCEL_AT_MOST: i32 = 5_000;
+
+/// Ends unsent deliveries of subscriptions that were deactivated, deleted, lost their URL, or are disabled: at most [`CANCEL_AT_MOST`].
+/// Returns how many.
 ///
 /// # Errors
 /// [`Error::is_lease_lost`]; database errors.
 pub async fn cancel_unwanted(client: &Client, term: i64) -> Result<i64> {
     let row = client
-        .query_one("select odoo_eventd.cancel_deliveries($1)", &[&term])
+        .query_one(
+            "select odoo_eventd.cancel_deliveries($1, $2)",
+            &[&term, &CANCEL_AT_MOST],
+        )
         .await
         .map_err(|e| failed("cancel deliveries", e))?;
     Ok(row.get(0))

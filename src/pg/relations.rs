@@ -35,6 +35,8 @@ pub struct Asked {
     pub xid: u64,
     /// When it began.
     pub at: Timestamp,
+    /// The outbox id of the transaction's last row that is known: no row of the record's own tells its place.
+    pub outbox_id: i64,
     /// The fields that changed.
     pub fields: Vec<Arc<str>>,
 }
@@ -87,6 +89,7 @@ pub async fn writes_as_of_now(
             new: image,
             changed: Vec::new(),
             derived: of.fields.clone(),
+            outbox_id: of.outbox_id,
             layout: Arc::clone(layout),
         };
         writes.push((place, change));

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(4, "000004_registry_pull"),
     migration!(5, "000005_relations"),
     migration!(6, "000006_payload"),
+    migration!(7, "000007_delivery_options"),
     migration!(8, "000008_secrets_and_callbacks"),
     migration!(10, "000010_drift"),
 ];
@@ -56,6 +57,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("deliveries"),
     function_file!("unsendable"),
     function_file!("records"),
+    function_file!("dead_letters"),
+    function_file!("emit"),
     function_file!("operations"),
     function_file!("preview"),
     function_file!("installation"),

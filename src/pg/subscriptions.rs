@@ -172,23 +172,53 @@ pub struct Results {
     pub last_status: &'static str,
     /// How many failed.
     pub failures: i32,
+    /// Whether one succeeded.
+    pub succeeded: bool,
+    /// How often the endpoint failed after the last one that succeeded.
+    pub failed_since_success: i32,
+    /// Whether the receiver said that it wants nothing more.
+    pub gone: bool,
 }
 
-/// Keeps `last_delivery`, `last_delivery_status` and `failure_count`.
+/// When an endpoint that fails everything is given up.
+#[derive(Debug, Clone, Copy)]
+pub struct GiveUp {
+    /// After so long; zero = never.
+    pub after: Duration,
+    /// But not before so many failures in a row.
+    pub after_failures: i32,
+}
+
+/// Keeps `last_delivery`, `last_delivery_status`, the counts of failures, and disables those whose endpoint is to be given up. Returns
+/// these, each with the reason.
 ///
 /// # Errors
 /// Database errors.
-pub async fn note_results(client: &Client, results: &[(i32, Results)]) -> Result<()> {
+pub async fn note_results(client: &Client, results: &[(i32, Results)], give_up: GiveUp) -> Result<Vec<(i32, String)>> {
     let ids: Vec<i32> = results.iter().map(|r| r.0).collect();
     let dates: Vec<SystemTime> = results.iter().map(|r| r.1.last_delivery).collect();
     let statuses: Vec<&str> = results.iter().map(|r| r.1.last_status).collect();
     let failures: Vec<i32> = results.iter().map(|r| r.1.failures).collect();
-    client
-        .execute(
-            "select odoo_eventd.note_results($1, $2, $3, $4)",
-            &[&ids, &dates, &statuses, &failures],
+    let succeeded: Vec<bool> = results.iter().map(|r| r.1.succeeded).collect();
+    let since_success: Vec<i32> = results.iter().map(|r| r.1.failed_since_success).collect();
+    let gone: Vec<bool> = results.iter().map(|r| r.1.gone).collect();
+    let after_ms = i64::try_from(give_up.after.as_millis()).unwrap_or(i64::MAX);
+    let rows = client
+        .query(
+            "select disabled_id, reason from odoo_eventd.note_results($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            &[
+                &ids,
+                &dates,
+                &statuses,
+                &failures,
+                &succeeded,
+                &since_success,
+                &gone,
+                &after_ms,
+                &give_up.after_failures,
+            ],
         )
         .await
         .map_err(|e| Error::database("note the results of deliveries", e))?;
-    Ok(())
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }

@@ -3,10 +3,13 @@
 //! Results are recorded in groups: all that ended while the last group was being written. An attempt holds its slot until its result
 //! is in the database, so the number of attempts whose end a crash would leave unknown is bounded. When the database goes away,
 //! results are kept in [`Unrecorded`] and written first thing when it is back, if nobody else took over meanwhile.
+//!
+//! What waits in the database is looked for once a second; for subscriptions that are known to be behind also whenever a slot has
+//! become free, and when the next token of a rate limit comes. Nobody looks in between.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -16,21 +19,19 @@ use tracing::Instrument;
 use super::callbacks;
 use super::request;
 use super::roster::Roster;
-use super::slots::Slots;
-use crate::Result;
-use crate::backoff::Backoff;
+use super::slots::{Claimant, Patience, Slot, Slots};
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::http::client::{Attempt, Client};
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Claimed, Finished};
-use crate::pg::subscriptions::{self, Results};
 use crate::subscription::Accepted;
+use crate::{Result, event};
 
 /// How often waiting deliveries are looked for, beside when a slot becomes free.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// First delay of a retry; doubled by every further one.
-const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// How often deliveries that nobody can send are looked for, where some are due: their subscription went while they were made.
+const CANCEL_EVERY: Duration = Duration::from_secs(5);
 
 /// At most so many results are written at once; keeps one statement well below a second.
 const RECORD_AT_MOST: usize = 1_000;
@@ -58,6 +59,15 @@ impl Unrecorded {
     }
 }
 
+/// What the dispatcher hands on.
+#[derive(Debug)]
+pub enum Handed {
+    /// An attempt that it claimed, with the slot for it.
+    Claimed(Box<Claimed>, Slot),
+    /// Lanes (subscription, part) to which it has added behind others.
+    Lanes(Vec<(i32, i64)>),
+}
+
 /// What a deliverer needs.
 #[derive(Debug)]
 pub struct Deliverer {
@@ -69,8 +79,8 @@ pub struct Deliverer {
     pub term: i64,
     /// Who may send how much at once.
     pub slots: Slots,
-    /// Attempts that the dispatcher claimed.
-    pub claimed: mpsc::UnboundedReceiver<Claimed>,
+    /// From the dispatcher.
+    pub handed: mpsc::UnboundedReceiver<Handed>,
     /// The subscriptions as they are now.
     pub roster: watch::Receiver<Arc<Roster>>,
     /// Keeps results that cannot be written.
@@ -85,9 +95,9 @@ impl Deliverer {
     /// # Errors
     /// When the database fails or another instance leads; what ended meanwhile is in [`Unrecorded`].
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
-        let mut under_way: JoinSet<Finished> = JoinSet::new();
+        let mut under_way: JoinSet<Ended> = JoinSet::new();
         let result = self.work(&mut under_way, &cancel).await;
-        let drained = self.drain(under_way).await;
+        let (drained, _slots) = self.drain(under_way).await;
         if result.is_err() || drained.is_empty() {
             self.unrecorded.push(self.term, drained);
             return result;
@@ -99,58 +109,111 @@ impl Deliverer {
         result
     }
 
-    async fn work(&mut self, under_way: &mut JoinSet<Finished>, cancel: &CancellationToken) -> Result<()> {
+    async fn work(&mut self, under_way: &mut JoinSet<Ended>, cancel: &CancellationToken) -> Result<()> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // Subscriptions known to have more waiting than there were slots for.
-        let mut backlogged: HashSet<i32> = HashSet::new();
+        let mut cancel_at = Instant::now();
+        let mut next_token: Option<Instant> = None;
         loop {
             let mut finished = Vec::new();
-            let mut look_now = false;
+            let mut slots = Vec::new();
+            let mut lanes = Vec::new();
+            let mut patience = Patience::OnlyWell;
+            let mut has_tokens = false;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(()),
                 Some(ended) = under_way.join_next() => {
-                    finished.extend(ended_attempt(ended));
-                    while let Some(ended) = under_way.try_join_next() {
-                        finished.extend(ended_attempt(ended));
-                        if finished.len() >= RECORD_AT_MOST { break; }
+                    collect(ended, &mut finished, &mut slots);
+                    while finished.len() < RECORD_AT_MOST && let Some(ended) = under_way.try_join_next() {
+                        collect(ended, &mut finished, &mut slots);
                     }
                 }
-                claimed = self.claimed.recv() => {
-                    let Some(claimed) = claimed else { return Ok(()) };
-                    self.send(claimed, under_way);
-                    while let Ok(claimed) = self.claimed.try_recv() {
-                        self.send(claimed, under_way);
+                handed = self.handed.recv() => {
+                    let Some(handed) = handed else { return Ok(()) };
+                    self.take_over(handed, under_way, &mut lanes);
+                    while let Ok(handed) = self.handed.try_recv() {
+                        self.take_over(handed, under_way, &mut lanes);
                     }
                 }
-                _ = look.tick() => look_now = true,
+                _ = look.tick() => patience = Patience::Everybody,
+                () = until(next_token) => has_tokens = true,
             }
             if !finished.is_empty() {
                 if let Err(error) = self.record(&finished).await {
                     self.unrecorded.push(self.term, finished);
                     return Err(error);
                 }
-                for attempt in &finished {
-                    self.slots.give_back(attempt.subscription_id, 1);
-                }
+                self.settle(&finished, slots);
             }
-            if look_now {
+            if !lanes.is_empty() {
                 let client = self.connections.at_once().await;
-                backlogged = deliveries::due_subscriptions(&client)
-                    .await?
-                    .into_iter()
-                    .filter(|(_, due_in)| due_in.is_zero())
-                    .map(|(id, _)| id)
-                    .collect();
+                deliveries::wake_lanes(&*client, &lanes).await?;
+                lanes
+                    .iter()
+                    .for_each(|(subscription, _)| self.slots.note_behind(*subscription));
             }
-            if !backlogged.is_empty() && (look_now || !finished.is_empty()) {
-                self.claim_waiting(&mut backlogged, under_way).await?;
+            if patience == Patience::Everybody {
+                self.look(&mut cancel_at).await?;
+            } else if finished.is_empty() && lanes.is_empty() && !has_tokens {
+                continue;
+            }
+            next_token = self.claim_waiting(under_way, patience).await?;
+        }
+    }
+
+    /// Notes how requests ended, and gives their slots back. What waits behind one in its lane may be due now.
+    fn settle(&self, finished: &[Finished], slots: Vec<Slot>) {
+        let roster = self.roster.borrow();
+        for (attempt, slot) in finished.iter().zip(slots) {
+            if attempt.sent {
+                slot.note(attempt.success);
+            } else {
+                slot.refund();
+            }
+            if roster.sendable(attempt.subscription_id).is_some_and(|s| s.row.ordered) {
+                self.slots.note_behind(attempt.subscription_id);
             }
         }
     }
 
-    fn send(&self, claimed: Claimed, under_way: &mut JoinSet<Finished>) {
+    /// Finds out for whom something is due, and ends what nobody can send any more.
+    async fn look(&self, cancel_at: &mut Instant) -> Result<()> {
+        let client = self.connections.at_once().await;
+        let due: HashSet<i32> = deliveries::due_subscriptions(&client)
+            .await?
+            .into_iter()
+            .filter(|(_, due_in)| due_in.is_zero())
+            .map(|(id, _)| id)
+            .collect();
+        let somebody_is_away = {
+            let roster = self.roster.borrow();
+            due.iter()
+                .any(|id| roster.sendable(*id).is_none_or(|s| s.row.disabled_at.is_some()))
+        };
+        if somebody_is_away && *cancel_at <= Instant::now() {
+            *cancel_at = Instant::now() + CANCEL_EVERY;
+            let ended = deliveries::cancel_unwanted(&client, self.term).await?;
+            if ended == i64::from(deliveries::CANCEL_AT_MOST) {
+                // There are more: at the next look.
+                *cancel_at = Instant::now();
+            }
+            if ended > 0 {
+                tracing::info!(deliveries = ended, "ended deliveries that nobody wants any more");
+            }
+        }
+        self.slots.set_behind(due);
+        Ok(())
+    }
+
+    fn take_over(&self, handed: Handed, under_way: &mut JoinSet<Ended>, lanes: &mut Vec<(i32, i64)>) {
+        match handed {
+            Handed::Claimed(claimed, slot) => self.send(*claimed, slot, under_way),
+            Handed::Lanes(more) => lanes.extend(more),
+        }
+    }
+
+    fn send(&self, claimed: Claimed, slot: Slot, under_way: &mut JoinSet<Ended>) {
         // A callback that is gone is an endpoint that is gone.
         let has_endpoint = |s: &Arc<Accepted>| !s.sends_to_callbacks() || claimed.callback.is_some();
         let subscription = self
@@ -159,48 +222,64 @@ impl Deliverer {
             .sendable(claimed.subscription_id)
             .filter(has_endpoint);
         let client = self.client.clone();
-        under_way.spawn(attempt(claimed, subscription, client).in_current_span());
+        under_way.spawn(async move { (attempt(claimed, subscription, client).await, slot) }.in_current_span());
     }
 
-    /// Claims what waits, as far as there are slots.
-    async fn claim_waiting(&self, backlogged: &mut HashSet<i32>, under_way: &mut JoinSet<Finished>) -> Result<()> {
+    /// Claims what waits, as far as there are slots. Returns when to come back for the next token of a rate limit.
+    async fn claim_waiting(&self, under_way: &mut JoinSet<Ended>, patience: Patience) -> Result<Option<Instant>> {
+        let now = Instant::now();
         let mut wanted = Vec::new();
+        let mut granted: HashMap<i32, Vec<Slot>> = HashMap::new();
+        let mut next_token: Option<Instant> = None;
         {
             let roster = self.roster.borrow();
-            for &id in backlogged.iter() {
-                // A subscription that is gone has its deliveries cancelled by the roster's keeper.
-                let Some(subscription) = roster.sendable(id) else {
+            for id in self.slots.behind() {
+                // A subscription that is gone has its deliveries ended, one that is paused keeps them.
+                let Some(subscription) = roster.sendable(id).filter(|s| s.is_sending()) else {
                     continue;
                 };
-                let granted = self.slots.take(id, usize::MAX);
-                if granted > 0 {
+                let claimant = claimant_of(&subscription);
+                let slots = self.slots.take(claimant, usize::MAX, patience, now);
+                if slots.is_empty() {
+                    let token = self.slots.next_token(claimant, now);
+                    next_token = [next_token, token].into_iter().flatten().min();
+                } else {
                     wanted.push((
                         id,
-                        granted,
+                        slots.len(),
                         Duration::from_millis(u64::from(subscription.row.timeout_ms)),
                     ));
+                    granted.insert(id, slots);
                 }
             }
         }
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(next_token);
         }
         let client = self.connections.at_once().await;
         let mut claimed = deliveries::claim(&*client, self.term, &wanted).await?;
         let roster = Arc::clone(&self.roster.borrow());
         callbacks::attach(&*client, &roster, &mut claimed).await?;
         drop(client);
-        for (id, granted, _) in &wanted {
-            let got = claimed.iter().filter(|c| c.subscription_id == *id).count();
-            self.slots.give_back(*id, granted - got);
-            if got < *granted {
-                backlogged.remove(id);
+        for claimed in claimed {
+            if let Some(slot) = granted.get_mut(&claimed.subscription_id).and_then(Vec::pop) {
+                self.send(claimed, slot, under_way);
             }
         }
-        for claimed in claimed {
-            self.send(claimed, under_way);
+        for (id, unused) in granted {
+            if unused.is_empty() {
+                // There may be more; a rate limit says when.
+                let roster = self.roster.borrow();
+                let token = roster
+                    .sendable(id)
+                    .and_then(|s| self.slots.next_token(claimant_of(&s), now));
+                next_token = [next_token, token].into_iter().flatten().min();
+            } else {
+                self.slots.caught_up(id);
+                unused.into_iter().for_each(Slot::refund);
+            }
         }
-        Ok(())
+        Ok(next_token)
     }
 
     async fn record(&self, finished: &[Finished]) -> Result<()> {
@@ -211,11 +290,11 @@ impl Deliverer {
     }
 
     /// Waits for what is under way, at most the grace time; then cuts it off. Slots end with the deliverer.
-    async fn drain(&self, mut under_way: JoinSet<Finished>) -> Vec<Finished> {
-        let mut finished = Vec::new();
+    async fn drain(&self, mut under_way: JoinSet<Ended>) -> (Vec<Finished>, Vec<Slot>) {
+        let (mut finished, mut slots) = (Vec::new(), Vec::new());
         let all_ended = tokio::time::timeout(self.grace, async {
             while let Some(ended) = under_way.join_next().await {
-                finished.extend(ended_attempt(ended));
+                collect(ended, &mut finished, &mut slots);
             }
         });
         if all_ended.await.is_err() {
@@ -223,18 +302,41 @@ impl Deliverer {
             tracing::warn!(attempts = under_way.len(), "stopped before all requests had ended");
             under_way.abort_all();
         }
-        finished
+        (finished, slots)
     }
 }
 
-fn ended_attempt(ended: std::result::Result<Finished, tokio::task::JoinError>) -> Option<Finished> {
+/// An attempt that ended, and its slot, which is held until the end is recorded.
+type Ended = (Finished, Slot);
+
+/// Who asks for slots when this subscription's deliveries are to be sent.
+pub fn claimant_of(subscription: &Accepted) -> Claimant<'_> {
+    Claimant {
+        subscription: subscription.row.id,
+        endpoint: &subscription.endpoint,
+        rate: subscription.rate,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn collect(
+    ended: std::result::Result<Ended, tokio::task::JoinError>,
+    finished: &mut Vec<Finished>,
+    slots: &mut Vec<Slot>,
+) {
     match ended {
-        Ok(finished) => Some(finished),
-        Err(error) => {
-            // Its log row stays pending until its lease runs out; then it is ended as interrupted.
-            tracing::error!(error = %error, "a request's task died");
-            None
+        Ok((attempt, slot)) => {
+            finished.push(attempt);
+            slots.push(slot);
         }
+        // Its log row stays pending until its lease runs out; then it is ended as interrupted. Its slot is free.
+        Err(error) => tracing::error!(error = %error, "a request's task died"),
     }
 }
 
@@ -244,10 +346,17 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
     let unix_now = now
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    let mut sent = false;
     let ended = match &subscription {
         None => nothing_sent(Failure::Cancelled),
+        Some(subscription) if !claimed.redelivered && is_too_old(&claimed, subscription) => {
+            nothing_sent(Failure::Expired)
+        }
         Some(subscription) => match request::build(&claimed, subscription, unix_now) {
-            Ok(request) => client.send(request).await,
+            Ok(request) => {
+                sent = true;
+                client.send(request).await
+            }
             Err(error) => {
                 tracing::warn!(
                     subscription.id = claimed.subscription_id, delivery.id = %claimed.delivery_id, error = %error.chain(),
@@ -257,15 +366,13 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
             }
         },
     };
-    let attempts_left = subscription
+    let retry_in = subscription
         .as_ref()
-        .is_some_and(|s| claimed.attempt < s.row.max_attempts);
-    let retry_in = (ended.outcome.verdict == Verdict::Retry && attempts_left).then(|| {
-        let attempt = u32::try_from(claimed.attempt).unwrap_or(1);
-        Backoff::new(FIRST_RETRY).map_or(FIRST_RETRY, |b| {
-            b.delay(attempt, rand::random::<f64>(), ended.retry_after)
-        })
-    });
+        .filter(|s| ended.outcome.verdict == Verdict::Retry && claimed.attempt < s.row.max_attempts)
+        .map(|s| {
+            let attempt = u32::try_from(claimed.attempt).unwrap_or(1);
+            s.backoff.delay(attempt, rand::random::<f64>(), ended.retry_after)
+        });
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
     tracing::info!(
         event.id = %claimed.event_id, delivery.id = %claimed.delivery_id, subscription.id = claimed.subscription_id,
@@ -284,8 +391,21 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
         error: ended.outcome.failure.map(Failure::as_str),
         duration_ms,
         retry_in,
+        endpoint_failed: ended.outcome.failure.is_some_and(Failure::is_of_the_endpoint),
+        gone: ended.outcome.verdict == Verdict::Disable,
+        sent,
         ended_at: SystemTime::now(),
     }
+}
+
+/// The attempt was logged by the database's clock, which is also the one that the event's id tells.
+fn is_too_old(claimed: &Claimed, subscription: &Accepted) -> bool {
+    let logged_at = claimed
+        .log
+        .date
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .map_or(0, |at| at.timestamp().as_millisecond());
+    subscription.is_too_old(event::time_of_id(claimed.event_id), logged_at)
 }
 
 fn nothing_sent(failure: Failure) -> Attempt {
@@ -296,62 +416,5 @@ fn nothing_sent(failure: Failure) -> Attempt {
         response: crate::http::client::Snippet::default(),
         detail: None,
         duration: Duration::ZERO,
-    }
-}
-
-/// What the deliveries of each subscription came to since it was last noted in the database.
-#[derive(Debug, Default)]
-pub struct Tally(Mutex<HashMap<i32, Results>>);
-
-impl Tally {
-    fn add(&self, finished: &[Finished]) {
-        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for attempt in finished {
-            let results = tally.entry(attempt.subscription_id).or_insert(Results {
-                last_delivery: attempt.ended_at,
-                last_status: "success",
-                failures: 0,
-            });
-            results.last_delivery = attempt.ended_at;
-            results.last_status = if attempt.success { "success" } else { "failed" };
-            results.failures += i32::from(!attempt.success);
-        }
-    }
-
-    /// Counts deliveries that failed without a request.
-    pub(super) fn add_failures(&self, subscriptions: impl Iterator<Item = i32>, at: SystemTime) {
-        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in subscriptions {
-            let results = tally.entry(id).or_insert(Results {
-                last_delivery: at,
-                last_status: "failed",
-                failures: 0,
-            });
-            (results.last_delivery, results.last_status) = (at, "failed");
-            results.failures += 1;
-        }
-    }
-
-    /// Writes what came together to the subscriptions; at most once a second by its caller.
-    ///
-    /// # Errors
-    /// Database errors; the results are kept for the next time.
-    pub async fn note(&self, connections: &Connections) -> Result<()> {
-        let results: Vec<(i32, Results)> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
-        if results.is_empty() {
-            return Ok(());
-        }
-        // Somebody may hold a subscription's row; nobody else must wait for that.
-        let noted = async { subscriptions::note_results(&*connections.own().await?, &results).await }.await;
-        if noted.is_err() {
-            let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            for (id, earlier) in results {
-                tally
-                    .entry(id)
-                    .and_modify(|later| later.failures += earlier.failures)
-                    .or_insert(earlier);
-            }
-        }
-        noted
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Folded {
     /// Of a part of a large transaction: what it did to records that those in `changes` inherit from.
     pub(super) parents: Vec<Change>,
     touched: Touched,
+    /// The largest outbox id of its rows.
+    newest: i64,
 }
 
 impl Folded {
@@ -41,6 +43,7 @@ impl Folded {
             changes: Vec::new(),
             parents: Vec::new(),
             touched: Touched::default(),
+            newest: 0,
         }
     }
 
@@ -49,6 +52,7 @@ impl Folded {
         let Some(model) = rows.first().map(|row| Arc::clone(&row.layout.model)) else {
             return;
         };
+        self.newest = self.newest.max(newest(&rows));
         if derivations.is_relation(&model) {
             self.touched.add_links(&rows, derivations);
             return;
@@ -81,7 +85,7 @@ pub(super) async fn bring_home(
                 let unknown = attach(&mut transaction.changes, &model, elsewhere);
                 let unknown = unknown
                     .into_iter()
-                    .map(|record| (of_transaction, question(&transaction.facts, record)));
+                    .map(|record| (of_transaction, question(&transaction.facts, transaction.newest, record)));
                 pending.entry(model).or_default().extend(unknown);
             }
         }
@@ -108,21 +112,29 @@ pub(super) async fn bring_home(
 pub(super) async fn complete(
     client: &impl GenericClient,
     roster: &Roster,
-    facts: &TransactionFacts,
+    (facts, newest): (&TransactionFacts, i64),
     model: &str,
     mut changes: Vec<Change>,
     elsewhere: ChangedElsewhere,
 ) -> Result<Vec<Change>> {
     let unknown = attach(&mut changes, model, elsewhere);
     changes.retain(|change| !change.is_void());
-    let questions: Vec<Asked> = unknown.into_iter().map(|record| question(facts, record)).collect();
+    let questions: Vec<Asked> = unknown
+        .into_iter()
+        .map(|record| question(facts, newest, record))
+        .collect();
     let found = ask(client, roster, model, &questions).await?;
     changes.extend(found.into_iter().map(|(_, change)| change));
     changes.sort_by_key(|change| change.record_id);
     Ok(changes)
 }
 
-fn question(facts: &TransactionFacts, (record_id, mut fields): (i64, Vec<Arc<str>>)) -> Asked {
+/// The largest outbox id of rows.
+pub(super) fn newest(rows: &[RowChange]) -> i64 {
+    rows.iter().map(|row| row.id).max().unwrap_or(0)
+}
+
+fn question(facts: &TransactionFacts, newest: i64, (record_id, mut fields): (i64, Vec<Arc<str>>)) -> Asked {
     // Two ways may lead to one field.
     fields.sort();
     fields.dedup();
@@ -130,6 +142,7 @@ fn question(facts: &TransactionFacts, (record_id, mut fields): (i64, Vec<Arc<str
         record_id,
         xid: facts.xid,
         at: facts.at,
+        outbox_id: newest,
         fields,
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::GenericClient;
 use tokio::sync::{Notify, mpsc, watch};
@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::bodies::{self, Made};
 use super::callbacks;
+use super::deliverer::{Handed, claimant_of};
 use super::derive::{self, Folded};
 use super::large::{self, Pieces};
 use super::parents::{self, ImageAt, Inherited};
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
-use super::slots::Slots;
+use super::slots::{Patience, Slot, Slots};
 use super::wake::{Doorbell, Wake};
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
@@ -60,7 +61,7 @@ pub struct Dispatcher {
     /// Which deliveries may be sent at once.
     pub slots: Slots,
     /// Those go here.
-    pub claimed: mpsc::UnboundedSender<Claimed>,
+    pub handed: mpsc::UnboundedSender<Handed>,
     /// How long to sleep at most.
     pub poll_interval: Duration,
 }
@@ -71,6 +72,8 @@ struct Large<'a> {
     roster: &'a Roster,
     judging: &'a deadpool_postgres::Object,
     assembly: Assembly,
+    /// The largest outbox id seen of it.
+    newest: i64,
 }
 
 impl Dispatcher {
@@ -235,23 +238,30 @@ impl Dispatcher {
         made: Vec<(Made, Option<Callback>)>,
     ) -> Result<()> {
         let made = self.without_unsendable(client, made).await?;
-        let (new, callbacks): (Vec<NewDelivery>, Vec<Option<Callback>>) = made
-            .into_iter()
-            .map(|(delivery, body, callback)| {
-                let claimed = self.slots.take(delivery.subscription.row.id, 1) == 1;
-                (new_delivery(delivery, body, claimed), callback)
-            })
-            .unzip();
+        let now = Instant::now();
+        let behind = behind_in_batch(made.iter().map(|(delivery, ..)| delivery));
+        let mut slots: Vec<Option<Slot>> = Vec::with_capacity(made.len());
+        let mut new = Vec::with_capacity(made.len());
+        let mut callbacks = Vec::with_capacity(made.len());
+        let mut lanes = Vec::new();
+        for ((delivery, body, callback), is_behind) in made.into_iter().zip(behind) {
+            let slot = self.slot_for(&delivery, is_behind, position, now);
+            if delivery.subscription.row.ordered {
+                lanes.push((delivery.subscription.row.id, delivery.part));
+            }
+            new.push(new_delivery(delivery, body, slot.is_some(), is_behind));
+            callbacks.push(callback);
+            slots.push(slot);
+        }
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
         let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
         for (index, log) in logged {
             claimed_now[index] = Some(log);
         }
-        for ((delivery, callback), log) in new.into_iter().zip(callbacks).zip(claimed_now) {
-            match log {
-                Some(log) => {
-                    // The receiver ends only with the term.
-                    let _ = self.claimed.send(Claimed {
+        for (((delivery, callback), log), slot) in new.into_iter().zip(callbacks).zip(claimed_now).zip(slots) {
+            match (log, slot) {
+                (Some(log), Some(slot)) => {
+                    let claimed = Box::new(Claimed {
                         event_id: delivery.event_id,
                         subscription_id: delivery.subscription_id,
                         part: delivery.part,
@@ -263,14 +273,39 @@ impl Dispatcher {
                         body: delivery.body,
                         callback,
                         log,
+                        redelivered: false,
                     });
+                    // The receiver ends only with the term.
+                    let _ = self.handed.send(Handed::Claimed(claimed, slot));
                 }
-                // It was made before: its slot is not needed.
-                None if delivery.claimed => self.slots.give_back(delivery.subscription_id, 1),
-                None => {}
+                // It was made before, or its lane is busy: its slot is not needed.
+                (_, slot) => slot.into_iter().for_each(Slot::refund),
             }
         }
+        if !lanes.is_empty() {
+            let _ = self.handed.send(Handed::Lanes(lanes));
+        }
         Ok(())
+    }
+
+    /// A slot for a delivery that may be sent at once.
+    fn slot_for(&self, delivery: &Assembled, is_behind: bool, position: &Position, now: Instant) -> Option<Slot> {
+        let subscription = &delivery.subscription;
+        // While the outbox is read in pages, a later page may hold an earlier change of the same record.
+        let is_held = subscription.row.ordered && position.target.is_some();
+        // Behind a rate limit the oldest goes first.
+        let has_older = subscription.rate.is_some() && self.slots.is_behind(subscription.row.id);
+        if is_behind || is_held || has_older || !subscription.is_sending() {
+            return None;
+        }
+        let slot = self
+            .slots
+            .take(claimant_of(subscription), 1, Patience::OnlyWell, now)
+            .pop();
+        if slot.is_none() {
+            self.slots.note_behind(subscription.row.id);
+        }
+        slot
     }
 
     /// One transaction that is larger than a page: record by record, in one commit, nothing of it sent before.
@@ -305,10 +340,12 @@ impl Dispatcher {
             roster: &roster,
             judging: &judging,
             assembly: Assembly::new(facts),
+            newest: 0,
         };
         let mut pieces = Pieces::of(&transaction, xid).await?;
         while let Some(rows) = pieces.next(&transaction, layouts).await? {
             rows.iter().for_each(note_truncate);
+            large.newest = large.newest.max(derive::newest(&rows));
             let mut tables = large::by_table(rows).into_iter().peekable();
             while let Some(rows) = tables.next() {
                 let Some((model, last)) = rows.last().map(|row| (Arc::clone(&row.layout.model), row.record_id)) else {
@@ -368,8 +405,15 @@ impl Dispatcher {
             };
             let is_last = elsewhere.len() < most;
             let changes_now = std::mem::replace(&mut changes, rest);
-            let changes_now =
-                derive::complete(large.judging, large.roster, &large.facts, model, changes_now, elsewhere).await?;
+            let changes_now = derive::complete(
+                large.judging,
+                large.roster,
+                (&large.facts, large.newest),
+                model,
+                changes_now,
+                elsewhere,
+            )
+            .await?;
             let mut folded = Folded::new(large.facts.clone());
             folded.parents = derive::parents_in_large(
                 large.judging,
@@ -402,7 +446,7 @@ impl Dispatcher {
         let made = self.without_unsendable(client, made).await?;
         let new: Vec<NewDelivery> = made
             .into_iter()
-            .map(|(delivery, body, _)| new_delivery(delivery, body, false))
+            .map(|(delivery, body, _)| new_delivery(delivery, body, false, false))
             .collect();
         deliveries::commit_batch(client, self.lead.term, position, &new)
             .await
@@ -441,7 +485,7 @@ impl Dispatcher {
                         subscription.id = delivery.subscription.row.id, event.id = %delivery.event_id,
                         error = reason.failure.as_str(), detail = reason.detail, "there is nothing to send"
                     );
-                    failed.push((new_delivery(delivery, String::new(), false), reason));
+                    failed.push((new_delivery(delivery, String::new(), false, false), reason));
                 }
             }
         }
@@ -588,7 +632,22 @@ fn columns_of(judge: &Judge, images: &[ImageAt<'_>], inherited: &Inherited) -> I
         .collect()
 }
 
-fn new_delivery(delivery: Assembled, body: String, claimed: bool) -> NewDelivery {
+/// For each delivery, whether another of the batch comes before it in its lane.
+fn behind_in_batch<'a>(batch: impl Iterator<Item = &'a Assembled> + Clone) -> Vec<bool> {
+    let lane = |d: &Assembled| (d.subscription.row.id, d.part);
+    let mut first: HashMap<(i32, i64), i64> = HashMap::new();
+    for delivery in batch.clone().filter(|d| d.subscription.row.ordered) {
+        first
+            .entry(lane(delivery))
+            .and_modify(|id| *id = (*id).min(delivery.outbox_id))
+            .or_insert(delivery.outbox_id);
+    }
+    batch
+        .map(|d| first.get(&lane(d)).is_some_and(|id| *id < d.outbox_id))
+        .collect()
+}
+
+fn new_delivery(delivery: Assembled, body: String, claimed: bool, is_behind: bool) -> NewDelivery {
     let row = &delivery.subscription.row;
     NewDelivery {
         event_id: delivery.event_id,
@@ -600,6 +659,8 @@ fn new_delivery(delivery: Assembled, body: String, claimed: bool) -> NewDelivery
         record_ids: delivery.record_ids,
         body,
         claimed,
+        lane_position: row.ordered.then_some(delivery.outbox_id),
+        is_behind,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }
 }

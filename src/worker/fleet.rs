@@ -26,8 +26,7 @@ const GOOD_RUN: Duration = Duration::from_secs(60);
 /// # Errors
 /// When the task of one of them dies, which is a mistake in this program: whoever started it starts it again. Whatever is wrong with a
 /// database is logged and tried again.
-pub async fn run(databases: Vec<Options>, stop: CancellationToken) -> Result<()> {
-    let process = Process::default();
+pub async fn run(databases: Vec<Options>, process: Process, stop: CancellationToken) -> Result<()> {
     let mut tasks = JoinSet::new();
     for options in databases {
         let span = tracing::info_span!("database", name = options.name);

@@ -20,4 +20,5 @@ pub mod secrets;
 pub mod slots;
 pub mod supervisor;
 pub mod sweeper;
+pub mod tally;
 pub mod wake;

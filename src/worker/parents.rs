@@ -97,6 +97,7 @@ pub(super) async fn inherited(
                     record_id: id,
                     xid: facts.xid,
                     at: facts.at,
+                    outbox_id: 0,
                     fields: Vec::new(),
                 });
                 questions.len() - 1

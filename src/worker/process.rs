@@ -1,4 +1,4 @@
-//! What all databases of one process share: the right to do what is costly.
+//! What all databases of one process share: requests under way, and the right to do what is costly.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::slots::Ceiling;
 use crate::Result;
 use crate::pg::connect::Database;
 
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Process(Arc<Inner>);
 
 struct Inner {
+    in_flight: Ceiling,
     aside: Arc<Semaphore>,
 }
 
@@ -39,15 +41,20 @@ impl Deref for Aside {
     }
 }
 
-impl Default for Process {
-    fn default() -> Self {
+impl Process {
+    /// One whose databases have so many requests under way at most, together.
+    pub fn new(max_in_flight: usize) -> Self {
         Self(Arc::new(Inner {
+            in_flight: Ceiling::new(max_in_flight),
             aside: Arc::new(Semaphore::new(ASIDE_AT_ONCE)),
         }))
     }
-}
 
-impl Process {
+    /// What all databases share of requests under way.
+    pub fn in_flight(&self) -> Ceiling {
+        self.0.in_flight.clone()
+    }
+
     /// Connects aside from the connections that deliver, when it is this database's turn.
     ///
     /// # Errors

@@ -13,16 +13,18 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::Tally;
 use super::process::Process;
 use super::quarantine::Quarantine;
 use super::secrets;
+use super::slots::Slots;
+use super::tally::Tally;
 use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, judge, records, registry, subscriptions};
 use crate::relations::{Derivation, Derivations};
 use crate::sealing::Keyring;
@@ -206,7 +208,7 @@ impl Roster {
         self.by_model.get(model)
     }
 
-    /// A subscription to which something may be sent now.
+    /// A subscription that has somewhere to send to; it may be paused or disabled.
     pub fn sendable(&self, id: i32) -> Option<Arc<Accepted>> {
         self.by_id.get(&id).filter(|s| s.has_endpoint()).cloned()
     }
@@ -316,9 +318,10 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         };
         subscription.row.captured_from = now.captured_from;
         // Another who looked at the same time may have found that it cannot be captured.
-        let is_ready = now.state.as_deref() == Some("ready") && now.write_stamp == subscription.row.write_stamp;
+        let is_ready = matches!(now.state.as_deref(), Some("ready" | "disabled"))
+            && now.write_stamp == subscription.row.write_stamp;
         // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
-        let is_served = subscription.row.state.as_deref() == Some("ready");
+        let is_served = matches!(subscription.row.state.as_deref(), Some("ready" | "disabled"));
         is_ready && (is_served || !is_busy(subscription, &busy))
     });
     Ok(Looked {
@@ -461,6 +464,10 @@ pub struct Keeper {
     pub changed: Arc<Notify>,
     /// Whose domain failed on a record's data.
     pub quarantine: Quarantine,
+    /// When an endpoint that fails everything is given up.
+    pub give_up: GiveUp,
+    /// Forgets who is gone.
+    pub slots: Slots,
 }
 
 impl Keeper {
@@ -515,7 +522,14 @@ impl Keeper {
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
-            tally.note(&self.connections).await?;
+            for (subscription, reason) in tally.note(&self.connections, self.give_up).await? {
+                tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
+                // Its row has not changed for anybody else: look at once, so that nothing more is sent.
+                known_version = None;
+            }
+            if known_version.is_none() {
+                continue;
+            }
             if drop_idle_at.is_some_and(|at| at <= Instant::now()) {
                 self.drop_idle().await?;
                 // Those of a table that was busy are left.
@@ -524,7 +538,7 @@ impl Keeper {
             }
             tokio::select! {
                 () = cancel.cancelled() => {
-                    return tally.note(&self.connections).await;
+                    return tally.note(&self.connections, self.give_up).await.map(drop);
                 }
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -535,8 +549,11 @@ impl Keeper {
     async fn publish(&self, client: &Client, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
+        let ids: HashSet<i32> = looked.accepted.iter().map(|s| s.row.id).collect();
+        let endpoints: HashSet<Arc<str>> = looked.accepted.iter().map(|s| Arc::clone(&s.endpoint)).collect();
         let mut roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
         roster.keyring.clone_from(&self.rules.keyring);
+        self.slots.retain(&ids, &endpoints);
         self.roster.send_replace(Arc::new(roster));
         let cancelled = deliveries::cancel_unwanted(client, self.term).await?;
         tracing::info!(subscriptions = count, cancelled, "subscriptions loaded");

@@ -21,13 +21,14 @@ use super::dispatcher::Dispatcher;
 use super::process::Process;
 use super::quarantine::Quarantine;
 use super::roster::{Keeper, Roster, ServiceRules};
-use super::slots::Slots;
+use super::slots::{Limits, Slots};
 use super::sweeper;
 use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
 use crate::http::client::Client;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, outbox, schema};
 use crate::sealing::Keyring;
 use crate::{Error, Result};
@@ -67,10 +68,10 @@ pub struct Options {
     pub keyring: Option<Arc<Keyring>>,
     /// How long the dispatcher sleeps at most.
     pub poll_interval: Duration,
-    /// Requests under way at most.
-    pub max_in_flight: usize,
-    /// Requests under way for one subscription at most.
-    pub max_in_flight_per_subscription: usize,
+    /// How many requests may be under way.
+    pub limits: Limits,
+    /// When an endpoint that fails everything is given up.
+    pub give_up: GiveUp,
     /// How long requests under way may go on after a stop.
     pub grace: Duration,
 }
@@ -175,8 +176,8 @@ async fn term(
         None
     };
     let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
-    let (claimed_sender, claimed) = mpsc::unbounded_channel();
-    let slots = Slots::new(options.max_in_flight, options.max_in_flight_per_subscription);
+    let (handed_sender, handed) = mpsc::unbounded_channel();
+    let slots = Slots::below(process.in_flight(), options.limits);
     let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let cancel = stop.child_token();
     let quarantine = Quarantine::default();
@@ -206,6 +207,8 @@ async fn term(
         roster: roster_sender,
         changed: Arc::clone(&changed),
         quarantine: quarantine.clone(),
+        give_up: options.give_up,
+        slots: slots.clone(),
     };
     tasks.spawn("roster", keeper.run(cancel.clone()));
     tasks.spawn("sweeper", sweeper::run(connections.clone(), lead.term, cancel.clone()));
@@ -214,7 +217,7 @@ async fn term(
         client: options.client.clone(),
         term: lead.term,
         slots: slots.clone(),
-        claimed,
+        handed,
         roster: roster.clone(),
         unrecorded: unrecorded.clone(),
         grace: options.grace,
@@ -229,7 +232,7 @@ async fn term(
         lead,
         roster,
         slots,
-        claimed: claimed_sender,
+        handed: handed_sender,
         poll_interval: options.poll_interval,
     };
     tasks.spawn("dispatcher", dispatcher.run(cancel));

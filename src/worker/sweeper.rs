@@ -34,6 +34,7 @@ pub async fn run(connections: Connections, term: i64, cancel: CancellationToken)
                     "ended attempts that nobody recorded: interrupted"
                 );
             }
+            deliveries::wake_all_lanes(&client).await?;
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");
             }

@@ -219,7 +219,10 @@ async fn twenty_installs_at_once_all_succeed() {
     }
     let migrations = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations")).unwrap();
     assert_eq!(
-        database.psql("select count(*) from odoo_eventd.schema_migration").await,
+        database
+            .psql("select count(*) from odoo_eventd.schema_migration")
+            .await
+            .trim(),
         migrations.count().to_string()
     );
 }

@@ -1,6 +1,7 @@
 //! What the tests stand on: databases, a scripted receiver, other processes, and waiting.
 
 pub(crate) mod db;
+pub mod delivery;
 pub(crate) mod process;
 pub mod program;
 pub mod receiver;

@@ -1,0 +1,83 @@
+//! `test`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::connect_installed;
+use super::output::{self, Json, data, say};
+use crate::Result;
+use crate::config::{read_keyring, secret_key_file};
+use crate::http::guard::Guard;
+use crate::ops::test_event::{self, Tested};
+use crate::pg::connect::Database;
+use crate::worker::roster::ServiceRules;
+
+/// Whose endpoint to try.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The subscription's id
+    id: i32,
+    /// Networks that may be called although they are private, as the service's own setting
+    #[arg(long, env = "ODOO_EVENTD_ALLOW_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
+    allow_networks: Vec<String>,
+    /// Ports that may be called at public addresses, as the service's own setting
+    #[arg(long, env = "ODOO_EVENTD_ALLOW_PORTS", value_delimiter = ',', value_name = "PORT")]
+    allow_ports: Vec<u16>,
+    /// The key of encrypted secrets, as the service's own setting
+    #[arg(long, env = "ODOO_EVENTD_SECRET_KEY_FILE", value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    output: Json,
+}
+
+/// Sends a test event and shows request and response. Exits with 1 when it did not arrive.
+///
+/// # Errors
+/// Wrong use; database errors.
+pub async fn test(database: Database, args: Test) -> Result<ExitCode> {
+    let rules = ServiceRules {
+        guard: Guard::new(&args.allow_networks, &args.allow_ports)?,
+        keyring: read_keyring(secret_key_file(args.secret_key_file).as_deref())?.map(Arc::new),
+    };
+    drop(connect_installed(&database).await?);
+    let tested = test_event::send(&database, rules, args.id).await?;
+    if args.output.json {
+        output::json(&tested)?;
+    } else {
+        print(&tested)?;
+    }
+    say(format_args!(
+        "{} in {} ms; `odoo-eventd deliveries --subscription {}` shows it in the log",
+        if tested.success { "arrived" } else { "did not arrive" },
+        tested.duration_ms,
+        args.id
+    ));
+    Ok(if tested.success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print(tested: &Tested) -> Result<()> {
+    data(format_args!("{} {}", tested.method, tested.url))?;
+    for (name, value) in &tested.headers {
+        data(format_args!("{name}: {value}"))?;
+    }
+    data(format_args!("\n{}\n", tested.body))?;
+    match (tested.response_code, tested.error) {
+        (Some(status), None) => data(format_args!("HTTP {status}"))?,
+        (Some(status), Some(error)) => data(format_args!("HTTP {status} ({error})"))?,
+        (None, error) => data(error.unwrap_or("no answer"))?,
+    }
+    if let Some(detail) = &tested.detail {
+        data(detail)?;
+    }
+    if !tested.response_body.is_empty() {
+        data(&tested.response_body)?;
+    }
+    Ok(())
+}
