@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 SECONDS ?= 60
-.PHONY: help demo test soak domain-report fuzz fmt lint doc deny check bench clean
+.PHONY: help demo test soak domain-report fuzz fmt lint doc deny audit sbom package check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -54,6 +54,25 @@ deny: ## check licences, versions and sources of dependencies, and advisories, w
 	else \
 		echo 'skipped: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
 	fi
+
+audit: ## look dependencies up in RustSec's advisories, where cargo-audit is installed
+	@if cargo audit --version >/dev/null 2>&1; then cargo audit --deny warnings; \
+	else echo 'skipped: cargo-audit is not installed (cargo install --locked cargo-audit)'; fi
+
+sbom: ## write target/odoo-eventd.cdx.json, a CycloneDX bill of materials (needs cargo-cyclonedx)
+	@cargo cyclonedx --version >/dev/null 2>&1 || { echo 'cargo install --locked cargo-cyclonedx' >&2; exit 1; }
+	@mkdir -p target
+	@cargo cyclonedx --format json --spec-version 1.5 --override-filename odoo-eventd.cdx && mv odoo-eventd.cdx.json target/
+
+package: ## build a Debian package in target/debian (needs cargo-deb)
+	@cargo deb --version >/dev/null 2>&1 || { echo 'cargo install --locked cargo-deb' >&2; exit 1; }
+	cargo build --release --locked --bin odoo-eventd
+	mkdir -p target/package
+	target/release/odoo-eventd man > target/package/odoo-eventd.1
+	target/release/odoo-eventd completions bash > target/package/odoo-eventd.bash
+	target/release/odoo-eventd completions zsh > target/package/_odoo-eventd
+	target/release/odoo-eventd completions fish > target/package/odoo-eventd.fish
+	cargo deb --no-build --locked
 
 check: lint doc deny test ## everything that .ci/run does
 

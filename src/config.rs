@@ -3,6 +3,7 @@
 //! [`RawConfig`] is what was said, in whichever way; [`RunConfig`] is validated and ready to use, with units in its names.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +91,58 @@ pub struct RawConfig {
     /// How long requests under way may go on after a stop [default: 10000]
     #[arg(long, env = "ODOO_EVENTD_SHUTDOWN_GRACE_MS", value_name = "MS")]
     pub shutdown_grace_ms: Option<u64>,
+    /// For how many days the log of attempts is kept, 0 = for ever [default: 30]
+    #[arg(long, env = "ODOO_EVENTD_LOG_RETENTION_DAYS", value_name = "DAYS")]
+    pub log_retention_days: Option<u16>,
+    /// Where to serve /healthz, /readyz and /metrics: ADDRESS:PORT, or a port of loopback [default: nowhere]
+    #[arg(long, env = "ODOO_EVENTD_LISTEN_HTTP", value_name = "ADDRESS")]
+    pub listen_http: Option<String>,
+    /// After how long an event that waits is an alarm [default: 300]
+    #[arg(long, env = "ODOO_EVENTD_ALARM_AFTER_S", value_name = "SECONDS")]
+    pub alarm_after_s: Option<u64>,
+    /// In a file only, where a reload finds it: the flag and the environment variable are the program's own.
+    #[arg(skip)]
+    pub log: Option<String>,
+}
+
+/// Where the database's URL comes from. A file can be a systemd credential; it is read again by a reload.
+#[derive(Clone, Args)]
+pub struct DatabaseUrl {
+    /// The Odoo database: postgres://user@host/database
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database_url: Option<String>,
+    /// A file with the URL in it, so that a password is in nobody's environment
+    #[arg(long, global = true, env = "DATABASE_URL_FILE", value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+}
+
+impl DatabaseUrl {
+    /// What was said, or stands in the file; `None` when neither was.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] when the file cannot be read or is empty.
+    pub fn read(&self) -> Result<Option<String>> {
+        if let Some(url) = self.database_url.as_ref().filter(|url| !url.is_empty()) {
+            return Ok(Some(url.clone()));
+        }
+        let Some(file) = &self.database_url_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            Error::usage(format!("cannot read the database URL from {}", file.display())).with_source(e)
+        })?;
+        let url = text.trim();
+        if url.is_empty() {
+            return Err(Error::usage(format!("{} holds no database URL", file.display())));
+        }
+        Ok(Some(url.to_owned()))
+    }
 }
 
 /// What `run` works with.
@@ -136,6 +189,14 @@ pub struct Settings {
     pub response_body_bytes: usize,
     /// See [`RawConfig::shutdown_grace_ms`].
     pub shutdown_grace_ms: u64,
+    /// See [`RawConfig::log_retention_days`].
+    pub log_retention_days: u16,
+    /// See [`RawConfig::listen_http`].
+    pub listen_http: Option<SocketAddr>,
+    /// See [`RawConfig::alarm_after_s`].
+    pub alarm_after_s: u64,
+    /// What the file says is logged; the flag and the environment go before it.
+    pub log: Option<String>,
 }
 
 impl RunConfig {
@@ -180,8 +241,18 @@ impl RunConfig {
                 .or(file.response_body_bytes)
                 .unwrap_or(DEFAULT_RESPONSE_CAP_BYTES),
             shutdown_grace_ms: said.shutdown_grace_ms.or(file.shutdown_grace_ms).unwrap_or(10_000),
+            log_retention_days: said.log_retention_days.or(file.log_retention_days).unwrap_or(30),
+            listen_http: said
+                .listen_http
+                .or(file.listen_http)
+                .filter(|address| !address.is_empty())
+                .map(|address| crate::web::parse_address(&address))
+                .transpose()?,
+            alarm_after_s: said.alarm_after_s.or(file.alarm_after_s).unwrap_or(300),
+            log: file.log,
         };
         for (name, value) in [
+            ("alarm_after_s", settings.alarm_after_s),
             ("poll_interval_ms", settings.poll_interval_ms),
             ("max_in_flight", settings.max_in_flight as u64),
             (

@@ -40,7 +40,7 @@
 //!
 //! # How the code lies
 //!
-//! Dependencies point inward: [`cli`] → [`ops`], [`preview`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
+//! Dependencies point inward: [`cli`], [`web`] → [`ops`], [`preview`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
 //! [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
@@ -49,11 +49,13 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod error;
 pub mod event;
 pub mod http;
 pub mod matching;
+pub mod metrics;
 pub mod odoo;
 pub mod ops;
 pub mod payload;
@@ -63,7 +65,9 @@ pub mod relations;
 pub mod sealing;
 pub mod signature;
 pub mod subscription;
+pub mod systemd;
 pub mod telemetry;
+pub mod web;
 pub mod worker;
 
 pub use error::{Error, Result};

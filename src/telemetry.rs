@@ -3,7 +3,11 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+
+use crate::{Error, Result};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -22,19 +26,53 @@ const DEFAULT_FILTER: &str = "info,tokio_postgres=warn,rustls_platform_verifier=
 /// For commands whose output is for reading: only what went wrong.
 const QUIET_FILTER: &str = "warn,rustls_platform_verifier=off";
 
+/// The log, whose filter can be changed while it runs.
+#[derive(Debug)]
+pub struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// Said by flag or environment: goes before any file.
+    is_fixed: bool,
+    default: &'static str,
+}
+
+impl Log {
+    /// What a configuration file says is to be logged; `None` = the default. Does nothing when flag or environment say it.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] when it is no filter.
+    pub fn set(&self, filter: Option<&str>) -> Result<()> {
+        if self.is_fixed {
+            return Ok(());
+        }
+        let filter = EnvFilter::try_new(filter.unwrap_or(self.default)).map_err(|e| {
+            Error::usage(format!("log is \"{}\", which is no filter", filter.unwrap_or_default()))
+                .with_source(e)
+                .with_hint("a level (error, warn, info, debug) or a tracing filter")
+        })?;
+        self.filter
+            .reload(filter)
+            .map_err(|e| Error::other("cannot change what is logged").with_source(e))
+    }
+}
+
 /// Starts logging; only the service logs what goes well. `filter` is a level or a tracing filter; what cannot be read as one means the default.
-pub fn start(format: LogFormat, filter: Option<&str>, is_service: bool) {
-    let filter = filter
-        .and_then(|f| EnvFilter::try_new(f).ok())
-        .unwrap_or_else(|| EnvFilter::new(if is_service { DEFAULT_FILTER } else { QUIET_FILTER }));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => builder
+pub fn start(format: LogFormat, filter: Option<&str>, is_service: bool) -> Log {
+    let default = if is_service { DEFAULT_FILTER } else { QUIET_FILTER };
+    let said = filter.and_then(|f| EnvFilter::try_new(f).ok());
+    let is_fixed = said.is_some();
+    let (filter, handle) = reload::Layer::new(said.unwrap_or_else(|| EnvFilter::new(default)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())
-            .init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Log {
+        filter: handle,
+        is_fixed,
+        default,
     }
 }

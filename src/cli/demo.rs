@@ -1,6 +1,7 @@
 //! `demo`: the main job, on a throw-away PostgreSQL, in under a minute.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -23,6 +24,7 @@ use crate::signature::Secret;
 use crate::worker::process::Process;
 use crate::worker::slots::Limits;
 use crate::worker::supervisor::{self, Options};
+use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
 /// The demonstration has no options: everything it uses is its own.
@@ -151,28 +153,27 @@ async fn show(stop: CancellationToken) -> Result<()> {
     }
 
     let mut service = JoinSet::new();
-    service.spawn(supervisor::run(
-        Options {
-            name: database.name().to_owned(),
-            database: database.clone(),
-            client: Client::new(ClientConfig::new(guard.clone()))?,
-            guard,
-            keyring: None,
-            poll_interval: Duration::from_secs(2),
-            limits: Limits {
-                total: 64,
-                per_endpoint: 64,
-                per_subscription: 16,
-            },
-            give_up: GiveUp {
-                after: Duration::ZERO,
-                after_failures: 0,
-            },
-            grace: Duration::from_secs(5),
+    let (_, options) = tokio::sync::watch::channel(Options {
+        name: database.name().to_owned(),
+        database: database.clone(),
+        client: Client::new(ClientConfig::new(guard.clone()))?,
+        guard,
+        keyring: None,
+        poll_interval: Duration::from_secs(2),
+        limits: Limits {
+            total: 64,
+            per_endpoint: 64,
+            per_subscription: 16,
         },
-        Process::new(64),
-        stop.clone(),
-    ));
+        give_up: GiveUp {
+            after: Duration::ZERO,
+            after_failures: 0,
+        },
+        grace: Duration::from_secs(5),
+        log_retention_days: 0,
+    });
+    let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
+    service.spawn(supervisor::run(options, Process::new(64), vitals, stop.clone()));
     let mut arrived = 0;
     for act in &ACTS {
         data(format_args!("\n== {}", act.title))?;

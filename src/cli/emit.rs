@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::connect_installed;
 use super::output::{self, Json, say};
-use crate::{Error, Result};
 use crate::ops::emit::{self, Request};
 use crate::pg::connect::Database;
+use crate::{Error, Result};
 
 /// Which existing records to send.
 #[derive(Debug, Args)]

@@ -3,10 +3,13 @@
 pub mod capture;
 pub mod deliveries;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod domain_args;
 pub mod emit;
+pub mod erase;
 pub mod install;
+pub mod manual;
 pub mod output;
 pub mod receive;
 pub mod registry;
@@ -25,10 +28,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio_postgres::Client;
 
-use crate::config::no_database;
+use crate::config::{DatabaseUrl, no_database};
 use crate::pg::connect::Database;
 use crate::pg::schema;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{Log, LogFormat};
 use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.
@@ -41,15 +44,8 @@ use crate::{Error, Result};
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// The Odoo database: postgres://user@host/database
-    #[arg(
-        long,
-        global = true,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    database_url: Option<String>,
+    #[command(flatten)]
+    database: DatabaseUrl,
     /// How log lines look; on a terminal for people, else as JSON with --log-format json
     #[arg(long, global = true, env = "ODOO_EVENTD_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -89,10 +85,16 @@ enum Command {
     Run(Box<run::Run>),
     /// Shows triggers, drift, queues, the service and every subscription's health
     Status(output::Json),
+    /// Looks for what would go wrong here, and says what to do about it
+    Doctor(doctor::Doctor),
     /// Lists attempts to deliver, newest first
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
     Redeliver(deliveries::Redeliver),
+    /// Blanks what is kept of some records: bodies, answers, captured values
+    Erase(erase::Erase),
+    /// Lists who changed which subscription, when and how
+    History(erase::History),
     /// Evaluates or explains an Odoo domain on the database as it is now
     #[command(subcommand)]
     Domain(domain_args::DomainCommand),
@@ -106,6 +108,12 @@ enum Command {
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
     Verify(verify::VerifyArgs),
+    /// Prints the manual page
+    #[command(hide = true)]
+    Man,
+    /// Prints a shell's completions
+    #[command(hide = true)]
+    Completions(manual::Completions),
 }
 
 /// Runs the program: arguments to exit code.
@@ -118,12 +126,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    crate::telemetry::start(
+    let log = crate::telemetry::start(
         cli.log_format,
         cli.log.as_deref(),
         matches!(cli.command, Command::Run(_)),
     );
-    match run_command(cli) {
+    match run_command(cli, &log) {
         Ok(code) => code,
         Err(error) => {
             output::say(format_args!("error: {}", error.chain()));
@@ -135,27 +143,32 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run_command(cli: Cli) -> Result<ExitCode> {
-    let url = cli.database_url;
+fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
+    let url = cli.database;
     match cli.command {
         Command::Demo(args) => block_on(demo::demo(args))?,
-        Command::Plan(args) => block_on(install::plan(database(url)?, args))?,
-        Command::Install(args) => block_on(install::install(database(url)?, args))?,
-        Command::Uninstall(args) => block_on(install::uninstall(database(url)?, args))?,
-        Command::Capture(args) => block_on(capture::capture(database(url)?, args))?,
-        Command::Adopt(args) => block_on(capture::adopt(database(url)?, args))?,
-        Command::Subscribe(args) => block_on(subscribe::subscribe(database(url)?, *args))?,
-        Command::Subscriptions(args) => block_on(subscriptions::subscriptions(database(url)?, args))?,
-        Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(url)?, args))?,
-        Command::Test(args) => return block_on(test_event::test(database(url)?, args)),
-        Command::Emit(args) => block_on(emit::emit(database(url)?, args))?,
-        Command::Run(args) => block_on(run::run(url, *args))?,
-        Command::Status(args) => return block_on(status::status(database(url)?, args)),
-        Command::Deliveries(args) => block_on(deliveries::list(database(url)?, args))?,
-        Command::Redeliver(args) => block_on(deliveries::redeliver(database(url)?, args))?,
-        Command::Domain(command) => block_on(domain_args::domain(database(url)?, command))?,
-        Command::Registry(command) => block_on(registry::registry(database(url)?, command))?,
-        Command::Secret(command) => block_on(secrets::secret(database(url)?, command))?,
+        Command::Plan(args) => block_on(install::plan(database(&url)?, args))?,
+        Command::Install(args) => block_on(install::install(database(&url)?, args))?,
+        Command::Uninstall(args) => block_on(install::uninstall(database(&url)?, args))?,
+        Command::Capture(args) => block_on(capture::capture(database(&url)?, args))?,
+        Command::Adopt(args) => block_on(capture::adopt(database(&url)?, args))?,
+        Command::Subscribe(args) => block_on(subscribe::subscribe(database(&url)?, *args))?,
+        Command::Subscriptions(args) => block_on(subscriptions::subscriptions(database(&url)?, args))?,
+        Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(&url)?, args))?,
+        Command::Test(args) => return block_on(test_event::test(database(&url)?, args)),
+        Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
+        Command::Run(args) => block_on(run::run(url, *args, log))?,
+        Command::Status(args) => return block_on(status::status(database(&url)?, args)),
+        Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
+        Command::Redeliver(args) => block_on(deliveries::redeliver(database(&url)?, args))?,
+        Command::Domain(command) => block_on(domain_args::domain(database(&url)?, command))?,
+        Command::Registry(command) => block_on(registry::registry(database(&url)?, command))?,
+        Command::Secret(command) => block_on(secrets::secret(database(&url)?, command))?,
+        Command::Doctor(args) => return block_on(doctor::doctor(database(&url)?, args)),
+        Command::Erase(args) => block_on(erase::erase(database(&url)?, args))?,
+        Command::History(args) => block_on(erase::history(database(&url)?, args))?,
+        Command::Man => manual::man()?,
+        Command::Completions(args) => manual::completions(&args),
         Command::Receive(args) => block_on(receive::receive(&args))?,
         Command::Verify(args) => verify::verify(&args, std::io::stdin(), jiff::Timestamp::now().as_second())?,
     }
@@ -170,8 +183,8 @@ fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(task)
 }
 
-fn database(url: Option<String>) -> Result<Database> {
-    Database::parse(&url.filter(|u| !u.is_empty()).ok_or_else(no_database)?)
+fn database(url: &DatabaseUrl) -> Result<Database> {
+    Database::parse(&url.read()?.ok_or_else(no_database)?)
 }
 
 /// Connects to a database that has this program's installation.

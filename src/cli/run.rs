@@ -1,19 +1,22 @@
 //! `run`: the service.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use super::output;
-use crate::config::{RawConfig, RunConfig};
-use crate::worker::fleet;
+use crate::config::{DatabaseUrl, RawConfig, RunConfig};
+use crate::telemetry::Log;
+use crate::worker::board::Board;
+use crate::worker::fleet::Fleet;
 use crate::worker::process::Process;
 use crate::worker::slots::Limits;
-use crate::worker::supervisor::{self, Options};
-use crate::{Error, Result};
+use crate::worker::supervisor::Options;
+use crate::{Error, Result, systemd, web};
 
 /// Settings of the service.
 #[derive(Debug, Args)]
@@ -28,45 +31,88 @@ pub struct Run {
     settings: RawConfig,
 }
 
-/// Runs until SIGTERM or SIGINT; a second signal ends it at once.
+/// Runs until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the configuration again.
 ///
 /// # Errors
-/// What cannot heal by itself; see [`supervisor::run`].
-pub async fn run(database_url: Option<String>, args: Run) -> Result<()> {
-    let config = RunConfig::resolve(args.settings, database_url, args.config.as_deref())?;
+/// What cannot heal by itself; see [`crate::worker::supervisor::run`].
+pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> {
+    let resolve = || RunConfig::resolve(args.settings.clone(), database_url.read()?, args.config.as_deref());
+    let config = resolve()?;
     if args.print_config {
         return output::json(&shown(&config));
     }
-    let mut options = options_of(&config)?;
-    let process = Process::new(config.settings.max_in_flight);
+    log.set(config.settings.log.as_deref())?;
     let stop = CancellationToken::new();
-    let mut term = on_signal(SignalKind::terminate())?;
-    let mut interrupt = on_signal(SignalKind::interrupt())?;
-    let service = async {
-        match options.pop() {
-            // What cannot heal by itself is told to whoever started it: it serves nothing else.
-            Some(only) if !config.serves_many => {
-                let span = tracing::info_span!("database", name = only.name);
-                supervisor::run(only, process, stop.clone()).instrument(span).await
+    let mut signals = Signals::new()?;
+    let board = Arc::new(Board::new(
+        Duration::from_secs(config.settings.alarm_after_s),
+        config.serves_many,
+    ));
+    let pages = match config.settings.listen_http {
+        Some(address) => Some(web::listen(address).await?),
+        None => None,
+    };
+    let beside = async {
+        let pages = async {
+            match pages {
+                Some(listener) => web::serve(listener, Arc::clone(&board)).await,
+                None => std::future::pending().await,
             }
-            last => {
-                options.extend(last);
-                fleet::run(options, process, stop.clone()).await
+        };
+        tokio::join!(pages, systemd::keep_informed(Arc::clone(&board)));
+    };
+    tokio::pin!(beside);
+    let process = Process::new(config.settings.max_in_flight);
+    let mut fleet = Fleet::new(process, Arc::clone(&board), config.serves_many, stop.clone());
+    fleet.serve(options_of(&config)?);
+    loop {
+        tokio::select! {
+            ended = fleet.ended() => return ended,
+            () = &mut beside => {}
+            asked = signals.next() => {
+                if asked == Asked::Stop {
+                    break;
+                }
+                systemd::reloading();
+                let read = resolve().and_then(|new| {
+                    let options = options_of(&new)?;
+                    log.set(new.settings.log.as_deref())?;
+                    Ok((new, options))
+                });
+                match read {
+                    Ok((new, options)) => {
+                        if new.settings.listen_http != config.settings.listen_http
+                            || new.settings.alarm_after_s != config.settings.alarm_after_s
+                            || new.settings.max_in_flight != config.settings.max_in_flight
+                            || new.serves_many != config.serves_many
+                        {
+                            tracing::warn!(
+                                "listen_http, alarm_after_s, max_in_flight of the process, and whether it serves many databases change with a restart only"
+                            );
+                        }
+                        fleet.serve(options);
+                        tracing::info!("the configuration was read again");
+                    }
+                    Err(error) => tracing::error!(
+                        error = %error.chain(), hint = error.hint(),
+                        "the new configuration is wrong: the old one goes on"
+                    ),
+                }
+                systemd::reloaded();
             }
         }
-    };
-    tokio::pin!(service);
-    tokio::select! {
-        ended = &mut service => return ended,
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
     }
     tracing::info!("stopping: nothing new is begun, what is under way may end");
+    systemd::stopping();
     stop.cancel();
-    tokio::select! {
-        ended = service => ended,
-        _ = term.recv() => Err(Error::other("stopped at once by a second signal")),
-        _ = interrupt.recv() => Err(Error::other("stopped at once by a second signal")),
+    loop {
+        tokio::select! {
+            ended = fleet.ended() => return ended,
+            () = &mut beside => {}
+            asked = signals.next() => if asked == Asked::Stop {
+                return Err(Error::other("stopped at once by a second signal"));
+            }
+        }
     }
 }
 
@@ -86,6 +132,7 @@ fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
             },
             give_up: config.give_up(),
             grace: config.shutdown_grace(),
+            log_retention_days: config.settings.log_retention_days,
         })
         .collect())
 }
@@ -100,6 +147,34 @@ fn shown(config: &RunConfig) -> serde_json::Value {
     }
 }
 
-fn on_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
-    signal(kind).map_err(|e| Error::other("cannot listen for signals").with_source(e))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// The signals that the service hears.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let on = |kind| signal(kind).map_err(|e| Error::other("cannot listen for signals").with_source(e));
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
 }

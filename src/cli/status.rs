@@ -115,6 +115,7 @@ fn problems(status: &Value) -> Vec<String> {
     if status["capture"].as_bool() == Some(false) {
         found.push("capture is switched off: `odoo-eventd capture on` resumes it".to_owned());
     }
+    found.extend(waiting(status));
     for model in status["models"].as_array().into_iter().flatten() {
         if let Some(drift) = model["drift"].as_str() {
             found.push(format!("capture of {}: {drift}", cell(model.get("model"))));
@@ -139,6 +140,37 @@ fn problems(status: &Value) -> Vec<String> {
                 "subscription {} is {state}: {}",
                 cell(subscription.get("id")),
                 cell(subscription.get("error"))
+            ));
+        }
+    }
+    found
+}
+
+/// An event that has waited for longer is an alarm; `alarm_after_s` of the service is the same by default.
+const ALARM_AFTER_S: f64 = 300.0;
+
+/// Part of the outbox's cap above which somebody is told: hours before capture stops, on most days.
+const OUTBOX_ALARM: f64 = 0.25;
+
+/// What waits for too long, or is about to be too much.
+fn waiting(status: &Value) -> Vec<String> {
+    let number = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
+    let mut found = Vec::new();
+    let part = number("/outbox/bytes") / number("/outbox/max_bytes").max(1.0);
+    if part > OUTBOX_ALARM {
+        found.push(format!(
+            "the outbox is {:.0} % full; when it is full capture stops: `odoo-eventd doctor` looks for the reason",
+            part * 100.0
+        ));
+    }
+    for (path, what) in [
+        ("/outbox/oldest_unread_age_s", "a change was captured"),
+        ("/deliveries/oldest_due_age_s", "a delivery could have been sent"),
+    ] {
+        let age = number(path);
+        if age > ALARM_AFTER_S {
+            found.push(format!(
+                "{what} {age:.0} s ago and still waits: `odoo-eventd doctor` looks for the reason"
             ));
         }
     }

@@ -2,17 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::tls::{Mode, TlsOptions};
 use crate::{Error, Result};
 
 /// The oldest PostgreSQL that is supported, as `server_version_num`.
@@ -23,23 +21,29 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What arrives at a session unasked; see [`Database::connect_lead`].
 pub type Notifications = mpsc::UnboundedReceiver<Result<String>>;
+type Connection = tokio_postgres::Connection<
+    tokio_postgres::Socket,
+    <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+>;
 
 /// A database that can be connected to. Cheap to clone; prints itself without the password.
 #[derive(Clone)]
 pub struct Database {
     config: Config,
     tls: MakeRustlsConnect,
+    mode: Mode,
 }
 
 impl Database {
     /// Reads a connection string: a `postgres://` URL or `key=value` pairs, as libpq takes them.
     ///
-    /// `sslmode` is `disable`, `prefer` or `require`; like libpq's these encrypt and do not check the server's certificate.
+    /// `sslmode`, `sslrootcert`, `sslcert` and `sslkey` mean what they mean to libpq; see [`super::tls`].
     ///
     /// # Errors
     /// [`Error::is_usage`] if it cannot be read, or names no database. The text itself never enters the error.
     pub fn parse(connection_string: &str) -> Result<Self> {
         let hint = "for example postgres://odoo_eventd_listener@localhost/odoo";
+        let (tls, connection_string) = TlsOptions::extract(connection_string)?;
         let mut config: Config = connection_string.parse().map_err(|error: tokio_postgres::Error| {
             // Only the parser's own words: they name the wrong key, never a value.
             Error::usage("cannot read the database URL")
@@ -52,6 +56,7 @@ impl Database {
         if config.get_hosts().is_empty() {
             config.host("localhost");
         }
+        config.ssl_mode(tls.driver_mode());
         config.connect_timeout(CONNECT_TIMEOUT);
         config.keepalives_idle(Duration::from_secs(15));
         config.keepalives_interval(Duration::from_secs(5));
@@ -62,7 +67,8 @@ impl Database {
         }
         Ok(Self {
             config,
-            tls: MakeRustlsConnect::new(tls_config()?),
+            tls: MakeRustlsConnect::new(tls.client_config()?),
+            mode: tls.mode,
         })
     }
 
@@ -71,16 +77,17 @@ impl Database {
         self.config.get_dbname().unwrap_or_default()
     }
 
+    /// How much its connections are protected.
+    pub fn tls_mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Connects; the connection ends when the client is dropped.
     ///
     /// # Errors
     /// [`Error::is_transient`] when the server cannot be reached or refuses; [`Error::unfit`] when it is older than 13.
     pub async fn connect(&self) -> Result<Client> {
-        let (client, connection) = self
-            .config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|e| self.refused(e))?;
+        let (client, connection) = self.establish().await?;
         #[expect(
             clippy::disallowed_methods,
             reason = "ends with the client; there is nothing to supervise or restart"
@@ -99,11 +106,7 @@ impl Database {
     /// # Errors
     /// As [`Database::connect`].
     pub async fn connect_lead(&self) -> Result<(deadpool_postgres::Object, Notifications)> {
-        let (client, mut connection) = self
-            .config
-            .connect(self.tls.clone())
-            .await
-            .map_err(|e| self.refused(e))?;
+        let (client, mut connection) = self.establish().await?;
         let (sender, receiver) = mpsc::unbounded_channel();
         #[expect(
             clippy::disallowed_methods,
@@ -135,6 +138,17 @@ impl Database {
             .await
             .map_err(|e| Error::database(format_args!("set up a session of {self}"), e))?;
         Ok((lead, receiver))
+    }
+
+    /// The time limit is for all of it: the driver's own ends with the TCP connection, and whoever accepts that may stay silent.
+    async fn establish(&self) -> Result<(Client, Connection)> {
+        tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone()))
+            .await
+            .map_err(|_| {
+                Error::database(format_args!("connect to {self}"), "it did not answer in time")
+                    .with_hint("check that it is PostgreSQL that listens there, and what is in between")
+            })?
+            .map_err(|e| self.refused(e))
     }
 
     /// A pool of at most `size` connections, made when they are first needed.
@@ -170,6 +184,9 @@ impl Database {
             None if error.to_string().contains("password missing") => {
                 "the server asks for a password and the database URL has none"
             }
+            None if is_about_certificates(&error) => {
+                "the server's certificate is not what sslmode and sslrootcert in the database URL ask for"
+            }
             None => "check that PostgreSQL runs there and accepts connections from here",
         };
         Error::database(format_args!("connect to {self}"), error).with_hint(hint)
@@ -191,6 +208,21 @@ impl Database {
         }
         Ok(())
     }
+}
+
+/// rustls' errors come wrapped in an I/O error, which tells the errors below its own.
+fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(current) = cause {
+        let io = current
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if io.is_some_and(|inner| matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))) {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
 }
 
 const POOLED: deadpool_postgres::ManagerConfig = deadpool_postgres::ManagerConfig {
@@ -250,57 +282,6 @@ impl fmt::Display for Database {
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Database({self})")
-    }
-}
-
-fn tls_config() -> Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(Encrypted(Arc::clone(&provider)));
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::other("cannot set up TLS").with_source(error))?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-/// What libpq does for `sslmode=prefer` and `require`: encrypts, and takes any certificate.
-#[derive(Debug)]
-struct Encrypted(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for Encrypted {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

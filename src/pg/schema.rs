@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(7, "000007_delivery_options"),
     migration!(8, "000008_secrets_and_callbacks"),
     migration!(10, "000010_drift"),
+    migration!(11, "000011_operations"),
 ];
 
 macro_rules! function_file {
@@ -61,6 +62,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("emit"),
     function_file!("operations"),
     function_file!("preview"),
+    function_file!("history"),
+    function_file!("retention"),
+    function_file!("health"),
     function_file!("installation"),
 ];
 

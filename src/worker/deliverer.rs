@@ -20,18 +20,22 @@ use super::callbacks;
 use super::request;
 use super::roster::Roster;
 use super::slots::{Claimant, Patience, Slot, Slots};
+use super::vitals::Vitals;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::http::client::{Attempt, Client};
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Claimed, Finished};
 use crate::subscription::Accepted;
-use crate::{Result, event};
+use crate::{Error, Result, event};
 
 /// How often waiting deliveries are looked for, beside when a slot becomes free.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often deliveries that nobody can send are looked for, where some are due: their subscription went while they were made.
 const CANCEL_EVERY: Duration = Duration::from_secs(5);
+
+/// How long recording may take: a hundred times what it does, and less than tasks are given to end.
+const RECORD_WITHIN: Duration = Duration::from_secs(10);
 
 /// At most so many results are written at once; keeps one statement well below a second.
 const RECORD_AT_MOST: usize = 1_000;
@@ -87,6 +91,8 @@ pub struct Deliverer {
     pub unrecorded: Unrecorded,
     /// How long attempts under way may go on after a stop.
     pub grace: Duration,
+    /// Told of every attempt that was recorded.
+    pub vitals: Arc<Vitals>,
 }
 
 impl Deliverer {
@@ -283,9 +289,17 @@ impl Deliverer {
     }
 
     async fn record(&self, finished: &[Finished]) -> Result<()> {
-        let client = self.connections.at_once().await;
-        deliveries::record(&*client, self.term, finished).await?;
+        let recorded = async {
+            let client = self.connections.at_once().await;
+            deliveries::record(&*client, self.term, finished).await
+        };
+        // A connection that is dead without a word must not swallow results: kept, they are recorded over the next one. If they were
+        // recorded after all, they are not recorded twice.
+        tokio::time::timeout(RECORD_WITHIN, recorded)
+            .await
+            .unwrap_or_else(|_| Err(Error::database("record attempts", "the server did not answer in time")))?;
         self.roster.borrow().tally.add(finished);
+        self.vitals.recorded(finished);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use super::parents::{self, ImageAt, Inherited};
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use super::slots::{Patience, Slot, Slots};
+use super::vitals::Vitals;
 use super::wake::{Doorbell, Wake};
 use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
@@ -64,6 +65,8 @@ pub struct Dispatcher {
     pub handed: mpsc::UnboundedSender<Handed>,
     /// How long to sleep at most.
     pub poll_interval: Duration,
+    /// Told of every look that succeeded.
+    pub vitals: Arc<Vitals>,
 }
 
 /// A transaction that is larger than a batch, on its way.
@@ -115,10 +118,15 @@ impl Dispatcher {
                     self.commit(&*client, &position, Vec::new()).await?;
                 }
                 drop(client);
-                wake.nothing_found(&cancel).await?;
+                self.vitals.scanned(0);
+                if let Some(rang) = wake.nothing_found(&cancel).await? {
+                    self.vitals.metrics.woke(rang);
+                }
             } else {
                 wake.found().await?;
+                let rows = page.rows.len();
                 position = self.process(client, position, page, &mut layouts).await?;
+                self.vitals.scanned(rows);
             }
         }
         Ok(())
@@ -254,6 +262,7 @@ impl Dispatcher {
             slots.push(slot);
         }
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        self.vitals.metrics.made(new.len());
         let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
         for (index, log) in logged {
             claimed_now[index] = Some(log);
@@ -364,6 +373,7 @@ impl Dispatcher {
                 self.feed(&mut large, &model, changes, &mut at_home, upto, layouts)
                     .await?;
             }
+            self.vitals.progressed();
             let made = self.make(&judging, &roster, large.assembly.take_complete()).await?;
             self.commit_waiting(&transaction, &next, made).await?;
         }

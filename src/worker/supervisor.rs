@@ -18,12 +18,15 @@ use tracing::Instrument;
 
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
+use super::listener::{Listener, server_said};
 use super::process::Process;
 use super::quarantine::Quarantine;
+use super::retention::Retention;
 use super::roster::{Keeper, Roster, ServiceRules};
 use super::slots::{Limits, Slots};
-use super::sweeper;
+use super::vitals::{Phase, Vitals};
 use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
+use super::{monitor, sweeper};
 use crate::http::client::Client;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
@@ -49,6 +52,16 @@ const RECONNECT_MOST: Duration = Duration::from_secs(10);
 
 /// Connections at most beside the lead session's and the doorbell's: the dispatcher's two, the deliverer's, the keeper's.
 const MORE_CONNECTIONS: usize = 4;
+/// How long a session may take to answer a question that needs no work. Without a limit a dead connection that nobody has closed
+/// would be waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long taking the lead may take: it waits for a predecessor's last commit.
+const LEAD_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long tasks may take to end beyond the grace time, before they are given up: one that waits for a dead connection's answer
+/// never ends.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// A term that lasted so long was a good one: the next pause is short again.
 const GOOD_TERM: Duration = Duration::from_secs(30);
@@ -74,20 +87,46 @@ pub struct Options {
     pub give_up: GiveUp,
     /// How long requests under way may go on after a stop.
     pub grace: Duration,
+    /// For how many days the log is kept; 0 = for ever.
+    pub log_retention_days: u16,
 }
 
-/// Runs the service until `stop` is cancelled.
+/// Runs the service until `stop` is cancelled. When the options change, the term ends as it would for a stop, what is under way
+/// included, and the next one begins at once with the new ones.
 ///
 /// # Errors
 /// Only what cannot heal by itself: this is no Odoo database, nothing is installed, the installation is of another version, the
 /// password is wrong. Everything else is logged and tried again.
-pub async fn run(options: Options, process: Process, stop: CancellationToken) -> Result<()> {
+pub async fn run(
+    mut options: watch::Receiver<Options>,
+    process: Process,
+    vitals: Arc<Vitals>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let mut current = options.borrow_and_update().clone();
     let unrecorded = Unrecorded::default();
     let mut pause = RECONNECT_FIRST;
     let mut has_led = false;
     while !stop.is_cancelled() {
+        if options.has_changed().unwrap_or(false) {
+            current = options.borrow_and_update().clone();
+        }
         let began = std::time::Instant::now();
-        let ended = term(&options, &process, &unrecorded, &mut has_led, &stop).await;
+        let until = stop.child_token();
+        vitals.enter(Phase::Connecting);
+        let ended = {
+            let term = term(&current, &process, &unrecorded, &mut has_led, &vitals, &until);
+            tokio::pin!(term);
+            tokio::select! {
+                ended = &mut term => ended,
+                Ok(()) = options.changed() => {
+                    options.mark_changed();
+                    until.cancel();
+                    term.await
+                }
+            }
+        };
+        vitals.enter(Phase::Connecting);
         if began.elapsed() > GOOD_TERM {
             pause = RECONNECT_FIRST;
         }
@@ -95,10 +134,12 @@ pub async fn run(options: Options, process: Process, stop: CancellationToken) ->
             Ok(()) => continue,
             Err(error) if !has_led && !may_heal(&error) => return Err(error),
             Err(error) if was_sent_away(&error) => {
+                vitals.metrics.term_failed();
                 tracing::warn!(error = %error.chain(), stay_away_s = STAY_AWAY.as_secs(), "the sessions were ended: staying away for a while");
                 STAY_AWAY
             }
             Err(error) => {
+                vitals.metrics.term_failed();
                 tracing::warn!(error = %error.chain(), retry_in_ms = pause.as_millis(), "the term ended: trying again");
                 let wait = pause;
                 pause = (pause * 2).min(RECONNECT_MOST);
@@ -107,6 +148,7 @@ pub async fn run(options: Options, process: Process, stop: CancellationToken) ->
         };
         tokio::select! {
             () = stop.cancelled() => {}
+            Ok(()) = options.changed() => options.mark_changed(),
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -140,19 +182,21 @@ async fn term(
     process: &Process,
     unrecorded: &Unrecorded,
     has_led: &mut bool,
+    vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
     let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
     let session = connections.lead();
     schema::require_installed(session).await?;
-    let waited = async { Ok(wait_for_lead(session, stop).await? && wait_for_fence(session, stop).await?) };
+    let waited =
+        async { Ok(wait_for_lead(session, vitals, stop).await? && wait_for_fence(session, vitals, stop).await?) };
     match waited.await {
         Ok(true) => {}
         Ok(false) => return Ok(()),
         Err(error) => return Err(server_said(&mut notifications).await.unwrap_or(error)),
     }
-    write_what_was_kept(&connections, unrecorded).await;
-    let lead = {
+    let lead = within(LEAD_WITHIN, "take the lead", async {
+        write_what_was_kept(&connections, unrecorded).await;
         let lead = outbox::take_lead(session).await?;
         let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
         if interrupted > 0 {
@@ -161,9 +205,12 @@ async fn term(
                 "ended attempts that nobody recorded: interrupted"
             );
         }
-        lead
-    };
+        Ok(lead)
+    })
+    .await?;
     *has_led = true;
+    vitals.enter(Phase::Leading);
+    vitals.metrics.set_term(lead.term);
     tracing::info!(database = %options.database, term = lead.term, "leading");
     session
         .batch_execute("listen odoo_eventd")
@@ -184,16 +231,18 @@ async fn term(
 
     let mut tasks = Tasks::new(cancel.clone());
     tasks.spawn("connections", connections.clone().keep(cancel.clone()));
+    let listener = Listener {
+        connections: connections.clone(),
+        notifications,
+        notify: lead.notify,
+        rang: Arc::clone(&rang),
+        changed: Arc::clone(&changed),
+        vitals: Arc::clone(vitals),
+    };
+    tasks.spawn("listener", listener.run(cancel.clone(), stop.clone()));
     tasks.spawn(
-        "listener",
-        listen(
-            connections.clone(),
-            notifications,
-            Arc::clone(&rang),
-            Arc::clone(&changed),
-            cancel.clone(),
-            stop.clone(),
-        ),
+        "monitor",
+        monitor::run(connections.clone(), Arc::clone(vitals), cancel.clone()),
     );
     let keeper = Keeper {
         connections: connections.clone(),
@@ -211,7 +260,16 @@ async fn term(
         slots: slots.clone(),
     };
     tasks.spawn("roster", keeper.run(cancel.clone()));
-    tasks.spawn("sweeper", sweeper::run(connections.clone(), lead.term, cancel.clone()));
+    tasks.spawn(
+        "sweeper",
+        sweeper::run(
+            connections.clone(),
+            (process.clone(), options.database.clone()),
+            lead.term,
+            Retention::new(options.log_retention_days),
+            cancel.clone(),
+        ),
+    );
     let deliverer = Deliverer {
         connections: connections.clone(),
         client: options.client.clone(),
@@ -221,6 +279,7 @@ async fn term(
         roster: roster.clone(),
         unrecorded: unrecorded.clone(),
         grace: options.grace,
+        vitals: Arc::clone(vitals),
     };
     tasks.spawn("deliverer", deliverer.run(cancel.clone()));
     let dispatcher = Dispatcher {
@@ -234,9 +293,10 @@ async fn term(
         slots,
         handed: handed_sender,
         poll_interval: options.poll_interval,
+        vitals: Arc::clone(vitals),
     };
     tasks.spawn("dispatcher", dispatcher.run(cancel));
-    tasks.join().await
+    tasks.join(options.grace + END_WITHIN).await
 }
 
 /// The tasks of a term: when one ends, all end.
@@ -257,10 +317,26 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) }.in_current_span());
     }
 
-    /// Waits for all. Returns the first failure: what came after it is mostly its consequence.
-    async fn join(mut self) -> Result<()> {
+    /// Waits for all; once the first has ended, `limit` for the others. Returns the first failure: what came after it is mostly its
+    /// consequence.
+    async fn join(mut self, limit: Duration) -> Result<()> {
         let mut first = None;
-        while let Some(ended) = self.set.join_next().await {
+        let mut deadline = None;
+        loop {
+            let next = self.set.join_next();
+            let ended = match deadline {
+                None => next.await,
+                Some(at) => match tokio::time::timeout_at(at, next).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        tracing::warn!(tasks = self.set.len(), "gave tasks up that did not end in time");
+                        self.set.shutdown().await;
+                        break;
+                    }
+                },
+            };
+            let Some(ended) = ended else { break };
+            deadline.get_or_insert_with(|| tokio::time::Instant::now() + limit);
             let failure = match ended {
                 Ok((name, Ok(()))) => {
                     tracing::debug!(task = name, "ended");
@@ -286,63 +362,28 @@ impl Tasks {
     }
 }
 
-/// Forwards notifications, and notices when the connection, and with it the lead, is lost. Holds the session that holds the lead.
-async fn listen(
-    connections: Connections,
-    mut notifications: mpsc::UnboundedReceiver<Result<String>>,
-    rang: Arc<Notify>,
-    changed: Arc<Notify>,
-    cancel: CancellationToken,
-    stop: CancellationToken,
-) -> Result<()> {
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => break,
-            notification = notifications.recv() => match notification {
-                Some(Ok(payload)) if payload == "subscriptions" => changed.notify_one(),
-                Some(Ok(_)) => rang.notify_one(),
-                Some(Err(error)) => return Err(error),
-                None => return Err(Error::database("listen for notifications", "the connection ended")),
-            },
-        }
-    }
-    // Another task failed first: if the server ended this session as well, it said why, and that is what counts.
-    if !stop.is_cancelled()
-        && let Some(error) = server_said(&mut notifications).await
-    {
-        return Err(error);
-    }
-    drop(connections);
-    Ok(())
+/// Does something that may take so long at most.
+async fn within<T>(limit: Duration, tried: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::database(tried, "the server did not answer in time")))
 }
 
-/// How long the server may take to end the rest of the sessions after it has ended one.
-const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
-
-/// What the server said when it ended a listening session, if it did. A query that was cut off, or is sent afterwards, only finds a
-/// closed connection; the reason comes unasked and is told to the listener.
-async fn server_said(notifications: &mut mpsc::UnboundedReceiver<Result<String>>) -> Option<Error> {
-    let last_words = async {
-        while let Some(item) = notifications.recv().await {
-            if let Err(error) = item {
-                return Some(error);
-            }
-        }
-        None
-    };
-    tokio::time::timeout(LAST_WORDS_WITHIN, last_words).await.ok().flatten()
-}
-
-async fn wait_for_lead(session: &tokio_postgres::Client, stop: &CancellationToken) -> Result<bool> {
+async fn wait_for_lead(session: &tokio_postgres::Client, vitals: &Vitals, stop: &CancellationToken) -> Result<bool> {
     let mut said = false;
     loop {
-        let row = session
-            .query_one("select pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &LEAD_LOCK])
-            .await
-            .map_err(|e| Error::database("ask for the lead", e))?;
-        if row.get(0) {
+        let is_ours = within(ANSWER_WITHIN, "ask for the lead", async {
+            let row = session
+                .query_one("select pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &LEAD_LOCK])
+                .await
+                .map_err(|e| Error::database("ask for the lead", e))?;
+            Ok(row.get::<_, bool>(0))
+        })
+        .await?;
+        if is_ours {
             return Ok(true);
         }
+        vitals.enter(Phase::Standby);
         if !said {
             tracing::info!("another instance leads: standing by");
             said = true;
@@ -354,9 +395,10 @@ async fn wait_for_lead(session: &tokio_postgres::Client, stop: &CancellationToke
     }
 }
 
-async fn wait_for_fence(session: &tokio_postgres::Client, stop: &CancellationToken) -> Result<bool> {
+async fn wait_for_fence(session: &tokio_postgres::Client, vitals: &Vitals, stop: &CancellationToken) -> Result<bool> {
     let mut said = None;
-    while let Some(reason) = outbox::fence(session).await? {
+    while let Some(reason) = within(ANSWER_WITHIN, "look for signs of a copy", outbox::fence(session)).await? {
+        vitals.enter(Phase::Fenced);
         if said.as_ref() != Some(&reason) {
             tracing::error!(
                 reason,

@@ -1,12 +1,17 @@
-//! Cleans up behind the others: rotates and empties the outbox, makes the log's next days, ends attempts whose lease ran out.
+//! Cleans up behind the others: rotates and empties the outbox, makes the log's next days and drops old ones, ends attempts whose
+//! lease ran out.
 
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use crate::Result;
+use super::process::Process;
+use super::retention::Retention;
+use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox};
+use crate::{Error, Result};
 
 /// How often it looks. Nothing here is urgent.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -22,7 +27,13 @@ const LOG_DAYS_AHEAD: i32 = 2;
 ///
 /// # Errors
 /// Database errors.
-pub async fn run(connections: Connections, term: i64, cancel: CancellationToken) -> Result<()> {
+pub async fn run(
+    connections: Connections,
+    (process, database): (Process, Database),
+    term: i64,
+    mut retention: Retention,
+    cancel: CancellationToken,
+) -> Result<()> {
     loop {
         {
             let client = connections.at_once().await;
@@ -38,14 +49,23 @@ pub async fn run(connections: Connections, term: i64, cancel: CancellationToken)
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");
             }
+            retention.rotate(&client).await?;
             let emptied = outbox::clear(&client).await?;
             if emptied > 0 {
                 tracing::info!(tables = emptied, "emptied what was read of the outbox");
             }
+        }
+        if retention.is_due() {
+            let client = process.aside(&database).await?;
+            retention.let_go(&client, term).await?;
         }
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
     }
+}
+
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

@@ -261,11 +261,12 @@ impl Wake {
     }
 
     /// There was nothing in the outbox: sleeps until there may be, or until it is cancelled. The first time it only arms the bell and
-    /// returns: what was committed before rang nowhere, and has to be looked for once more.
+    /// returns: what was committed before rang nowhere, and has to be looked for once more. Tells what woke it, if it slept: the bell,
+    /// or (false) the poll.
     ///
     /// # Errors
     /// Database errors.
-    pub async fn nothing_found(&mut self, cancel: &CancellationToken) -> Result<()> {
+    pub async fn nothing_found(&mut self, cancel: &CancellationToken) -> Result<Option<bool>> {
         self.busy_since = None;
         if let Some(bell) = &mut self.bell
             && !self.is_armed
@@ -273,7 +274,7 @@ impl Wake {
             let client = self.connections.at_once().await;
             bell.arm(&client).await?;
             self.is_armed = true;
-            return Ok(());
+            return Ok(None);
         }
         let quiet_end = async {
             match &mut self.bell {
@@ -281,17 +282,17 @@ impl Wake {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = self.rang.notified() => {}
-            ended = quiet_end => ended?,
-            () = tokio::time::sleep(self.poll_interval) => {}
-        }
+        let woken_by_the_bell = tokio::select! {
+            () = cancel.cancelled() => None,
+            () = self.rang.notified() => Some(true),
+            ended = quiet_end => ended.map(|()| Some(true))?,
+            () = tokio::time::sleep(self.poll_interval) => Some(false),
+        };
         if let Some(bell) = &mut self.bell {
             bell.disarm().await?;
         }
         self.is_armed = false;
-        Ok(())
+        Ok(woken_by_the_bell)
     }
 }
 

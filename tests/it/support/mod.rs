@@ -4,6 +4,7 @@ pub(crate) mod db;
 pub mod delivery;
 pub(crate) mod process;
 pub mod program;
+pub mod proxy;
 pub mod receiver;
 pub mod service;
 pub(crate) mod wait;

@@ -1,0 +1,259 @@
+//! What is shipped beside the program fits the program.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use odoo_eventd::demo::scratch::Scratch;
+use odoo_eventd::doctor;
+use odoo_eventd::metrics::Metrics;
+
+use crate::support::program::run;
+use crate::support::service::program;
+
+fn packaging(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".packaging").join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(packaging(name)).unwrap()
+}
+
+/// Samples that a service can export.
+fn exported() -> BTreeSet<String> {
+    let metrics = Metrics::default();
+    let text = metrics.encode();
+    let mut names = BTreeSet::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let suffixes: &[&str] = match kind {
+            "counter" => &["_total"],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            "info" => &["_info"],
+            "gauge" => &[""],
+            other => panic!("{name} is a {other}"),
+        };
+        names.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+    }
+    names
+}
+
+/// Words of a text that begin as our metrics do.
+fn named(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("odoo_eventd_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_metric_that_alerts_dashboard_and_runbook_name_is_exported() {
+    let exported = exported();
+    for file in ["alerts.yml", "grafana-dashboard.json", "RUNBOOK.md"] {
+        let named = named(&read(file));
+        assert!(!named.is_empty(), "{file}");
+        let unknown: Vec<_> = named.difference(&exported).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}");
+    }
+    let _: serde_json::Value = serde_json::from_str(&read("grafana-dashboard.json")).unwrap();
+}
+
+#[tokio::test]
+async fn alerts_and_compose_file_are_yaml_and_complete() {
+    let look = "import sys, json\ntry:\n import yaml\nexcept ImportError:\n print('null')\nelse:\n json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
+    let parse = async |text: String| -> Option<serde_json::Value> {
+        let printed = run("python3", &["-c", look], text.as_bytes()).await?;
+        let parsed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        if parsed.is_null() {
+            eprintln!("skipped: python3 has no yaml");
+            return None;
+        }
+        Some(parsed)
+    };
+    let Some(alerts) = parse(read("alerts.yml")).await else {
+        return;
+    };
+    for rule in alerts["groups"][0]["rules"].as_array().unwrap() {
+        for key in [
+            "/alert",
+            "/expr",
+            "/for",
+            "/labels/severity",
+            "/annotations/summary",
+            "/annotations/runbook",
+        ] {
+            assert!(
+                rule.pointer(key).is_some_and(serde_json::Value::is_string),
+                "{key} of {rule}"
+            );
+        }
+    }
+    let compose = std::fs::read_to_string(packaging("../docker-compose.yml")).unwrap();
+    let compose = parse(compose).await.unwrap();
+    let dockerfile = compose["services"]["eventd"]["build"]["dockerfile"].as_str().unwrap();
+    assert!(packaging("..").join(dockerfile).exists(), "{dockerfile}");
+}
+
+#[test]
+fn the_dashboard_shows_every_metric() {
+    let shown = named(&read("grafana-dashboard.json"));
+    let hidden: Vec<String> = exported()
+        .into_iter()
+        .filter(|name| {
+            // A histogram's other samples and the version are for who asks for them.
+            !shown.contains(name) && !name.ends_with("_sum") && !name.ends_with("_count") && !name.ends_with("_info")
+        })
+        .collect();
+    assert!(hidden.is_empty(), "{hidden:?}");
+}
+
+#[test]
+fn every_alert_and_every_finding_has_its_paragraph_for_the_night_shift() {
+    let runbook = read("RUNBOOK.md");
+    let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let alerts = read("alerts.yml");
+    let alerts: Vec<&str> = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() > 10);
+    let told: BTreeSet<&str> = alerts.iter().copied().chain(doctor::CODES).collect();
+    assert_eq!(headings, told);
+    for alert in alerts {
+        let paragraph = runbook.split(&format!("### {alert}\n")).nth(1).unwrap();
+        let paragraph = paragraph.split("\n### ").next().unwrap();
+        for part in ["*Means*", "*Look at*", "*Do*"] {
+            assert!(paragraph.contains(part), "{alert} lacks {part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_default_configuration_is_read_and_says_the_defaults() {
+    let printed = |path: PathBuf| async move {
+        let output = program()
+            .env_remove("ODOO_EVENTD_ALLOW_NETWORKS")
+            .args([
+                "--database-url",
+                "postgres://localhost/odoo",
+                "run",
+                "--print-config",
+                "--config",
+            ])
+            .arg(path)
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let config: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        config["settings"].clone()
+    };
+    let shipped = printed(packaging("config.toml")).await;
+    assert_eq!(shipped["listen_http"], "127.0.0.1:9464");
+
+    // With everything uncommented it still reads, names every setting, and changes nothing but the examples.
+    let scratch = Scratch::new(None).unwrap();
+    let uncommented: String = read("config.toml")
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let all = printed(scratch.write("config.toml", &uncommented).unwrap()).await;
+    for (name, value) in shipped.as_object().unwrap() {
+        assert!(uncommented.contains(&format!("{name} = ")), "{name} is not in the file");
+        if !["allow_networks", "allow_ports", "log"].contains(&name.as_str()) {
+            assert_eq!(all[name], *value, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_unit_is_valid_and_hardened() {
+    let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
+        eprintln!("skipped: systemd-analyze is not installed");
+        return;
+    };
+    let version: u32 = String::from_utf8(version.stdout)
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .unwrap();
+    if version < 252 {
+        eprintln!("skipped: systemd {version} cannot look at units offline");
+        return;
+    }
+    let scratch = Scratch::new(None).unwrap();
+    // Where it is checked the program and its manual are not installed.
+    let unit = read("odoo-eventd.service")
+        .replace(
+            "ExecStart=/usr/bin/odoo-eventd",
+            &format!("ExecStart={}", env!("CARGO_BIN_EXE_odoo-eventd")),
+        )
+        .replace("Documentation=man:odoo-eventd(1) ", "Documentation=");
+    let path = scratch.write("odoo-eventd.service", &unit).unwrap();
+    let verified = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(
+        verified.status.success() && verified.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
+    // The scale goes from 0, nothing exposed, to 100.
+    let judged = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=15", "--no-pager"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
+}
+
+#[test]
+fn the_manual_and_the_completions_know_every_command() {
+    let eventd = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_odoo-eventd"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help = eventd(&["--help"]);
+    let commands: Vec<&str> = help
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| {
+            line.strip_prefix("  ")?
+                .split_whitespace()
+                .next()
+                .filter(|_| !line.starts_with("   "))
+        })
+        .collect();
+    assert!(
+        commands.contains(&"doctor") && commands.contains(&"run"),
+        "{commands:?}"
+    );
+    let manual = eventd(&["man"]);
+    assert!(manual.contains(".TH odoo-eventd 1"));
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = eventd(&["completions", shell]);
+        for command in &commands {
+            assert!(completions.contains(command), "{shell}: {command}");
+        }
+    }
+    for command in commands.iter().filter(|command| **command != "help") {
+        assert!(
+            manual.contains(&format!(".SH \"{}\"", command.to_uppercase())),
+            "{command}"
+        );
+    }
+    assert!(manual.contains("log\\-retention\\-days"));
+}
