@@ -65,7 +65,7 @@ pub enum Connection {
     /// The lead session, shared with others.
     Lead(Arc<Object>),
     /// One of one's own until it is dropped.
-    Own(Object),
+    Own(Box<Object>),
 }
 
 impl Deref for Connection {
@@ -110,7 +110,7 @@ impl Connections {
             && self.0.more.status().available > 0
             && let Ok(client) = self.0.more.timeout_get(&AT_ONCE).await
         {
-            return Connection::Own(client);
+            return Connection::Own(Box::new(client));
         }
         // One of the references is ours.
         if Arc::strong_count(&self.0.lead) > 1 && self.0.met.fetch_add(1, Ordering::Relaxed) + 1 >= CROWDED {
