@@ -52,9 +52,13 @@ fn make(cluster: &Cluster, number: usize) {
     ] {
         let done = support::program(cluster, arguments)
             .env("DATABASE_URL", cluster.url(&name, "odoo"))
-            .status()
+            .output()
             .unwrap();
-        assert!(done.success(), "{arguments:?}");
+        assert!(
+            done.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
     }
 }
 
