@@ -72,7 +72,7 @@ begin
   perform odoo_eventd.assert_listener();
   return query
     with last_attempt as (
-      select distinct on (l.delivery_id) l.delivery_id, l.event_id, l.subscription_id, l.payload
+      select distinct on (l.delivery_id) l.delivery_id, l.event_id, l.subscription_id, l.payload, l.error
       from public.mcp_webhook_delivery l where l.delivery_id = any (deliveries)
       order by l.delivery_id, l.payload is null, l.create_date desc, l.id desc
     ), known as (
@@ -84,6 +84,8 @@ begin
                   when not s.active then format('subscription %s is inactive', s.id)
                   when coalesce(s.webhook_url, '') = '' then format('subscription %s has no URL', s.id)
                   when s.disabled_at is not null then format('subscription %s is disabled: run `odoo-eventd subscriptions enable %s` first', s.id, s.id)
+                  when l.payload is null and l.error in ('template', 'body_too_large')
+                    then 'it never had a body that could be sent (`odoo-eventd emit` sends its records as they are now)'
                   when l.payload is null then 'what was sent is not in the log any more'
              end as refused
       from last_attempt l

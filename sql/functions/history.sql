@@ -26,6 +26,8 @@ declare
   was jsonb;
   is_now jsonb;
   differing text[];
+  wrote_credentials text := coalesce(current_setting('odoo_eventd.wrote_credentials', true), '');
+  is_secret_new boolean := false;
   uid integer := case when current_setting('mcp.uid', true) ~ '^[0-9]{1,9}$' then current_setting('mcp.uid', true)::integer end;
 begin
   -- The service's own columns change with every delivery; that is what the log is for.
@@ -40,8 +42,12 @@ begin
   if tg_op <> 'DELETE' then is_now := odoo_eventd.told_of_subscription(new); end if;
   if tg_op = 'UPDATE' then
     differing := array(select n.key from jsonb_each(is_now) n where was -> n.key is distinct from n.value order by n.key);
-    -- Masks look alike; a new secret has a new place.
-    if new.secret_ref is distinct from old.secret_ref and not differing && '{webhook_secret,auth}' then
+    -- Masks look alike: whoever wrote a secret left the subscription's id here.
+    if position(format(',%s,', new.id) in wrote_credentials) > 0 then
+      perform set_config('odoo_eventd.wrote_credentials', replace(wrote_credentials, format(',%s,', new.id), ','), true);
+      is_secret_new := true;
+    end if;
+    if is_secret_new and not differing && '{webhook_secret,auth}' then
       differing := differing || 'credentials'::text;
     end if;
     if differing = '{}' then
@@ -64,16 +70,23 @@ begin
 end $$;
 comment on function odoo_eventd.refuse_history_change() is 'Nobody changes odoo_eventd.subscription_history by mistake.';
 
--- Dropped and created, not replaced: CREATE OR REPLACE TRIGGER came with PostgreSQL 14.
-drop trigger if exists record_subscription_history on public.mcp_event_subscription;
-create trigger record_subscription_history after insert or update or delete on public.mcp_event_subscription
-  for each row execute function odoo_eventd.record_subscription_history();
-drop trigger if exists record_subscription_history_truncate on public.mcp_event_subscription;
-create trigger record_subscription_history_truncate after truncate on public.mcp_event_subscription
-  for each statement execute function odoo_eventd.record_subscription_history();
-drop trigger if exists refuse_history_change on odoo_eventd.subscription_history;
-create trigger refuse_history_change before update or delete or truncate on odoo_eventd.subscription_history
-  for each statement execute function odoo_eventd.refuse_history_change();
+-- Only those that are missing: made anew they would wait for whoever reads the tables, a dump for one.
+do $triggers$
+declare
+  wanted record;
+begin
+  for wanted in
+    select * from (values ('record_subscription_history', 'record_subscription_history', 'public.mcp_event_subscription',
+                           'after insert or update or delete on %s for each row'),
+                          ('record_subscription_history_truncate', 'record_subscription_history', 'public.mcp_event_subscription',
+                           'after truncate on %s for each statement'),
+                          ('refuse_history_change', 'refuse_history_change', 'odoo_eventd.subscription_history',
+                           'before update or delete or truncate on %s for each statement')) v (name, calls, relation, event)
+     where not exists (select from pg_trigger t where t.tgrelid = v.relation::regclass and t.tgname = v.name)
+  loop
+    execute format('create trigger %I ' || wanted.event || ' execute function odoo_eventd.%I()', wanted.name, wanted.relation, wanted.calls);
+  end loop;
+end $triggers$;
 
 create or replace function odoo_eventd.list_history(of_subscription integer, most integer) returns setof jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -47,7 +47,8 @@ begin
      set previous_secret = k.webhook_secret, sealed_previous = k.sealed_secret, previous_until = ends,
          webhook_secret = new_secret, sealed_secret = null
    where k.secret_ref = known.secret_ref;
-  -- Changes nothing but write_date: the service looks at it anew.
+  -- Changes nothing but write_date: the service looks at it anew. The history is told what it cannot see.
+  perform set_config('odoo_eventd.wrote_credentials', format(',%s,', subscription), true);
   update public.mcp_event_subscription s set webhook_secret = mask where s.id = subscription;
   return ends;
 end $$;

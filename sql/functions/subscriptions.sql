@@ -52,6 +52,11 @@ begin
   if tg_op = 'INSERT' or new.webhook_secret is distinct from old.webhook_secret or new.auth is distinct from old.auth then
     writes_secret := new.webhook_secret is distinct from mask;
     writes_auth := new.auth is distinct from mask;
+    if tg_op = 'UPDATE' and (writes_secret or writes_auth) then
+      -- Masks look alike: so the history is told.
+      perform set_config('odoo_eventd.wrote_credentials',
+                         coalesce(nullif(current_setting('odoo_eventd.wrote_credentials', true), ''), ',') || new.id || ',', true);
+    end if;
     if new.secret_ref is not null then
       update odoo_eventd.subscription_secret s
          set webhook_secret = case when writes_secret then new.webhook_secret else s.webhook_secret end,

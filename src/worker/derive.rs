@@ -221,8 +221,9 @@ pub(super) async fn touched_by_large(
     let mut touched = Touched::default();
     let mut has_sources = false;
     for (capture_id, model) in layouts.captures() {
-        has_sources |= derivations.is_source(&model);
-        if derivations.is_relation(&model) {
+        if !derivations.is_relation(&model) {
+            has_sources |= derivations.is_source(&model);
+        } else {
             let mut after = i64::MIN;
             loop {
                 let links = asked::read_links(transaction, xid, capture_id, after, LINKS_AT_ONCE, layouts).await?;
@@ -238,7 +239,8 @@ pub(super) async fn touched_by_large(
         let mut pieces = Pieces::of(transaction, xid).await?;
         while let Some(rows) = pieces.next(transaction, layouts).await? {
             for mut rows in by_table(rows) {
-                if derivations.is_source(&rows[0].layout.model) {
+                let model = &rows[0].layout.model;
+                if derivations.is_source(model) && !derivations.is_relation(model) {
                     rows.retain(|row| row.op != b'T');
                     touched.add_changes(&event::fold_table(rows), derivations);
                 }

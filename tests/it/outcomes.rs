@@ -448,7 +448,7 @@ async fn an_endpoint_that_fails_everything_for_too_long_is_disabled_and_one_that
     .await;
     assert!(dead.requests().len() >= 10, "two failures are no endpoint that is gone");
     let state = database
-        .psql("select state, failures_in_a_row < 8 from mcp_event_subscription where id = 2")
+        .psql("select state, failures_in_a_row < 16 from mcp_event_subscription where id = 2")
         .await;
     assert_eq!(state.trim(), "ready|t");
 }
