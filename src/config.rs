@@ -2,6 +2,7 @@
 //!
 //! [`RawConfig`] is what was said, in whichever way; [`RunConfig`] is validated and ready to use, with units in its names.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::http::client::{ClientConfig, DEFAULT_RESPONSE_CAP_BYTES};
+use crate::http::client::{Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES};
 use crate::http::guard::Guard;
 use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
@@ -19,6 +20,9 @@ use crate::sealing::Keyring;
 use crate::worker::slots::Limits;
 use crate::{Error, Result};
 
+mod databases;
+
+pub use databases::{ForAll, Guards, RawDatabase, Served};
 /// Five days, in seconds. Source: Standard Webhooks, "Disabling endpoints"; Svix gives up after 120 hours of nothing but failures.
 const DISABLE_AFTER_S: u64 = 5 * 24 * 60 * 60;
 
@@ -35,6 +39,10 @@ pub struct RawConfig {
     /// In a file only: the flag and the environment variable are the program's own.
     #[arg(skip)]
     pub database_url: Option<String>,
+    /// In a file only: the databases of an instance that serves many, in place of `database_url`.
+    #[arg(skip)]
+    #[serde(default)]
+    pub database: Vec<RawDatabase>,
     /// Networks that may be called although they are private, as CIDR: 127.0.0.0/8,10.0.0.0/8
     #[arg(long, env = "ODOO_EVENTD_ALLOW_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
     #[serde(default)]
@@ -140,9 +148,11 @@ impl DatabaseUrl {
 /// What `run` works with.
 #[derive(Debug, Clone)]
 pub struct RunConfig {
-    /// Which database.
-    pub database: Database,
-    /// Which addresses may be called, and how.
+    /// Which databases; one at least.
+    pub databases: Vec<Served>,
+    /// Whether they were named by `[[database]]`: then a database that cannot be served stops no other, and is tried again.
+    pub serves_many: bool,
+    /// How requests are made; which addresses may be called is each database's own, see [`RunConfig::clients`].
     pub client: ClientConfig,
     /// Opens and seals secrets at rest.
     pub keyring: Option<Arc<Keyring>>,
@@ -196,7 +206,13 @@ impl RunConfig {
     /// [`Error::is_usage`] naming the setting that is missing, out of range or unreadable.
     pub fn resolve(said: RawConfig, database_url: Option<String>, file: Option<&Path>) -> Result<Self> {
         let file = file.map(read_file).transpose()?.unwrap_or_default();
-        let url = database_url.or(file.database_url).ok_or_else(no_database)?;
+        let url = database_url.or(file.database_url);
+        if url.is_some() && !file.database.is_empty() {
+            return Err(Error::usage("databases are named both by a URL and by [[database]] tables").with_hint(
+                "remove --database-url, DATABASE_URL and database_url, or the tables; a URL can be a table of its own",
+            ));
+        }
+        let serves_many = !file.database.is_empty();
         let either = |said: Vec<String>, file: Vec<String>| if said.is_empty() { file } else { said };
         let settings = Settings {
             allow_networks: either(said.allow_networks, file.allow_networks),
@@ -256,18 +272,57 @@ impl RunConfig {
         }
         let mut client = ClientConfig::new(Guard::new(&settings.allow_networks, &settings.allow_ports)?);
         client.response_cap_bytes = settings.response_body_bytes;
-        client.callback_guard = Guard::new(&settings.allow_callback_networks, &settings.allow_ports)?
-            .for_networks_named_in("allow_callback_networks");
         if let Some(ca_file) = &settings.ca_file {
             client.authorities = read_certificates(ca_file)?;
         }
         client.hosts = settings.tls.iter().map(HostTls::read).collect::<Result<_>>()?;
+        let for_all = ForAll {
+            allow_networks: &settings.allow_networks,
+            allow_ports: &settings.allow_ports,
+            allow_callback_networks: &settings.allow_callback_networks,
+            max_in_flight: settings.max_in_flight,
+        };
+        let databases = match url {
+            Some(url) => vec![Served::only(Database::parse(&url)?, for_all)],
+            None if serves_many => Served::all(file.database, for_all)?,
+            None => return Err(no_database()),
+        };
+        for served in &databases {
+            // Read here, so that a wrong network is told before anything runs.
+            served.guards()?;
+        }
         Ok(Self {
-            database: Database::parse(&url)?,
+            databases,
+            serves_many,
             client,
             keyring: read_keyring(settings.secret_key_file.as_deref())?.map(Arc::new),
             settings,
         })
+    }
+
+    /// The HTTP client of each database, in their order. Those with the same rules share one, its connections included.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn clients(&self) -> Result<Vec<(Guards, Client)>> {
+        let mut made: HashMap<String, (Guards, Client)> = HashMap::new();
+        self.databases
+            .iter()
+            .map(|served| {
+                let guards = served.guards()?;
+                let rules = format!("{guards:?}");
+                if let Some(same) = made.get(&rules) {
+                    return Ok(same.clone());
+                }
+                let client = Client::new(ClientConfig {
+                    guard: guards.of_subscriptions.clone(),
+                    callback_guard: guards.of_callbacks.clone(),
+                    ..self.client.clone()
+                })?;
+                made.insert(rules, (guards.clone(), client.clone()));
+                Ok((guards, client))
+            })
+            .collect()
     }
 
     /// The poll interval.

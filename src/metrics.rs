@@ -3,6 +3,8 @@
 //! Every name begins with `odoo_eventd_`; ages are in seconds, sizes in bytes. Labels have few values: results and error words, never a
 //! URL, a model or a record. Nothing is global: two services in one process count apart.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -81,7 +83,15 @@ pub const PHASES: [&str; 4] = ["connecting", "standby", "fenced", "leading"];
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("odoo_eventd");
+        Self::of(None)
+    }
+}
+
+impl Metrics {
+    /// Those of a database; with its name as the label `database`, where a process serves many.
+    pub fn of(database: Option<&str>) -> Self {
+        let labels = database.map(|name| (Cow::Borrowed("database"), Cow::Owned(name.to_owned())));
+        let mut registry = Registry::with_prefix_and_labels("odoo_eventd", labels.into_iter());
         registry.register(
             "build",
             "The program that runs",
@@ -192,9 +202,6 @@ impl Default for Metrics {
         }));
         metrics
     }
-}
-
-impl Metrics {
     /// One of [`PHASES`].
     pub fn set_phase(&self, phase: &'static str) {
         for state in PHASES {
@@ -290,6 +297,40 @@ impl Metrics {
     }
 }
 
+/// One text of several whose metrics differ by their labels: OpenMetrics wants all of a name in one place.
+pub fn merge(texts: impl Iterator<Item = String>) -> String {
+    let mut order: Vec<String> = Vec::new();
+    let mut families: HashMap<String, (String, String)> = HashMap::new();
+    for text in texts {
+        let mut name = String::new();
+        for line in text.lines().filter(|line| *line != "# EOF") {
+            let described = line.strip_prefix("# ").and_then(|rest| rest.split(' ').nth(1));
+            if let Some(described) = described {
+                name = described.to_owned();
+            }
+            let (head, samples) = families.entry(name.clone()).or_insert_with(|| {
+                order.push(name.clone());
+                (String::new(), String::new())
+            });
+            match described {
+                // What is said of it is the same in all.
+                Some(_) if samples.is_empty() => head.extend([line, "\n"]),
+                Some(_) => {}
+                None => samples.extend([line, "\n"]),
+            }
+        }
+    }
+    let mut merged = String::new();
+    for name in order {
+        if let Some((head, samples)) = families.remove(&name) {
+            merged.push_str(&head);
+            merged.push_str(&samples);
+        }
+    }
+    merged.push_str("# EOF\n");
+    merged
+}
+
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
@@ -299,6 +340,26 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_of_many_databases_are_told_apart_and_described_once() {
+        let all = ["one", "two"].map(|name| Metrics::of(Some(name)));
+        all[1].set_term(7);
+        let text = merge(all.iter().map(Metrics::encode));
+        assert!(
+            text.contains("odoo_eventd_term{database=\"one\"} 0\nodoo_eventd_term{database=\"two\"} 7\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("odoo_eventd_phase{state=\"connecting\",database=\"two\"} 1\n")
+                || text.contains("odoo_eventd_phase{database=\"two\",state=\"connecting\"} 1\n"),
+            "{text}"
+        );
+        for line in text.lines().filter(|line| line.starts_with("# ")) {
+            assert_eq!(text.matches(line).count(), 1, "{line}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
 
     #[test]
     fn counters_end_in_total_and_all_names_have_the_prefix() {

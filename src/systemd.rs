@@ -1,13 +1,14 @@
 //! What systemd is told, where it started the service with `Type=notify`; nothing elsewhere.
 //!
-//! `WATCHDOG=1` is sent only while work gets on ([`Vitals::idle_for`]), so that systemd restarts a service that hangs.
+//! `WATCHDOG=1` is sent only while work gets on ([`Board::idle_for`]), so that systemd restarts a service that hangs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::worker::vitals::{Phase, Vitals};
+use crate::worker::board::Board;
+use crate::worker::vitals::Phase;
 
 /// How often it is looked whether there is something to tell.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -15,13 +16,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Tells systemd that the service is ready, what it is doing, and that it is alive, until dropped.
 ///
 /// Ready means that the database has answered: the service leads, stands by, or knows that it must not deliver.
-pub async fn keep_informed(vitals: Arc<Vitals>) {
+pub async fn keep_informed(board: Arc<Board>) {
     let watchdog = sd_notify::watchdog_enabled();
     let mut told: Option<Phase> = None;
     let mut is_ready = false;
     let mut fed = tokio::time::Instant::now();
     loop {
-        let phase = vitals.phase();
+        let phase = board.phase();
         if told != Some(phase) {
             told = Some(phase);
             tell(&[NotifyState::Status(match phase {
@@ -31,14 +32,14 @@ pub async fn keep_informed(vitals: Arc<Vitals>) {
                 Phase::Leading => "leading",
             })]);
         }
-        if !is_ready && phase != Phase::Connecting {
+        if !is_ready && (board.is_many() || phase != Phase::Connecting) {
             is_ready = true;
             tell(&[NotifyState::Ready]);
         }
         // Fed four times in the limit; whoever hangs for half of it is fed no more.
         if let Some(limit) = watchdog
             && fed.elapsed() > limit / 4
-            && vitals.idle_for() < limit / 2
+            && board.idle_for() < limit / 2
         {
             fed = tokio::time::Instant::now();
             tell(&[NotifyState::Watchdog]);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,17 +13,23 @@ pub(crate) const DATABASE: &str = "odoo";
 
 /// Starts a PostgreSQL that flushes to disk, with an installed database.
 pub(crate) fn installed_cluster() -> Cluster {
-    let cluster = Cluster::start(
+    let cluster = cluster_with(
         Options::new()
             .durability(Durability::On)
             .setting("shared_buffers", "512MB")
             .setting("max_wal_size", "4GB"),
-    )
-    .unwrap_or_else(|error| panic!("{}\nhint: {}", error.chain(), error.hint().unwrap_or("none")));
+    );
+    call(&cluster, &["install"]);
+    cluster
+}
+
+/// Starts a PostgreSQL with a database that is shaped as Odoo's.
+pub(crate) fn cluster_with(options: Options) -> Cluster {
+    let cluster = Cluster::start(options)
+        .unwrap_or_else(|error| panic!("{}\nhint: {}", error.chain(), error.hint().unwrap_or("none")));
     cluster.create_role("odoo", "CREATEDB").unwrap();
     cluster.create_database(DATABASE, "odoo").unwrap();
     cluster.execute_as("odoo", DATABASE, ODOO_SHAPED).unwrap();
-    call(&cluster, &["install"]);
     cluster
 }
 
@@ -53,6 +60,13 @@ impl Service {
     /// Starts it; does not wait.
     pub(crate) fn start(cluster: &Cluster) -> Self {
         Self(program(cluster, &["run"]).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Starts it with a configuration file and no database beside those named there; does not wait.
+    pub(crate) fn configured(cluster: &Cluster, file: &Path) -> Self {
+        let mut command = program(cluster, &["run", "--config"]);
+        command.arg(file).env_remove("DATABASE_URL").stderr(Stdio::null());
+        Self(command.spawn().unwrap())
     }
 
     /// Starts it and waits until it leads.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{data, say};
 use super::receive::{Style, render};
 use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
-use crate::http::client::ClientConfig;
+use crate::http::client::{Client, ClientConfig};
 use crate::http::guard::Guard;
 use crate::http::receiver::{Received, Receiver, ReceiverConfig};
 use crate::ops::{self, DeliveryFilter};
@@ -21,6 +21,7 @@ use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::pg::subscriptions::GiveUp;
 use crate::signature::Secret;
+use crate::worker::process::Process;
 use crate::worker::slots::Limits;
 use crate::worker::supervisor::{self, Options};
 use crate::worker::vitals::Vitals;
@@ -153,8 +154,10 @@ async fn show(stop: CancellationToken) -> Result<()> {
 
     let mut service = JoinSet::new();
     let (_, options) = tokio::sync::watch::channel(Options {
+        name: database.name().to_owned(),
         database: database.clone(),
-        client: ClientConfig::new(guard),
+        client: Client::new(ClientConfig::new(guard.clone()))?,
+        guard,
         keyring: None,
         poll_interval: Duration::from_secs(2),
         limits: Limits {
@@ -170,7 +173,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
         log_retention_days: 0,
     });
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
-    service.spawn(supervisor::run(options, vitals, stop.clone()));
+    service.spawn(supervisor::run(options, Process::new(64), vitals, stop.clone()));
     let mut arrived = 0;
     for act in &ACTS {
         data(format_args!("\n== {}", act.title))?;

@@ -5,10 +5,9 @@ use uuid::Uuid;
 
 use super::connect_installed;
 use super::output::{self, Json, say};
-use crate::Result;
 use crate::ops::emit::{self, Request};
 use crate::pg::connect::Database;
-use crate::worker::deliverer::no_connection;
+use crate::{Error, Result};
 
 /// Which existing records to send.
 #[derive(Debug, Args)]
@@ -50,7 +49,11 @@ pub async fn emit(database: Database, args: Emit) -> Result<()> {
     });
     let run = args.run.unwrap_or_else(|| Uuid::new_v4().to_string());
     drop(connect_installed(&database).await?);
-    let client = database.pool(1)?.get().await.map_err(no_connection)?;
+    let client = database
+        .pool(1)?
+        .get()
+        .await
+        .map_err(|e| Error::database("get a database connection", e))?;
     if !args.dry_run {
         say(format_args!("run {run}: if it is cut off, go on with --run {run}"));
     }

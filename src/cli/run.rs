@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::output;
 use crate::config::{DatabaseUrl, RawConfig, RunConfig};
 use crate::telemetry::Log;
-use crate::worker::supervisor::{self, Options};
-use crate::worker::vitals::Vitals;
+use crate::worker::board::Board;
+use crate::worker::fleet::Fleet;
+use crate::worker::process::Process;
+use crate::worker::slots::Limits;
+use crate::worker::supervisor::Options;
 use crate::{Error, Result, systemd, web};
 
 /// Settings of the service.
@@ -32,19 +34,20 @@ pub struct Run {
 /// Runs until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the configuration again.
 ///
 /// # Errors
-/// What cannot heal by itself; see [`supervisor::run`].
+/// What cannot heal by itself; see [`crate::worker::supervisor::run`].
 pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> {
     let resolve = || RunConfig::resolve(args.settings.clone(), database_url.read()?, args.config.as_deref());
     let config = resolve()?;
     if args.print_config {
-        return output::json(
-            &serde_json::json!({ "database": config.database.to_string(), "settings": config.settings }),
-        );
+        return output::json(&shown(&config));
     }
     log.set(config.settings.log.as_deref())?;
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
-    let vitals = Arc::new(Vitals::new(Duration::from_secs(config.settings.alarm_after_s)));
+    let board = Arc::new(Board::new(
+        Duration::from_secs(config.settings.alarm_after_s),
+        config.serves_many,
+    ));
     let pages = match config.settings.listen_http {
         Some(address) => Some(web::listen(address).await?),
         None => None,
@@ -52,33 +55,42 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
     let beside = async {
         let pages = async {
             match pages {
-                Some(listener) => web::serve(listener, Arc::clone(&vitals)).await,
+                Some(listener) => web::serve(listener, Arc::clone(&board)).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::join!(pages, systemd::keep_informed(Arc::clone(&vitals)));
+        tokio::join!(pages, systemd::keep_informed(Arc::clone(&board)));
     };
     tokio::pin!(beside);
-    let (options_sender, options) = watch::channel(options_of(&config));
-    let service = supervisor::run(options, Arc::clone(&vitals), stop.clone());
-    tokio::pin!(service);
+    let process = Process::new(config.settings.max_in_flight);
+    let mut fleet = Fleet::new(process, Arc::clone(&board), config.serves_many, stop.clone());
+    fleet.serve(options_of(&config)?);
     loop {
         tokio::select! {
-            ended = &mut service => return ended,
+            ended = fleet.ended() => return ended,
             () = &mut beside => {}
             asked = signals.next() => {
                 if asked == Asked::Stop {
                     break;
                 }
                 systemd::reloading();
-                match resolve().and_then(|new| log.set(new.settings.log.as_deref()).map(|()| new)) {
-                    Ok(new) => {
+                let read = resolve().and_then(|new| {
+                    let options = options_of(&new)?;
+                    log.set(new.settings.log.as_deref())?;
+                    Ok((new, options))
+                });
+                match read {
+                    Ok((new, options)) => {
                         if new.settings.listen_http != config.settings.listen_http
                             || new.settings.alarm_after_s != config.settings.alarm_after_s
+                            || new.settings.max_in_flight != config.settings.max_in_flight
+                            || new.serves_many != config.serves_many
                         {
-                            tracing::warn!("listen_http and alarm_after_s change with a restart only");
+                            tracing::warn!(
+                                "listen_http, alarm_after_s, max_in_flight of the process, and whether it serves many databases change with a restart only"
+                            );
                         }
-                        options_sender.send_replace(options_of(&new));
+                        fleet.serve(options);
                         tracing::info!("the configuration was read again");
                     }
                     Err(error) => tracing::error!(
@@ -95,7 +107,7 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
     stop.cancel();
     loop {
         tokio::select! {
-            ended = &mut service => return ended,
+            ended = fleet.ended() => return ended,
             () = &mut beside => {}
             asked = signals.next() => if asked == Asked::Stop {
                 return Err(Error::other("stopped at once by a second signal"));
@@ -104,16 +116,34 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
     }
 }
 
-fn options_of(config: &RunConfig) -> Options {
-    Options {
-        database: config.database.clone(),
-        client: config.client.clone(),
-        keyring: config.keyring.clone(),
-        poll_interval: config.poll_interval(),
-        limits: config.limits(),
-        give_up: config.give_up(),
-        grace: config.shutdown_grace(),
-        log_retention_days: config.settings.log_retention_days,
+fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
+    let served = config.databases.iter().zip(config.clients()?);
+    Ok(served
+        .map(|(served, (guards, client))| Options {
+            name: served.name.clone(),
+            database: served.database.clone(),
+            guard: guards.of_subscriptions,
+            client,
+            keyring: config.keyring.clone(),
+            poll_interval: config.poll_interval(),
+            limits: Limits {
+                total: served.max_in_flight,
+                ..config.limits()
+            },
+            give_up: config.give_up(),
+            grace: config.shutdown_grace(),
+            log_retention_days: config.settings.log_retention_days,
+        })
+        .collect())
+}
+
+/// The settings that result, without secrets.
+fn shown(config: &RunConfig) -> serde_json::Value {
+    match config.databases.as_slice() {
+        [only] if !config.serves_many => {
+            serde_json::json!({ "database": only.database.to_string(), "settings": config.settings })
+        }
+        many => serde_json::json!({ "databases": many, "settings": config.settings }),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Connections: one place that reads connection strings, sets up TLS and names what it connects to without its password.
 
 use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -16,6 +19,8 @@ const OLDEST_SERVER: i32 = 130_000;
 /// How long one attempt to connect may take; the caller tries again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What arrives at a session unasked; see [`Database::connect_lead`].
+pub type Notifications = mpsc::UnboundedReceiver<Result<String>>;
 type Connection = tokio_postgres::Connection<
     tokio_postgres::Socket,
     <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
@@ -95,19 +100,19 @@ impl Database {
         Ok(client)
     }
 
-    /// Connects for LISTEN. The receiver yields the payload of each notification and ends when the connection does; the last item
-    /// is then the error, if there was one.
+    /// Connects the session that leads. What it is told unasked arrives at the receiver: the payload of each notification, and, as the
+    /// last item, the error with which the connection ended, if there was one. It ends when the session is dropped.
     ///
     /// # Errors
     /// As [`Database::connect`].
-    pub async fn connect_listening(&self) -> Result<(Client, mpsc::UnboundedReceiver<Result<String>>)> {
+    pub async fn connect_lead(&self) -> Result<(deadpool_postgres::Object, Notifications)> {
         let (client, mut connection) = self.establish().await?;
         let (sender, receiver) = mpsc::unbounded_channel();
         #[expect(
             clippy::disallowed_methods,
             reason = "ends with the connection, and says so through the channel"
         )]
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             loop {
                 let message = std::future::poll_fn(|cx| connection.poll_message(cx)).await;
                 let item = match message {
@@ -125,7 +130,14 @@ impl Database {
             }
         });
         self.check_version(&client).await?;
-        Ok((client, receiver))
+        // Wrapped as those of a pool are, so that it keeps prepared statements as they do. This pool ends here: the session is in none.
+        let ready = Ready(Mutex::new(Some((client, driver))));
+        let manager = deadpool_postgres::Manager::from_connect(self.config.clone(), ready, POOLED);
+        let lead = pool_of(manager, 1)?
+            .get()
+            .await
+            .map_err(|e| Error::database(format_args!("set up a session of {self}"), e))?;
+        Ok((lead, receiver))
     }
 
     /// The time limit is for all of it: the driver's own ends with the TCP connection, and whoever accepts that may stay silent.
@@ -144,28 +156,8 @@ impl Database {
     /// # Errors
     /// Never in practice: the pool's builder refuses only combinations that are not used here.
     pub fn pool(&self, size: usize) -> Result<deadpool_postgres::Pool> {
-        let manager = deadpool_postgres::Manager::from_config(
-            self.config.clone(),
-            self.tls.clone(),
-            deadpool_postgres::ManagerConfig {
-                recycling_method: deadpool_postgres::RecyclingMethod::Fast,
-            },
-        );
-        deadpool_postgres::Pool::builder(manager)
-            .max_size(size)
-            // Compiling a thousand comparisons to machine code costs more than they do.
-            .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
-                Box::pin(async move {
-                    client
-                        .batch_execute("set jit = off")
-                        .await
-                        .map_err(deadpool_postgres::HookError::Backend)
-                })
-            }))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build()
-            .map_err(|error| Error::other("cannot make a connection pool").with_source(error))
+        let manager = deadpool_postgres::Manager::from_config(self.config.clone(), self.tls.clone(), POOLED);
+        pool_of(manager, size)
     }
 
     /// Asks the server to stop what a session is doing.
@@ -231,6 +223,48 @@ fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
         cause = current.source();
     }
     false
+}
+
+const POOLED: deadpool_postgres::ManagerConfig = deadpool_postgres::ManagerConfig {
+    recycling_method: deadpool_postgres::RecyclingMethod::Fast,
+};
+
+fn pool_of(manager: deadpool_postgres::Manager, size: usize) -> Result<deadpool_postgres::Pool> {
+    deadpool_postgres::Pool::builder(manager)
+        .max_size(size)
+        // The one used last goes first, so that those there is no work for are seen to be unused.
+        .queue_mode(deadpool_postgres::QueueMode::Lifo)
+        // Compiling a thousand comparisons to machine code costs more than they do.
+        .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
+            Box::pin(async move {
+                client
+                    .batch_execute("set jit = off")
+                    .await
+                    .map_err(deadpool_postgres::HookError::Backend)
+            })
+        }))
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .build()
+        .map_err(|error| Error::other("cannot make a connection pool").with_source(error))
+}
+
+/// "Connects" once, to what is connected already.
+struct Ready(Mutex<Option<(Client, JoinHandle<()>)>>);
+
+type Connected = std::result::Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl deadpool_postgres::Connect for Ready {
+    fn connect(&self, _config: &Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
+        let ready = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async move {
+            match ready {
+                Some(connected) => Ok(connected),
+                // Its pool is asked once and then gone; were it asked again, its time limit would end this.
+                None => std::future::pending().await,
+            }
+        })
+    }
 }
 
 impl fmt::Display for Database {

@@ -5,6 +5,7 @@
 
 pub mod callbacks;
 pub mod connect;
+pub mod connections;
 pub mod deliveries;
 pub mod health;
 pub mod judge;

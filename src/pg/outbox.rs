@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -293,11 +294,18 @@ fn parse_xid(text: &str) -> Result<u64> {
 /// # Errors
 /// Database errors.
 pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
-    let row = client
-        .query_one("select odoo_eventd.rotate_outbox($1)", &[&over_bytes])
-        .await
-        .map_err(|e| Error::database("rotate the outbox", e))?;
-    Ok(row.get(0))
+    let rotated = client
+        .query_one(
+            "select odoo_eventd.rotate_outbox($1) from (select set_config('lock_timeout', '300ms', true) offset 0) first",
+            &[&over_bytes],
+        )
+        .await;
+    match rotated {
+        Ok(row) => Ok(row.get(0)),
+        // Somebody is changing the capture: next time.
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) => Err(Error::database("rotate the outbox", error)),
+    }
 }
 
 /// Empties the tables of the ring that were read to their end, but for those that somebody still writes to or dumps. Returns how many.

@@ -72,7 +72,7 @@ async fn look(database: &Database) -> Result<Option<&'static str>> {
         return Ok(Some(TRANSACTION_MODE));
     }
     drop((first, holders));
-    let (session, mut notifications) = database.connect_listening().await?;
+    let (session, mut notifications) = database.connect_lead().await?;
     // A channel of its own: nobody else is woken.
     session
         .batch_execute("listen odoo_eventd_doctor; notify odoo_eventd_doctor, 'probe'")

@@ -34,10 +34,13 @@ pub async fn unsynced_models(client: &Client) -> Result<Vec<String>> {
 /// The same as [`unsynced_models`], and notes which tables lack triggers since when.
 ///
 /// # Errors
-/// Database errors.
-pub async fn note_drift(client: &Client) -> Result<Vec<String>> {
+/// Database errors; SQLSTATE 55P03 when somebody has been changing the capture for longer than `lock_wait`.
+pub async fn note_drift(client: &Client, lock_wait: Duration) -> Result<Vec<String>> {
     let rows = client
-        .query("select odoo_eventd.note_drift()", &[])
+        .query(
+            "select odoo_eventd.note_drift() from (select set_config('lock_timeout', $1, true) offset 0) first",
+            &[&format!("{}ms", lock_wait.as_millis())],
+        )
         .await
         .map_err(|e| Error::database("look for drift", e))?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())

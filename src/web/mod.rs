@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::worker::vitals::Vitals;
+use crate::worker::board::Board;
 use crate::{Error, Result};
 
 /// Connections served at once; Prometheus and a few probes need one each.
@@ -65,7 +65,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Serves until dropped.
-pub async fn serve(listener: TcpListener, vitals: Arc<Vitals>) {
+pub async fn serve(listener: TcpListener, board: Arc<Board>) {
     let mut connections = JoinSet::new();
     loop {
         if connections.len() >= MOST_CONNECTIONS {
@@ -75,7 +75,7 @@ pub async fn serve(listener: TcpListener, vitals: Arc<Vitals>) {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&vitals)));
+                    connections.spawn(connection(stream, Arc::clone(&board)));
                 }
                 Err(error) => {
                     // Out of file descriptors, mostly: it passes.
@@ -87,9 +87,9 @@ pub async fn serve(listener: TcpListener, vitals: Arc<Vitals>) {
     }
 }
 
-async fn connection(stream: TcpStream, vitals: Arc<Vitals>) {
+async fn connection(stream: TcpStream, board: Arc<Board>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&request, &vitals);
+        let answer = answer(&request, &board);
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = http1::Builder::new()
@@ -100,7 +100,7 @@ async fn connection(stream: TcpStream, vitals: Arc<Vitals>) {
     let _ = tokio::time::timeout(CONNECTION_WITHIN, served).await;
 }
 
-fn answer(request: &Request<Incoming>, vitals: &Vitals) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
         refused
@@ -109,15 +109,15 @@ fn answer(request: &Request<Incoming>, vitals: &Vitals) -> Response<Full<Bytes>>
         return refused;
     }
     match request.uri().path() {
-        "/healthz" if vitals.is_alive() => page(StatusCode::OK, TEXT, "ok\n"),
+        "/healthz" if board.is_alive() => page(StatusCode::OK, TEXT, "ok\n"),
         "/healthz" => page(
             StatusCode::SERVICE_UNAVAILABLE,
             TEXT,
-            format!("it hangs: nothing was done for {} s\n", vitals.idle_for().as_secs()),
+            format!("it hangs: nothing was done for {} s\n", board.idle_for().as_secs()),
         ),
         "/readyz" => {
-            let readiness = vitals.readiness();
-            let status = if readiness.ready {
+            let readiness = board.readiness();
+            let status = if readiness.is_ready() {
                 StatusCode::OK
             } else {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -126,7 +126,7 @@ fn answer(request: &Request<Incoming>, vitals: &Vitals) -> Response<Full<Bytes>>
             body.push('\n');
             page(status, "application/json", body)
         }
-        "/metrics" => page(StatusCode::OK, OPEN_METRICS, vitals.metrics.encode()),
+        "/metrics" => page(StatusCode::OK, OPEN_METRICS, board.encode()),
         _ => page(
             StatusCode::NOT_FOUND,
             TEXT,

@@ -11,10 +11,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use deadpool_postgres::Pool;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::callbacks;
 use super::request;
@@ -23,6 +23,7 @@ use super::slots::{Claimant, Patience, Slot, Slots};
 use super::vitals::Vitals;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::http::client::{Attempt, Client};
+use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Claimed, Finished};
 use crate::subscription::Accepted;
 use crate::{Error, Result, event};
@@ -75,7 +76,7 @@ pub enum Handed {
 #[derive(Debug)]
 pub struct Deliverer {
     /// Connections.
-    pub pool: Pool,
+    pub connections: Connections,
     /// Sends.
     pub client: Client,
     /// The fencing token.
@@ -152,8 +153,8 @@ impl Deliverer {
                 self.settle(&finished, slots);
             }
             if !lanes.is_empty() {
-                let client = self.pool.get().await.map_err(no_connection)?;
-                deliveries::wake_lanes(&client, &lanes).await?;
+                let client = self.connections.at_once().await;
+                deliveries::wake_lanes(&*client, &lanes).await?;
                 lanes
                     .iter()
                     .for_each(|(subscription, _)| self.slots.note_behind(*subscription));
@@ -184,7 +185,7 @@ impl Deliverer {
 
     /// Finds out for whom something is due, and ends what nobody can send any more.
     async fn look(&self, cancel_at: &mut Instant) -> Result<()> {
-        let client = self.pool.get().await.map_err(no_connection)?;
+        let client = self.connections.at_once().await;
         let due: HashSet<i32> = deliveries::due_subscriptions(&client)
             .await?
             .into_iter()
@@ -227,7 +228,7 @@ impl Deliverer {
             .sendable(claimed.subscription_id)
             .filter(has_endpoint);
         let client = self.client.clone();
-        under_way.spawn(async move { (attempt(claimed, subscription, client).await, slot) });
+        under_way.spawn(async move { (attempt(claimed, subscription, client).await, slot) }.in_current_span());
     }
 
     /// Claims what waits, as far as there are slots. Returns when to come back for the next token of a rate limit.
@@ -261,10 +262,10 @@ impl Deliverer {
         if wanted.is_empty() {
             return Ok(next_token);
         }
-        let client = self.pool.get().await.map_err(no_connection)?;
-        let mut claimed = deliveries::claim(&client, self.term, &wanted).await?;
+        let client = self.connections.at_once().await;
+        let mut claimed = deliveries::claim(&*client, self.term, &wanted).await?;
         let roster = Arc::clone(&self.roster.borrow());
-        callbacks::attach(&client, &roster, &mut claimed).await?;
+        callbacks::attach(&*client, &roster, &mut claimed).await?;
         drop(client);
         for claimed in claimed {
             if let Some(slot) = granted.get_mut(&claimed.subscription_id).and_then(Vec::pop) {
@@ -289,8 +290,8 @@ impl Deliverer {
 
     async fn record(&self, finished: &[Finished]) -> Result<()> {
         let recorded = async {
-            let client = self.pool.get().await.map_err(no_connection)?;
-            deliveries::record(&client, self.term, finished).await
+            let client = self.connections.at_once().await;
+            deliveries::record(&*client, self.term, finished).await
         };
         // A connection that is dead without a word must not swallow results: kept, they are recorded over the next one. If they were
         // recorded after all, they are not recorded twice.
@@ -430,9 +431,4 @@ fn nothing_sent(failure: Failure) -> Attempt {
         detail: None,
         duration: Duration::ZERO,
     }
-}
-
-/// What every task says when the pool has no connection for it.
-pub fn no_connection(error: deadpool_postgres::PoolError) -> Error {
-    Error::database("get a database connection", error)
 }

@@ -8,13 +8,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{GenericClient, Pool};
+use deadpool_postgres::GenericClient;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::bodies::{self, Made};
 use super::callbacks;
-use super::deliverer::{Handed, claimant_of, no_connection};
+use super::deliverer::{Handed, claimant_of};
 use super::derive::{self, Folded};
 use super::large::{self, Pieces};
 use super::parents::{self, ImageAt, Inherited};
@@ -29,6 +29,7 @@ use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFac
 use crate::payload::content::Unsendable;
 use crate::pg;
 use crate::pg::callbacks::Callback;
+use crate::pg::connections::{Connection, Connections};
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::pg::unsendable;
@@ -45,7 +46,7 @@ const MOST_ELSEWHERE: usize = 10_000;
 #[derive(Debug)]
 pub struct Dispatcher {
     /// Connections.
-    pub pool: Pool,
+    pub connections: Connections,
     /// The doorbell; `None` = polling only.
     pub doorbell: Option<Doorbell>,
     /// Somebody rang.
@@ -88,13 +89,13 @@ impl Dispatcher {
         let mut position = self.lead.position.clone();
         let mut wake = Wake::new(
             self.doorbell.take(),
-            self.pool.clone(),
+            self.connections.clone(),
             Arc::clone(&self.rang),
             self.poll_interval,
         );
         while !cancel.is_cancelled() {
-            let client = self.pool.get().await.map_err(no_connection)?;
-            let page = outbox::read(&client, &position, MOST_ROWS, &mut layouts).await?;
+            let client = self.connections.at_once().await;
+            let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts).await?;
             if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
                 drop(client);
@@ -114,7 +115,7 @@ impl Dispatcher {
                 };
                 if was_reading {
                     // Else the outbox would not know until the next event that it may be emptied.
-                    self.commit(&client, &position, Vec::new()).await?;
+                    self.commit(&*client, &position, Vec::new()).await?;
                 }
                 drop(client);
                 self.vitals.scanned(0);
@@ -134,7 +135,7 @@ impl Dispatcher {
     /// Makes deliveries of a page, commits them with the position behind it, and hands on those that may be sent at once.
     async fn process(
         &self,
-        client: deadpool_postgres::Object,
+        client: Connection,
         position: Position,
         mut page: outbox::Page,
         layouts: &mut Layouts,
@@ -148,10 +149,11 @@ impl Dispatcher {
             let (first_xid, last_xid) = (first.xid, last.xid);
             if first_xid == last_xid {
                 let at = first.at;
+                drop(client);
                 // A page of wide rows would otherwise lie in memory beside the pieces.
                 drop(std::mem::take(&mut page.rows));
                 return self
-                    .process_large(client, position, page.snapshot, self.facts(first_xid, at), layouts)
+                    .process_large(position, page.snapshot, self.facts(first_xid, at), layouts)
                     .await;
             }
             page.rows.retain(|row| row.xid != last_xid);
@@ -178,7 +180,7 @@ impl Dispatcher {
         };
         let roster = Arc::clone(&self.roster.borrow());
         let mut transactions = self.fold(page.rows, &roster.derivations);
-        derive::bring_home(&client, &roster, &mut transactions).await?;
+        derive::bring_home(&*client, &roster, &mut transactions).await?;
         let answers = self.judge(&client, &roster, &transactions).await?;
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
@@ -186,8 +188,8 @@ impl Dispatcher {
             offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
             assembled.extend(assembly.finish());
         }
-        let made = self.make(&client, &roster, assembled).await?;
-        self.commit(&client, &next, made).await?;
+        let made = self.make(&*client, &roster, assembled).await?;
+        self.commit(&*client, &next, made).await?;
         Ok(next)
     }
 
@@ -318,7 +320,6 @@ impl Dispatcher {
     /// One transaction that is larger than a page: record by record, in one commit, nothing of it sent before.
     async fn process_large(
         &self,
-        mut client: deadpool_postgres::Object,
         position: Position,
         snapshot: String,
         facts: TransactionFacts,
@@ -335,12 +336,13 @@ impl Dispatcher {
         };
         tracing::info!(xid, "a large transaction is read record by record");
         let roster = Arc::clone(&self.roster.borrow());
+        let mut client = self.connections.own().await?;
         let transaction = client
             .transaction()
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
         // A domain that fails must not take the transaction with it.
-        let judging = self.pool.get().await.map_err(no_connection)?;
+        let judging = self.connections.own().await?;
         let mut at_home = derive::touched_by_large(&transaction, &roster, xid, layouts).await?;
         let mut large = Large {
             facts: facts.clone(),

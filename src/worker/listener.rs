@@ -9,10 +9,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::vitals::Vitals;
+use crate::pg::connect::Notifications;
+use crate::pg::connections::Connections;
 use crate::{Error, Result};
 
 /// How often the session is tried.
@@ -27,14 +29,11 @@ const HEARTBEAT: &str = "heartbeat ";
 /// How long the server may take to end the rest of the sessions after it has ended one.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
 
-/// What arrives at a listening session.
-pub type Notifications = mpsc::UnboundedReceiver<Result<String>>;
-
 /// What a listener needs.
 #[derive(Debug)]
 pub struct Listener {
-    /// The session that holds the lead and has said LISTEN.
-    pub session: tokio_postgres::Client,
+    /// Their lead session holds the lead and has said LISTEN.
+    pub connections: Connections,
     /// What arrives there.
     pub notifications: Notifications,
     /// Whether writers notify.
@@ -107,11 +106,12 @@ impl Listener {
     async fn beat(&self, number: u64) -> Result<()> {
         let sent = if self.notify {
             let payload = format!("{HEARTBEAT}{number}");
-            self.session
+            self.connections
+                .lead()
                 .execute("select pg_notify('odoo_eventd', $1)", &[&payload])
                 .await
         } else {
-            self.session.execute("select 1", &[]).await
+            self.connections.lead().execute("select 1", &[]).await
         };
         sent.map(drop).map_err(|e| Error::database("send a heartbeat", e))
     }

@@ -1,19 +1,22 @@
 //! The service: the only place where the database and HTTP meet.
 //!
-//! [`supervisor`] holds the lead and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
+//! [`fleet`] serves the databases of a process, each on its own; [`board`] tells how they do. [`supervisor`] holds the lead of one and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
 //! into deliveries (`derive` brings it what showed in other tables), [`bodies`] makes what they carry, [`deliverer`] sends them,
 //! [`sweeper`] cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the
 //! doorbell between writers and the dispatcher.
 
+pub mod board;
 pub mod bodies;
 pub mod callbacks;
 pub mod deliverer;
 mod derive;
 pub mod dispatcher;
+pub mod fleet;
 pub mod large;
 pub mod listener;
 pub mod monitor;
 mod parents;
+pub mod process;
 pub mod quarantine;
 pub mod request;
 pub mod retention;

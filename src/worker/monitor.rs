@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::no_connection;
 use super::vitals::Vitals;
 use crate::Result;
+use crate::pg::connections::Connections;
 use crate::pg::health;
 
 /// How often. The look takes a few milliseconds; alarms are about minutes.
@@ -18,10 +17,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Database errors.
-pub async fn run(pool: Pool, vitals: Arc<Vitals>, cancel: CancellationToken) -> Result<()> {
+pub async fn run(connections: Connections, vitals: Arc<Vitals>, cancel: CancellationToken) -> Result<()> {
     loop {
         {
-            let client = pool.get().await.map_err(no_connection)?;
+            let client = connections.at_once().await;
             vitals.measured(health::measure(&client).await?);
         }
         tokio::select! {

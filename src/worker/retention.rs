@@ -45,17 +45,28 @@ impl Retention {
         }
     }
 
-    /// Does what is due, for a few seconds at most.
+    /// Lets capture go on in the outbox's next table when the oldest values of the current one were read long ago.
     ///
     /// # Errors
-    /// Database errors; a log that is being read is none.
-    pub async fn work(&mut self, client: &Client, term: i64) -> Result<()> {
+    /// Database errors.
+    pub async fn rotate(&self, client: &Client) -> Result<()> {
         if retention::outbox_is_old(client).await? && outbox::rotate(client, 0).await? {
             tracing::info!("the outbox goes on in its next table, so that the old one can be emptied");
         }
-        if self.keep_days == 0 {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Whether [`Retention::let_go`] has something to do.
+    pub fn is_due(&self) -> bool {
+        let now = Instant::now();
+        self.keep_days > 0 && (self.next_drop <= now || self.next_clearing <= now)
+    }
+
+    /// Lets go of what is older than it is kept, for a few seconds at most.
+    ///
+    /// # Errors
+    /// Database errors; a log that is being read is none.
+    pub async fn let_go(&mut self, client: &Client, term: i64) -> Result<()> {
         if self.next_drop <= Instant::now() {
             self.drop_days(client, term).await?;
         }

@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::no_connection;
+use super::process::Process;
 use super::quarantine::Quarantine;
 use super::secrets;
 use super::slots::Slots;
@@ -23,6 +22,8 @@ use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
+use crate::pg::connect::Database;
+use crate::pg::connections::Connections;
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, judge, records, registry, subscriptions};
 use crate::relations::{Derivation, Derivations};
@@ -47,8 +48,9 @@ const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 const INVALID_PAUSE_FIRST: Duration = Duration::from_secs(5);
 const INVALID_PAUSE_MOST: Duration = Duration::from_secs(60);
 
-/// How often triggers that nobody needs are tried to be dropped.
-const DROP_IDLE_EVERY: Duration = Duration::from_secs(60);
+/// Pauses between tries to drop triggers that nobody needs. They come of changed subscriptions only, so the pauses begin there.
+const DROP_IDLE_PAUSE_FIRST: Duration = Duration::from_secs(60);
+const DROP_IDLE_PAUSE_MOST: Duration = Duration::from_secs(3_600);
 
 /// The subscriptions that can be served, by model and by id. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
@@ -447,9 +449,11 @@ fn is_due(at: Option<Instant>) -> bool {
 #[derive(Debug)]
 pub struct Keeper {
     /// Connections.
-    pub pool: Pool,
-    /// A connection of its own, for the registry.
-    pub client: Client,
+    pub connections: Connections,
+    /// Where a connection of its own is made, for what takes long.
+    pub database: Database,
+    /// How many databases do that at once.
+    pub process: Process,
     /// What subscriptions are judged by.
     pub rules: ServiceRules,
     /// The fencing token.
@@ -476,16 +480,21 @@ impl Keeper {
         let mut retry_at: Option<Instant> = None;
         let mut pause = BUSY_PAUSE_FIRST;
         let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
-        let mut drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
+        let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
-            secrets.tend(&self.client).await?;
-            let version = subscriptions::version_of(&self.client).await?;
+            let client = self.connections.at_once().await;
+            secrets.tend(&client).await?;
+            let version = subscriptions::version_of(&client).await?;
             let mut must_look = self.quarantine.take_news();
             if look_for_drift_at <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
-                let drifted = subscriptions::note_drift(&self.client).await?;
+                let drifted = match subscriptions::note_drift(&client, LOCK_WAIT).await {
+                    // Somebody is changing the capture; that is looked at afterwards.
+                    Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Vec::new(),
+                    looked => looked?,
+                };
                 // A table that stays busy has its own, growing pauses.
                 must_look |= retry_at.is_none() && !drifted.is_empty();
             }
@@ -495,8 +504,10 @@ impl Keeper {
                 must_look = true;
                 invalid_pause = (invalid_pause * 2).min(INVALID_PAUSE_MOST);
             }
+            drop(client);
             if known_version != Some(version) || must_look || is_due(retry_at) {
-                let looked = refresh(&self.client, Some(&self.rules), &self.quarantine).await?;
+                let aside = self.process.aside(&self.database).await?;
+                let looked = refresh(&aside, Some(&self.rules), &self.quarantine).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
                 } else {
@@ -505,11 +516,13 @@ impl Keeper {
                 }
                 // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
                 invalid_at = looked.has_invalid.then(|| Instant::now() + invalid_pause);
-                self.publish(version, looked).await?;
+                self.publish(&aside, version, looked).await?;
+                drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
+                drop_idle_at = Some(Instant::now() + drop_idle_pause);
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
-            for (subscription, reason) in tally.note(&self.pool, self.give_up).await? {
+            for (subscription, reason) in tally.note(&self.connections, self.give_up).await? {
                 tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
                 // Its row has not changed for anybody else: look at once, so that nothing more is sent.
                 known_version = None;
@@ -517,13 +530,15 @@ impl Keeper {
             if known_version.is_none() {
                 continue;
             }
-            if drop_idle_at <= Instant::now() {
-                drop_idle_at = Instant::now() + DROP_IDLE_EVERY;
+            if drop_idle_at.is_some_and(|at| at <= Instant::now()) {
                 self.drop_idle().await?;
+                // Those of a table that was busy are left.
+                drop_idle_pause = (drop_idle_pause * 2).min(DROP_IDLE_PAUSE_MOST);
+                drop_idle_at = Some(Instant::now() + drop_idle_pause);
             }
             tokio::select! {
                 () = cancel.cancelled() => {
-                    return tally.note(&self.pool, self.give_up).await.map(drop);
+                    return tally.note(&self.connections, self.give_up).await.map(drop);
                 }
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -531,7 +546,7 @@ impl Keeper {
         }
     }
 
-    async fn publish(&self, version: i64, looked: Looked) -> Result<()> {
+    async fn publish(&self, client: &Client, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
         let ids: HashSet<i32> = looked.accepted.iter().map(|s| s.row.id).collect();
@@ -540,14 +555,13 @@ impl Keeper {
         roster.keyring.clone_from(&self.rules.keyring);
         self.slots.retain(&ids, &endpoints);
         self.roster.send_replace(Arc::new(roster));
-        let client = self.pool.get().await.map_err(no_connection)?;
-        let cancelled = deliveries::cancel_unwanted(&client, self.term).await?;
+        let cancelled = deliveries::cancel_unwanted(client, self.term).await?;
         tracing::info!(subscriptions = count, cancelled, "subscriptions loaded");
         Ok(())
     }
 
     async fn drop_idle(&self) -> Result<()> {
-        let client = self.pool.get().await.map_err(no_connection)?;
+        let client = self.process.aside(&self.database).await?;
         loop {
             let dropped = subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await?;
             if dropped.is_empty() {

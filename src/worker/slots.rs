@@ -13,9 +13,12 @@
 //!   one that never answers has never held many, from the first second on.
 //! * An endpoint that only fails is tried with few requests at once, and only where somebody looks anyway ([`Patience::Everybody`]),
 //!   so that its failures cost the others neither slots nor much work.
+//! * The databases of one process share its slots by the same rule: an endpoint of one gets a further slot only while more are free in
+//!   the process than it holds.
 //! * A rate limit is a bucket of tokens that holds a tenth of a second's worth, one at least.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +48,35 @@ pub struct Limits {
     pub per_subscription: usize,
 }
 
+/// How many requests may be under way in the whole process, whatever the number of its databases. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Ceiling(Arc<(usize, AtomicUsize)>);
+
+impl Ceiling {
+    /// At most so many.
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new((most, AtomicUsize::new(0))))
+    }
+
+    fn free(&self) -> usize {
+        self.0.0.saturating_sub(self.0.1.load(Ordering::Relaxed))
+    }
+
+    /// Takes up to so many; returns how many there were.
+    fn take(&self, wanted: usize) -> usize {
+        let (most, under_way) = (self.0.0, &self.0.1);
+        let before = under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            Some(taken + wanted.min(most.saturating_sub(taken)))
+        });
+        // It never refuses.
+        wanted.min(most.saturating_sub(before.unwrap_or_else(|taken| taken)))
+    }
+
+    fn give_back(&self, count: usize) {
+        self.0.1.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
 /// Who wants slots.
 #[derive(Debug, Clone, Copy)]
 pub struct Claimant<'a> {
@@ -72,6 +104,7 @@ pub struct Slots(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
+    ceiling: Ceiling,
     taken: Mutex<Taken>,
 }
 
@@ -160,6 +193,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.shared.ceiling.give_back(1);
         let mut taken = self.shared.taken();
         taken.total = taken.total.saturating_sub(1);
         if let Some(count) = taken.by_subscription.get_mut(&self.subscription) {
@@ -183,10 +217,16 @@ impl Shared {
 }
 
 impl Slots {
-    /// Nobody has taken any.
+    /// Those of the only database of a process.
     pub fn new(limits: Limits) -> Self {
+        Self::below(Ceiling::new(limits.total), limits)
+    }
+
+    /// Those of one database of several, which have no more than `ceiling` together.
+    pub fn below(ceiling: Ceiling, limits: Limits) -> Self {
         Self(Arc::new(Shared {
             limits,
+            ceiling,
             taken: Mutex::default(),
         }))
     }
@@ -209,14 +249,16 @@ impl Slots {
             (true, Patience::Everybody) => limits.per_endpoint.min(FAILING_AT_MOST),
             (true, Patience::OnlyWell) => 0,
         };
-        let free = limits.total.saturating_sub(taken.total);
+        let free = limits.total.saturating_sub(taken.total).min(self.0.ceiling.free());
         // Each further one leaves one less free and is one more held: so many until they meet.
         let fair = free.saturating_sub(under_way).div_ceil(2);
         let mut granted = wanted
             .min(fair)
             .min(limits.per_subscription.saturating_sub(of_subscription))
             .min(of_endpoint.saturating_sub(under_way));
+        granted = self.0.ceiling.take(granted);
         if let Some(rate) = claimant.rate {
+            let reserved = granted;
             let bucket = taken.buckets.entry(claimant.subscription).or_insert_with(|| Bucket {
                 tokens: capacity(rate),
                 at: now,
@@ -229,6 +271,7 @@ impl Slots {
             )]
             let whole = bucket.tokens.max(0.0) as usize;
             granted = granted.min(whole);
+            self.0.ceiling.give_back(reserved - granted);
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
             let used = granted as f64;
             bucket.tokens -= used;
@@ -341,6 +384,39 @@ mod tests {
         assert_eq!(take(&slots, 2, "b", 2).len(), 2);
         drop(first);
         assert_eq!(take(&slots, 1, "a", 100).len(), 4, "what is dropped is free again");
+    }
+
+    #[test]
+    fn databases_of_one_process_share_its_slots_and_give_them_back() {
+        let limits = Limits {
+            total: 10,
+            per_endpoint: 10,
+            per_subscription: 10,
+        };
+        let ceiling = Ceiling::new(10);
+        let databases = [(); 3].map(|()| Slots::below(ceiling.clone(), limits));
+        databases.iter().for_each(|slots| answers(slots, "a"));
+        let first = take(&databases[0], 1, "a", 100);
+        let second = take(&databases[1], 1, "a", 100);
+        let third = take(&databases[2], 1, "a", 100);
+        assert_eq!(
+            [first.len(), second.len(), third.len()],
+            [5, 3, 1],
+            "each leaves some for the others"
+        );
+        drop((first, second));
+        assert_eq!(ceiling.free(), 9);
+        let limited = Claimant {
+            subscription: 2,
+            endpoint: &Arc::from("a"),
+            rate: Some(10.0),
+        };
+        let granted = databases[1].take(limited, 100, Patience::OnlyWell, Instant::now());
+        assert_eq!(
+            (granted.len(), ceiling.free()),
+            (1, 8),
+            "what a rate limit leaves unused is not taken"
+        );
     }
 
     #[test]

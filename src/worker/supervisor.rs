@@ -10,15 +10,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
 use super::listener::{Listener, server_said};
+use super::process::Process;
 use super::quarantine::Quarantine;
 use super::retention::Retention;
 use super::roster::{Keeper, Roster, ServiceRules};
@@ -26,8 +27,10 @@ use super::slots::{Limits, Slots};
 use super::vitals::{Phase, Vitals};
 use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
 use super::{monitor, sweeper};
-use crate::http::client::{Client, ClientConfig};
+use crate::http::client::Client;
+use crate::http::guard::Guard;
 use crate::pg::connect::Database;
+use crate::pg::connections::Connections;
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, outbox, schema};
 use crate::sealing::Keyring;
@@ -47,6 +50,8 @@ const STAY_AWAY: Duration = Duration::from_secs(15);
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(10);
 
+/// Connections at most beside the lead session's and the doorbell's: the dispatcher's two, the deliverer's, the keeper's.
+const MORE_CONNECTIONS: usize = 4;
 /// How long a session may take to answer a question that needs no work. Without a limit a dead connection that nobody has closed
 /// would be waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -64,10 +69,14 @@ const GOOD_TERM: Duration = Duration::from_secs(30);
 /// What the service needs to know.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What logs call the database.
+    pub name: String,
     /// Which database.
     pub database: Database,
-    /// Which addresses may be called, and how.
-    pub client: ClientConfig,
+    /// Which addresses subscriptions may name.
+    pub guard: Guard,
+    /// Sends; other databases of the process may share it.
+    pub client: Client,
     /// Opens and seals secrets at rest; `None` = they are kept as they are.
     pub keyring: Option<Arc<Keyring>>,
     /// How long the dispatcher sleeps at most.
@@ -88,22 +97,25 @@ pub struct Options {
 /// # Errors
 /// Only what cannot heal by itself: this is no Odoo database, nothing is installed, the installation is of another version, the
 /// password is wrong. Everything else is logged and tried again.
-pub async fn run(mut options: watch::Receiver<Options>, vitals: Arc<Vitals>, stop: CancellationToken) -> Result<()> {
+pub async fn run(
+    mut options: watch::Receiver<Options>,
+    process: Process,
+    vitals: Arc<Vitals>,
+    stop: CancellationToken,
+) -> Result<()> {
     let mut current = options.borrow_and_update().clone();
-    let mut client = Client::new(current.client.clone())?;
     let unrecorded = Unrecorded::default();
     let mut pause = RECONNECT_FIRST;
     let mut has_led = false;
     while !stop.is_cancelled() {
         if options.has_changed().unwrap_or(false) {
             current = options.borrow_and_update().clone();
-            client = Client::new(current.client.clone())?;
         }
         let began = std::time::Instant::now();
         let until = stop.child_token();
         vitals.enter(Phase::Connecting);
         let ended = {
-            let term = term(&current, &client, &unrecorded, &mut has_led, &vitals, &until);
+            let term = term(&current, &process, &unrecorded, &mut has_led, &vitals, &until);
             tokio::pin!(term);
             tokio::select! {
                 ended = &mut term => ended,
@@ -167,27 +179,26 @@ fn was_sent_away(error: &Error) -> bool {
 /// From connecting to the end of the term.
 async fn term(
     options: &Options,
-    client: &Client,
+    process: &Process,
     unrecorded: &Unrecorded,
     has_led: &mut bool,
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let (session, mut notifications) = options.database.connect_listening().await?;
-    schema::require_installed(&session).await?;
+    let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
+    let session = connections.lead();
+    schema::require_installed(session).await?;
     let waited =
-        async { Ok(wait_for_lead(&session, vitals, stop).await? && wait_for_fence(&session, vitals, stop).await?) };
+        async { Ok(wait_for_lead(session, vitals, stop).await? && wait_for_fence(session, vitals, stop).await?) };
     match waited.await {
         Ok(true) => {}
         Ok(false) => return Ok(()),
         Err(error) => return Err(server_said(&mut notifications).await.unwrap_or(error)),
     }
-    let pool = options.database.pool(5)?;
     let lead = within(LEAD_WITHIN, "take the lead", async {
-        write_what_was_kept(&pool, unrecorded).await;
-        let connection = pool.get().await.map_err(super::deliverer::no_connection)?;
-        let lead = outbox::take_lead(&connection).await?;
-        let interrupted = deliveries::recover_interrupted(&connection, lead.term).await?;
+        write_what_was_kept(&connections, unrecorded).await;
+        let lead = outbox::take_lead(session).await?;
+        let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
         if interrupted > 0 {
             tracing::warn!(
                 attempts = interrupted,
@@ -213,14 +224,15 @@ async fn term(
     };
     let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
     let (handed_sender, handed) = mpsc::unbounded_channel();
-    let slots = Slots::new(options.limits);
+    let slots = Slots::below(process.in_flight(), options.limits);
     let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let cancel = stop.child_token();
     let quarantine = Quarantine::default();
 
     let mut tasks = Tasks::new(cancel.clone());
+    tasks.spawn("connections", connections.clone().keep(cancel.clone()));
     let listener = Listener {
-        session,
+        connections: connections.clone(),
         notifications,
         notify: lead.notify,
         rang: Arc::clone(&rang),
@@ -230,13 +242,14 @@ async fn term(
     tasks.spawn("listener", listener.run(cancel.clone(), stop.clone()));
     tasks.spawn(
         "monitor",
-        monitor::run(pool.clone(), Arc::clone(vitals), cancel.clone()),
+        monitor::run(connections.clone(), Arc::clone(vitals), cancel.clone()),
     );
     let keeper = Keeper {
-        pool: pool.clone(),
-        client: options.database.connect().await?,
+        connections: connections.clone(),
+        database: options.database.clone(),
+        process: process.clone(),
         rules: ServiceRules {
-            guard: options.client.guard.clone(),
+            guard: options.guard.clone(),
             keyring: options.keyring.clone(),
         },
         term: lead.term,
@@ -250,15 +263,16 @@ async fn term(
     tasks.spawn(
         "sweeper",
         sweeper::run(
-            pool.clone(),
+            connections.clone(),
+            (process.clone(), options.database.clone()),
             lead.term,
             Retention::new(options.log_retention_days),
             cancel.clone(),
         ),
     );
     let deliverer = Deliverer {
-        pool: pool.clone(),
-        client: client.clone(),
+        connections: connections.clone(),
+        client: options.client.clone(),
         term: lead.term,
         slots: slots.clone(),
         handed,
@@ -269,7 +283,7 @@ async fn term(
     };
     tasks.spawn("deliverer", deliverer.run(cancel.clone()));
     let dispatcher = Dispatcher {
-        pool,
+        connections: connections.clone(),
         doorbell,
         rang,
         subscriptions_changed: changed,
@@ -300,7 +314,7 @@ impl Tasks {
     }
 
     fn spawn(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
-        self.set.spawn(async move { (name, task.await) });
+        self.set.spawn(async move { (name, task.await) }.in_current_span());
     }
 
     /// Waits for all; once the first has ended, `limit` for the others. Returns the first failure: what came after it is mostly its
@@ -401,13 +415,9 @@ async fn wait_for_fence(session: &tokio_postgres::Client, vitals: &Vitals, stop:
 }
 
 /// Results from before the connection was lost: still ours to write if nobody led meanwhile.
-async fn write_what_was_kept(pool: &Pool, unrecorded: &Unrecorded) {
+async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded) {
     for (term, finished) in unrecorded.take() {
-        let written = match pool.get().await {
-            Ok(connection) => deliveries::record(&connection, term, &finished).await,
-            Err(error) => Err(super::deliverer::no_connection(error)),
-        };
-        match written {
+        match deliveries::record(&*connections.at_once().await, term, &finished).await {
             Ok(written) => tracing::info!(attempts = written, "recorded what ended while the database was away"),
             Err(error) if error.is_lease_lost() => {
                 tracing::warn!(

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::no_connection;
+use super::process::Process;
 use super::retention::Retention;
+use crate::pg::connect::Database;
+use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox};
 use crate::{Error, Result};
 
@@ -26,10 +27,16 @@ const LOG_DAYS_AHEAD: i32 = 2;
 ///
 /// # Errors
 /// Database errors.
-pub async fn run(pool: Pool, term: i64, mut retention: Retention, cancel: CancellationToken) -> Result<()> {
+pub async fn run(
+    connections: Connections,
+    (process, database): (Process, Database),
+    term: i64,
+    mut retention: Retention,
+    cancel: CancellationToken,
+) -> Result<()> {
     loop {
         {
-            let client = pool.get().await.map_err(no_connection)?;
+            let client = connections.at_once().await;
             deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await?;
             let interrupted = deliveries::recover_interrupted(&client, term).await?;
             if interrupted > 0 {
@@ -42,11 +49,15 @@ pub async fn run(pool: Pool, term: i64, mut retention: Retention, cancel: Cancel
             if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
                 tracing::info!("the outbox goes on in its next table");
             }
-            retention.work(&client, term).await?;
+            retention.rotate(&client).await?;
             let emptied = outbox::clear(&client).await?;
             if emptied > 0 {
                 tracing::info!(tables = emptied, "emptied what was read of the outbox");
             }
+        }
+        if retention.is_due() {
+            let client = process.aside(&database).await?;
+            retention.let_go(&client, term).await?;
         }
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),

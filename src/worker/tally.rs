@@ -6,10 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use deadpool_postgres::Pool;
-
-use super::deliverer::no_connection;
 use crate::Result;
+use crate::pg::connections::Connections;
 use crate::pg::deliveries::Finished;
 use crate::pg::subscriptions::{self, GiveUp, Results};
 
@@ -53,13 +51,13 @@ impl Tally {
     ///
     /// # Errors
     /// Database errors; the results are kept for the next time.
-    pub async fn note(&self, pool: &Pool, give_up: GiveUp) -> Result<Vec<(i32, String)>> {
+    pub async fn note(&self, connections: &Connections, give_up: GiveUp) -> Result<Vec<(i32, String)>> {
         let results: Vec<(i32, Results)> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         if results.is_empty() {
             return Ok(Vec::new());
         }
-        let client = pool.get().await.map_err(no_connection)?;
-        let noted = subscriptions::note_results(&client, &results, give_up).await;
+        // Somebody may hold a subscription's row; nobody else must wait for that.
+        let noted = async { subscriptions::note_results(&*connections.own().await?, &results, give_up).await }.await;
         if noted.is_err() {
             let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, earlier) in results {

@@ -24,7 +24,7 @@ const SCAN_IS_STALE_AFTER: Duration = Duration::from_secs(60);
 const MEASUREMENT_IS_STALE_AFTER: Duration = Duration::from_secs(60);
 
 /// What the service is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Connecting, or waiting to try again.
@@ -87,8 +87,13 @@ pub struct Vitals {
 impl Vitals {
     /// A service that begins now. A delivery that could have been sent `alarm_after` ago makes it unready.
     pub fn new(alarm_after: Duration) -> Self {
+        Self::counting(Metrics::default(), alarm_after)
+    }
+
+    /// The same, counting with these.
+    pub fn counting(metrics: Metrics, alarm_after: Duration) -> Self {
         Self {
-            metrics: Metrics::default(),
+            metrics,
             state: Mutex::new(State {
                 phase: Phase::Connecting,
                 progressed_at: Instant::now(),

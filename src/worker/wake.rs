@@ -18,16 +18,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::deliverer::no_connection;
-
 use crate::pg::connect::Database;
+use crate::pg::connections::Connections;
 use crate::{Error, Result};
 
 /// `classid` of every advisory lock of ours: "odoo" in ASCII.
@@ -144,7 +142,7 @@ impl Doorbell {
     ///
     /// # Errors
     /// Database errors.
-    pub async fn quiet_end(&mut self, pool: &Pool) -> Result<()> {
+    pub async fn quiet_end(&mut self, connections: &Connections) -> Result<()> {
         loop {
             let State::Queued { request, quiet, since } = &mut self.state else {
                 return std::future::pending().await;
@@ -157,7 +155,7 @@ impl Doorbell {
                 }
                 () = tokio::time::sleep(pause) => {}
             }
-            let client = pool.get().await.map_err(no_connection)?;
+            let client = connections.at_once().await;
             let still = sharing(&client).await?;
             let before = quiet.len();
             quiet.retain(|transaction| still.contains(transaction));
@@ -217,7 +215,7 @@ impl Doorbell {
 #[derive(Debug)]
 pub struct Wake {
     bell: Option<Doorbell>,
-    pool: Pool,
+    connections: Connections,
     rang: Arc<Notify>,
     poll_interval: Duration,
     busy_for_long: Duration,
@@ -227,10 +225,10 @@ pub struct Wake {
 
 impl Wake {
     /// Without a `bell` it polls. `rang` is told of every NOTIFY.
-    pub fn new(bell: Option<Doorbell>, pool: Pool, rang: Arc<Notify>, poll_interval: Duration) -> Self {
+    pub fn new(bell: Option<Doorbell>, connections: Connections, rang: Arc<Notify>, poll_interval: Duration) -> Self {
         Self {
             bell,
-            pool,
+            connections,
             rang,
             poll_interval,
             busy_for_long: BUSY_FOR_LONG,
@@ -273,14 +271,14 @@ impl Wake {
         if let Some(bell) = &mut self.bell
             && !self.is_armed
         {
-            let client = self.pool.get().await.map_err(no_connection)?;
+            let client = self.connections.at_once().await;
             bell.arm(&client).await?;
             self.is_armed = true;
             return Ok(None);
         }
         let quiet_end = async {
             match &mut self.bell {
-                Some(bell) => bell.quiet_end(&self.pool).await,
+                Some(bell) => bell.quiet_end(&self.connections).await,
                 None => std::future::pending().await,
             }
         };

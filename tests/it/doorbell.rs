@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use odoo_eventd::pg::connect;
+use odoo_eventd::pg::connections::Connections;
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
 use odoo_eventd::worker::wake::{Doorbell, Wake};
 use rand::rngs::StdRng;
@@ -44,8 +45,8 @@ async fn read_and_sleep(
     read: mpsc::UnboundedSender<(i64, i64)>,
     cancel: CancellationToken,
 ) {
-    let (session, mut notifications) = database.connect_listening().await.unwrap();
-    session.batch_execute("listen odoo_eventd").await.unwrap();
+    let (connections, mut notifications) = Connections::open(&database, 4).await.unwrap();
+    connections.lead().batch_execute("listen odoo_eventd").await.unwrap();
     let rang = Arc::new(Notify::new());
     let ringing = Arc::clone(&rang);
     tokio::spawn(async move {
@@ -53,14 +54,14 @@ async fn read_and_sleep(
             ringing.notify_one();
         }
     });
-    let pool = database.pool(4).unwrap();
     let bell = Doorbell::connect(&database).await.unwrap();
-    let mut wake = Wake::new(Some(bell), pool.clone(), rang, TOO_LONG_TO_HELP).withdrawing_after(withdrawing_after);
+    let mut wake =
+        Wake::new(Some(bell), connections.clone(), rang, TOO_LONG_TO_HELP).withdrawing_after(withdrawing_after);
     let mut layouts = Layouts::default();
-    let mut position = outbox::take_lead(&session).await.unwrap().position;
+    let mut position = outbox::take_lead(connections.lead()).await.unwrap().position;
     while !cancel.is_cancelled() {
-        let client = pool.get().await.unwrap();
-        let page = outbox::read(&client, &position, 2_000, &mut layouts).await.unwrap();
+        let client = connections.at_once().await;
+        let page = outbox::read(&*client, &position, 2_000, &mut layouts).await.unwrap();
         drop(client);
         assert!(page.rows.len() < 2_000, "a round is much smaller than a page");
         if page.rows.is_empty() {
@@ -77,7 +78,7 @@ async fn read_and_sleep(
             target: None,
         };
     }
-    drop(session);
+    drop(connections);
 }
 
 /// One transaction of a writer on its own record, as SQL; which values are committed with it, and which are not.
@@ -326,7 +327,7 @@ async fn with_notify_off_nothing_is_ever_notified_and_events_arrive_by_polling()
         .await;
     let (ear, mut heard) = connect::Database::parse(&database.url())
         .unwrap()
-        .connect_listening()
+        .connect_lead()
         .await
         .unwrap();
     ear.batch_execute("listen odoo_eventd").await.unwrap();

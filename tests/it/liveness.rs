@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use odoo_eventd::demo::Options;
 use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::pg::connect::Database as Connection;
+use odoo_eventd::pg::connections::Connections;
 use odoo_eventd::worker::listener::Listener;
 use odoo_eventd::worker::vitals::Vitals;
 use serde_json::Value;
@@ -259,8 +260,8 @@ async fn a_session_that_answers_but_hears_nothing_any_more_ends_the_term() {
     let database = Database::fixture().await;
     let connection = Connection::parse(&database.url()).unwrap();
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
-    let listener = |session, notifications| Listener {
-        session,
+    let listener = |connections, notifications| Listener {
+        connections,
         notifications,
         notify: true,
         rang: Arc::default(),
@@ -269,11 +270,11 @@ async fn a_session_that_answers_but_hears_nothing_any_more_ends_the_term() {
     };
     let stop = CancellationToken::new();
 
-    let (session, notifications) = connection.connect_listening().await.unwrap();
-    session.batch_execute("listen odoo_eventd").await.unwrap();
+    let (session, notifications) = Connections::open(&connection, 1).await.unwrap();
+    session.lead().batch_execute("listen odoo_eventd").await.unwrap();
     let hearing = tokio::spawn(listener(session, notifications).run(stop.clone(), stop.clone()));
     // What a pooler leaves of a session: it answers, and is another one.
-    let (session, notifications) = connection.connect_listening().await.unwrap();
+    let (session, notifications) = Connections::open(&connection, 1).await.unwrap();
     let deaf = listener(session, notifications).run(stop.clone(), stop.clone());
 
     let error = tokio::time::timeout(SOON, deaf).await.unwrap().unwrap_err();

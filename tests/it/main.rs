@@ -37,6 +37,7 @@ mod lanes;
 mod large;
 mod liveness;
 mod main_job;
+mod many_databases;
 mod outbox;
 mod outcomes;
 mod packaging;

@@ -58,14 +58,24 @@ pub struct Service {
 impl Service {
     /// Starts the service; does not wait for it.
     pub fn start(url: &str, arguments: &[&str]) -> Self {
-        let mut child = program()
+        let mut command = program();
+        command
             .arg("--database-url")
             .arg(url)
             .args(["--log-format", "json", "run"])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts the service with a configuration file and nothing else; does not wait for it.
+    pub fn configured(file: &str) -> Self {
+        let mut command = program();
+        command.args(["--log-format", "json", "run", "--config", file]);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = tokio::spawn(async move {
             let mut log = String::new();
