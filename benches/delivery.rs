@@ -111,6 +111,7 @@ struct Bench {
     ledger: Arc<Ledger>,
     database: Database,
     scale: u64,
+    calls: AtomicU64,
 }
 
 impl Bench {
@@ -120,6 +121,8 @@ impl Bench {
 
     /// So many single-row updates by some writers, each its own transaction, as fast as they can. Returns how long they took.
     async fn write(&self, writers: u64, events: u64) -> Duration {
+        // A value that was there before would be no change.
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let mut tasks = Vec::new();
         for writer in 0..writers {
@@ -132,7 +135,7 @@ impl Bench {
                     .unwrap();
                 for n in 0..mine {
                     let id = i32::try_from(1 + (n * writers + writer) % RECORDS).unwrap();
-                    client.execute(&update, &[&id, &format!("r{n}")]).await.unwrap();
+                    client.execute(&update, &[&id, &format!("r{call}-{n}")]).await.unwrap();
                 }
             }));
         }
@@ -144,12 +147,13 @@ impl Bench {
 
     /// A backlog of so many events, each a transaction of its own, made in the server itself.
     async fn pile_up(&self, events: u64) {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let client = self.client().await;
         client.batch_execute("set synchronous_commit = off").await.unwrap();
         client
             .batch_execute(&format!(
                 "do $$ begin for n in 1..{events} loop
-                   update sale_order set client_order_ref = 'b' || n where id = 1 + n % {RECORDS};
+                   update sale_order set client_order_ref = 'b{call}-' || n where id = 1 + n % {RECORDS};
                    commit;
                  end loop; end $$"
             ))
@@ -349,6 +353,7 @@ async fn main() {
         ledger,
         database,
         scale,
+        calls: AtomicU64::new(0),
     };
     if wanted("latency") {
         bench.latency().await;

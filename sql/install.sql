@@ -29,7 +29,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
   \set version 0
 \endif
 select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5, :version < 6 as m6,
-       :version < 7 as m7, :version < 8 as m8, :version < 10 as m10, :version < 11 as m11 \gset
+       :version < 7 as m7, :version < 8 as m8, :version < 9 as m9, :version < 10 as m10 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -62,13 +62,13 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000008_secrets_and_callbacks.sql
   insert into odoo_eventd.schema_migration (version, name) values (8, '000008_secrets_and_callbacks');
 \endif
-\if :m10
-  \ir migrations/000010_drift.sql
-  insert into odoo_eventd.schema_migration (version, name) values (10, '000010_drift');
+\if :m9
+  \ir migrations/000009_drift.sql
+  insert into odoo_eventd.schema_migration (version, name) values (9, '000009_drift');
 \endif
-\if :m11
-  \ir migrations/000011_operations.sql
-  insert into odoo_eventd.schema_migration (version, name) values (11, '000011_operations');
+\if :m10
+  \ir migrations/000010_operations.sql
+  insert into odoo_eventd.schema_migration (version, name) values (10, '000010_operations');
 \endif
 
 \ir functions/guard.sql

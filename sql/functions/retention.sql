@@ -10,7 +10,7 @@
 -- only be made again if its outbox rows were read again, and it was committed together with the position behind them: so once it has
 -- ended, the key has done its work. The row is kept for `redeliver`, as long as the log has an attempt of it. Then it goes, in
 -- batches along the key, which begins with the event's time: the dead rows lie together, so vacuum frees whole pages of table and
--- index at the old end while new rows come at the other (autovacuum is set for it in migrations/000011). The table's size stays that
+-- index at the old end while new rows come at the other (autovacuum is set for it in migrations/000010). The table's size stays that
 -- of the days kept. Partitions by day would do the same at the price of days that one delivery, retried for a month, keeps alive.
 --
 -- Locks: drop_log_day as above; clear_deliveries and erase_records lock the rows that they remove or blank.

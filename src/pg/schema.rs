@@ -33,8 +33,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(6, "000006_payload"),
     migration!(7, "000007_delivery_options"),
     migration!(8, "000008_secrets_and_callbacks"),
-    migration!(10, "000010_drift"),
-    migration!(11, "000011_operations"),
+    migration!(9, "000009_drift"),
+    migration!(10, "000010_operations"),
 ];
 
 macro_rules! function_file {
@@ -347,8 +347,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_in_their_order() {
-        assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+    fn migrations_are_numbered_without_gaps() {
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=10));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }
