@@ -405,7 +405,8 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
         error: ended.outcome.failure.map(Failure::as_str),
         duration_ms,
         retry_in,
-        endpoint_failed: ended.outcome.failure.is_some_and(Failure::is_of_the_endpoint),
+        // Callback URLs are strangers' words: nobody's failing one may cost a subscription its deliveries.
+        endpoint_failed: claimed.callback.is_none() && ended.outcome.failure.is_some_and(Failure::is_of_the_endpoint),
         gone: ended.outcome.verdict == Verdict::Disable,
         sent,
         ended_at: SystemTime::now(),

@@ -4,7 +4,7 @@
 //! A batch is as large as what has come together while the last one was committed: one row when idle, [`MOST_ROWS`] behind a backlog.
 //! Transactions are never split between batches; one that is larger than a batch is read record by record and committed alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,15 @@ use super::bodies::{self, Made};
 use super::callbacks;
 use super::deliverer::{Handed, claimant_of};
 use super::derive::{self, Folded};
+use super::judging::{self, Judging};
 use super::large::{self, Pieces};
-use super::parents::{self, ImageAt, Inherited};
-use super::quarantine::Quarantine;
-use super::roster::{OfModel, Roster};
+use super::roster::Roster;
 use super::slots::{Patience, Slot, Slots};
 use super::vitals::Vitals;
 use super::wake::{Doorbell, Wake};
-use crate::domain::judge::{ImageColumns, Judge};
 use crate::event::{self, Change, RowChange};
-use crate::matching::{Answers, Assembled, Assembly, ImageNumbers, TransactionFacts};
+use crate::matching::{Assembled, Assembly, TransactionFacts};
 use crate::payload::content::Unsendable;
-use crate::pg;
 use crate::pg::callbacks::Callback;
 use crate::pg::connections::{Connection, Connections};
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
@@ -51,10 +48,8 @@ pub struct Dispatcher {
     pub doorbell: Option<Doorbell>,
     /// Somebody rang.
     pub rang: Arc<Notify>,
-    /// Tells the keeper of the roster that it is behind.
-    pub subscriptions_changed: Arc<Notify>,
-    /// Whose domain failed on a record's data.
-    pub quarantine: Quarantine,
+    /// Asks the domains.
+    pub judging: Judging,
     /// Term, position, epoch.
     pub lead: Lead,
     /// The subscriptions as they are now.
@@ -99,7 +94,7 @@ impl Dispatcher {
             if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
                 drop(client);
-                self.subscriptions_changed.notify_one();
+                self.judging.subscriptions_changed.notify_one();
                 tokio::select! {
                     () = cancel.cancelled() => {}
                     changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
@@ -181,11 +176,11 @@ impl Dispatcher {
         let roster = Arc::clone(&self.roster.borrow());
         let mut transactions = self.fold(page.rows, &roster.derivations);
         derive::bring_home(&*client, &roster, &mut transactions).await?;
-        let answers = self.judge(&client, &roster, &transactions).await?;
+        let answers = self.judging.judge(&client, &roster, &transactions).await?;
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
             let mut assembly = Assembly::new(transaction.facts.clone());
-            offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
+            judging::offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
             assembled.extend(assembly.finish());
         }
         let made = self.make(&*client, &roster, assembled).await?;
@@ -436,9 +431,9 @@ impl Dispatcher {
             .await?;
             folded.changes = changes_now;
             let folded = [folded];
-            let answers = self.judge(large.judging, large.roster, &folded).await?;
+            let answers = self.judging.judge(large.judging, large.roster, &folded).await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
-                offer_all(&mut large.assembly, large.roster, &folded.changes, numbers, answers);
+                judging::offer_all(&mut large.assembly, large.roster, &folded.changes, numbers, answers);
             }
             if is_last {
                 return Ok(());
@@ -482,11 +477,10 @@ impl Dispatcher {
         ) in made
         {
             if let Some(reason) = unreadable {
-                self.quarantine.add(
+                self.judging.give_up(
                     &delivery.subscription.row,
                     format!("the fields of its payload cannot be read: {reason}"),
                 );
-                self.subscriptions_changed.notify_one();
             }
             match body {
                 Ok(body) => sendable.push((delivery, body, callback)),
@@ -511,135 +505,6 @@ impl Dispatcher {
         let tally = Arc::clone(&self.roster.borrow().tally);
         tally.add_failures(failed.iter().map(|(delivery, _)| delivery.subscription_id), now);
     }
-
-    /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
-    /// subscriptions and changes there are.
-    async fn judge(
-        &self,
-        client: &deadpool_postgres::Object,
-        roster: &Roster,
-        transactions: &[Folded],
-    ) -> Result<Vec<(Vec<ImageNumbers>, Answers)>> {
-        let mut numbered: Vec<(Vec<ImageNumbers>, Answers)> = transactions
-            .iter()
-            .map(|t| (vec![ImageNumbers::default(); t.changes.len()], Answers::default()))
-            .collect();
-        let mut by_model: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
-        for (of_transaction, transaction) in transactions.iter().enumerate() {
-            for (of_change, change) in transaction.changes.iter().enumerate() {
-                by_model
-                    .entry(&change.layout.model)
-                    .or_default()
-                    .push((of_transaction, of_change));
-            }
-        }
-        for (model, places) in by_model {
-            let Some(of_model) = roster.of_model(model) else {
-                continue;
-            };
-            let Some(all) = of_model.judge_now()? else { continue };
-            let mut images: Vec<ImageAt<'_>> = Vec::new();
-            for (transaction, of_change) in places {
-                let change = &transactions[transaction].changes[of_change];
-                let numbers = &mut numbered[transaction].0[of_change];
-                for (image, number, is_before) in [
-                    (&change.old, &mut numbers.before, true),
-                    (&change.new, &mut numbers.after, false),
-                ] {
-                    if let Some(image) = image {
-                        *number = Some(images.len());
-                        images.push(ImageAt {
-                            transaction,
-                            change,
-                            image,
-                            is_before,
-                        });
-                    }
-                }
-            }
-            let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
-            let values = columns_of(&all, &images, &inherited);
-            let matches = match pg::judge::judge(client, &all, images.len(), &values).await {
-                Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images, &inherited).await?,
-                judged => judged?,
-            };
-            // Not judged by halves: one image of a change whose parent is not known makes both of no use.
-            let unknown: HashSet<(usize, i64)> = images
-                .iter()
-                .enumerate()
-                .filter(|(number, _)| inherited.is_unknown(*number))
-                .map(|(_, at)| (at.transaction, at.change.record_id))
-                .collect();
-            for (number, (at, subscriptions)) in images.iter().zip(matches).enumerate() {
-                let is_unknown = unknown.contains(&(at.transaction, at.change.record_id));
-                for subscription in subscriptions {
-                    if !(is_unknown && of_model.inheriting.contains(&subscription)) {
-                        numbered[at.transaction].1.insert(number, subscription);
-                    }
-                }
-            }
-        }
-        Ok(numbered)
-    }
-
-    /// Each domain alone: the one that fails is put in quarantine and matches nothing, the others go on.
-    async fn judge_alone(
-        &self,
-        client: &deadpool_postgres::Object,
-        of_model: &OfModel,
-        images: &[ImageAt<'_>],
-        inherited: &Inherited,
-    ) -> Result<Vec<Vec<i64>>> {
-        let mut matches = vec![Vec::new(); images.len()];
-        for (subscription, judge) in &of_model.alone {
-            match pg::judge::judge(client, judge, images.len(), &columns_of(judge, images, inherited)).await {
-                Ok(found) => matches.iter_mut().zip(found).for_each(|(all, found)| all.extend(found)),
-                Err(error) if is_of_the_data(&error) => {
-                    tracing::error!(
-                        subscription.id = subscription.row.id, error = %error.chain(),
-                        "a domain failed on a record's data: its subscription is not served until it is changed"
-                    );
-                    self.quarantine.add(
-                        &subscription.row,
-                        format!("the domain failed on a record's data: {}", error.chain()),
-                    );
-                    self.subscriptions_changed.notify_one();
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(matches)
-    }
-}
-
-/// SQLSTATE class 22, data exception, or 42, which a cast of a captured value may raise.
-fn is_of_the_data(error: &Error) -> bool {
-    error
-        .sql_state()
-        .is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("42"))
-}
-
-/// The columns that a judge asks for; what an image does not hold reads as NULL, and its subscriptions are not covered.
-fn columns_of(judge: &Judge, images: &[ImageAt<'_>], inherited: &Inherited) -> ImageColumns {
-    judge
-        .columns()
-        .iter()
-        .map(|column| {
-            images
-                .iter()
-                .enumerate()
-                .map(|(number, at)| match column.column.as_str() {
-                    _ if column.link.is_some() => inherited.value(&column.name, number),
-                    "id" => Some(at.change.record_id.to_string()),
-                    name => at
-                        .change
-                        .layout
-                        .index_of(name)
-                        .and_then(|index| at.image.get(index).cloned().flatten()),
-                })
-                .collect()
-        })
-        .collect()
 }
 
 /// For each delivery, whether another of the batch comes before it in its lane.
@@ -686,21 +551,4 @@ fn note_truncate(row: &RowChange) {
 
 fn without_truncates(rows: Vec<RowChange>) -> Vec<RowChange> {
     rows.into_iter().filter(|row| row.op != b'T').collect()
-}
-
-fn offer_all(
-    assembly: &mut Assembly,
-    roster: &Roster,
-    changes: &[Change],
-    numbers: &[ImageNumbers],
-    answers: &Answers,
-) {
-    for (change, numbers) in changes.iter().zip(numbers) {
-        let Some(of_model) = roster.of_model(&change.layout.model) else {
-            continue;
-        };
-        for subscription in &of_model.subscriptions {
-            assembly.offer(change, subscription, *numbers, answers);
-        }
-    }
 }

@@ -1,9 +1,10 @@
 //! The service: the only place where the database and HTTP meet.
 //!
-//! [`fleet`] serves the databases of a process, each on its own; [`board`] tells how they do. [`supervisor`] holds the lead of one and runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox
-//! into deliveries (`derive` brings it what showed in other tables), [`bodies`] makes what they carry, [`deliverer`] sends them,
-//! [`sweeper`] cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the
-//! doorbell between writers and the dispatcher.
+//! [`fleet`] serves the databases of a process, each on its own; [`board`] tells how they do. [`supervisor`] holds the lead of one and
+//! runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox into deliveries (`derive` brings it
+//! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`sweeper`]
+//! cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the doorbell
+//! between writers and the dispatcher.
 
 pub mod board;
 pub mod bodies;
@@ -12,6 +13,7 @@ pub mod deliverer;
 mod derive;
 pub mod dispatcher;
 pub mod fleet;
+pub mod judging;
 pub mod large;
 pub mod listener;
 pub mod monitor;

@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
+use super::judging::Judging;
 use super::listener::{Listener, server_said};
 use super::process::Process;
 use super::quarantine::Quarantine;
@@ -286,8 +287,10 @@ async fn term(
         connections: connections.clone(),
         doorbell,
         rang,
-        subscriptions_changed: changed,
-        quarantine,
+        judging: Judging {
+            quarantine,
+            subscriptions_changed: changed,
+        },
         lead,
         roster,
         slots,

@@ -315,6 +315,29 @@ async fn a_stranger_is_given_nothing_of_the_subscription_and_cannot_end_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn callbacks_that_fail_for_ever_do_not_disable_their_subscription() {
+    let database = Database::fixture().await;
+    let stranger = Receiver::start().await;
+    stranger.otherwise(Reply::status(500));
+    eventd_ok(&database.url(), &["install"]).await;
+    subscribed(&database, &[]).await;
+    call_back(&database, 1, &stranger.url("/"), None).await;
+    let _service = running(&database, &[&LOOPBACK[..], &["--disable-after-s", "1"]].concat()).await;
+    eventually("more and longer failures than an endpoint may have", SOON, async || {
+        touch(&database, "id = 1").await;
+        let enough = "select count(*) > 12 and max(finished_at) - min(finished_at) > '3 s' from mcp_webhook_delivery where status = 'failed'";
+        (database.psql(enough).await.trim() == "t").then_some(())
+    })
+    .await;
+    // The next one is sent as well, and by then the earlier ones were noted.
+    let sent = stranger.requests().len();
+    touch(&database, "id = 1").await;
+    stranger.wait_for(sent + 1, SOON).await;
+    let noted = "select state, failure_count > 12, failures_in_a_row from mcp_event_subscription";
+    assert_eq!(database.psql(noted).await.trim(), "ready|t|0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_callbacks_of_a_whole_batch_are_read_in_one_statement() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;

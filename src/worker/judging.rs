@@ -1,0 +1,180 @@
+//! Asks the domains of a batch: which subscriptions the images of its changes satisfy, before and after.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::derive::Folded;
+use super::parents::{self, ImageAt, Inherited};
+use super::quarantine::Quarantine;
+use super::roster::{OfModel, Roster};
+use crate::domain::judge::{ImageColumns, Judge};
+use crate::event::Change;
+use crate::matching::{Answers, Assembly, ImageNumbers};
+use crate::pg;
+use crate::subscription::Subscription;
+use crate::{Error, Result};
+
+/// What judging needs beside the roster: where to leave a subscription that cannot be judged.
+#[derive(Debug)]
+pub struct Judging {
+    /// Whose domain failed on a record's data.
+    pub quarantine: Quarantine,
+    /// Tells the keeper of the roster that it is behind.
+    pub subscriptions_changed: Arc<Notify>,
+}
+
+impl Judging {
+    /// Serves a subscription no more until somebody has changed it.
+    pub(super) fn give_up(&self, subscription: &Subscription, reason: String) {
+        self.quarantine.add(subscription, reason);
+        self.subscriptions_changed.notify_one();
+    }
+
+    /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
+    /// subscriptions and changes there are.
+    pub(super) async fn judge(
+        &self,
+        client: &deadpool_postgres::Object,
+        roster: &Roster,
+        transactions: &[Folded],
+    ) -> Result<Vec<(Vec<ImageNumbers>, Answers)>> {
+        let mut numbered: Vec<(Vec<ImageNumbers>, Answers)> = transactions
+            .iter()
+            .map(|t| (vec![ImageNumbers::default(); t.changes.len()], Answers::default()))
+            .collect();
+        let mut by_model: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+        for (of_transaction, transaction) in transactions.iter().enumerate() {
+            for (of_change, change) in transaction.changes.iter().enumerate() {
+                by_model
+                    .entry(&change.layout.model)
+                    .or_default()
+                    .push((of_transaction, of_change));
+            }
+        }
+        for (model, places) in by_model {
+            let Some(of_model) = roster.of_model(model) else {
+                continue;
+            };
+            let Some(all) = of_model.judge_now()? else { continue };
+            let mut images: Vec<ImageAt<'_>> = Vec::new();
+            for (transaction, of_change) in places {
+                let change = &transactions[transaction].changes[of_change];
+                let numbers = &mut numbered[transaction].0[of_change];
+                for (image, number, is_before) in [
+                    (&change.old, &mut numbers.before, true),
+                    (&change.new, &mut numbers.after, false),
+                ] {
+                    if let Some(image) = image {
+                        *number = Some(images.len());
+                        images.push(ImageAt {
+                            transaction,
+                            change,
+                            image,
+                            is_before,
+                        });
+                    }
+                }
+            }
+            let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
+            let values = columns_of(&all, &images, &inherited);
+            let matches = match pg::judge::judge(client, &all, images.len(), &values).await {
+                Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images, &inherited).await?,
+                judged => judged?,
+            };
+            // Not judged by halves: one image of a change whose parent is not known makes both of no use.
+            let unknown: HashSet<(usize, i64)> = images
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| inherited.is_unknown(*number))
+                .map(|(_, at)| (at.transaction, at.change.record_id))
+                .collect();
+            for (number, (at, subscriptions)) in images.iter().zip(matches).enumerate() {
+                let is_unknown = unknown.contains(&(at.transaction, at.change.record_id));
+                for subscription in subscriptions {
+                    if !(is_unknown && of_model.inheriting.contains(&subscription)) {
+                        numbered[at.transaction].1.insert(number, subscription);
+                    }
+                }
+            }
+        }
+        Ok(numbered)
+    }
+
+    /// Each domain alone: the one that fails is put in quarantine and matches nothing, the others go on.
+    async fn judge_alone(
+        &self,
+        client: &deadpool_postgres::Object,
+        of_model: &OfModel,
+        images: &[ImageAt<'_>],
+        inherited: &Inherited,
+    ) -> Result<Vec<Vec<i64>>> {
+        let mut matches = vec![Vec::new(); images.len()];
+        for (subscription, judge) in &of_model.alone {
+            match pg::judge::judge(client, judge, images.len(), &columns_of(judge, images, inherited)).await {
+                Ok(found) => matches.iter_mut().zip(found).for_each(|(all, found)| all.extend(found)),
+                Err(error) if is_of_the_data(&error) => {
+                    tracing::error!(
+                        subscription.id = subscription.row.id, error = %error.chain(),
+                        "a domain failed on a record's data: its subscription is not served until it is changed"
+                    );
+                    self.give_up(
+                        &subscription.row,
+                        format!("the domain failed on a record's data: {}", error.chain()),
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(matches)
+    }
+}
+
+/// SQLSTATE class 22, data exception, or 42, which a cast of a captured value may raise.
+fn is_of_the_data(error: &Error) -> bool {
+    error
+        .sql_state()
+        .is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("42"))
+}
+
+/// The columns that a judge asks for; what an image does not hold reads as NULL, and its subscriptions are not covered.
+fn columns_of(judge: &Judge, images: &[ImageAt<'_>], inherited: &Inherited) -> ImageColumns {
+    judge
+        .columns()
+        .iter()
+        .map(|column| {
+            images
+                .iter()
+                .enumerate()
+                .map(|(number, at)| match column.column.as_str() {
+                    _ if column.link.is_some() => inherited.value(&column.name, number),
+                    "id" => Some(at.change.record_id.to_string()),
+                    name => at
+                        .change
+                        .layout
+                        .index_of(name)
+                        .and_then(|index| at.image.get(index).cloned().flatten()),
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Offers changes that were judged to the subscriptions of their models.
+pub(super) fn offer_all(
+    assembly: &mut Assembly,
+    roster: &Roster,
+    changes: &[Change],
+    numbers: &[ImageNumbers],
+    answers: &Answers,
+) {
+    for (change, numbers) in changes.iter().zip(numbers) {
+        let Some(of_model) = roster.of_model(&change.layout.model) else {
+            continue;
+        };
+        for subscription in &of_model.subscriptions {
+            assembly.offer(change, subscription, *numbers, answers);
+        }
+    }
+}
