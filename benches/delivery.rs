@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench delivery` starts a PostgreSQL that flushes to disk, the service, a receiver and the writers on this machine, and
 //! prints one table; `-- --quick` takes a tenth of the events. `-- latency drain` runs parts: `writers`, `drain`, `latency`, `held`,
-//! `memory`. Every delivery is matched by a domain, signed, sent over HTTP and logged.
+//! `memory`; `-- --profile writers drain` also tells where the time went. Every delivery is matched by a domain, signed, sent over HTTP and logged.
 
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -30,6 +30,7 @@ use odoo_eventd::demo::Cluster;
 use odoo_eventd::pg::connect::Database;
 use tokio_postgres::Client;
 
+use support::profile::{self, Profile};
 use support::{Service, call};
 
 /// Records to write to: two writers seldom meet on one.
@@ -112,9 +113,19 @@ struct Bench {
     database: Database,
     scale: u64,
     calls: AtomicU64,
+    is_profiled: bool,
 }
 
 impl Bench {
+    /// Begins to count where the time goes, if that is asked for.
+    async fn profile(&self, service: &Service) -> Option<Profile> {
+        if !self.is_profiled {
+            return None;
+        }
+        let superuser = Database::parse(&self.cluster.url(support::DATABASE, "postgres")).unwrap();
+        Some(Profile::begin(superuser.connect().await.unwrap(), service.id()).await)
+    }
+
     async fn client(&self) -> Client {
         self.database.connect().await.unwrap()
     }
@@ -171,6 +182,7 @@ impl Bench {
         self.write(4, 400).await;
         self.ledger.wait_for(400, Self::minutes(1)).await;
         self.ledger.begin(0);
+        let profile = self.profile(&service).await;
         let before = service.processor_time();
         let started = Instant::now();
         let wrote = self.write(4, events).await;
@@ -182,6 +194,9 @@ impl Bench {
             per_second(events, wrote),
             micros(service.processor_time().saturating_sub(before), events),
         );
+        if let Some(profile) = profile {
+            profile.print(events).await;
+        }
         service.stop();
     }
 
@@ -190,12 +205,16 @@ impl Bench {
         self.pile_up(events).await;
         self.ledger.begin(events);
         let service = Service::start(&self.cluster);
+        let profile = self.profile(&service).await;
         self.ledger.wait_for(events, Self::minutes(10)).await;
         let marks = self.ledger.marks.lock().unwrap().clone();
         println!(
             "| draining a backlog of {events} events | {:.0} deliveries/s | 6,000 |",
             per_second(events, marks[1] - marks[0])
         );
+        if let Some(profile) = profile {
+            profile.print(events).await;
+        }
         service.stop();
     }
 
@@ -310,7 +329,13 @@ async fn main() {
         .filter(|a| !a.starts_with("--"))
         .collect();
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
-    let cluster = support::installed_cluster();
+    let is_profiled = arguments.iter().any(|a| a == "--profile");
+    let options = support::durable();
+    let cluster = support::installed_cluster(if is_profiled {
+        profile::counted(options)
+    } else {
+        options
+    });
     let ledger = Arc::new(Ledger::default());
     let url = receiver(Arc::clone(&ledger)).await;
     cluster
@@ -342,7 +367,8 @@ async fn main() {
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         ],
     );
-    let database = Database::parse(&cluster.url(support::DATABASE, "odoo")).unwrap();
+    let url = cluster.url(support::DATABASE, "odoo");
+    let database = Database::parse(&format!("{url}&application_name=writer")).unwrap();
     println!(
         "PostgreSQL {}, fsync on, everything on this machine\n",
         cluster.version()
@@ -354,6 +380,7 @@ async fn main() {
         database,
         scale,
         calls: AtomicU64::new(0),
+        is_profiled,
     };
     if wanted("latency") {
         bench.latency().await;

@@ -29,7 +29,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
   \set version 0
 \endif
 select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5, :version < 6 as m6,
-       :version < 7 as m7, :version < 8 as m8, :version < 9 as m9, :version < 10 as m10 \gset
+       :version < 7 as m7, :version < 8 as m8, :version < 9 as m9, :version < 10 as m10, :version < 11 as m11 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -69,6 +69,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \if :m10
   \ir migrations/000010_operations.sql
   insert into odoo_eventd.schema_migration (version, name) values (10, '000010_operations');
+\endif
+\if :m11
+  \ir migrations/000011_waiting.sql
+  insert into odoo_eventd.schema_migration (version, name) values (11, '000011_waiting');
 \endif
 
 \ir functions/guard.sql

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub(crate) mod profile;
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,14 +13,17 @@ use odoo_eventd::demo::{Cluster, Durability, ODOO_SHAPED, Options};
 /// The database all of them use.
 pub(crate) const DATABASE: &str = "odoo";
 
-/// Starts a PostgreSQL that flushes to disk, with an installed database.
-pub(crate) fn installed_cluster() -> Cluster {
-    let cluster = cluster_with(
-        Options::new()
-            .durability(Durability::On)
-            .setting("shared_buffers", "512MB")
-            .setting("max_wal_size", "4GB"),
-    );
+/// A PostgreSQL that flushes to disk.
+pub(crate) fn durable() -> Options {
+    Options::new()
+        .durability(Durability::On)
+        .setting("shared_buffers", "512MB")
+        .setting("max_wal_size", "4GB")
+}
+
+/// Starts a PostgreSQL with an installed database.
+pub(crate) fn installed_cluster(options: Options) -> Cluster {
+    let cluster = cluster_with(options);
     call(&cluster, &["install"]);
     cluster
 }
@@ -112,24 +117,34 @@ impl Service {
             .map_or(f64::NAN, |kilobytes: f64| kilobytes / 1024.0)
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Processor time that it used so far.
     pub(crate) fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
-        let ticks: u64 = stat
-            .rsplit(')')
-            .next()
-            .map(|fields| {
-                fields
-                    .split_whitespace()
-                    .skip(11)
-                    .take(2)
-                    .filter_map(|t| t.parse::<u64>().ok())
-                    .sum()
-            })
-            .unwrap_or(0);
-        // USER_HZ is 100 on every Linux.
-        Duration::from_millis(ticks * 10)
+        processor_time(&self.0.id().to_string())
     }
+}
+
+/// Processor time that a process used so far; none of one that is gone.
+pub(crate) fn processor_time(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let ticks: u64 = stat
+        .rsplit(')')
+        .next()
+        .map(|fields| {
+            fields
+                .split_whitespace()
+                .skip(11)
+                .take(2)
+                .filter_map(|t| t.parse::<u64>().ok())
+                .sum()
+        })
+        .unwrap_or(0);
+    // USER_HZ is 100 on every Linux.
+    Duration::from_millis(ticks * 10)
 }
 
 impl Drop for Service {

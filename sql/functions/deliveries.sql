@@ -91,6 +91,8 @@ create or replace function odoo_eventd.commit_batch(
   record_ids text[], bodies text[], claimed boolean[], lease_ms integer[], lane_positions bigint[], behind boolean[]
 ) returns table (ord bigint, log_id bigint, log_date timestamp)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- One plan for ever: planning takes longer than sending, and statistics of tables that fill and empty mislead.
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform odoo_eventd.assert_listener();
@@ -124,7 +126,8 @@ begin
              case when not i.claim then i.body end, case when i.claim then 'sending' else 'waiting' end,
              case when i.claim then 1 else 0 end,
              case when i.claim then clock_timestamp() + i.lease * interval '1 ms'
-                  when i.behind or i.first_open < i.lane_position then 'infinity' else now() end, of_term,
+                  -- One after the other, so that whoever takes some knows where to go on.
+                  when i.behind or i.first_open < i.lane_position then 'infinity' else clock_timestamp() end, of_term,
              i.lane_position,
              case when i.lane_position is not null and new_target is not null then pg_snapshot_xmax(new_done) end
       from input i
@@ -153,27 +156,46 @@ begin
   return query
     -- One look into the index for each subscription, however many deliveries wait.
     with recursive due (subscription_id, due_at) as (
-      (select d.subscription_id, d.due_at from odoo_eventd.delivery d where d.due_at is not null
+      (select d.subscription_id, d.due_at from odoo_eventd.delivery d where d.state = 'waiting' and d.due_at is not null
         order by d.subscription_id, d.due_at limit 1)
       union all
       select n.subscription_id, n.due_at from due
       cross join lateral (select d.subscription_id, d.due_at from odoo_eventd.delivery d
-                           where d.due_at is not null and d.subscription_id > due.subscription_id
+                           where d.state = 'waiting' and d.due_at is not null and d.subscription_id > due.subscription_id
                            order by d.subscription_id, d.due_at limit 1) n
     )
     -- An infinite time cannot be subtracted before PostgreSQL 17; the first of a lane has a finite one.
     select u.subscription_id, u.due_at, (extract(epoch from u.due_at - now()) * 1000)::bigint from due u where u.due_at < 'infinity';
 end $$;
-comment on function odoo_eventd.due_subscriptions() is 'Which subscriptions have unfinished deliveries, and when the first of each is due.';
+comment on function odoo_eventd.due_subscriptions() is 'Which subscriptions have waiting deliveries, and when the first of each is due.';
 
--- Dropped first: what it returns has changed.
+create or replace function odoo_eventd.due_since(subscriptions integer[], since timestamptz[])
+returns table (subscription_id integer, due_at timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    select s.id, w.due_at
+      from unnest(subscriptions, since) s (id, since)
+     cross join lateral (select d.due_at from odoo_eventd.delivery d
+                          where d.state = 'waiting' and d.subscription_id = s.id and d.due_at >= coalesce(s.since, '-infinity')
+                          order by d.due_at limit 1) w
+     where w.due_at <= now();
+end $$;
+comment on function odoo_eventd.due_since(integer[], timestamptz[]) is
+  'Which of these subscriptions have something to send, from a time on: what was sent before it need not be passed over again.';
+
+-- Dropped first: what it is given has changed.
 drop function if exists odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[]);
-create function odoo_eventd.claim_deliveries(of_term bigint, subscriptions integer[], limits integer[], lease_ms integer[])
-returns table (
+create or replace function odoo_eventd.claim_deliveries(
+  of_term bigint, subscriptions integer[], limits integer[], lease_ms integer[], since timestamptz[]
+) returns table (
   event_id uuid, subscription_id integer, part bigint, delivery_id uuid, model text, event_type text, record_ids bigint[],
-  attempt integer, payload text, log_id bigint, log_date timestamp, redelivered boolean
+  attempt integer, payload text, log_id bigint, log_date timestamp, redelivered boolean, was_due timestamptz
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan -- See commit_batch.
 as $$
 declare
   held xid8;
@@ -184,10 +206,10 @@ begin
   return query
     with picked as (
       select d.*, s.lease
-      from unnest(subscriptions, limits, lease_ms) s (id, most, lease)
+      from unnest(subscriptions, limits, lease_ms, since) s (id, most, lease, since)
       cross join lateral (
         select * from odoo_eventd.delivery w
-        where w.subscription_id = s.id and w.due_at <= now() and w.state = 'waiting'
+        where w.state = 'waiting' and w.subscription_id = s.id and w.due_at <= now() and w.due_at >= coalesce(s.since, '-infinity')
           -- The first of its lane, and none of the lane under way. One that was redelivered may stand before one that is.
           and (w.lane_position is null
                or (held is null or w.held_in is distinct from held)
@@ -203,6 +225,7 @@ begin
         from picked p
        where d.event_id = p.event_id and d.subscription_id = p.subscription_id and d.part = p.part
       returning d.event_id, d.subscription_id, d.part, d.delivery_id, d.model, d.event_type, d.record_ids, d.attempts, d.redelivered,
+                p.due_at as was_due,
                 coalesce(p.body, (select l.payload from public.mcp_webhook_delivery l
                                    where l.delivery_id = d.delivery_id and l.payload is not null
                                    order by l.create_date desc, l.id desc limit 1)) as payload
@@ -213,17 +236,18 @@ begin
       returning l.delivery_id, l.id, l.create_date
     )
     select c.event_id, c.subscription_id, c.part, c.delivery_id, c.model, c.event_type, c.record_ids, c.attempts, c.payload,
-           l.id, l.create_date, c.redelivered
+           l.id, l.create_date, c.redelivered, c.was_due
     from claimed c join logged l on l.delivery_id = c.delivery_id;
 end $$;
-comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[]) is
-  'Claims due deliveries of the given subscriptions, up to a limit each, and logs the attempt that follows as pending.';
+comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[], timestamptz[]) is
+  'Claims due deliveries of the given subscriptions, up to a limit each and from a time on, and logs the attempt that follows as pending.';
 
 create or replace function odoo_eventd.record_attempts(
   of_term bigint, event_ids uuid[], subscription_ids integer[], parts bigint[], log_ids bigint[], log_dates timestamp[],
   statuses text[], response_codes integer[], response_bodies text[], errors text[], durations_ms integer[], retry_in_ms bigint[]
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan -- See commit_batch.
 as $$
 declare
   recorded bigint;

@@ -106,6 +106,7 @@ pub async fn send(database: &Database, rules: ServiceRules, id: i32) -> Result<T
             id: 0,
             date: jiff::civil::DateTime::ZERO,
         },
+        was_due: None,
         redelivered: false,
     };
     let mut request = request::build(&claimed, &subscription, unix_now)?;

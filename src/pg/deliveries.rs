@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::GenericClient;
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -73,6 +74,8 @@ pub struct Claimed {
     pub log: LogKey,
     /// An operator asked for it.
     pub redelivered: bool,
+    /// When it was due, if it had to wait.
+    pub was_due: Option<Timestamp>,
 }
 
 /// Finds a row of the partitioned log.
@@ -206,43 +209,90 @@ pub(super) fn array_text(ids: &[i64]) -> String {
     text
 }
 
-/// Subscriptions with unfinished deliveries, and in how long the first of each is due (zero = now).
+/// The first waiting delivery of a subscription.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstDue {
+    /// The subscription.
+    pub subscription: i32,
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// In how long that is; zero = it is due now.
+    pub due_in: Duration,
+}
+
+/// Subscriptions with waiting deliveries, and the first of each.
 ///
 /// # Errors
 /// Database errors.
-pub async fn due_subscriptions(client: &Client) -> Result<Vec<(i32, Duration)>> {
+pub async fn due_subscriptions(client: &Client) -> Result<Vec<FirstDue>> {
     let rows = client
         .query(
-            "select subscription_id, due_in_ms from odoo_eventd.due_subscriptions()",
+            "select subscription_id, due_at, due_in_ms from odoo_eventd.due_subscriptions()",
             &[],
         )
         .await
         .map_err(|e| failed("look for due deliveries", e))?;
     Ok(rows
         .into_iter()
-        .map(|row| {
-            (
-                row.get(0),
-                Duration::from_millis(u64::try_from(row.get::<_, i64>(1)).unwrap_or(0)),
-            )
+        .map(|row| FirstDue {
+            subscription: row.get(0),
+            due_at: row.get(1),
+            due_in: Duration::from_millis(u64::try_from(row.get::<_, i64>(2)).unwrap_or(0)),
         })
         .collect())
 }
 
-/// Claims due deliveries: for each subscription at most so many, each attempt with that limit of time.
+/// Which of these subscriptions have something to send, from the times given with them on.
+///
+/// # Errors
+/// Database errors.
+pub async fn due_since(
+    client: &impl GenericClient,
+    from: &[(i32, Option<Timestamp>)],
+) -> Result<Vec<(i32, Timestamp)>> {
+    let (ids, since): (Vec<i32>, Vec<Option<Timestamp>>) = from.iter().copied().unzip();
+    let statement = client
+        .prepare_cached("select subscription_id, due_at from odoo_eventd.due_since($1, $2)")
+        .await
+        .map_err(|e| failed("prepare looking for due deliveries", e))?;
+    let rows = client
+        .query(&statement, &[&ids, &since])
+        .await
+        .map_err(|e| failed("look for due deliveries", e))?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// How much of a subscription's waiting deliveries is to be claimed.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The subscription.
+    pub subscription: i32,
+    /// At most so many.
+    pub most: usize,
+    /// The limit of one attempt.
+    pub timeout: Duration,
+    /// Nothing that was due before waits.
+    pub since: Option<Timestamp>,
+}
+
+/// Claims due deliveries, the oldest of each subscription first.
 ///
 /// # Errors
 /// [`Error::is_lease_lost`]; database errors.
-pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize, Duration)]) -> Result<Vec<Claimed>> {
-    let ids: Vec<i32> = wanted.iter().map(|w| w.0).collect();
-    let limits: Vec<i32> = wanted.iter().map(|w| i32::try_from(w.1).unwrap_or(i32::MAX)).collect();
-    let leases: Vec<i32> = wanted.iter().map(|w| lease_ms(w.2)).collect();
+pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
+    let ids: Vec<i32> = wanted.iter().map(|w| w.subscription).collect();
+    let limits: Vec<i32> = wanted
+        .iter()
+        .map(|w| i32::try_from(w.most).unwrap_or(i32::MAX))
+        .collect();
+    let leases: Vec<i32> = wanted.iter().map(|w| lease_ms(w.timeout)).collect();
+    let since: Vec<Option<Timestamp>> = wanted.iter().map(|w| w.since).collect();
     let statement = client
-        .prepare_cached("select * from odoo_eventd.claim_deliveries($1, $2, $3, $4)")
+        .prepare_cached("select * from odoo_eventd.claim_deliveries($1, $2, $3, $4, $5)")
         .await
         .map_err(|e| failed("prepare claiming deliveries", e))?;
     let rows = client
-        .query(&statement, &[&term, &ids, &limits, &leases])
+        .query(&statement, &[&term, &ids, &limits, &leases, &since])
         .await
         .map_err(|e| failed("claim deliveries", e))?;
     Ok(rows
@@ -263,6 +313,7 @@ pub async fn claim(client: &impl GenericClient, term: i64, wanted: &[(i32, usize
                 date: row.get("log_date"),
             },
             redelivered: row.get("redelivered"),
+            was_due: row.get("was_due"),
         })
         .collect())
 }

@@ -168,7 +168,7 @@ const READ: &str =
 pub async fn read(
     client: &impl GenericClient,
     position: &Position,
-    max_rows: i32,
+    max_rows: usize,
     layouts: &mut Layouts,
 ) -> Result<Page> {
     let (target, last_xid, last_id) = match &position.target {
@@ -183,6 +183,7 @@ pub async fn read(
         .prepare_cached(READ)
         .await
         .map_err(|e| Error::database("prepare reading the outbox", e))?;
+    let max_rows = i32::try_from(max_rows).unwrap_or(i32::MAX);
     let rows = client
         .query(&statement, &[&position.done, &target, &last_xid, &last_id, &max_rows])
         .await

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(8, "000008_secrets_and_callbacks"),
     migration!(9, "000009_drift"),
     migration!(10, "000010_operations"),
+    migration!(11, "000011_waiting"),
 ];
 
 macro_rules! function_file {
@@ -348,7 +349,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=10));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=11));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

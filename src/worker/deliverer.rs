@@ -1,67 +1,33 @@
-//! Sends claimed deliveries and records what came of them.
-//!
-//! Results are recorded in groups: all that ended while the last group was being written. An attempt holds its slot until its result
-//! is in the database, so the number of attempts whose end a crash would leave unknown is bounded. When the database goes away,
-//! results are kept in [`Unrecorded`] and written first thing when it is back, if nobody else took over meanwhile.
+//! Sends claimed deliveries, and has recorded what came of them ([`super::recorder`]).
 //!
 //! What waits in the database is looked for once a second; for subscriptions that are known to be behind also whenever a slot has
 //! become free, and when the next token of a rate limit comes. Nobody looks in between.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::callbacks;
+use super::recorder::{Ended, Log, Recorder};
 use super::request;
-use super::roster::Roster;
 use super::slots::{Claimant, Patience, Slot, Slots};
-use super::vitals::Vitals;
+use super::waiting::Waiting;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::http::client::{Attempt, Client};
-use crate::pg::connections::Connections;
-use crate::pg::deliveries::{self, Claimed, Finished};
+use crate::pg::deliveries::{self, Claimed, Finished, Wanted};
 use crate::subscription::Accepted;
-use crate::{Error, Result, event};
+use crate::{Result, event};
 
 /// How often waiting deliveries are looked for, beside when a slot becomes free.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often deliveries that nobody can send are looked for, where some are due: their subscription went while they were made.
 const CANCEL_EVERY: Duration = Duration::from_secs(5);
-
-/// How long recording may take: a hundred times what it does, and less than tasks are given to end.
-const RECORD_WITHIN: Duration = Duration::from_secs(10);
-
-/// At most so many results are written at once; keeps one statement well below a second.
-const RECORD_AT_MOST: usize = 1_000;
-
-/// Results that could not be written because the database was away, with the term they belong to. Survives the term's tasks.
-#[derive(Debug, Clone, Default)]
-pub struct Unrecorded(Arc<Mutex<HashMap<i64, Vec<Finished>>>>);
-
-impl Unrecorded {
-    /// Keeps results of a term.
-    pub fn push(&self, term: i64, finished: Vec<Finished>) {
-        if !finished.is_empty() {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(term)
-                .or_default()
-                .extend(finished);
-        }
-    }
-
-    /// Takes all of them out, by term.
-    pub fn take(&self) -> HashMap<i64, Vec<Finished>> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// What the dispatcher hands on.
 #[derive(Debug)]
@@ -70,29 +36,23 @@ pub enum Handed {
     Claimed(Box<Claimed>, Slot),
     /// Lanes (subscription, part) to which it has added behind others.
     Lanes(Vec<(i32, i64)>),
+    /// A large transaction's deliveries wait: they were written long before they were committed.
+    Waiting,
 }
 
 /// What a deliverer needs.
 #[derive(Debug)]
 pub struct Deliverer {
-    /// Connections.
-    pub connections: Connections,
+    /// The database, and what came of attempts.
+    pub log: Log,
     /// Sends.
     pub client: Client,
-    /// The fencing token.
-    pub term: i64,
     /// Who may send how much at once.
     pub slots: Slots,
     /// From the dispatcher.
     pub handed: mpsc::UnboundedReceiver<Handed>,
-    /// The subscriptions as they are now.
-    pub roster: watch::Receiver<Arc<Roster>>,
-    /// Keeps results that cannot be written.
-    pub unrecorded: Unrecorded,
     /// How long attempts under way may go on after a stop.
     pub grace: Duration,
-    /// Told of every attempt that was recorded.
-    pub vitals: Arc<Vitals>,
 }
 
 impl Deliverer {
@@ -102,79 +62,87 @@ impl Deliverer {
     /// When the database fails or another instance leads; what ended meanwhile is in [`Unrecorded`].
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut under_way: JoinSet<Ended> = JoinSet::new();
-        let result = self.work(&mut under_way, &cancel).await;
-        let (drained, _slots) = self.drain(under_way).await;
-        if result.is_err() || drained.is_empty() {
-            self.unrecorded.push(self.term, drained);
-            return result;
-        }
-        if let Err(error) = self.record(&drained).await {
-            self.unrecorded.push(self.term, drained);
-            return Err(error);
-        }
-        result
+        let mut recorder = Recorder::new(self.log.clone());
+        let result = self.work(&mut under_way, &mut recorder, &cancel).await;
+        self.drain(under_way, &mut recorder).await;
+        recorder.finish(result).await
     }
 
-    async fn work(&mut self, under_way: &mut JoinSet<Ended>, cancel: &CancellationToken) -> Result<()> {
+    async fn work(
+        &mut self,
+        under_way: &mut JoinSet<Ended>,
+        recorder: &mut Recorder,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut cancel_at = Instant::now();
         let mut next_token: Option<Instant> = None;
+        let mut lanes = Vec::new();
+        let mut waiting = Waiting::default();
         loop {
-            let mut finished = Vec::new();
-            let mut slots = Vec::new();
-            let mut lanes = Vec::new();
             let mut patience = Patience::OnlyWell;
-            let mut has_tokens = false;
+            let record_at = recorder.due_at();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(()),
-                Some(ended) = under_way.join_next() => {
-                    collect(ended, &mut finished, &mut slots);
-                    while finished.len() < RECORD_AT_MOST && let Some(ended) = under_way.try_join_next() {
-                        collect(ended, &mut finished, &mut slots);
-                    }
-                }
+                _ = look.tick() => patience = Patience::Everybody,
+                () = until(next_token) => {}
+                recorded = recorder.written() => self.settle(recorded?),
                 handed = self.handed.recv() => {
                     let Some(handed) = handed else { return Ok(()) };
-                    self.take_over(handed, under_way, &mut lanes);
-                    while let Ok(handed) = self.handed.try_recv() {
-                        self.take_over(handed, under_way, &mut lanes);
+                    let mut next = Some(handed);
+                    while let Some(handed) = next {
+                        match handed {
+                            Handed::Claimed(claimed, slot) => self.send(*claimed, slot, under_way),
+                            Handed::Lanes(more) => lanes.extend(more),
+                            Handed::Waiting => {
+                                waiting.distrust();
+                                patience = Patience::Everybody;
+                            }
+                        }
+                        next = self.handed.try_recv().ok();
+                    }
+                    if lanes.is_empty() && patience == Patience::OnlyWell {
+                        continue;
                     }
                 }
-                _ = look.tick() => patience = Patience::Everybody,
-                () = until(next_token) => has_tokens = true,
-            }
-            if !finished.is_empty() {
-                if let Err(error) = self.record(&finished).await {
-                    self.unrecorded.push(self.term, finished);
-                    return Err(error);
+                Some(ended) = under_way.join_next() => {
+                    recorder.add(ended);
+                    while let Some(ended) = under_way.try_join_next() {
+                        recorder.add(ended);
+                    }
+                    if lanes.is_empty() {
+                        recorder.write_if_worth(under_way.is_empty());
+                    }
+                    continue;
                 }
-                self.settle(&finished, slots);
+                () = until(record_at) => {
+                    recorder.write_if_worth(true);
+                    continue;
+                }
             }
-            if !lanes.is_empty() {
-                let client = self.connections.at_once().await;
+            if !lanes.is_empty() && !recorder.is_writing() {
+                let client = self.log.connections.at_once().await;
                 deliveries::wake_lanes(&*client, &lanes).await?;
                 lanes
-                    .iter()
-                    .for_each(|(subscription, _)| self.slots.note_behind(*subscription));
+                    .drain(..)
+                    .for_each(|(subscription, _)| self.slots.note_behind(subscription));
             }
+            // Those that ended while the last group was written.
+            recorder.write_if_worth(under_way.is_empty());
             if patience == Patience::Everybody {
-                self.look(&mut cancel_at).await?;
-            } else if finished.is_empty() && lanes.is_empty() && !has_tokens {
-                continue;
+                self.look(&mut waiting, &mut cancel_at).await?;
             }
-            next_token = self.claim_waiting(under_way, patience).await?;
+            next_token = self.claim_waiting(under_way, &mut waiting, patience).await?;
         }
     }
 
-    /// Notes how requests ended, and gives their slots back. What waits behind one in its lane may be due now.
-    fn settle(&self, finished: &[Finished], slots: Vec<Slot>) {
-        let roster = self.roster.borrow();
-        for (attempt, slot) in finished.iter().zip(slots) {
-            if attempt.sent {
-                slot.note(attempt.success);
-            } else {
+    /// Gives the slots of recorded attempts back. What waits behind one in its lane may be due now.
+    fn settle(&self, recorded: Vec<Ended>) {
+        let roster = self.log.roster.borrow();
+        for (attempt, slot) in recorded {
+            if !attempt.sent {
                 slot.refund();
             }
             if roster.sendable(attempt.subscription_id).is_some_and(|s| s.row.ordered) {
@@ -184,22 +152,16 @@ impl Deliverer {
     }
 
     /// Finds out for whom something is due, and ends what nobody can send any more.
-    async fn look(&self, cancel_at: &mut Instant) -> Result<()> {
-        let client = self.connections.at_once().await;
-        let due: HashSet<i32> = deliveries::due_subscriptions(&client)
-            .await?
-            .into_iter()
-            .filter(|(_, due_in)| due_in.is_zero())
-            .map(|(id, _)| id)
-            .collect();
-        let somebody_is_away = {
-            let roster = self.roster.borrow();
-            due.iter()
-                .any(|id| roster.sendable(*id).is_none_or(|s| s.row.disabled_at.is_some()))
-        };
+    async fn look(&self, waiting: &mut Waiting, cancel_at: &mut Instant) -> Result<()> {
+        let client = self.log.connections.at_once().await;
+        let roster = Arc::clone(&self.log.roster.borrow());
+        let due = waiting.look(&client, &roster).await?;
+        let somebody_is_away = due
+            .iter()
+            .any(|id| roster.sendable(*id).is_none_or(|s| s.row.disabled_at.is_some()));
         if somebody_is_away && *cancel_at <= Instant::now() {
             *cancel_at = Instant::now() + CANCEL_EVERY;
-            let ended = deliveries::cancel_unwanted(&client, self.term).await?;
+            let ended = deliveries::cancel_unwanted(&client, self.log.term).await?;
             if ended == i64::from(deliveries::CANCEL_AT_MOST) {
                 // There are more: at the next look.
                 *cancel_at = Instant::now();
@@ -212,49 +174,62 @@ impl Deliverer {
         Ok(())
     }
 
-    fn take_over(&self, handed: Handed, under_way: &mut JoinSet<Ended>, lanes: &mut Vec<(i32, i64)>) {
-        match handed {
-            Handed::Claimed(claimed, slot) => self.send(*claimed, slot, under_way),
-            Handed::Lanes(more) => lanes.extend(more),
-        }
-    }
-
     fn send(&self, claimed: Claimed, slot: Slot, under_way: &mut JoinSet<Ended>) {
         // A callback that is gone is an endpoint that is gone.
         let has_endpoint = |s: &Arc<Accepted>| !s.sends_to_callbacks() || claimed.callback.is_some();
         let subscription = self
+            .log
             .roster
             .borrow()
             .sendable(claimed.subscription_id)
             .filter(has_endpoint);
         let client = self.client.clone();
-        under_way.spawn(async move { (attempt(claimed, subscription, client).await, slot) }.in_current_span());
+        let request = async move {
+            let mut slot = slot;
+            let finished = attempt(claimed, subscription, client).await;
+            if finished.sent {
+                slot.note(finished.success);
+            }
+            slot.request_ended();
+            (finished, slot)
+        };
+        under_way.spawn(request.in_current_span());
     }
 
     /// Claims what waits, as far as there are slots. Returns when to come back for the next token of a rate limit.
-    async fn claim_waiting(&self, under_way: &mut JoinSet<Ended>, patience: Patience) -> Result<Option<Instant>> {
+    async fn claim_waiting(
+        &self,
+        under_way: &mut JoinSet<Ended>,
+        waiting: &mut Waiting,
+        patience: Patience,
+    ) -> Result<Option<Instant>> {
         let now = Instant::now();
         let mut wanted = Vec::new();
         let mut granted: HashMap<i32, Vec<Slot>> = HashMap::new();
         let mut next_token: Option<Instant> = None;
         {
-            let roster = self.roster.borrow();
+            let roster = self.log.roster.borrow();
             for id in self.slots.behind() {
                 // A subscription that is gone has its deliveries ended, one that is paused keeps them.
                 let Some(subscription) = roster.sendable(id).filter(|s| s.is_sending()) else {
                     continue;
                 };
                 let claimant = claimant_of(&subscription);
+                // Few at a time would be many statements; when others have ended there is more room. A rate limit is not of that kind.
+                if patience == Patience::OnlyWell && claimant.rate.is_none() && !self.slots.has_room(claimant) {
+                    continue;
+                }
                 let slots = self.slots.take(claimant, usize::MAX, patience, now);
                 if slots.is_empty() {
                     let token = self.slots.next_token(claimant, now);
                     next_token = [next_token, token].into_iter().flatten().min();
                 } else {
-                    wanted.push((
-                        id,
-                        slots.len(),
-                        Duration::from_millis(u64::from(subscription.row.timeout_ms)),
-                    ));
+                    wanted.push(Wanted {
+                        subscription: id,
+                        most: slots.len(),
+                        timeout: Duration::from_millis(u64::from(subscription.row.timeout_ms)),
+                        since: waiting.since(&subscription),
+                    });
                     granted.insert(id, slots);
                 }
             }
@@ -262,9 +237,10 @@ impl Deliverer {
         if wanted.is_empty() {
             return Ok(next_token);
         }
-        let client = self.connections.at_once().await;
-        let mut claimed = deliveries::claim(&*client, self.term, &wanted).await?;
-        let roster = Arc::clone(&self.roster.borrow());
+        let client = self.log.connections.at_once().await;
+        let mut claimed = deliveries::claim(&*client, self.log.term, &wanted).await?;
+        waiting.claimed(&claimed);
+        let roster = Arc::clone(&self.log.roster.borrow());
         callbacks::attach(&*client, &roster, &mut claimed).await?;
         drop(client);
         for claimed in claimed {
@@ -275,7 +251,7 @@ impl Deliverer {
         for (id, unused) in granted {
             if unused.is_empty() {
                 // There may be more; a rate limit says when.
-                let roster = self.roster.borrow();
+                let roster = self.log.roster.borrow();
                 let token = roster
                     .sendable(id)
                     .and_then(|s| self.slots.next_token(claimant_of(&s), now));
@@ -288,27 +264,11 @@ impl Deliverer {
         Ok(next_token)
     }
 
-    async fn record(&self, finished: &[Finished]) -> Result<()> {
-        let recorded = async {
-            let client = self.connections.at_once().await;
-            deliveries::record(&*client, self.term, finished).await
-        };
-        // A connection that is dead without a word must not swallow results: kept, they are recorded over the next one. If they were
-        // recorded after all, they are not recorded twice.
-        tokio::time::timeout(RECORD_WITHIN, recorded)
-            .await
-            .unwrap_or_else(|_| Err(Error::database("record attempts", "the server did not answer in time")))?;
-        self.roster.borrow().tally.add(finished);
-        self.vitals.recorded(finished);
-        Ok(())
-    }
-
     /// Waits for what is under way, at most the grace time; then cuts it off. Slots end with the deliverer.
-    async fn drain(&self, mut under_way: JoinSet<Ended>) -> (Vec<Finished>, Vec<Slot>) {
-        let (mut finished, mut slots) = (Vec::new(), Vec::new());
+    async fn drain(&self, mut under_way: JoinSet<Ended>, recorder: &mut Recorder) {
         let all_ended = tokio::time::timeout(self.grace, async {
             while let Some(ended) = under_way.join_next().await {
-                collect(ended, &mut finished, &mut slots);
+                recorder.add(ended);
             }
         });
         if all_ended.await.is_err() {
@@ -316,12 +276,8 @@ impl Deliverer {
             tracing::warn!(attempts = under_way.len(), "stopped before all requests had ended");
             under_way.abort_all();
         }
-        (finished, slots)
     }
 }
-
-/// An attempt that ended, and its slot, which is held until the end is recorded.
-type Ended = (Finished, Slot);
 
 /// Who asks for slots when this subscription's deliveries are to be sent.
 pub fn claimant_of(subscription: &Accepted) -> Claimant<'_> {
@@ -336,21 +292,6 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-fn collect(
-    ended: std::result::Result<Ended, tokio::task::JoinError>,
-    finished: &mut Vec<Finished>,
-    slots: &mut Vec<Slot>,
-) {
-    match ended {
-        Ok((attempt, slot)) => {
-            finished.push(attempt);
-            slots.push(slot);
-        }
-        // Its log row stays pending until its lease runs out; then it is ended as interrupted. Its slot is free.
-        Err(error) => tracing::error!(error = %error, "a request's task died"),
     }
 }
 

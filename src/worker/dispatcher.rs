@@ -34,7 +34,14 @@ use crate::relations::{AtHome, Derivations};
 use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
-const MOST_ROWS: i32 = 2_000;
+const MOST_ROWS: usize = 2_000;
+
+/// So many rows in a batch say that writers are busy: the next batch is left some time to come together, because a batch of one costs
+/// as much as one of twenty.
+const BUSY_ROWS: usize = 16;
+
+/// From one look of a busy dispatcher to the next, at least.
+const BUSY_PAUSE: Duration = Duration::from_millis(8);
 
 /// Records of a large transaction that changed in other tables only, taken in at once.
 const MOST_ELSEWHERE: usize = 10_000;
@@ -89,6 +96,7 @@ impl Dispatcher {
             self.poll_interval,
         );
         while !cancel.is_cancelled() {
+            let looked_at = Instant::now();
             let client = self.connections.at_once().await;
             let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts).await?;
             if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
@@ -122,6 +130,9 @@ impl Dispatcher {
                 let rows = page.rows.len();
                 position = self.process(client, position, page, &mut layouts).await?;
                 self.vitals.scanned(rows);
+                if (BUSY_ROWS..MOST_ROWS).contains(&rows) {
+                    tokio::time::sleep_until((looked_at + BUSY_PAUSE).into()).await;
+                }
             }
         }
         Ok(())
@@ -135,7 +146,7 @@ impl Dispatcher {
         mut page: outbox::Page,
         layouts: &mut Layouts,
     ) -> Result<Position> {
-        let is_full = page.rows.len() >= usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
+        let is_full = page.rows.len() >= MOST_ROWS;
         let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else {
             return Ok(position);
         };
@@ -278,6 +289,7 @@ impl Dispatcher {
                         callback,
                         log,
                         redelivered: false,
+                        was_due: None,
                     });
                     // The receiver ends only with the term.
                     let _ = self.handed.send(Handed::Claimed(claimed, slot));
@@ -384,6 +396,7 @@ impl Dispatcher {
             .commit()
             .await
             .map_err(|e| Error::database("commit a batch", e))?;
+        let _ = self.handed.send(Handed::Waiting);
         Ok(next)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`fleet`] serves the databases of a process, each on its own; [`board`] tells how they do. [`supervisor`] holds the lead of one and
 //! runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox into deliveries (`derive` brings it
-//! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`sweeper`]
+//! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`recorder`] writes what came of it, [`sweeper`]
 //! cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the doorbell
 //! between writers and the dispatcher.
 
@@ -20,6 +20,7 @@ pub mod monitor;
 mod parents;
 pub mod process;
 pub mod quarantine;
+pub mod recorder;
 pub mod request;
 pub mod retention;
 pub mod roster;
@@ -29,4 +30,5 @@ pub mod supervisor;
 pub mod sweeper;
 pub mod tally;
 pub mod vitals;
+pub mod waiting;
 pub mod wake;

@@ -208,6 +208,11 @@ impl Roster {
         self.by_model.get(model)
     }
 
+    /// All subscriptions that have somewhere to send to.
+    pub fn sendable_all(&self) -> impl Iterator<Item = &Arc<Accepted>> {
+        self.by_id.values().filter(|s| s.has_endpoint())
+    }
+
     /// A subscription that has somewhere to send to; it may be paused or disabled.
     pub fn sendable(&self, id: i32) -> Option<Arc<Accepted>> {
         self.by_id.get(&id).filter(|s| s.has_endpoint()).cloned()

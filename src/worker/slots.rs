@@ -1,8 +1,9 @@
 //! How many requests may be under way: in all, to each endpoint, and for each subscription; and how many a second.
 //!
 //! A slot is taken before an attempt is logged as pending and given back after its result was recorded, so what is pending in the
-//! log is what is under way. Nobody waits for a slot: what gets none waits in the database, and memory stays bounded whatever the
-//! backlog.
+//! log is what is under way. Its share of the endpoint and of the subscription is given back earlier, when the request has ended: while
+//! results are being written the next requests are made. Nobody waits for a slot: what gets none waits in the database, and memory
+//! stays bounded whatever the backlog.
 //!
 //! # Fairness
 //!
@@ -159,6 +160,7 @@ pub struct Slot {
     subscription: i32,
     endpoint: Arc<str>,
     is_limited: bool,
+    is_requesting: bool,
 }
 
 impl Slot {
@@ -181,6 +183,14 @@ impl Slot {
         }
     }
 
+    /// The request has ended: others may be made to the endpoint. What came of it is still to be recorded.
+    pub fn request_ended(&mut self) {
+        if std::mem::take(&mut self.is_requesting) {
+            let mut taken = self.shared.taken();
+            taken.requests_ended(self.subscription, &self.endpoint);
+        }
+    }
+
     /// Nothing was sent: the rate limit is not touched.
     pub fn refund(self) {
         if self.is_limited
@@ -193,17 +203,23 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.request_ended();
         self.shared.ceiling.give_back(1);
         let mut taken = self.shared.taken();
         taken.total = taken.total.saturating_sub(1);
-        if let Some(count) = taken.by_subscription.get_mut(&self.subscription) {
+    }
+}
+
+impl Taken {
+    fn requests_ended(&mut self, subscription: i32, endpoint: &str) {
+        if let Some(count) = self.by_subscription.get_mut(&subscription) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                taken.by_subscription.remove(&self.subscription);
+                self.by_subscription.remove(&subscription);
             }
         }
         // What is known of it is kept while a subscription has it.
-        if let Some(endpoint) = taken.endpoints.get_mut(&self.endpoint) {
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
             endpoint.under_way = endpoint.under_way.saturating_sub(1);
         }
     }
@@ -213,6 +229,43 @@ impl Shared {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         // Counters are whole after every statement, so a panic elsewhere leaves nothing half done.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one claimant may have, rate limits aside.
+struct Room {
+    /// How many more now.
+    free: usize,
+    /// How many if nobody had any.
+    most: usize,
+}
+
+impl Shared {
+    fn room(&self, taken: &Taken, claimant: Claimant<'_>, patience: Patience) -> Room {
+        let limits = self.limits;
+        let of_subscription = taken.by_subscription.get(&claimant.subscription).copied().unwrap_or(0);
+        let (under_way, fails, window) =
+            taken
+                .endpoints
+                .get(claimant.endpoint)
+                .map_or((0, false, WINDOW_FIRST), |endpoint| {
+                    let fails = endpoint.failed_in_a_row >= FAILING_AFTER;
+                    (endpoint.under_way, fails, endpoint.window)
+                });
+        let of_endpoint = match (fails, patience) {
+            (false, _) => limits.per_endpoint.min(window),
+            (true, Patience::Everybody) => limits.per_endpoint.min(FAILING_AT_MOST),
+            (true, Patience::OnlyWell) => 0,
+        };
+        let free = limits.total.saturating_sub(taken.total).min(self.ceiling.free());
+        // Each further one leaves one less free and is one more held: so many until they meet.
+        let fair = free.saturating_sub(under_way).div_ceil(2);
+        Room {
+            free: fair
+                .min(limits.per_subscription.saturating_sub(of_subscription))
+                .min(of_endpoint.saturating_sub(under_way)),
+            most: of_endpoint.min(limits.per_subscription).min(limits.total.div_ceil(2)),
+        }
     }
 }
 
@@ -233,29 +286,8 @@ impl Slots {
 
     /// Takes up to `wanted` slots, as many as are free for this claimant `now`.
     pub fn take(&self, claimant: Claimant<'_>, wanted: usize, patience: Patience, now: Instant) -> Vec<Slot> {
-        let limits = self.0.limits;
         let mut taken = self.0.taken();
-        let of_subscription = taken.by_subscription.get(&claimant.subscription).copied().unwrap_or(0);
-        let (under_way, fails, window) =
-            taken
-                .endpoints
-                .get(claimant.endpoint)
-                .map_or((0, false, WINDOW_FIRST), |endpoint| {
-                    let fails = endpoint.failed_in_a_row >= FAILING_AFTER;
-                    (endpoint.under_way, fails, endpoint.window)
-                });
-        let of_endpoint = match (fails, patience) {
-            (false, _) => limits.per_endpoint.min(window),
-            (true, Patience::Everybody) => limits.per_endpoint.min(FAILING_AT_MOST),
-            (true, Patience::OnlyWell) => 0,
-        };
-        let free = limits.total.saturating_sub(taken.total).min(self.0.ceiling.free());
-        // Each further one leaves one less free and is one more held: so many until they meet.
-        let fair = free.saturating_sub(under_way).div_ceil(2);
-        let mut granted = wanted
-            .min(fair)
-            .min(limits.per_subscription.saturating_sub(of_subscription))
-            .min(of_endpoint.saturating_sub(under_way));
+        let mut granted = wanted.min(self.0.room(&taken, claimant, patience).free);
         granted = self.0.ceiling.take(granted);
         if let Some(rate) = claimant.rate {
             let reserved = granted;
@@ -293,8 +325,15 @@ impl Slots {
                 subscription: claimant.subscription,
                 endpoint: Arc::clone(claimant.endpoint),
                 is_limited: claimant.rate.is_some(),
+                is_requesting: true,
             })
             .collect()
+    }
+
+    /// Whether the claimant may have half of what it could have if nobody had any: so many are worth a statement of their own.
+    pub fn has_room(&self, claimant: Claimant<'_>) -> bool {
+        let room = self.0.room(&self.0.taken(), claimant, Patience::OnlyWell);
+        room.free > 0 && 2 * room.free >= room.most
     }
 
     /// When the next token comes, if it is the rate limit that leaves this claimant without a slot.

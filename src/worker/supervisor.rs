@@ -16,12 +16,13 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::deliverer::{Deliverer, Unrecorded};
+use super::deliverer::Deliverer;
 use super::dispatcher::Dispatcher;
 use super::judging::Judging;
 use super::listener::{Listener, server_said};
 use super::process::Process;
 use super::quarantine::Quarantine;
+use super::recorder::{Log, Unrecorded};
 use super::retention::Retention;
 use super::roster::{Keeper, Roster, ServiceRules};
 use super::slots::{Limits, Slots};
@@ -272,15 +273,17 @@ async fn term(
         ),
     );
     let deliverer = Deliverer {
-        connections: connections.clone(),
+        log: Log {
+            connections: connections.clone(),
+            term: lead.term,
+            unrecorded: unrecorded.clone(),
+            roster: roster.clone(),
+            vitals: Arc::clone(vitals),
+        },
         client: options.client.clone(),
-        term: lead.term,
         slots: slots.clone(),
         handed,
-        roster: roster.clone(),
-        unrecorded: unrecorded.clone(),
         grace: options.grace,
-        vitals: Arc::clone(vitals),
     };
     tasks.spawn("deliverer", deliverer.run(cancel.clone()));
     let dispatcher = Dispatcher {
