@@ -214,6 +214,7 @@ declare
   image_of text;
   written_by text := 'null::integer';
   sound text := 'true';
+  gone bigint[];
 begin
   perform odoo_eventd.assert_listener();
   if in_table is null then
@@ -242,7 +243,24 @@ begin
     format('select g.place, $4, $6, %s, %s from unnest($1, $2, $3) with ordinality g (id, xid, at, place) join %s r on r.id = g.id where %s',
            image_of, written_by, in_table::regclass, sound)
     using ids, xids, times, now_there, of_model, now_of_type;
+  -- Of a record that was removed since, what it was then; the rows of its removal are in the outbox, for the position is before them.
+  execute format('select array_agg(i) from unnest($1) i where not exists (select from %s r where r.id = i)', in_table::regclass)
+    into gone using ids;
+  if gone is not null then
+    return query execute
+      format('select g.place, $4, $6, array(select d.old[array_position(d.columns, c::name)] from unnest($4) with ordinality n (c, ord) order by n.ord),
+                     null::integer
+                from unnest($1, $2, $3) with ordinality g (id, xid, at, place)
+                join (select distinct on (o.record_id) o.record_id, o.old, k.columns
+                        from odoo_eventd.outbox o
+                        join odoo_eventd.capture_generation k on k.generation = o.generation
+                        join odoo_eventd.capture c on c.capture_id = k.capture_id
+                       where c.model = $5 and o.op = ''D'' and o.record_id = any ($7) and k.columns @> $4::name[]
+                       order by o.record_id, o.id desc) d on d.record_id = g.id
+               where %s', sound)
+      using ids, xids, times, now_there, of_model, now_of_type, gone;
+  end if;
 end $$;
 comment on function odoo_eventd.current_records(text, bigint[], text[], timestamptz[], name[]) is
   'Records as they are now, for changes that showed in other tables: those of the columns asked for that may be captured, as capture would '
-  'keep them, and who wrote the record if that was in this very transaction. Records that are gone are left out.';
+  'keep them, and who wrote the record if that was in this very transaction. Records that are gone are as they were when they were removed.';

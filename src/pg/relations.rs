@@ -41,8 +41,8 @@ pub struct Asked {
     pub fields: Vec<Arc<str>>,
 }
 
-/// Writes of these records, with the values they have now before and after; with the place of each in `asked`. Left out are records
-/// that are gone, and those of transactions of which the model's own rows may be missing.
+/// Writes of these records, with the values they have now before and after, or had when they were removed; with the place of each in
+/// `asked`. Left out are those of transactions of which the model's own rows may be missing.
 ///
 /// # Errors
 /// Database errors.

@@ -50,6 +50,7 @@ mod readme;
 mod receive;
 mod registry;
 mod relations;
+mod relations_gone;
 mod requests;
 mod retention;
 mod safe_ddl;

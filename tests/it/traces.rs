@@ -279,6 +279,16 @@ async fn replaying_what_odoo_wrote_gives_the_events_that_comparing_the_tables_gi
         row.get::<_, bool>(0).then_some(())
     })
     .await;
+    let failed: String = client
+        .query_one(
+            "select coalesce(string_agg(concat_ws(' ', model, record_ids::text, status, error, error_detail), '; '), '')
+               from mcp_webhook_delivery where status <> 'success'",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(failed, "", "attempts that failed");
     let mut arrived = Events::new();
     for request in receiver.requests() {
         let body = request.json();
