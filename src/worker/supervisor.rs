@@ -16,6 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::begun::Begun;
 use super::deliverer::{Deliverer, Unrecorded};
 use super::dispatcher::Dispatcher;
 use super::judging::Judging;
@@ -92,6 +93,14 @@ pub struct Options {
     pub log_retention_days: u16,
 }
 
+/// What outlives a term.
+#[derive(Default)]
+struct Kept {
+    unrecorded: Unrecorded,
+    begun: Begun,
+    has_led: bool,
+}
+
 /// Runs the service until `stop` is cancelled. When the options change, the term ends as it would for a stop, what is under way
 /// included, and the next one begins at once with the new ones.
 ///
@@ -105,9 +114,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<()> {
     let mut current = options.borrow_and_update().clone();
-    let unrecorded = Unrecorded::default();
+    let mut kept = Kept::default();
     let mut pause = RECONNECT_FIRST;
-    let mut has_led = false;
     while !stop.is_cancelled() {
         if options.has_changed().unwrap_or(false) {
             current = options.borrow_and_update().clone();
@@ -116,7 +124,7 @@ pub async fn run(
         let until = stop.child_token();
         vitals.enter(Phase::Connecting);
         let ended = {
-            let term = term(&current, &process, &unrecorded, &mut has_led, &vitals, &until);
+            let term = term(&current, &process, &mut kept, &vitals, &until);
             tokio::pin!(term);
             tokio::select! {
                 ended = &mut term => ended,
@@ -133,7 +141,7 @@ pub async fn run(
         }
         let wait = match ended {
             Ok(()) => continue,
-            Err(error) if !has_led && !may_heal(&error) => return Err(error),
+            Err(error) if !kept.has_led && !may_heal(&error) => return Err(error),
             Err(error) if was_sent_away(&error) => {
                 vitals.metrics.term_failed();
                 tracing::warn!(error = %error.chain(), stay_away_s = STAY_AWAY.as_secs(), "the sessions were ended: staying away for a while");
@@ -181,8 +189,7 @@ fn was_sent_away(error: &Error) -> bool {
 async fn term(
     options: &Options,
     process: &Process,
-    unrecorded: &Unrecorded,
-    has_led: &mut bool,
+    kept: &mut Kept,
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -197,8 +204,11 @@ async fn term(
         Err(error) => return Err(server_said(&mut notifications).await.unwrap_or(error)),
     }
     let lead = within(LEAD_WITHIN, "take the lead", async {
-        write_what_was_kept(&connections, unrecorded).await;
+        write_what_was_kept(&connections, &kept.unrecorded).await?;
         let lead = outbox::take_lead(session).await?;
+        // Before those that nobody recorded: what was not sent was not interrupted.
+        kept.begun.give_back_before(session, lead.term).await?;
+        kept.begun.lead(lead.term);
         let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
         if interrupted > 0 {
             tracing::warn!(
@@ -209,7 +219,8 @@ async fn term(
         Ok(lead)
     })
     .await?;
-    *has_led = true;
+    kept.has_led = true;
+    let term = lead.term;
     vitals.enter(Phase::Leading);
     vitals.metrics.set_term(lead.term);
     tracing::info!(database = %options.database, term = lead.term, "leading");
@@ -266,7 +277,7 @@ async fn term(
         sweeper::run(
             connections.clone(),
             (process.clone(), options.database.clone()),
-            lead.term,
+            (lead.term, kept.begun.clone()),
             Retention::new(options.log_retention_days),
             cancel.clone(),
         ),
@@ -278,7 +289,8 @@ async fn term(
         slots: slots.clone(),
         handed,
         roster: roster.clone(),
-        unrecorded: unrecorded.clone(),
+        unrecorded: kept.unrecorded.clone(),
+        begun: kept.begun.clone(),
         grace: options.grace,
         vitals: Arc::clone(vitals),
     };
@@ -299,7 +311,13 @@ async fn term(
         vitals: Arc::clone(vitals),
     };
     tasks.spawn("dispatcher", dispatcher.run(cancel));
-    tasks.join(options.grace + END_WITHIN).await
+    let ended = tasks.join(options.grace + END_WITHIN).await;
+    if ended.is_ok() {
+        // Another process may be the next to lead, and cannot know what was not sent.
+        let given = kept.begun.give_back_all(connections.lead(), term);
+        within(ANSWER_WITHIN, "give back what was not sent", given).await?;
+    }
+    ended
 }
 
 /// The tasks of a term: when one ends, all end.
@@ -418,7 +436,11 @@ async fn wait_for_fence(session: &tokio_postgres::Client, vitals: &Vitals, stop:
 }
 
 /// Results from before the connection was lost: still ours to write if nobody led meanwhile.
-async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded) {
+///
+/// # Errors
+/// When they cannot be written although nobody did. To lead now would end them as interrupted.
+async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded) -> Result<()> {
+    let mut failed = None;
     for (term, finished) in unrecorded.take() {
         match deliveries::record(&*connections.at_once().await, term, &finished).await {
             Ok(written) => tracing::info!(attempts = written, "recorded what ended while the database was away"),
@@ -429,9 +451,10 @@ async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded)
                 );
             }
             Err(error) => {
-                tracing::warn!(error = %error.chain(), "results cannot be recorded yet");
                 unrecorded.push(term, finished);
+                failed = Some(error);
             }
         }
     }
+    failed.map_or(Ok(()), Err)
 }

@@ -58,3 +58,4 @@ mod signature;
 mod support;
 mod tls;
 mod traces;
+mod unsent;
