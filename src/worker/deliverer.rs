@@ -24,6 +24,7 @@ use super::roster::Roster;
 use super::slots::{Claimant, Patience, Slot, Slots};
 use super::vitals::Vitals;
 use crate::delivery::{Failure, Outcome, Verdict};
+use crate::failpoint::{self, Step};
 use crate::http::client::{Attempt, Client};
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Claimed, Finished};
@@ -277,6 +278,9 @@ impl Deliverer {
         }
         let client = self.connections.at_once().await;
         let mut claimed = deliveries::claim(&*client, self.term, &wanted).await?;
+        if !claimed.is_empty() {
+            failpoint::reach(Step::AfterClaim);
+        }
         let roster = Arc::clone(&self.roster.borrow());
         callbacks::attach(&*client, &roster, &mut claimed).await?;
         drop(client);
@@ -304,7 +308,7 @@ impl Deliverer {
     async fn record(&self, finished: &[Finished]) -> Result<()> {
         let recorded = async {
             let client = self.connections.at_once().await;
-            deliveries::record(&*client, self.term, finished).await
+            failpoint::during(Step::WhileRecording, deliveries::record(&*client, self.term, finished)).await
         };
         // A connection that is dead without a word must not swallow results: kept, they are recorded over the next one. If they were
         // recorded after all, they are not recorded twice.
@@ -385,7 +389,10 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
         Some(subscription) => match request::build(&claimed, subscription, unix_now) {
             Ok(request) => {
                 sent = true;
-                client.send(request).await
+                failpoint::reach(Step::BeforeSend);
+                let ended = client.send(request).await;
+                failpoint::reach(Step::AfterSend);
+                ended
             }
             Err(error) => {
                 tracing::warn!(

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::begun::Begun;
 use super::process::Process;
 use super::retention::Retention;
+use crate::failpoint::{self, Step};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox};
@@ -52,7 +53,7 @@ pub async fn run(
                 tracing::info!("the outbox goes on in its next table");
             }
             retention.rotate(&client).await?;
-            let emptied = outbox::clear(&client).await?;
+            let emptied = failpoint::during(Step::WhileEmptying, outbox::clear(&client)).await?;
             if emptied > 0 {
                 tracing::info!(tables = emptied, "emptied what was read of the outbox");
             }

@@ -28,6 +28,7 @@ mod drift;
 mod dry_run;
 mod emit;
 mod fairness;
+mod faults;
 mod fixture;
 mod harness;
 mod hostile;
