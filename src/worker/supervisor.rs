@@ -33,6 +33,7 @@ use crate::http::client::Client;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, outbox, schema};
 use crate::sealing::Keyring;
@@ -64,6 +65,9 @@ const LEAD_WITHIN: Duration = Duration::from_secs(60);
 /// How long tasks may take to end beyond the grace time, before they are given up: one that waits for a dead connection's answer
 /// never ends.
 const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Of two sessions a term; what has died without the server's knowledge is mostly of the last one.
+const REMEMBERED_SESSIONS: usize = 8;
 
 /// A term that lasted so long was a good one: the next pause is short again.
 const GOOD_TERM: Duration = Duration::from_secs(30);
@@ -98,7 +102,30 @@ pub struct Options {
 struct Kept {
     unrecorded: Unrecorded,
     begun: Begun,
+    /// Sessions that held the lead or the bell, newest last.
+    sessions: Vec<Session>,
     has_led: bool,
+}
+
+impl Kept {
+    /// A session holds the lead, or the bell.
+    fn remember(&mut self, session: Session) {
+        self.sessions.push(session);
+        let forgotten = self.sessions.len().saturating_sub(REMEMBERED_SESSIONS);
+        self.sessions.drain(..forgotten);
+    }
+
+    /// Ends what the server has left of them: it may not know that they were given up here, and nobody could lead.
+    async fn end_lost_sessions(&self, client: &tokio_postgres::Client) -> Result<()> {
+        let ended = sessions::end_holders(client, &self.sessions, LOCK_CLASS).await?;
+        if ended > 0 {
+            tracing::warn!(
+                sessions = ended,
+                "ended sessions of ours that the server still held for alive"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Runs the service until `stop` is cancelled. When the options change, the term ends as it would for a stop, what is under way
@@ -196,6 +223,12 @@ async fn term(
     let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
     let session = connections.lead();
     schema::require_installed(session).await?;
+    within(ANSWER_WITHIN, "end the sessions that were lost", async {
+        kept.end_lost_sessions(session).await?;
+        kept.remember(Session::of(session).await?);
+        Ok(())
+    })
+    .await?;
     let waited =
         async { Ok(wait_for_lead(session, vitals, stop).await? && wait_for_fence(session, vitals, stop).await?) };
     match waited.await {
@@ -230,7 +263,9 @@ async fn term(
         .map_err(|e| Error::database("listen", e))?;
 
     let doorbell = if lead.notify {
-        Some(Doorbell::connect(&options.database).await?)
+        let doorbell = Doorbell::connect(&options.database).await?;
+        kept.remember(doorbell.session());
+        Some(doorbell)
     } else {
         None
     };
