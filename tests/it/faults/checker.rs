@@ -234,6 +234,18 @@ impl Story<'_> {
     }
 }
 
+impl fmt::Display for Story<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attempts: Vec<String> = self
+            .attempts
+            .iter()
+            .map(|a| format!("{} {} {}", a.number, a.status, a.error.as_deref().unwrap_or_default()))
+            .collect();
+        let answers: Vec<Option<u16>> = self.arrivals.iter().map(|a| a.answered).collect();
+        write!(f, "attempts {attempts:?}, answers {answers:?}")
+    }
+}
+
 /// Compares the books of a world that has come to rest.
 pub fn check(books: &Books) -> Report {
     let mut report = Report::default();
@@ -331,7 +343,10 @@ fn check_story((subscription, delivery): (i32, Uuid), story: &Story<'_>, promise
     let successes = story.attempts.iter().filter(|a| a.status == "success").count();
     let uncertain = story.attempts.iter().filter(|a| is_uncertain(a)).count();
     let at = story.arrivals.last().map(|a| a.at);
-    let mut add = |breach, what: String| report.add(breach, subscription, format!("delivery {delivery}: {what}"), at);
+    let mut add = |breach, what: String| {
+        let what = format!("delivery {delivery}: {what}; {story}");
+        report.add(breach, subscription, what, at);
+    };
 
     if story.attempts.iter().any(|a| a.status == "pending") {
         add(Breach::Pending, "an attempt has no end".to_owned());
@@ -379,13 +394,8 @@ fn check_fate(subscription: i32, promise: Promise, change: &Committed, stories: 
         attempts().any(|a| a.status != "pending")
     };
     if !is_known {
-        let what = format!(
-            "{:?} of transaction {}: {} requests, {:?} in the log",
-            change.item,
-            change.transaction,
-            arrivals().count(),
-            attempts().map(|a| (&a.status, &a.error)).collect::<Vec<_>>()
-        );
+        let told: Vec<String> = stories.iter().map(ToString::to_string).collect();
+        let what = format!("{:?} of transaction {}: {told:?}", change.item, change.transaction);
         report.add(Breach::Lost, subscription, what, change.at);
     }
     if !promise.retried && attempts().any(|a| a.error.as_deref() == Some("interrupted")) {

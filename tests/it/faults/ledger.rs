@@ -60,7 +60,7 @@ impl Ledger {
         let random = Mutex::new(StdRng::seed_from_u64(seed));
         let receiver = Receiver::answering(move |request| {
             let (reply, answered) = choose(manners, &mut random.lock().unwrap());
-            inner.enter(request, answered);
+            inner.enter(request, answered, &reply);
             reply
         })
         .await;
@@ -108,7 +108,7 @@ impl Drop for Ledger {
 }
 
 impl Inner {
-    fn enter(&self, request: &Recorded, answered: Option<u16>) {
+    fn enter(&self, request: &Recorded, answered: Option<u16>, reply: &Reply) {
         let body = request.json();
         let arrival = Arrival {
             at: request.at,
@@ -120,7 +120,7 @@ impl Inner {
         };
         let line = serde_json::json!({
             "webhook_id": arrival.delivery, "event_id": arrival.event, "subscription_id": arrival.subscription,
-            "record_ids": body["record_ids"], "at": jiff::Timestamp::now().to_string(), "answered": answered,
+            "record_ids": body["record_ids"], "at": jiff::Timestamp::now().to_string(), "answered": answered, "reply": format!("{reply:.60?}"),
         });
         writeln!(self.file.lock().unwrap(), "{line}").unwrap();
         let mut arrivals = self.arrivals.lock().unwrap();
@@ -166,7 +166,8 @@ fn harm(random: &mut StdRng) -> (Reply, Option<u16>) {
         2 => Reply::close(),
         3 => Reply::drip_head(),
         4 => Reply::drip_body(),
-        5 => Reply::endless_hints(),
+        // Not without end: parsing them takes a debug build's whole time, and that is no fault but a load.
+        5 => Reply::many_hints(),
         6 => Reply::endless_head(),
         7 => Reply::invalid_chunk(),
         8 => Reply::short_body(200),

@@ -15,7 +15,7 @@ use super::ledger::{Ledger, Manners, items_of};
 use super::writers::{BOOK, Writers};
 use crate::support::delivery::subscribe;
 use crate::support::service::{SOON, Service, eventd_ok, program};
-use crate::support::{Database, Server, eventually};
+use crate::support::{Database, Server};
 
 /// Every subscription is for every change of an order, and has a receiver of its own.
 const KINDS: [Kind; 5] = [
@@ -245,21 +245,30 @@ impl World {
         if let Some(writers) = self.writers.take() {
             self.told.extend(writers.stop().await);
         }
-        let client = self.database.client().await;
-        eventually("nothing to be left to do", within, async || {
-            let row = client
-                .query_one(
-                    "select not exists (select from odoo_eventd.outbox o where not pg_visible_in_snapshot(o.xid, p.done))
-                            and p.target is null
-                            and not exists (select from odoo_eventd.delivery where due_at is not null)
-                     from odoo_eventd.position p",
-                    &[],
-                )
-                .await
-                .unwrap();
-            row.get::<_, bool>(0).then_some(())
-        })
-        .await;
+        let began = Instant::now();
+        while let Some(left) = self.left_to_do().await {
+            self.restart_ended();
+            assert!(began.elapsed() < within, "after {within:?} there is left: {left}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What is not finished, in words; `None` = nothing.
+    async fn left_to_do(&self) -> Option<String> {
+        let left = self
+            .database
+            .psql(
+                "select 'rows of the outbox' as what, count(*)
+                   from odoo_eventd.outbox o, odoo_eventd.position p
+                  where not pg_visible_in_snapshot(o.xid, p.done) or p.target is not null having count(*) > 0
+                 union all
+                 select format('deliveries of subscription %s, %s, attempt %s, due in %s', subscription_id, state, attempts,
+                               case when due_at < 'infinity' then (due_at - now())::text end), count(*)
+                   from odoo_eventd.delivery where due_at is not null group by subscription_id, state, attempts, 
+                               case when due_at < 'infinity' then (due_at - now())::text end",
+            )
+            .await;
+        Some(left).filter(|left| !left.is_empty())
     }
 
     /// Everybody's books, as they are now.

@@ -141,6 +141,15 @@ impl Reply {
         })
     }
 
+    /// Sends two thousand informational answers and never the real one.
+    pub fn many_hints() -> Self {
+        Self::of(Kind::Endless {
+            first: Vec::new(),
+            then: b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100),
+            times: 20,
+        })
+    }
+
     /// Answers with this status and a body of `mebibytes` MiB.
     pub fn huge(status: u16, mebibytes: u64) -> Self {
         let first = format!("HTTP/1.1 {status} Huge\r\nContent-Length: {}\r\n\r\n", mebibytes << 20).into_bytes();
