@@ -30,6 +30,9 @@ async fn faults_mixed_at_random_break_no_promise() {
             let fault = left.swap_remove(world.random.random_range(0..left.len()));
             eprintln!("{}", fault.name());
             runs.push(table::inject(&**fault, &mut world).await);
+            // Sometimes the next comes before the last one's repetitions are done.
+            let calm = world.random.random_range(0..2_000);
+            tokio::time::sleep(Duration::from_millis(calm)).await;
         }
     }
     let report = world.settle_and_check().await;

@@ -13,39 +13,17 @@ use tokio_postgres::Row;
 use super::checker::{Attempt, Books, Committed, Item, Promise, Report, check};
 use super::ledger::{Ledger, Manners, items_of};
 use super::writers::{BOOK, Writers};
-use crate::support::delivery::subscribe;
 use crate::support::service::{SOON, Service, eventd_ok, program};
 use crate::support::{Database, Server};
 
-/// Every subscription is for every change of an order, and has a receiver of its own.
+/// Every subscription is for every change of an order, and has a receiver of its own: what is endured by one endpoint must not be
+/// measured at another. A refusal of an ordered one holds up all that comes behind it.
 const KINDS: [Kind; 5] = [
-    Kind::new("once", Manners { refusals: 10, harms: 0 }, &[]),
-    Kind::new(
-        "retried",
-        Manners { refusals: 15, harms: 0 },
-        &["--max-attempts", "100"],
-    ),
-    Kind::new(
-        "ordered",
-        Manners { refusals: 10, harms: 0 },
-        &["--max-attempts", "100", "--ordered"],
-    ),
-    Kind::new(
-        "once, hostile",
-        Manners {
-            refusals: 10,
-            harms: 30,
-        },
-        &["--timeout-ms", "700"],
-    ),
-    Kind::new(
-        "retried, hostile",
-        Manners {
-            refusals: 10,
-            harms: 30,
-        },
-        &["--max-attempts", "100", "--timeout-ms", "700"],
-    ),
+    Kind::new("once", false, false, Manners { refusals: 10, harms: 0 }),
+    Kind::new("retried", true, false, Manners { refusals: 10, harms: 0 }),
+    Kind::new("ordered", true, true, Manners { refusals: 4, harms: 0 }),
+    Kind::new("once, hostile", false, false, Manners { refusals: 5, harms: 15 }),
+    Kind::new("retried, hostile", true, false, Manners { refusals: 5, harms: 15 }),
 ];
 
 /// What was in the log and was then made so old that it is dropped.
@@ -53,13 +31,34 @@ const AGED: &str = "create table faults.aged_attempt as select * from mcp_webhoo
 
 struct Kind {
     name: &'static str,
+    promise: Promise,
     manners: Manners,
-    options: &'static [&'static str],
 }
 
 impl Kind {
-    const fn new(name: &'static str, manners: Manners, options: &'static [&'static str]) -> Self {
-        Self { name, manners, options }
+    const fn new(name: &'static str, retried: bool, ordered: bool, manners: Manners) -> Self {
+        Self {
+            name,
+            promise: Promise { retried, ordered },
+            manners,
+        }
+    }
+
+    /// Subscribes; returns the subscription's id.
+    async fn subscribe(&self, database: &Database, url: &str) -> i32 {
+        let attempts = if self.promise.retried { 100 } else { 1 };
+        // What hangs should not hang for long, and what is well may be slow on a busy machine.
+        let timeout_ms = if self.manners.harms > 0 { 700 } else { 5_000 };
+        let id = database
+            .psql(&format!(
+                "insert into mcp_event_subscription (name, model, fields, payload_fields, webhook_url, max_attempts, ordered, timeout_ms,
+                                                     retry_first_ms, retry_max_ms)
+                 values ('{}', 'sale.order', '{{client_order_ref}}', '{{client_order_ref}}', '{url}', {attempts}, {}, {timeout_ms},
+                         1000, 1000) returning id",
+                self.name, self.promise.ordered
+            ))
+            .await;
+        id.trim().parse().unwrap()
     }
 }
 
@@ -111,22 +110,8 @@ impl World {
         let mut promises = BTreeMap::new();
         for (kind, number) in KINDS.iter().zip(1..) {
             let url = ledger.open(kind.manners, seed ^ number).await;
-            let always = [
-                "--name",
-                kind.name,
-                "--fields",
-                "client_order_ref",
-                "--payload-fields",
-                "client_order_ref",
-            ];
-            let waits = ["--retry-first-ms", "1000", "--retry-max-ms", "1000"];
-            let options = [&always[..], &waits, kind.options].concat();
-            let id = subscribe(&database, "sale.order", &url, &options).await;
-            let promise = Promise {
-                retried: kind.options.contains(&"--max-attempts"),
-                ordered: kind.options.contains(&"--ordered"),
-            };
-            promises.insert(id, promise);
+            let id = kind.subscribe(&database, &url).await;
+            promises.insert(id, kind.promise);
         }
         let mut world = Self {
             service_url: database.url(),
