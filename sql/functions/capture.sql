@@ -91,6 +91,29 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$ select exists (select from unnest(columns) c where old_row -> c is distinct from new_row -> c) $$;
 comment on function odoo_eventd.drifted_differs(jsonb, jsonb, text[]) is 'Whether one of the columns changed; see drifted_image.';
 
+create or replace function odoo_eventd.doorbell(installed odoo_eventd.installation) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select case when (installed).notify then $body$
+  -- The doorbell. The service holds this lock exclusively only while it sleeps: NOTIFY, whose commit lock is cluster-wide, is
+  -- issued then and only then. Who got the lock keeps it until its commit is visible, so the service cannot fall asleep over it.
+  if found and not pg_try_advisory_xact_lock_shared(1868853103, 2) then
+    notify odoo_eventd;
+  end if;
+$body$ else '' end
+$$;
+comment on function odoo_eventd.doorbell(odoo_eventd.installation) is 'The end of a trigger function: wakes the service, as SQL text.';
+
+create or replace function odoo_eventd.outbox_room(installed odoo_eventd.installation, ring_table text) returns bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- What the other tables of the ring hold is taken off: nothing is added to them any more.
+  select greatest((installed).outbox_max_bytes - (select coalesce(sum(pg_table_size(r.name)), 0)
+                                                    from (select to_regclass(format('odoo_eventd.outbox_%s', n)) from generate_series(0, 3) n) r (name)
+                                                   where r.name <> to_regclass(ring_table)), 0)::bigint
+$$;
+comment on function odoo_eventd.outbox_room(odoo_eventd.installation, text) is 'How many bytes the current table of the ring may take, long values included.';
+
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -157,12 +180,10 @@ begin
                                             ('write_date', 'timestamp'::regtype), ('write_uid', 'integer'::regtype));
 
   into_outbox := format('insert into %s (id, xid, generation, op, record_id, at, user_id, old, new)', ring_table);
-  -- Sizes are counted without indexes, with long values; what the other tables of the ring hold is taken off.
+  -- Sizes are counted without indexes, with long values.
   select format($check$has_table_privilege(to_regclass(%1$L), 'insert')
               and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')$check$, ring_table),
-         greatest(installed.outbox_max_bytes - (select coalesce(sum(pg_table_size(r.name)), 0)
-                                                  from (select to_regclass(format('odoo_eventd.outbox_%s', n)) from generate_series(0, 3) n) r (name)
-                                                 where r.name <> to_regclass(ring_table)), 0)
+         odoo_eventd.outbox_room(installed, ring_table)
     into may_append, room;
   has_room := format($check$pg_relation_size(to_regclass(%L), 'main') + pg_relation_size(%s::oid::regclass, 'main') <= %s$check$,
                      ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_regclass(ring_table)), room);
@@ -291,13 +312,7 @@ $body$, into_outbox, of_capture.generation, old_image, new_image, differs, creat
   end if;
 $body$, into_outbox, of_capture.generation, made.columns, made.whole, made.compared)
 
-  || case when installed.notify then $body$
-  -- The doorbell. The service holds this lock exclusively only while it sleeps: NOTIFY, whose commit lock is cluster-wide, is
-  -- issued then and only then. Who got the lock keeps it until its commit is visible, so the service cannot fall asleep over it.
-  if found and not pg_try_advisory_xact_lock_shared(1868853103, 2) then
-    notify odoo_eventd;
-  end if;
-$body$ else '' end
+  || odoo_eventd.doorbell(installed)
 
   || E'  return null;\nend ';
 end $$;

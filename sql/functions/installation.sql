@@ -139,6 +139,8 @@ revoke all on function odoo_eventd.capturable_columns(text, oid) from public;
 revoke all on function odoo_eventd.model_table(text) from public;
 revoke all on function odoo_eventd.is_relation(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.relation_body(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.doorbell(odoo_eventd.installation) from public;
+revoke all on function odoo_eventd.outbox_room(odoo_eventd.installation, text) from public;
 revoke all on function odoo_eventd.captures_of(text) from public;
 revoke all on function odoo_eventd.lock_capture() from public;
 revoke all on function odoo_eventd.assert_term(bigint) from public;

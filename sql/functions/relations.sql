@@ -45,10 +45,7 @@ begin
   end if;
   select * into strict made from odoo_eventd.capture_generation g where g.generation = of_capture.generation;
   select format('odoo_eventd.outbox_%s', r.current) into strict ring_table from odoo_eventd.ring r;
-  -- What the other tables of the ring hold is taken off: nothing is added to them any more.
-  room := greatest(installed.outbox_max_bytes - (select coalesce(sum(pg_table_size(r.name)), 0)
-                                                   from (select to_regclass(format('odoo_eventd.outbox_%s', n)) from generate_series(0, 3) n) r (name)
-                                                  where r.name <> to_regclass(ring_table)), 0);
+  room := odoo_eventd.outbox_room(installed, ring_table);
 
   -- A column that went keeps its place in the images.
   select format('array[%s]::text[]', string_agg(case when a.attname is null then $g$E'\x01gone'$g$ else format('r.%I::text', w.name) end,
@@ -139,12 +136,7 @@ $body$, ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_reg
   end if;
 $body$, into_outbox, of_capture.generation, pair, drifted)
 
-  || case when installed.notify then $body$
-  -- The doorbell; see a model's function.
-  if found and not pg_try_advisory_xact_lock_shared(1868853103, 2) then
-    notify odoo_eventd;
-  end if;
-$body$ else '' end
+  || odoo_eventd.doorbell(installed)
 
   || E'  return null;\nend ';
 end $$;

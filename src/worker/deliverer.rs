@@ -2,7 +2,8 @@
 //!
 //! Results are recorded in groups: all that ended while the last group was being written. An attempt holds its slot until its result
 //! is in the database, so the number of attempts whose end a crash would leave unknown is bounded. When the database goes away,
-//! results are kept in [`Unrecorded`] and written first thing when it is back, if nobody else took over meanwhile.
+//! results are kept in [`Unrecorded`] and written first thing when it is back, if nobody else took over meanwhile. What was claimed and
+//! is not sent when the term ends is given back ([`super::begun`]).
 //!
 //! What waits in the database is looked for once a second; for subscriptions that are known to be behind also whenever a slot has
 //! become free, and when the next token of a rate limit comes. Nobody looks in between.
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::begun::Begun;
 use super::callbacks;
 use super::request;
 use super::roster::Roster;
@@ -58,6 +60,17 @@ impl Unrecorded {
         }
     }
 
+    /// What is kept of a term.
+    fn of(&self, term: i64) -> Vec<Finished> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&term).cloned().unwrap_or_default()
+    }
+
+    /// Nothing of this term needs to be kept any more.
+    fn forget(&self, term: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&term);
+    }
+
     /// Takes all of them out, by term.
     pub fn take(&self) -> HashMap<i64, Vec<Finished>> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -90,6 +103,8 @@ pub struct Deliverer {
     pub roster: watch::Receiver<Arc<Roster>>,
     /// Keeps results that cannot be written.
     pub unrecorded: Unrecorded,
+    /// Told of every attempt before it is made.
+    pub begun: Begun,
     /// How long attempts under way may go on after a stop.
     pub grace: Duration,
     /// Told of every attempt that was recorded.
@@ -104,14 +119,11 @@ impl Deliverer {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut under_way: JoinSet<Ended> = JoinSet::new();
         let result = self.work(&mut under_way, &cancel).await;
-        let (drained, _slots) = self.drain(under_way).await;
-        if result.is_err() || drained.is_empty() {
-            self.unrecorded.push(self.term, drained);
-            return result;
-        }
-        if let Err(error) = self.record(&drained).await {
-            self.unrecorded.push(self.term, drained);
-            return Err(error);
+        self.drain(under_way).await;
+        let drained = self.unrecorded.of(self.term);
+        if result.is_ok() && !drained.is_empty() {
+            self.record(&drained).await?;
+            self.unrecorded.forget(self.term);
         }
         result
     }
@@ -229,6 +241,7 @@ impl Deliverer {
             .sendable(claimed.subscription_id)
             .filter(has_endpoint);
         let client = self.client.clone();
+        self.begun.add(self.term, claimed.log);
         under_way.spawn(async move { (attempt(claimed, subscription, client).await, slot) }.in_current_span());
     }
 
@@ -302,17 +315,21 @@ impl Deliverer {
         tokio::time::timeout(RECORD_WITHIN, recorded)
             .await
             .unwrap_or_else(|_| Err(Error::database("record attempts", "the server did not answer in time")))?;
+        self.begun
+            .recorded(self.term, finished.iter().map(|attempt| attempt.log));
         self.roster.borrow().tally.add(finished);
         self.vitals.recorded(finished);
         Ok(())
     }
 
-    /// Waits for what is under way, at most the grace time; then cuts it off. Slots end with the deliverer.
-    async fn drain(&self, mut under_way: JoinSet<Ended>) -> (Vec<Finished>, Vec<Slot>) {
-        let (mut finished, mut slots) = (Vec::new(), Vec::new());
+    /// Waits for what is under way, at most the grace time; then cuts it off. Each result is kept at once: whoever waits for a dead
+    /// connection's answer may be given up any time.
+    async fn drain(&self, mut under_way: JoinSet<Ended>) {
         let all_ended = tokio::time::timeout(self.grace, async {
             while let Some(ended) = under_way.join_next().await {
+                let (mut finished, mut slots) = (Vec::new(), Vec::new());
                 collect(ended, &mut finished, &mut slots);
+                self.unrecorded.push(self.term, finished);
             }
         });
         if all_ended.await.is_err() {
@@ -320,7 +337,6 @@ impl Deliverer {
             tracing::warn!(attempts = under_way.len(), "stopped before all requests had ended");
             under_way.abort_all();
         }
-        (finished, slots)
     }
 }
 

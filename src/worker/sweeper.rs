@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
+use super::begun::Begun;
 use super::process::Process;
 use super::retention::Retention;
 use crate::failpoint::{self, Step};
@@ -31,7 +32,7 @@ const LOG_DAYS_AHEAD: i32 = 2;
 pub async fn run(
     connections: Connections,
     (process, database): (Process, Database),
-    term: i64,
+    (term, begun): (i64, Begun),
     mut retention: Retention,
     cancel: CancellationToken,
 ) -> Result<()> {
@@ -39,6 +40,7 @@ pub async fn run(
         {
             let client = connections.at_once().await;
             deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await?;
+            begun.give_back_before(&client, term).await?;
             let interrupted = deliveries::recover_interrupted(&client, term).await?;
             if interrupted > 0 {
                 tracing::warn!(

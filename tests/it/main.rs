@@ -59,3 +59,4 @@ mod signature;
 mod support;
 mod tls;
 mod traces;
+mod unsent;

@@ -7,9 +7,8 @@ use futures_util::future::BoxFuture;
 use odoo_eventd::failpoint::Step;
 use rand::RngExt;
 
-use super::world::{Load, World};
-use super::{Fault, table};
-use crate::support::Server;
+use super::world::World;
+use super::{Fault, nothing_is_lost};
 use crate::support::service::SOON;
 
 /// All faults of this kind.
@@ -150,20 +149,6 @@ impl Fault for TwentyAtOnce {
         }
         .boxed()
     }
-}
-
-async fn nothing_is_lost(faults: &[&dyn Fault], times: usize, seed: u64) {
-    let server = Server::private(odoo_eventd::demo::Options::new());
-    let mut world = World::new(&server, Load::default(), seed).await;
-    let mut runs = Vec::new();
-    for _ in 0..times {
-        for fault in faults {
-            runs.push(table::inject(*fault, &mut world).await);
-        }
-    }
-    let report = world.settle_and_check().await;
-    eprint!("{}", table::render(&report, &runs));
-    report.assert_clean();
 }
 
 #[tokio::test(flavor = "multi_thread")]

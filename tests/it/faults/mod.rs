@@ -5,14 +5,20 @@ mod checker;
 mod checker_tests;
 mod kills;
 mod ledger;
+mod network;
+mod postgres;
 mod soak;
 mod table;
 mod world;
 mod writers;
 
 use futures_util::future::BoxFuture;
+use odoo_eventd::demo::Options;
+use world::Load;
 
 pub use world::World;
+
+use crate::support::Server;
 
 /// Something that goes wrong, and the undoing of it.
 pub trait Fault: Send + Sync {
@@ -25,5 +31,23 @@ pub trait Fault: Send + Sync {
 
 /// All that a soak may do to a world.
 fn all() -> Vec<Box<dyn Fault>> {
-    kills::faults()
+    let mut all = kills::faults();
+    all.extend(postgres::faults());
+    all.extend(network::faults());
+    all
+}
+
+/// Injects each of these so often into a world of its own, and compares the books.
+async fn nothing_is_lost(faults: &[&dyn Fault], times: usize, seed: u64) {
+    let server = Server::private(Options::new());
+    let mut world = World::new(&server, Load::default(), seed).await;
+    let mut runs = Vec::new();
+    for _ in 0..times {
+        for fault in faults {
+            runs.push(table::inject(*fault, &mut world).await);
+        }
+    }
+    let report = world.settle_and_check().await;
+    eprint!("{}", table::render(&report, &runs));
+    report.assert_clean();
 }

@@ -164,6 +164,14 @@ impl World {
         }
     }
 
+    /// Ends all services as their manager does, and waits for it.
+    pub async fn stop_services(&mut self) {
+        for service in self.services.drain(..) {
+            let (status, log) = service.terminate().await;
+            assert!(status.success(), "{log}");
+        }
+    }
+
     /// Kills one of the services.
     pub async fn kill_service(&mut self, index: usize) {
         self.services.swap_remove(index).kill().await;
