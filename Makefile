@@ -4,7 +4,9 @@
 
 .DEFAULT_GOAL := help
 SECONDS ?= 60
-.PHONY: help demo test soak domain-report fuzz fmt lint doc deny audit sbom package check bench clean
+MINUTES ?= 1
+SEED ?=
+.PHONY: help demo test soak faults domain-report fuzz fmt lint doc deny audit sbom package check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -25,6 +27,10 @@ test: ## run all tests
 soak: ## run what takes minutes: a million rows in one transaction, 50,000 interleavings with the doorbell in each test
 	@$(with_postgres) ODOO_EVENTD_TEST_INTERLEAVINGS=$${ODOO_EVENTD_TEST_INTERLEAVINGS:-50000} \
 		cargo test --locked --test it -- --include-ignored --nocapture doorbell:: large:: $(ARGS)
+
+faults: ## harm service, PostgreSQL and network at random for MINUTES=1 from SEED=.., and print what it cost
+	@$(with_postgres) ODOO_EVENTD_TEST_MINUTES=$(MINUTES) ODOO_EVENTD_TEST_SEED=$(SEED) \
+		cargo test --locked --test it -- --ignored --nocapture faults::soak $(ARGS)
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
 	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo

@@ -53,6 +53,7 @@ pub mod doctor;
 pub mod domain;
 pub mod error;
 pub mod event;
+pub mod failpoint;
 pub mod http;
 pub mod matching;
 pub mod metrics;

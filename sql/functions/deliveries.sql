@@ -287,6 +287,33 @@ end $$;
 comment on function odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
   text[], integer[], bigint[]) is 'Records how attempts ended and what becomes of their deliveries, in one transaction.';
 
+create or replace function odoo_eventd.give_back(of_term bigint, own_terms bigint[], begun bigint[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  given bigint;
+begin
+  perform odoo_eventd.assert_term(of_term);
+  -- No request was made, so there was no attempt: its row goes from the log, and the body back to where it was.
+  with unsent as (
+    select d.event_id, d.subscription_id, d.part, l.id, l.create_date, l.payload
+    from odoo_eventd.delivery d
+    join public.mcp_webhook_delivery l on l.delivery_id = d.delivery_id and l.status = 'pending'
+    where d.due_at is not null and d.state = 'sending' and d.term = any (own_terms) and l.id <> all (begun)
+  ), gone as (
+    delete from public.mcp_webhook_delivery l using unsent u where l.create_date = u.create_date and l.id = u.id
+  )
+  update odoo_eventd.delivery d
+     set state = 'waiting', attempts = d.attempts - 1, due_at = now(), body = u.payload
+    from unsent u
+   where d.event_id = u.event_id and d.subscription_id = u.subscription_id and d.part = u.part;
+  get diagnostics given = row_count;
+  return given;
+end $$;
+comment on function odoo_eventd.give_back(bigint, bigint[], bigint[]) is
+  'Lets deliveries be claimed anew that were claimed in these terms and never sent: all but those whose attempt was begun. Only who led '
+  'in these terms knows which.';
+
 create or replace function odoo_eventd.recover_interrupted(of_term bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -19,6 +19,11 @@ const OLDEST_SERVER: i32 = 130_000;
 /// How long one attempt to connect may take; the caller tries again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The same as on our side, where it is part of the connection's settings: a server that never hears of the connection's end would keep
+/// the session, and the locks it holds, for the two hours that an operating system takes.
+const NOTICE_OUR_END: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
+     set tcp_user_timeout = 30000";
+
 /// What arrives at a session unasked; see [`Database::connect_lead`].
 pub type Notifications = mpsc::UnboundedReceiver<Result<String>>;
 type Connection = tokio_postgres::Connection<
@@ -96,7 +101,7 @@ impl Database {
             // What went wrong reaches whoever awaits an answer; here nobody listens any more.
             let _ = connection.await;
         });
-        self.check_version(&client).await?;
+        self.introduce(&client).await?;
         Ok(client)
     }
 
@@ -129,7 +134,7 @@ impl Database {
                 }
             }
         });
-        self.check_version(&client).await?;
+        self.introduce(&client).await?;
         // Wrapped as those of a pool are, so that it keeps prepared statements as they do. This pool ends here: the session is in none.
         let ready = Ready(Mutex::new(Some((client, driver))));
         let manager = deadpool_postgres::Manager::from_connect(self.config.clone(), ready, POOLED);
@@ -192,7 +197,7 @@ impl Database {
         Error::database(format_args!("connect to {self}"), error).with_hint(hint)
     }
 
-    async fn check_version(&self, client: &Client) -> Result<()> {
+    async fn introduce(&self, client: &Client) -> Result<()> {
         let row = client
             .query_one(
                 "select current_setting('server_version_num')::int4, current_setting('server_version')",
@@ -206,7 +211,10 @@ impl Database {
                 row.get::<_, String>(1)
             )));
         }
-        Ok(())
+        client
+            .batch_execute(NOTICE_OUR_END)
+            .await
+            .map_err(|error| Error::database(format_args!("set up a session of {self}"), error))
     }
 }
 
@@ -238,7 +246,7 @@ fn pool_of(manager: deadpool_postgres::Manager, size: usize) -> Result<deadpool_
         .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
             Box::pin(async move {
                 client
-                    .batch_execute("set jit = off")
+                    .batch_execute(&format!("set jit = off; {NOTICE_OUR_END}"))
                     .await
                     .map_err(deadpool_postgres::HookError::Backend)
             })

@@ -382,6 +382,19 @@ pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished
     Ok(row.get(0))
 }
 
+/// Lets be claimed anew what was claimed in these terms, all of them this process's, and is not among the attempts that were begun (by
+/// their ids in the log). Returns how many there were.
+///
+/// # Errors
+/// [`Error::is_lease_lost`]; database errors.
+pub async fn give_back(client: &Client, term: i64, own_terms: &[i64], begun: &[i64]) -> Result<i64> {
+    let row = client
+        .query_one("select odoo_eventd.give_back($1, $2, $3)", &[&term, &own_terms, &begun])
+        .await
+        .map_err(|e| failed("give back what was not sent", e))?;
+    Ok(row.get(0))
+}
+
 /// Ends attempts that were begun and never recorded. Returns how many there were.
 ///
 /// # Errors

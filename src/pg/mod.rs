@@ -18,6 +18,7 @@ pub mod retention;
 pub mod schema;
 pub mod search;
 pub mod secrets;
+pub mod sessions;
 pub mod subscriptions;
 pub mod tls;
 pub mod unsendable;

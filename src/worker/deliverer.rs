@@ -1,4 +1,5 @@
-//! Sends claimed deliveries, and has recorded what came of them ([`super::recorder`]).
+//! Sends claimed deliveries, and has recorded what came of them ([`super::recorder`]). What was claimed and is not sent when the term ends
+//! is given back ([`super::begun`]).
 //!
 //! What waits in the database is looked for once a second; for subscriptions that are known to be behind also whenever a slot has
 //! become free, and when the next token of a rate limit comes. Nobody looks in between.
@@ -18,6 +19,7 @@ use super::request;
 use super::slots::{Claimant, Patience, Slot, Slots};
 use super::waiting::Waiting;
 use crate::delivery::{Failure, Outcome, Verdict};
+use crate::failpoint::{self, Step};
 use crate::http::client::{Attempt, Client};
 use crate::pg::deliveries::{self, Claimed, Finished, Wanted};
 use crate::subscription::Accepted;
@@ -184,6 +186,7 @@ impl Deliverer {
             .sendable(claimed.subscription_id)
             .filter(has_endpoint);
         let client = self.client.clone();
+        self.log.begun.add(self.log.term, claimed.log);
         let request = async move {
             let mut slot = slot;
             let finished = attempt(claimed, subscription, client).await;
@@ -239,6 +242,9 @@ impl Deliverer {
         }
         let client = self.log.connections.at_once().await;
         let mut claimed = deliveries::claim(&*client, self.log.term, &wanted).await?;
+        if !claimed.is_empty() {
+            failpoint::reach(Step::AfterClaim);
+        }
         waiting.claimed(&claimed);
         let roster = Arc::clone(&self.log.roster.borrow());
         callbacks::attach(&*client, &roster, &mut claimed).await?;
@@ -310,7 +316,10 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
         Some(subscription) => match request::build(&claimed, subscription, unix_now) {
             Ok(request) => {
                 sent = true;
-                client.send(request).await
+                failpoint::reach(Step::BeforeSend);
+                let ended = client.send(request).await;
+                failpoint::reach(Step::AfterSend);
+                ended
             }
             Err(error) => {
                 tracing::warn!(

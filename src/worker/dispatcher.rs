@@ -23,6 +23,7 @@ use super::slots::{Patience, Slot, Slots};
 use super::vitals::Vitals;
 use super::wake::{Doorbell, Wake};
 use crate::event::{self, Change, RowChange};
+use crate::failpoint::{self, Step};
 use crate::matching::{Assembled, Assembly, TransactionFacts};
 use crate::payload::content::Unsendable;
 use crate::pg::callbacks::Callback;
@@ -126,6 +127,7 @@ impl Dispatcher {
                     self.vitals.metrics.woke(rang);
                 }
             } else {
+                failpoint::reach(Step::AfterCapture);
                 wake.found().await?;
                 let rows = page.rows.len();
                 position = self.process(client, position, page, &mut layouts).await?;
@@ -269,6 +271,9 @@ impl Dispatcher {
         }
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
         self.vitals.metrics.made(new.len());
+        if !logged.is_empty() {
+            failpoint::reach(Step::AfterClaim);
+        }
         let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
         for (index, log) in logged {
             claimed_now[index] = Some(log);

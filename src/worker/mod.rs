@@ -4,8 +4,9 @@
 //! runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox into deliveries (`derive` brings it
 //! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`recorder`] writes what came of it, [`sweeper`]
 //! cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the doorbell
-//! between writers and the dispatcher.
+//! between writers and the dispatcher; [`begun`] tells what was sent from what was only claimed, when a term ends in between.
 
+pub mod begun;
 pub mod board;
 pub mod bodies;
 pub mod callbacks;

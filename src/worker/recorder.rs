@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
+use super::begun::Begun;
 use super::roster::Roster;
 use super::slots::Slot;
 use super::vitals::Vitals;
+use crate::failpoint::{self, Step};
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Finished};
 use crate::{Error, Result};
@@ -66,6 +68,8 @@ pub struct Log {
     pub term: i64,
     /// Keeps results that cannot be written.
     pub unrecorded: Unrecorded,
+    /// Told of every attempt before it is made, and when it is recorded.
+    pub begun: Begun,
     /// The subscriptions as they are now; their counters are kept there.
     pub roster: watch::Receiver<Arc<Roster>>,
     /// Told of every attempt that was recorded.
@@ -78,7 +82,7 @@ impl Log {
         let (finished, slots): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         let recorded = async {
             let client = self.connections.at_once().await;
-            deliveries::record(&*client, self.term, &finished).await
+            failpoint::during(Step::WhileRecording, deliveries::record(&*client, self.term, &finished)).await
         };
         // A connection that is dead without a word must not swallow results: kept, they are recorded over the next one. If they were
         // recorded after all, they are not recorded twice.
@@ -89,6 +93,8 @@ impl Log {
             self.unrecorded.push(self.term, finished);
             return Err(error);
         }
+        self.begun
+            .recorded(self.term, finished.iter().map(|attempt| attempt.log));
         self.roster.borrow().tally.add(&finished);
         self.vitals.recorded(&finished);
         Ok(finished.into_iter().zip(slots).collect())
@@ -174,13 +180,20 @@ impl Recorder {
                 self.write_if_worth(true);
             }
             if !self.is_writing() {
-                break;
+                return so_far;
             }
             let written = self.written().await.map(drop);
             so_far = so_far.and(written);
         }
-        let kept = self.ended.into_iter().map(|(finished, _)| finished).collect();
+    }
+}
+
+impl Drop for Recorder {
+    /// Whoever waits for a dead connection's answer may be given up any time: nothing is lost by that. A group that is being written
+    /// is written or kept within the time that this may take.
+    fn drop(&mut self) {
+        self.writing.detach_all();
+        let kept = self.ended.drain(..).map(|(finished, _)| finished).collect();
         self.log.unrecorded.push(self.log.term, kept);
-        so_far
     }
 }

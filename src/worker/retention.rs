@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 
 use super::sweeper::is_busy;
 use crate::Result;
+use crate::failpoint::{self, Step};
 use crate::pg::outbox;
 use crate::pg::retention::{self, DeliveryKey};
 
@@ -50,7 +51,9 @@ impl Retention {
     /// # Errors
     /// Database errors.
     pub async fn rotate(&self, client: &Client) -> Result<()> {
-        if retention::outbox_is_old(client).await? && outbox::rotate(client, 0).await? {
+        if retention::outbox_is_old(client).await?
+            && failpoint::during(Step::WhileRotating, outbox::rotate(client, 0)).await?
+        {
             tracing::info!("the outbox goes on in its next table, so that the old one can be emptied");
         }
         Ok(())
@@ -78,7 +81,8 @@ impl Retention {
 
     async fn drop_days(&mut self, client: &Client, term: i64) -> Result<()> {
         loop {
-            match retention::drop_log_day(client, term, self.keep_days).await {
+            let dropped = retention::drop_log_day(client, term, self.keep_days);
+            match failpoint::during(Step::WhileDroppingADay, dropped).await {
                 Ok(Some(day)) => tracing::info!(%day, "dropped a day of the log"),
                 Ok(None) => {
                     self.next_drop = Instant::now() + LOOK_EVERY;

@@ -16,6 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::begun::Begun;
 use super::deliverer::Deliverer;
 use super::dispatcher::Dispatcher;
 use super::judging::Judging;
@@ -33,6 +34,7 @@ use crate::http::client::Client;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, outbox, schema};
 use crate::sealing::Keyring;
@@ -65,6 +67,9 @@ const LEAD_WITHIN: Duration = Duration::from_secs(60);
 /// never ends.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
+/// Of two sessions a term; what has died without the server's knowledge is mostly of the last one.
+const REMEMBERED_SESSIONS: usize = 8;
+
 /// A term that lasted so long was a good one: the next pause is short again.
 const GOOD_TERM: Duration = Duration::from_secs(30);
 
@@ -93,6 +98,37 @@ pub struct Options {
     pub log_retention_days: u16,
 }
 
+/// What outlives a term.
+#[derive(Default)]
+struct Kept {
+    unrecorded: Unrecorded,
+    begun: Begun,
+    /// Sessions that held the lead or the bell, newest last.
+    sessions: Vec<Session>,
+    has_led: bool,
+}
+
+impl Kept {
+    /// A session holds the lead, or the bell.
+    fn remember(&mut self, session: Session) {
+        self.sessions.push(session);
+        let forgotten = self.sessions.len().saturating_sub(REMEMBERED_SESSIONS);
+        self.sessions.drain(..forgotten);
+    }
+
+    /// Ends what the server has left of them: it may not know that they were given up here, and nobody could lead.
+    async fn end_lost_sessions(&self, client: &tokio_postgres::Client) -> Result<()> {
+        let ended = sessions::end_holders(client, &self.sessions, LOCK_CLASS).await?;
+        if ended > 0 {
+            tracing::warn!(
+                sessions = ended,
+                "ended sessions of ours that the server still held for alive"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Runs the service until `stop` is cancelled. When the options change, the term ends as it would for a stop, what is under way
 /// included, and the next one begins at once with the new ones.
 ///
@@ -106,9 +142,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<()> {
     let mut current = options.borrow_and_update().clone();
-    let unrecorded = Unrecorded::default();
+    let mut kept = Kept::default();
     let mut pause = RECONNECT_FIRST;
-    let mut has_led = false;
     while !stop.is_cancelled() {
         if options.has_changed().unwrap_or(false) {
             current = options.borrow_and_update().clone();
@@ -117,7 +152,7 @@ pub async fn run(
         let until = stop.child_token();
         vitals.enter(Phase::Connecting);
         let ended = {
-            let term = term(&current, &process, &unrecorded, &mut has_led, &vitals, &until);
+            let term = term(&current, &process, &mut kept, &vitals, &until);
             tokio::pin!(term);
             tokio::select! {
                 ended = &mut term => ended,
@@ -134,7 +169,7 @@ pub async fn run(
         }
         let wait = match ended {
             Ok(()) => continue,
-            Err(error) if !has_led && !may_heal(&error) => return Err(error),
+            Err(error) if !kept.has_led && !may_heal(&error) => return Err(error),
             Err(error) if was_sent_away(&error) => {
                 vitals.metrics.term_failed();
                 tracing::warn!(error = %error.chain(), stay_away_s = STAY_AWAY.as_secs(), "the sessions were ended: staying away for a while");
@@ -182,14 +217,19 @@ fn was_sent_away(error: &Error) -> bool {
 async fn term(
     options: &Options,
     process: &Process,
-    unrecorded: &Unrecorded,
-    has_led: &mut bool,
+    kept: &mut Kept,
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
     let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
     let session = connections.lead();
     schema::require_installed(session).await?;
+    within(ANSWER_WITHIN, "end the sessions that were lost", async {
+        kept.end_lost_sessions(session).await?;
+        kept.remember(Session::of(session).await?);
+        Ok(())
+    })
+    .await?;
     let waited =
         async { Ok(wait_for_lead(session, vitals, stop).await? && wait_for_fence(session, vitals, stop).await?) };
     match waited.await {
@@ -198,8 +238,11 @@ async fn term(
         Err(error) => return Err(server_said(&mut notifications).await.unwrap_or(error)),
     }
     let lead = within(LEAD_WITHIN, "take the lead", async {
-        write_what_was_kept(&connections, unrecorded).await;
+        write_what_was_kept(&connections, &kept.unrecorded).await?;
         let lead = outbox::take_lead(session).await?;
+        // Before those that nobody recorded: what was not sent was not interrupted.
+        kept.begun.give_back_before(session, lead.term).await?;
+        kept.begun.lead(lead.term);
         let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
         if interrupted > 0 {
             tracing::warn!(
@@ -210,7 +253,8 @@ async fn term(
         Ok(lead)
     })
     .await?;
-    *has_led = true;
+    kept.has_led = true;
+    let term = lead.term;
     vitals.enter(Phase::Leading);
     vitals.metrics.set_term(lead.term);
     tracing::info!(database = %options.database, term = lead.term, "leading");
@@ -220,7 +264,9 @@ async fn term(
         .map_err(|e| Error::database("listen", e))?;
 
     let doorbell = if lead.notify {
-        Some(Doorbell::connect(&options.database).await?)
+        let doorbell = Doorbell::connect(&options.database).await?;
+        kept.remember(doorbell.session());
+        Some(doorbell)
     } else {
         None
     };
@@ -267,7 +313,7 @@ async fn term(
         sweeper::run(
             connections.clone(),
             (process.clone(), options.database.clone()),
-            lead.term,
+            (lead.term, kept.begun.clone()),
             Retention::new(options.log_retention_days),
             cancel.clone(),
         ),
@@ -276,7 +322,8 @@ async fn term(
         log: Log {
             connections: connections.clone(),
             term: lead.term,
-            unrecorded: unrecorded.clone(),
+            unrecorded: kept.unrecorded.clone(),
+            begun: kept.begun.clone(),
             roster: roster.clone(),
             vitals: Arc::clone(vitals),
         },
@@ -302,7 +349,13 @@ async fn term(
         vitals: Arc::clone(vitals),
     };
     tasks.spawn("dispatcher", dispatcher.run(cancel));
-    tasks.join(options.grace + END_WITHIN).await
+    let ended = tasks.join(options.grace + END_WITHIN).await;
+    if ended.is_ok() {
+        // Another process may be the next to lead, and cannot know what was not sent.
+        let given = kept.begun.give_back_all(connections.lead(), term);
+        within(ANSWER_WITHIN, "give back what was not sent", given).await?;
+    }
+    ended
 }
 
 /// The tasks of a term: when one ends, all end.
@@ -421,7 +474,11 @@ async fn wait_for_fence(session: &tokio_postgres::Client, vitals: &Vitals, stop:
 }
 
 /// Results from before the connection was lost: still ours to write if nobody led meanwhile.
-async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded) {
+///
+/// # Errors
+/// When they cannot be written although nobody did. To lead now would end them as interrupted.
+async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded) -> Result<()> {
+    let mut failed = None;
     for (term, finished) in unrecorded.take() {
         match deliveries::record(&*connections.at_once().await, term, &finished).await {
             Ok(written) => tracing::info!(attempts = written, "recorded what ended while the database was away"),
@@ -432,9 +489,10 @@ async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded)
                 );
             }
             Err(error) => {
-                tracing::warn!(error = %error.chain(), "results cannot be recorded yet");
                 unrecorded.push(term, finished);
+                failed = Some(error);
             }
         }
     }
+    failed.map_or(Ok(()), Err)
 }

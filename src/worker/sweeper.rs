@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
+use super::begun::Begun;
 use super::process::Process;
 use super::retention::Retention;
+use crate::failpoint::{self, Step};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::{deliveries, outbox};
@@ -30,7 +32,7 @@ const LOG_DAYS_AHEAD: i32 = 2;
 pub async fn run(
     connections: Connections,
     (process, database): (Process, Database),
-    term: i64,
+    (term, begun): (i64, Begun),
     mut retention: Retention,
     cancel: CancellationToken,
 ) -> Result<()> {
@@ -38,6 +40,7 @@ pub async fn run(
         {
             let client = connections.at_once().await;
             deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await?;
+            begun.give_back_before(&client, term).await?;
             let interrupted = deliveries::recover_interrupted(&client, term).await?;
             if interrupted > 0 {
                 tracing::warn!(
@@ -50,7 +53,7 @@ pub async fn run(
                 tracing::info!("the outbox goes on in its next table");
             }
             retention.rotate(&client).await?;
-            let emptied = outbox::clear(&client).await?;
+            let emptied = failpoint::during(Step::WhileEmptying, outbox::clear(&client)).await?;
             if emptied > 0 {
                 tracing::info!(tables = emptied, "emptied what was read of the outbox");
             }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::sessions::Session;
 use crate::{Error, Result};
 
 /// `classid` of every advisory lock of ours: "odoo" in ASCII.
@@ -51,7 +52,7 @@ const BUSY_FOR_LONG: Duration = Duration::from_secs(1);
 pub struct Doorbell {
     database: Database,
     client: Arc<Client>,
-    pid: i32,
+    session: Session,
     state: State,
 }
 
@@ -79,17 +80,18 @@ impl Doorbell {
     /// As [`Database::connect`].
     pub async fn connect(database: &Database) -> Result<Self> {
         let client = database.connect().await?;
-        let pid = client
-            .query_one("select pg_backend_pid()", &[])
-            .await
-            .map_err(|e| Error::database("set up the doorbell", e))?
-            .get(0);
+        let session = Session::of(&client).await?;
         Ok(Self {
             database: database.clone(),
             client: Arc::new(client),
-            pid,
+            session,
             state: State::Off,
         })
+    }
+
+    /// The session that holds the bell's lock.
+    pub fn session(&self) -> Session {
+        self.session
     }
 
     /// Makes writers ring: when this returns, the lock is held or queued for. What was committed before must be looked for after it.
@@ -108,7 +110,7 @@ impl Doorbell {
             };
             match tokio::time::timeout(GRANT_EXPECTED_WITHIN, request.join_next()).await {
                 Ok(ended) => self.state = settle(ended)?,
-                Err(_) if is_queued(other, self.pid).await? => {
+                Err(_) if is_queued(other, self.session.pid()).await? => {
                     // After it was in the queue: from then on nobody shares the lock any more, so this is all of them.
                     let quiet = sharing(other).await?;
                     if let State::Asked(request) = std::mem::replace(&mut self.state, State::Off) {

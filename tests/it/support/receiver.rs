@@ -141,6 +141,15 @@ impl Reply {
         })
     }
 
+    /// Sends two thousand informational answers and never the real one.
+    pub fn many_hints() -> Self {
+        Self::of(Kind::Endless {
+            first: Vec::new(),
+            then: b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100),
+            times: 20,
+        })
+    }
+
     /// Answers with this status and a body of `mebibytes` MiB.
     pub fn huge(status: u16, mebibytes: u64) -> Self {
         let first = format!("HTTP/1.1 {status} Huge\r\nContent-Length: {}\r\n\r\n", mebibytes << 20).into_bytes();
@@ -236,8 +245,13 @@ impl Recorded {
     }
 }
 
+/// Answers each request as it likes.
+type Answerer = Box<dyn Fn(&Recorded) -> Reply + Send + Sync>;
+
 struct Shared {
     script: Mutex<(VecDeque<Reply>, Reply)>,
+    /// In place of the script. Whoever answers keeps what is to be kept.
+    answerer: Option<Answerer>,
     requests: Mutex<Vec<Recorded>>,
     count: watch::Sender<usize>,
     connections: AtomicU64,
@@ -258,8 +272,21 @@ impl Receiver {
         Self::start_with(|stream| async { Some(stream) }).await
     }
 
+    /// Starts listening; `answerer` says how each request is answered. It is told of each once it was read; none is kept here.
+    pub async fn answering(answerer: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
+        Self::serve(|stream| async { Some(stream) }, Some(Box::new(answerer))).await
+    }
+
     /// As [`Receiver::start`], with every connection passed through `wrap` first (a TLS handshake, for one).
     pub async fn start_with<S, F>(wrap: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
+    where
+        S: Socket,
+        F: Future<Output = Option<S>> + Send + 'static,
+    {
+        Self::serve(wrap, None).await
+    }
+
+    async fn serve<S, F>(wrap: impl Fn(TcpStream) -> F + Send + Sync + 'static, answerer: Option<Answerer>) -> Self
     where
         S: Socket,
         F: Future<Output = Option<S>> + Send + 'static,
@@ -270,6 +297,7 @@ impl Receiver {
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             script: Mutex::new((VecDeque::new(), Reply::status(200))),
+            answerer,
             requests: Mutex::new(Vec::new()),
             count: watch::Sender::new(0),
             connections: AtomicU64::new(0),
@@ -371,11 +399,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn serve<S: Socket>(mut stream: S, shared: &Shared) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
-        let reply = {
+        let reply = if let Some(answerer) = &shared.answerer {
+            answerer(&request)
+        } else {
             let (queue, otherwise) = &mut *lock(&shared.script);
-            queue.pop_front().unwrap_or_else(|| otherwise.clone())
+            let reply = queue.pop_front().unwrap_or_else(|| otherwise.clone());
+            lock(&shared.requests).push(request);
+            reply
         };
-        lock(&shared.requests).push(request);
         shared.count.send_modify(|count| *count += 1);
         tokio::time::sleep(reply.delay).await;
         if !answer(&mut stream, reply.kind, shared).await {

@@ -74,15 +74,36 @@ impl Service {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// Starts the service as this command would, whose standard error is read here; does not wait for it.
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = tokio::spawn(async move {
             let mut log = String::new();
+            if let Ok(dir) = std::env::var("TEE_LOGS") {
+                let mut f = std::fs::File::create(format!("{dir}/svc-{}.log", uuid::Uuid::new_v4())).unwrap();
+                let mut b = vec![0; 65536];
+                loop {
+                    let n = stderr.read(&mut b).await.unwrap();
+                    if n == 0 {
+                        break;
+                    }
+                    std::io::Write::write_all(&mut f, &b[..n]).unwrap();
+                    log.push_str(&String::from_utf8_lossy(&b[..n]));
+                }
+            }
             stderr.read_to_string(&mut log).await.unwrap();
             log
         });
         Self { child, log }
+    }
+
+    /// The same; its log goes to a file, and [`Service::terminate`] has none.
+    pub fn logging_to(file: std::fs::File, mut command: Command) -> Self {
+        Self {
+            child: command.stderr(file).spawn().unwrap(),
+            log: tokio::spawn(async { String::new() }),
+        }
     }
 
     /// Starts the service and waits until it leads and knows its subscriptions.
@@ -95,6 +116,16 @@ impl Service {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("nobody has waited for it")
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for it to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
     }
 
     /// SIGKILL.

@@ -1,0 +1,64 @@
+//! Sessions of this process by the server's book, so that one that died without the server's knowledge can be ended.
+//!
+//! A connection that goes silent is given up here after seconds; the server may keep its side for hours, and with it the session's
+//! advisory locks: the lead would be held by nobody, and everybody stand by. Keepalive on the server's side ([`super::connect`])
+//! finds that out within half a minute, unless something in between answers it.
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use crate::{Error, Result};
+
+/// A session, told from later ones of the same process id by its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    pid: i32,
+    started_at: Timestamp,
+}
+
+impl Session {
+    /// The server process.
+    pub fn pid(self) -> i32 {
+        self.pid
+    }
+
+    /// The session that this connection has.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn of(client: &Client) -> Result<Self> {
+        let row = client
+            .query_one(
+                "select a.pid, a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()",
+                &[],
+            )
+            .await
+            .map_err(|e| Error::database("identify the session", e))?;
+        Ok(Self {
+            pid: row.get(0),
+            started_at: row.get(1),
+        })
+    }
+}
+
+/// Ends those of these sessions that still hold, or wait for, an advisory lock of this class. Returns how many there were. One that holds
+/// none is left alone: a pooler may have given it to somebody else.
+///
+/// # Errors
+/// Database errors.
+pub async fn end_holders(client: &Client, sessions: &[Session], lock_class: i32) -> Result<u64> {
+    let pids: Vec<i32> = sessions.iter().map(|session| session.pid).collect();
+    let starts: Vec<Timestamp> = sessions.iter().map(|session| session.started_at).collect();
+    client
+        .execute(
+            "select pg_terminate_backend(a.pid)
+               from unnest($1::int4[], $2::timestamptz[]) s (pid, started_at)
+               join pg_stat_activity a on a.pid = s.pid and a.backend_start = s.started_at
+              where a.pid <> pg_backend_pid() and a.datname = current_database()
+                and exists (select from pg_locks l
+                             where l.pid = a.pid and l.locktype = 'advisory' and l.classid = $3::int4::oid)",
+            &[&pids, &starts, &lock_class],
+        )
+        .await
+        .map_err(|e| Error::database("end the sessions that were lost", e))
+}

@@ -1,0 +1,256 @@
+//! PostgreSQL stops, crashes, recovers, has no connection left, takes no writes. What writers were promised to be committed arrives; what
+//! was claimed and not sent, a service that lives through it does not take for interrupted.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use odoo_eventd::demo::Cluster;
+use rand::RngExt;
+use tokio::task::block_in_place;
+use tokio_postgres::{Client, NoTls};
+
+use super::world::World;
+use super::{Fault, nothing_is_lost};
+use crate::support::process::signal;
+use crate::support::service::SOON;
+
+/// How long PostgreSQL is away, or refuses: long enough that the service asks again more than once.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// All faults of this kind.
+pub fn faults() -> Vec<Box<dyn Fault>> {
+    vec![
+        Box::new(Stopped),
+        Box::new(Restarted),
+        Box::new(Killed),
+        Box::new(BackendKilled),
+        Box::new(InRecovery),
+        Box::new(OutOfConnections),
+        Box::new(ReadOnly),
+    ]
+}
+
+/// `pg_ctl stop -m fast`, and a start some time later.
+struct Stopped;
+
+impl Fault for Stopped {
+    fn name(&self) -> &'static str {
+        "PostgreSQL stopped for 2 s"
+    }
+
+    fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
+        async move {
+            block_in_place(|| cluster(world).stop().unwrap());
+            tokio::time::sleep(AWAY).await;
+            block_in_place(|| cluster(world).start_again().unwrap());
+        }
+        .boxed()
+    }
+}
+
+/// `pg_ctl restart`.
+struct Restarted;
+
+impl Fault for Restarted {
+    fn name(&self) -> &'static str {
+        "PostgreSQL restarted"
+    }
+
+    fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
+        async move { block_in_place(|| cluster(world).restart().unwrap()) }.boxed()
+    }
+}
+
+/// SIGKILL to the postmaster and all its processes.
+struct Killed;
+
+impl Fault for Killed {
+    fn name(&self) -> &'static str {
+        "PostgreSQL killed with SIGKILL"
+    }
+
+    fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
+        async move {
+            block_in_place(|| {
+                cluster(world).crash().unwrap();
+                cluster(world).start_again().unwrap();
+            });
+        }
+        .boxed()
+    }
+}
+
+/// SIGKILL to one session's process, as by the kernel when memory runs out: the postmaster ends all others and recovers.
+struct BackendKilled;
+
+impl Fault for BackendKilled {
+    fn name(&self) -> &'static str {
+        "a PostgreSQL backend killed with SIGKILL"
+    }
+
+    fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
+        async move {
+            let sessions = world
+                .database
+                .psql("select string_agg(pid::text, ' ') from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+                .await;
+            let sessions: Vec<u32> = sessions.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+            let which = world.random.random_range(0..sessions.len());
+            signal(sessions[which], "KILL");
+        }
+        .boxed()
+    }
+}
+
+/// A crash with much to recover from.
+struct InRecovery;
+
+impl Fault for InRecovery {
+    fn name(&self) -> &'static str {
+        "PostgreSQL killed, in recovery for 5 s"
+    }
+
+    fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
+        async move {
+            // Some forty megabytes of WAL, so that recovery lasts long enough to be held there.
+            world
+                .database
+                .psql("create table faults.bulk as select repeat(md5(n::text), 8) from generate_series(1, 120000) n; drop table faults.bulk")
+                .await;
+            block_in_place(|| {
+                let cluster = cluster(world);
+                cluster.crash().unwrap();
+                std::thread::scope(|scope| {
+                    let started = scope.spawn(|| cluster.start_again().unwrap());
+                    let startup = recovering(&cluster.data_directory());
+                    signal(startup, "STOP");
+                    std::thread::sleep(Duration::from_secs(5));
+                    signal(startup, "CONT");
+                    started.join().unwrap();
+                });
+            });
+        }
+        .boxed()
+    }
+}
+
+/// The process that recovers the server of a data directory.
+fn recovering(data: &Path) -> u32 {
+    let deadline = Instant::now() + SOON;
+    while Instant::now() < deadline {
+        let is_it = |process: &std::fs::DirEntry| {
+            let title = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+            let place = std::fs::read_link(process.path().join("cwd"));
+            title.contains(": startup") && place.is_ok_and(|place| place == data)
+        };
+        let mut processes = std::fs::read_dir("/proc").unwrap().flatten();
+        if let Some(found) = processes.find(is_it) {
+            return found.file_name().to_str().unwrap().parse().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("nobody recovers {}", data.display())
+}
+
+/// Others have taken all connections: a service that has some goes on with them, one that starts waits for some.
+struct OutOfConnections;
+
+impl Fault for OutOfConnections {
+    fn name(&self) -> &'static str {
+        "no connection left"
+    }
+
+    fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
+        async move {
+            let mut taken = take_all(world).await;
+            world.recovered(SOON).await;
+            world.stop_services().await;
+            taken.extend(take_all(world).await);
+            world.start_service();
+            let until = Instant::now() + AWAY;
+            while Instant::now() < until {
+                // The writers' too, when they lose theirs.
+                taken.extend(take_all(world).await);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            drop(taken);
+        }
+        .boxed()
+    }
+}
+
+async fn take_all(world: &World) -> Vec<Client> {
+    let mut taken = Vec::new();
+    loop {
+        match tokio_postgres::connect(&world.database.url(), NoTls).await {
+            Ok((client, connection)) => {
+                tokio::spawn(connection);
+                taken.push(client);
+            }
+            Err(error) => {
+                let state = error.code().map(tokio_postgres::error::SqlState::code);
+                assert_eq!(state, Some("53300"), "{error:?}");
+                return taken;
+            }
+        }
+    }
+}
+
+/// `default_transaction_read_only = on` for the whole cluster.
+struct ReadOnly;
+
+impl Fault for ReadOnly {
+    fn name(&self) -> &'static str {
+        "read-only for 2 s"
+    }
+
+    fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
+        async move {
+            let admin = world.database.admin_client().await;
+            for setting in [
+                "set default_transaction_read_only = on",
+                "reset default_transaction_read_only",
+            ] {
+                admin
+                    .batch_execute("set default_transaction_read_only = off")
+                    .await
+                    .unwrap();
+                admin.batch_execute(&format!("alter system {setting}")).await.unwrap();
+                admin.batch_execute("select pg_reload_conf()").await.unwrap();
+                tokio::time::sleep(AWAY).await;
+            }
+        }
+        .boxed()
+    }
+}
+
+fn cluster(world: &World) -> &Cluster {
+    world.database.server().cluster()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_stopped_and_restarted_nothing_is_lost() {
+    nothing_is_lost(&[&Stopped, &Restarted], 1, 11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_killed_nothing_is_lost() {
+    nothing_is_lost(&[&Killed, &BackendKilled], 2, 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_recovery_is_waited_for_and_nothing_is_lost() {
+    nothing_is_lost(&[&InRecovery], 1, 13).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_free_connection_the_service_goes_on_with_those_it_has() {
+    nothing_is_lost(&[&OutOfConnections], 1, 14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_no_writes_for_a_while_loses_nothing() {
+    nothing_is_lost(&[&ReadOnly], 2, 15).await;
+}
