@@ -1,6 +1,7 @@
 -- Purpose: deliveries from their making to their end, and the log of attempts.
 --
--- Every function that writes takes the caller's term and refuses it (SQLSTATE OE001) when another instance leads: the fencing token.
+-- Every function that writes takes the caller's term and refuses it (SQLSTATE OE001) when another instance leads: the fencing token. An
+-- assistant (assistants.sql) has its number with a minus instead of a term, and is refused when it was taken for dead.
 
 create or replace function odoo_eventd.assert_term(of_term bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -9,11 +10,12 @@ begin
   perform odoo_eventd.assert_listener();
   -- A plain read: a row lock here would make every group of results wait for the batch that is being committed. Who loses the lead
   -- just after this look finds its deliveries in another state, because recover_interrupted has been there.
-  if (select p.term from odoo_eventd.position p) <> of_term then
+  if of_term < 0 and not odoo_eventd.is_assisting(-of_term)
+     or of_term >= 0 and (select p.term from odoo_eventd.position p) <> of_term then
     raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
   end if;
 end $$;
-comment on function odoo_eventd.assert_term(bigint) is 'Raises OE001 unless this term still leads.';
+comment on function odoo_eventd.assert_term(bigint) is 'Raises OE001 unless this term still leads, or this assistant still assists.';
 
 -- Lanes: the deliveries of an ordered subscription for one record are sent one after the other. The first of a lane has the time when
 -- it is due, those behind it have `infinity`, so that looking for what is due does not go through them; when the first has ended, the
@@ -323,12 +325,14 @@ declare
   lane_parts bigint[];
 begin
   perform odoo_eventd.assert_term(of_term);
+  perform odoo_eventd.note_ended_assistants();
   -- Sent or not, nobody knows: a one-shot is over, a retrying delivery is sent again under the same ids.
   with lost as (
     select d.event_id, d.subscription_id, d.part, d.delivery_id, coalesce(s.active, false) and d.attempts < s.max_attempts as again
     from odoo_eventd.delivery d
     left join public.mcp_event_subscription s on s.id = d.subscription_id
-    where d.due_at is not null and d.state = 'sending' and (d.term < of_term or d.due_at < now())
+    where d.due_at is not null and d.state = 'sending'
+      and (d.due_at < now() or case when d.term < 0 then not odoo_eventd.is_assisting(-d.term) else d.term < of_term end)
   ), moved as (
     update odoo_eventd.delivery d
        set state = case when l.again then 'waiting' else 'failed' end, due_at = case when l.again then now() end
@@ -352,7 +356,7 @@ begin
   return recovered;
 end $$;
 comment on function odoo_eventd.recover_interrupted(bigint) is
-  'Ends the attempts that earlier leaders began, or whose lease ran out, without a result: failed, interrupted.';
+  'Ends the attempts that earlier leaders or dead assistants began, or whose lease ran out, without a result: failed, interrupted.';
 
 drop function if exists odoo_eventd.cancel_deliveries(bigint);
 create or replace function odoo_eventd.cancel_deliveries(of_term bigint, most integer) returns bigint

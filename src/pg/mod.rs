@@ -3,6 +3,7 @@
 //! Statements are calls of the functions in `sql/functions`, so that what the service may do stands in one place, in SQL, where a
 //! DBA reads it.
 
+pub mod assistants;
 pub mod callbacks;
 pub mod connect;
 pub mod connections;

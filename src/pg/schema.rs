@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "000009_drift"),
     migration!(10, "000010_operations"),
     migration!(11, "000011_waiting"),
+    migration!(12, "000012_assistants"),
 ];
 
 macro_rules! function_file {
@@ -56,6 +57,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("relations"),
     function_file!("drift"),
     function_file!("outbox"),
+    function_file!("assistants"),
     function_file!("deliveries"),
     function_file!("unsendable"),
     function_file!("records"),
@@ -349,7 +351,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=11));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=12));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

@@ -65,9 +65,19 @@ impl Begun {
         self.give_back(client, term, self.up_to(term)).await
     }
 
+    /// The same for one term alone: an assistant's, whose tasks have ended.
+    ///
+    /// # Errors
+    /// As [`deliveries::give_back`].
+    pub async fn give_back_of(&self, client: &Client, term: i64) -> Result<()> {
+        let begun = self.terms().get(&term).into_iter().flatten().copied().collect();
+        self.give_back(client, term, (vec![term], begun)).await
+    }
+
+    /// Terms as the leading instance; as an assistant (negative) this process may still be ending.
     fn up_to(&self, term: i64) -> (Vec<i64>, Vec<i64>) {
         let terms = self.terms();
-        let own = terms.range(..=term);
+        let own = terms.range(0..=term);
         (
             own.clone().map(|(term, _)| *term).collect(),
             own.flat_map(|(_, begun)| begun).copied().collect(),

@@ -42,6 +42,15 @@ pub enum Handed {
     Waiting,
 }
 
+/// What a deliverer takes care of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duties {
+    /// Everything: it belongs to the leading instance.
+    All,
+    /// What waits in the database, but for lanes and rate limits, which one instance alone can keep.
+    WhatIsLeft,
+}
+
 /// What a deliverer needs.
 #[derive(Debug)]
 pub struct Deliverer {
@@ -55,6 +64,8 @@ pub struct Deliverer {
     pub handed: mpsc::UnboundedReceiver<Handed>,
     /// How long attempts under way may go on after a stop.
     pub grace: Duration,
+    /// What it takes care of.
+    pub duties: Duties,
 }
 
 impl Deliverer {
@@ -158,9 +169,10 @@ impl Deliverer {
         let client = self.log.connections.at_once().await;
         let roster = Arc::clone(&self.log.roster.borrow());
         let due = waiting.look(&client, &roster).await?;
-        let somebody_is_away = due
-            .iter()
-            .any(|id| roster.sendable(*id).is_none_or(|s| s.row.disabled_at.is_some()));
+        let somebody_is_away = self.duties == Duties::All
+            && due
+                .iter()
+                .any(|id| roster.sendable(*id).is_none_or(|s| s.row.disabled_at.is_some()));
         if somebody_is_away && *cancel_at <= Instant::now() {
             *cancel_at = Instant::now() + CANCEL_EVERY;
             let ended = deliveries::cancel_unwanted(&client, self.log.term).await?;
@@ -217,6 +229,9 @@ impl Deliverer {
                 let Some(subscription) = roster.sendable(id).filter(|s| s.is_sending()) else {
                     continue;
                 };
+                if self.duties == Duties::WhatIsLeft && (subscription.row.ordered || subscription.rate.is_some()) {
+                    continue;
+                }
                 let claimant = claimant_of(&subscription);
                 // Few at a time would be many statements; when others have ended there is more room. A rate limit is not of that kind.
                 if patience == Patience::OnlyWell && claimant.rate.is_none() && !self.slots.has_room(claimant) {

@@ -213,6 +213,16 @@ impl Roster {
         self.by_id.values().filter(|s| s.has_endpoint())
     }
 
+    /// Whose subscriptions they are, by id.
+    pub fn subscriptions(&self) -> HashSet<i32> {
+        self.by_id.keys().copied().collect()
+    }
+
+    /// Where they send to.
+    pub fn endpoints(&self) -> HashSet<Arc<str>> {
+        self.by_id.values().map(|s| Arc::clone(&s.endpoint)).collect()
+    }
+
     /// A subscription that has somewhere to send to; it may be paused or disabled.
     pub fn sendable(&self, id: i32) -> Option<Arc<Accepted>> {
         self.by_id.get(&id).filter(|s| s.has_endpoint()).cloned()
@@ -335,6 +345,31 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         has_invalid,
         registry,
     })
+}
+
+/// The roster of an instance that does not lead: the subscriptions that the leading one serves, as it left them. Also tells whether it has
+/// looked at all of them.
+///
+/// # Errors
+/// Database errors.
+pub async fn as_recorded(
+    client: &Client,
+    rules: &ServiceRules,
+    version: i64,
+    tally: Arc<Tally>,
+) -> Result<(Roster, bool)> {
+    let registry = registry::load(client).await?;
+    let rows = subscriptions::load(client).await?;
+    let is_settled = rows.iter().all(|row| !row.active || row.state.is_some());
+    let accepted = rows
+        .into_iter()
+        .filter(|row| row.active && matches!(row.state.as_deref(), Some("ready" | "disabled")))
+        // What this process's settings forbid, another with others may send.
+        .filter_map(|row| check(row, &registry, Some(rules)).ok())
+        .collect();
+    let mut roster = Roster::new(version, accepted, registry, tally)?;
+    roster.keyring.clone_from(&rules.keyring);
+    Ok((roster, is_settled))
 }
 
 /// Whether one of the tables that a subscription needs was too busy to set up its triggers.
@@ -554,11 +589,9 @@ impl Keeper {
     async fn publish(&self, client: &Client, version: i64, looked: Looked) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let count = looked.accepted.len();
-        let ids: HashSet<i32> = looked.accepted.iter().map(|s| s.row.id).collect();
-        let endpoints: HashSet<Arc<str>> = looked.accepted.iter().map(|s| Arc::clone(&s.endpoint)).collect();
         let mut roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
         roster.keyring.clone_from(&self.rules.keyring);
-        self.slots.retain(&ids, &endpoints);
+        self.slots.retain(&roster.subscriptions(), &roster.endpoints());
         self.roster.send_replace(Arc::new(roster));
         let cancelled = deliveries::cancel_unwanted(client, self.term).await?;
         tracing::info!(subscriptions = count, cancelled, "subscriptions loaded");

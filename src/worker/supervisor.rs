@@ -1,6 +1,6 @@
 //! Holds the lead and runs the tasks of one term; stands by while another instance leads.
 //!
-//! One instance leads a database at a time: who holds an advisory lock on its listening connection. A term ends when any of its tasks
+//! One instance leads a database at a time: who holds an advisory lock on its listening connection. Others assist it meanwhile. A term ends when any of its tasks
 //! fails; then all are stopped, what is under way may end, and everything begins again after a pause. What a task had in memory is
 //! either in the database or was never begun, but for results that could not be written: those are kept and written first.
 //!
@@ -16,8 +16,9 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::assistant::Assistant;
 use super::begun::Begun;
-use super::deliverer::Deliverer;
+use super::deliverer::{Deliverer, Duties};
 use super::dispatcher::Dispatcher;
 use super::judging::Judging;
 use super::listener::{Listener, server_said};
@@ -230,12 +231,34 @@ async fn term(
         Ok(())
     })
     .await?;
-    let waited =
-        async { Ok(wait_for_lead(session, vitals, stop).await? && wait_for_fence(session, vitals, stop).await?) };
+    let cancel = stop.child_token();
+    let mut tasks = Tasks::new(cancel.clone());
+    let waited = async {
+        if !try_to_lead(session).await? {
+            let assistant = Assistant {
+                options: options.clone(),
+                process: process.clone(),
+                connections: connections.clone(),
+                unrecorded: kept.unrecorded.clone(),
+                begun: kept.begun.clone(),
+                vitals: Arc::clone(vitals),
+            };
+            if !stand_by(session, assistant, &mut tasks, vitals, stop).await? {
+                return Ok(false);
+            }
+        }
+        wait_for_fence(session, vitals, stop).await
+    };
     match waited.await {
         Ok(true) => {}
-        Ok(false) => return Ok(()),
-        Err(error) => return Err(server_said(&mut notifications).await.unwrap_or(error)),
+        // What an assistant has under way may end.
+        Ok(false) => return tasks.join(options.grace + END_WITHIN).await,
+        Err(error) => {
+            cancel.cancel();
+            // What it has under way is recorded, or kept; this error counts.
+            let _ = tasks.join(options.grace + END_WITHIN).await;
+            return Err(server_said(&mut notifications).await.unwrap_or(error));
+        }
     }
     let lead = within(LEAD_WITHIN, "take the lead", async {
         write_what_was_kept(&connections, &kept.unrecorded).await?;
@@ -274,10 +297,8 @@ async fn term(
     let (handed_sender, handed) = mpsc::unbounded_channel();
     let slots = Slots::below(process.in_flight(), options.limits);
     let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let cancel = stop.child_token();
     let quarantine = Quarantine::default();
 
-    let mut tasks = Tasks::new(cancel.clone());
     tasks.spawn("connections", connections.clone().keep(cancel.clone()));
     let listener = Listener {
         connections: connections.clone(),
@@ -331,6 +352,7 @@ async fn term(
         slots: slots.clone(),
         handed,
         grace: options.grace,
+        duties: Duties::All,
     };
     tasks.spawn("deliverer", deliverer.run(cancel.clone()));
     let dispatcher = Dispatcher {
@@ -428,28 +450,50 @@ async fn within<T>(limit: Duration, tried: &str, work: impl Future<Output = Resu
         .unwrap_or_else(|_| Err(Error::database(tried, "the server did not answer in time")))
 }
 
-async fn wait_for_lead(session: &tokio_postgres::Client, vitals: &Vitals, stop: &CancellationToken) -> Result<bool> {
-    let mut said = false;
+async fn try_to_lead(session: &tokio_postgres::Client) -> Result<bool> {
+    within(ANSWER_WITHIN, "ask for the lead", async {
+        let row = session
+            .query_one("select pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &LEAD_LOCK])
+            .await
+            .map_err(|e| Error::database("ask for the lead", e))?;
+        Ok(row.get(0))
+    })
+    .await
+}
+
+/// Assists until the lead is free, and takes it: `true`. Then what was under way goes on, beside the new term, until it ends.
+async fn stand_by(
+    session: &tokio_postgres::Client,
+    assistant: Assistant,
+    tasks: &mut Tasks,
+    vitals: &Vitals,
+    stop: &CancellationToken,
+) -> Result<bool> {
+    vitals.enter(Phase::Standby);
+    tracing::info!("another instance leads: standing by");
+    let assist = stop.child_token();
+    let (failed, until_term_ends) = (CancellationToken::new(), tasks.cancel.clone());
+    let (run, failing) = (Box::pin(assistant.run(assist.clone())), failed.clone());
+    tasks.spawn("assistant", async move {
+        let ended = run.await;
+        if ended.is_err() {
+            failing.cancel();
+        } else {
+            // The first task that ends is the end of a term.
+            until_term_ends.cancelled().await;
+        }
+        ended
+    });
     loop {
-        let is_ours = within(ANSWER_WITHIN, "ask for the lead", async {
-            let row = session
-                .query_one("select pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &LEAD_LOCK])
-                .await
-                .map_err(|e| Error::database("ask for the lead", e))?;
-            Ok(row.get::<_, bool>(0))
-        })
-        .await?;
-        if is_ours {
-            return Ok(true);
-        }
-        vitals.enter(Phase::Standby);
-        if !said {
-            tracing::info!("another instance leads: standing by");
-            said = true;
-        }
         tokio::select! {
             () = stop.cancelled() => return Ok(false),
+            // Its error is found where tasks are waited for.
+            () = failed.cancelled() => return Ok(false),
             () = tokio::time::sleep(STANDBY_TRY_EVERY) => {}
+        }
+        if try_to_lead(session).await? {
+            assist.cancel();
+            return Ok(true);
         }
     }
 }

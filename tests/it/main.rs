@@ -14,6 +14,7 @@
 )]
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
+mod assistants;
 mod callbacks;
 mod capture;
 mod capture_upgrades;

@@ -1,0 +1,142 @@
+//! Delivers beside the instance that leads, while standing by.
+//!
+//! One instance reads the outbox and makes deliveries; what it cannot send at once waits in the database, and so does what is to be tried
+//! again. An assistant claims of that what it can send. Two kinds it leaves to the leading instance, whose promises hold for all requests
+//! together: deliveries in order, and those of subscriptions with a rate limit. It changes neither subscriptions nor capture, and serves
+//! what the leading instance has found to be well.
+//!
+//! It is known to be alive by an advisory lock of its session. When that is gone, the leading instance ends as interrupted what it had
+//! claimed, and what it still wants to write is refused, as an earlier leader's is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::begun::Begun;
+use super::deliverer::{Deliverer, Duties, Handed};
+use super::process::Process;
+use super::recorder::{Log, Unrecorded};
+use super::roster::{self, Roster, ServiceRules};
+use super::slots::Slots;
+use super::supervisor::Options;
+use super::vitals::Vitals;
+use crate::Result;
+use crate::pg::connections::Connections;
+use crate::pg::{assistants, outbox, subscriptions};
+
+/// How often changed subscriptions are looked for, as the leading instance does.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is asked whether this database is a copy, which delivers nothing.
+const LOOK_FOR_COPY_EVERY: Duration = Duration::from_secs(10);
+
+/// What an assistant needs.
+#[derive(Debug)]
+pub struct Assistant {
+    /// Settings of the service.
+    pub options: Options,
+    /// What the process's databases share.
+    pub process: Process,
+    /// Connections; their lead session is what tells that it is alive.
+    pub connections: Connections,
+    /// Keeps results that cannot be written.
+    pub unrecorded: Unrecorded,
+    /// Told of every attempt before it is made.
+    pub begun: Begun,
+    /// Told of every attempt that was recorded.
+    pub vitals: Arc<Vitals>,
+}
+
+impl Assistant {
+    /// Runs until cancelled; then what is under way may end.
+    ///
+    /// # Errors
+    /// When the database fails, or this assistant was taken for dead.
+    pub async fn run(self, cancel: CancellationToken) -> Result<()> {
+        let term = assistants::begin(self.connections.lead()).await?;
+        self.begun.lead(term);
+        tracing::info!(number = -term, "delivering what the leading instance leaves");
+        let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
+        // Nothing is handed on: there is no dispatcher here.
+        let (_handed, nothing_handed) = mpsc::unbounded_channel::<Handed>();
+        let slots = Slots::below(self.process.in_flight(), self.options.limits);
+        let deliverer = Deliverer {
+            log: Log {
+                connections: self.connections.clone(),
+                term,
+                unrecorded: self.unrecorded.clone(),
+                begun: self.begun.clone(),
+                roster,
+                vitals: Arc::clone(&self.vitals),
+            },
+            client: self.options.client.clone(),
+            slots: slots.clone(),
+            handed: nothing_handed,
+            grace: self.options.grace,
+            duties: Duties::WhatIsLeft,
+        };
+        // When one fails the other ends; what is under way is recorded or kept in any case.
+        let both = cancel.child_token();
+        let (delivered, kept_up) = tokio::join!(
+            ending(&both, deliverer.run(both.clone())),
+            ending(&both, self.keep_roster(&roster_sender, &slots, &both)),
+        );
+        delivered.and(kept_up)?;
+        self.begun.give_back_of(self.connections.lead(), term).await?;
+        assistants::end(self.connections.lead(), term).await
+    }
+
+    /// Follows the subscriptions as the leading instance left them.
+    async fn keep_roster(
+        &self,
+        roster: &watch::Sender<Arc<Roster>>,
+        slots: &Slots,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
+        let rules = ServiceRules {
+            guard: self.options.guard.clone(),
+            keyring: self.options.keyring.clone(),
+        };
+        let mut known = None;
+        let mut look_for_copy_at = Instant::now();
+        let mut is_copy = false;
+        while !cancel.is_cancelled() {
+            let client = self.connections.at_once().await;
+            if look_for_copy_at <= Instant::now() {
+                look_for_copy_at = Instant::now() + LOOK_FOR_COPY_EVERY;
+                is_copy = outbox::fence(&client).await?.is_some();
+                if is_copy && known.take().is_some() {
+                    roster.send_replace(Arc::new(Roster::default()));
+                }
+            }
+            let version = subscriptions::version_of(&client).await?;
+            drop(client);
+            if !is_copy && known != Some(version) {
+                let aside = self.process.aside(&self.options.database).await?;
+                let tally = Arc::clone(&roster.borrow().tally);
+                let (now, is_settled) = roster::as_recorded(&aside, &rules, version, tally).await?;
+                slots.retain(&now.subscriptions(), &now.endpoints());
+                roster.send_replace(Arc::new(now));
+                // While the leading instance is at it, a subscription's state may change without a new version.
+                known = is_settled.then_some(version);
+            }
+            let tally = Arc::clone(&roster.borrow().tally);
+            tally.note(&self.connections, self.options.give_up).await?;
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+        let tally = Arc::clone(&roster.borrow().tally);
+        tally.note(&self.connections, self.options.give_up).await.map(drop)
+    }
+}
+
+/// Cancels the other when this one has ended.
+async fn ending(both: &CancellationToken, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let ended = work.await;
+    both.cancel();
+    ended
+}
