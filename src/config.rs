@@ -230,7 +230,7 @@ impl RunConfig {
             max_in_flight_per_subscription: said
                 .max_in_flight_per_subscription
                 .or(file.max_in_flight_per_subscription)
-                .unwrap_or(32),
+                .unwrap_or(64),
             max_in_flight_per_endpoint: said
                 .max_in_flight_per_endpoint
                 .or(file.max_in_flight_per_endpoint)

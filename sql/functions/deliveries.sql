@@ -93,8 +93,8 @@ create or replace function odoo_eventd.commit_batch(
   record_ids text[], bodies text[], claimed boolean[], lease_ms integer[], lane_positions bigint[], behind boolean[]
 ) returns table (ord bigint, log_id bigint, log_date timestamp)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
--- One plan for ever: planning takes longer than sending, and statistics of tables that fill and empty mislead.
-set plan_cache_mode = force_generic_plan
+-- One plan for ever, along the keys: planning takes longer than sending, and one that is made while the tables are empty reads them whole.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 begin
   perform odoo_eventd.assert_listener();
@@ -197,7 +197,7 @@ create or replace function odoo_eventd.claim_deliveries(
   attempt integer, payload text, log_id bigint, log_date timestamp, redelivered boolean, was_due timestamptz
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan -- See commit_batch.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off -- See commit_batch().
 as $$
 declare
   held xid8;
@@ -249,7 +249,7 @@ create or replace function odoo_eventd.record_attempts(
   statuses text[], response_codes integer[], response_bodies text[], errors text[], durations_ms integer[], retry_in_ms bigint[]
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan -- See commit_batch.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off -- See commit_batch().
 as $$
 declare
   recorded bigint;
