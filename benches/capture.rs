@@ -5,6 +5,8 @@
 //! session. Each load runs on each variant in turn, round after round, so that what else the machine does falls on all
 //! of them alike; told are the median of the rounds' shares, and the least and the largest of them.
 //!
+//! Two triggers that keep nothing of what was written stand beside, as the least that any such trigger costs on the machine at hand.
+//!
 //! The table is `sale_order`, widened to 90 columns. The statements are single, without BEGIN and COMMIT: Odoo's own
 //! transactions do more beside, and feel a trigger less. It needs pgbench, which comes with the server programs.
 
@@ -39,10 +41,21 @@ enum Variant {
     Fifty,
     /// A row trigger that keeps OLD and NEW as JSON and sends NOTIFY: what most tools install.
     Usual,
+    /// A statement trigger with transition tables that does nothing: less is not to be had this way.
+    Nothing,
+    /// The same, and it inserts one row of constants into a table like the outbox.
+    Constant,
 }
 
 impl Variant {
-    const ALL: [Self; 4] = [Self::Plain, Self::Ours, Self::Fifty, Self::Usual];
+    const ALL: [Self; 6] = [
+        Self::Plain,
+        Self::Ours,
+        Self::Fifty,
+        Self::Usual,
+        Self::Nothing,
+        Self::Constant,
+    ];
 
     fn database(self) -> &'static str {
         match self {
@@ -50,6 +63,8 @@ impl Variant {
             Self::Ours => "ours",
             Self::Fifty => "fifty",
             Self::Usual => "usual",
+            Self::Nothing => "nothing",
+            Self::Constant => "constant",
         }
     }
 }
@@ -136,6 +151,29 @@ const USUAL: &str = "
     end $$;
     create trigger usual after insert or update or delete on sale_order for each row execute function usual_capture();";
 
+const NOTHING: &str = "
+    create function nothing_capture() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp
+    as 'begin return null; end';
+    create trigger nothing_update after update on sale_order referencing old table as old_rows new table as new_rows
+      for each statement execute function nothing_capture();
+    create trigger nothing_insert after insert on sale_order referencing new table as new_rows
+      for each statement execute function nothing_capture();";
+
+const CONSTANT: &str = "
+    create table constant_outbox (id bigint, xid xid8, generation bigint, op \"char\", record_id bigint, at timestamptz, user_id integer,
+                                  old text[], new text[], primary key (xid, id));
+    create sequence constant_outbox_id_seq;
+    create function constant_capture() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+    begin
+      insert into public.constant_outbox
+      values (nextval('public.constant_outbox_id_seq'), pg_current_xact_id(), 1, 'U', 1, now(), null, '{a,b,c}', '{d,e,f}');
+      return null;
+    end $$;
+    create trigger constant_update after update on sale_order referencing old table as old_rows new table as new_rows
+      for each statement execute function constant_capture();
+    create trigger constant_insert after insert on sale_order referencing new table as new_rows
+      for each statement execute function constant_capture();";
+
 /// 49 subscriptions with fields and domains as people have them, beside the one on any field that is added last.
 const FORTY_NINE: &str = "
     insert into mcp_event_subscription (model, event_type, domain, fields, webhook_url)
@@ -190,6 +228,8 @@ impl Bench {
                 .unwrap();
         }
         self.sql(Variant::Usual, USUAL);
+        self.sql(Variant::Nothing, NOTHING);
+        self.sql(Variant::Constant, CONSTANT);
         let never = "[('amount_total', '<', -1)]";
         let subscribe = [
             "subscribe",
@@ -218,7 +258,8 @@ impl Bench {
     fn reset(&self, variant: Variant) {
         self.sql(variant, &format!("delete from sale_order where id > {RECORDS}"));
         match variant {
-            Variant::Plain => {}
+            Variant::Plain | Variant::Nothing => {}
+            Variant::Constant => self.sql(variant, "truncate constant_outbox"),
             Variant::Usual => self.sql(variant, "truncate usual_outbox"),
             Variant::Ours | Variant::Fifty => self.sql(
                 variant,
@@ -312,13 +353,13 @@ fn main() {
     );
     println!("share of the throughput without any trigger: median (least - largest)\n");
     println!(
-        "| load | no trigger, tx/s | wanted | ours | 50 subscriptions, any field | to_jsonb row trigger and NOTIFY |"
+        "| load | no trigger, tx/s | wanted | ours | 50 subscriptions, any field | to_jsonb row trigger and NOTIFY | a trigger that does nothing | one that inserts a constant row |"
     );
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let script = std::env::temp_dir().join(format!("odoo-eventd-bench-{}.sql", std::process::id()));
     for load in &LOADS {
         std::fs::write(&script, load.script).unwrap();
-        let mut throughput: [Vec<f64>; 4] = Default::default();
+        let mut throughput: [Vec<f64>; 6] = Default::default();
         for _ in 0..rounds {
             for (variant, runs) in Variant::ALL.iter().zip(&mut throughput) {
                 runs.push(bench.run(*variant, load, &script));

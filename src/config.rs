@@ -76,7 +76,7 @@ pub struct RawConfig {
     /// Requests under way at most [default: 256]
     #[arg(long, env = "ODOO_EVENTD_MAX_IN_FLIGHT", value_name = "N")]
     pub max_in_flight: Option<usize>,
-    /// Requests under way for one subscription at most [default: 32]
+    /// Requests under way for one subscription at most [default: 64]
     #[arg(long, env = "ODOO_EVENTD_MAX_IN_FLIGHT_PER_SUBSCRIPTION", value_name = "N")]
     pub max_in_flight_per_subscription: Option<usize>,
     /// Requests under way to one host and port at most [default: 64]
