@@ -308,7 +308,7 @@ impl World {
 
     /// Lets the world come to rest and compares the books.
     pub async fn settle_and_check(&mut self) -> Report {
-        self.settle(SOON * 4).await;
+        self.settle(SOON * 10).await;
         let books = self.books().await;
         assert!(!books.committed.is_empty() && !books.arrivals.is_empty());
         check(&books)
