@@ -225,15 +225,22 @@ impl World {
     /// Stops the writers and waits until nothing is left to do.
     ///
     /// # Panics
-    /// When something is left after the time.
+    /// When something is left, and nothing has arrived for that time.
     pub async fn settle(&mut self, within: Duration) {
         if let Some(writers) = self.writers.take() {
             self.told.extend(writers.stop().await);
         }
-        let began = Instant::now();
+        let mut last = (Instant::now(), self.ledger.count());
         while let Some(left) = self.left_to_do().await {
             self.restart_ended();
-            assert!(began.elapsed() < within, "after {within:?} there is left: {left}");
+            let count = self.ledger.count();
+            if count > last.1 {
+                last = (Instant::now(), count);
+            }
+            assert!(
+                last.0.elapsed() < within,
+                "after {within:?} without an arrival there is left: {left}"
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
