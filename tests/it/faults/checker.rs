@@ -160,7 +160,8 @@ pub struct Report {
     pub interrupted_yet_arrived: usize,
     /// When each event was committed, if known.
     pub events: Vec<Option<Instant>>,
-    /// When each change was committed, and when it first came to a receiver.
+    /// When each change was committed, and when it first came to a receiver; by the latter. The commit is the earliest of all that came
+    /// then or later.
     waits: Vec<(Instant, Instant)>,
     arrivals: Vec<Instant>,
 }
@@ -199,17 +200,14 @@ impl Report {
     /// The longest time without any arrival, in `[from, to)`, while some change was committed and had not come anywhere. Counted where
     /// it ends: when deliveries go on.
     pub fn longest_gap(&self, from: Instant, to: Instant) -> Duration {
-        // `waits` ends with what came last; `earliest[i]` is the first commit among those that come with or after the i-th.
-        let mut earliest: Vec<Instant> = self.waits.iter().map(|(committed, _)| *committed).collect();
-        for i in (1..earliest.len()).rev() {
-            earliest[i - 1] = earliest[i - 1].min(earliest[i]);
-        }
         let mut longest = Duration::ZERO;
         let mut before: Option<Instant> = None;
-        for &arrival in &self.arrivals {
+        // One more, as a gap begins with the arrival before.
+        let first = self.arrivals.partition_point(|at| *at < from).saturating_sub(1);
+        for &arrival in self.arrivals[first..].iter().take_while(|at| **at < to) {
             let first_due = self.waits.partition_point(|(_, came)| *came < arrival);
             if (from..to).contains(&arrival)
-                && let Some(&due) = earliest.get(first_due)
+                && let Some(&(due, _)) = self.waits.get(first_due)
             {
                 let began = before.map_or(due, |before| before.max(due));
                 longest = longest.max(arrival.saturating_duration_since(began));
@@ -307,6 +305,9 @@ pub fn check(books: &Books) -> Report {
         }
     }
     report.waits.sort_unstable_by_key(|(_, came)| *came);
+    for i in (1..report.waits.len()).rev() {
+        report.waits[i - 1].0 = report.waits[i - 1].0.min(report.waits[i].0);
+    }
     report.resent.sort_unstable();
     report.arrivals = books.arrivals.iter().map(|a| a.at).collect();
     report.arrivals.sort_unstable();

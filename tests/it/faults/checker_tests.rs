@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::checker::{Arrival, Attempt, Books, Breach, Committed, Item, Promise, Report, check};
+use super::world::{Load, World};
+use crate::support::Server;
 
 const ONCE: i32 = 1;
 const RETRIED: i32 = 2;
@@ -290,4 +292,49 @@ fn a_gap_is_as_long_as_something_was_due_and_nothing_came() {
     // From the commit at 20, as nothing was due between 14 and then, to 32.
     assert_eq!(report.longest_gap(kept.at(0), kept.at(60)), Duration::from_secs(12));
     assert_eq!(report.longest_gap(kept.at(0), kept.at(32)), Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_of_a_real_run_pass_until_somebody_falsifies_them() {
+    let mut world = World::new(&Server::shared(), Load::default(), 6).await;
+    world.settle_and_check().await.assert_clean();
+
+    for (falsified, expected) in [
+        (
+            "update mcp_webhook_delivery set status = 'pending' where subscription_id = 2 and status = 'success' and attempt = 1",
+            vec![Breach::Lost, Breach::Pending],
+        ),
+        (
+            "delete from mcp_webhook_delivery where subscription_id = 1",
+            vec![Breach::Lost, Breach::Unlogged],
+        ),
+        (
+            "insert into faults.committed (event_type, record, token) values ('write', 1, 'nobody told')",
+            vec![Breach::Lost],
+        ),
+        ("delete from faults.committed where seq < 5", vec![Breach::NotCommitted]),
+    ] {
+        let honest = world.books().await;
+        world
+            .database
+            .psql(&format!(
+                "create table backup_log as select * from mcp_webhook_delivery;
+                 create table backup_book as select * from faults.committed; {falsified}"
+            ))
+            .await;
+        let report = check(&world.books().await);
+        for breach in expected {
+            assert!(report.count(breach) > 0, "{falsified}: {:?}", report.violations);
+        }
+        world
+            .database
+            .psql(
+                "delete from mcp_webhook_delivery; insert into mcp_webhook_delivery select * from backup_log; drop table backup_log;
+                 delete from faults.committed; insert into faults.committed overriding system value select * from backup_book;
+                 drop table backup_book",
+            )
+            .await;
+        assert_eq!(world.books().await.attempts.len(), honest.attempts.len());
+    }
+    check(&world.books().await).assert_clean();
 }

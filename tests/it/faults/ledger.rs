@@ -26,7 +26,7 @@ struct Inner {
     count: watch::Sender<usize>,
     /// A line each, flushed before the answer: what is left to look at when a test fails.
     file: Mutex<File>,
-    path: PathBuf,
+    directory: PathBuf,
 }
 
 /// How a receiver answers.
@@ -39,14 +39,16 @@ pub struct Manners {
 }
 
 impl Ledger {
-    /// An empty one, in a file of its own below Cargo's directory for tests.
+    /// An empty one, in a directory of its own below Cargo's for tests. It is left there when a test fails, or with
+    /// `ODOO_EVENTD_TEST_KEEP`.
     pub fn new() -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ledger-{}.jsonl", Uuid::new_v4()));
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{}", Uuid::new_v4()));
+        std::fs::create_dir(&directory).unwrap();
         let inner = Inner {
             arrivals: Mutex::default(),
             count: watch::Sender::new(0),
-            file: Mutex::new(File::create(&path).unwrap()),
-            path,
+            file: Mutex::new(File::create(directory.join("arrivals.jsonl")).unwrap()),
+            directory,
         };
         Self {
             inner: Arc::new(inner),
@@ -67,6 +69,12 @@ impl Ledger {
         let url = receiver.url("/");
         self.receivers.push(receiver);
         url
+    }
+
+    /// Where the services write their logs, one behind the other.
+    pub fn services_log(&self) -> File {
+        let path = self.inner.directory.join("services.log");
+        File::options().create(true).append(true).open(path).unwrap()
     }
 
     /// What has arrived so far, in its order.
@@ -99,10 +107,13 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("what arrived is in {}", self.inner.path.display());
+        if std::thread::panicking() || std::env::var_os("ODOO_EVENTD_TEST_KEEP").is_some() {
+            eprintln!(
+                "what arrived, and what the services said, is in {}",
+                self.inner.directory.display()
+            );
         } else {
-            let _ = std::fs::remove_file(&self.inner.path);
+            let _ = std::fs::remove_dir_all(&self.inner.directory);
         }
     }
 }
@@ -172,7 +183,8 @@ fn harm(random: &mut StdRng) -> (Reply, Option<u16>) {
         7 => Reply::invalid_chunk(),
         8 => Reply::short_body(200),
         9 => Reply::raw("this is no HTTP\r\n\r\n"),
-        10 => Reply::status(200).after(Duration::from_secs(2)),
+        // Too late, unless the machine is so busy that the sender is late too.
+        10 => return (Reply::status(200).after(Duration::from_secs(2)), Some(200)),
         11 => return (Reply::endless_body(), Some(200)),
         _ => return (Reply::huge(500, 8), Some(500)),
     };

@@ -28,7 +28,7 @@ async fn faults_mixed_at_random_break_no_promise() {
         let mut left: Vec<_> = faults.iter().collect();
         while !left.is_empty() && Instant::now() < end {
             let fault = left.swap_remove(world.random.random_range(0..left.len()));
-            eprintln!("{}", fault.name());
+            eprintln!("{} {}", jiff::Timestamp::now(), fault.name());
             runs.push(table::inject(&**fault, &mut world).await);
             // Sometimes the next comes before the last one's repetitions are done.
             let calm = world.random.random_range(0..2_000);

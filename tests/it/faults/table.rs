@@ -36,7 +36,8 @@ struct Row {
     lost: usize,
     resent: usize,
     interrupted: usize,
-    gap: Duration,
+    /// The longest of each injection.
+    gaps: Vec<Duration>,
 }
 
 /// The table in Markdown, a row for each fault and one for all.
@@ -53,7 +54,7 @@ pub fn render(report: &Report, runs: &[Run]) -> String {
         row.interrupted += report.interrupted.iter().flatten().filter(within).count();
         let lost = report.violations.iter().filter(|v| v.breach == Breach::Lost);
         row.lost += lost.filter(|v| v.at.as_ref().is_some_and(|at| within(&at))).count();
-        row.gap = row.gap.max(report.longest_gap(run.from, to));
+        row.gaps.push(report.longest_gap(run.from, to));
     }
     let total = Row {
         times: runs.len(),
@@ -61,23 +62,33 @@ pub fn render(report: &Report, runs: &[Run]) -> String {
         lost: report.count(Breach::Lost),
         resent: report.resent.len(),
         interrupted: report.interrupted.len(),
-        gap: rows.values().map(|row| row.gap).max().unwrap_or_default(),
+        gaps: rows.values().flat_map(|row| row.gaps.iter().copied()).collect(),
     };
     let mut table = String::from(
-        "| fault | times | events | lost | duplicated | one-shots interrupted | longest gap |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        "| fault | times | events | lost | duplicated | one-shots interrupted | gap, median | gap, longest |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (name, row) in rows.iter().map(|(name, row)| (*name, row)).chain([("all", &total)]) {
+        let mut gaps: Vec<f64> = row.gaps.iter().map(Duration::as_secs_f64).collect();
+        gaps.sort_unstable_by(f64::total_cmp);
         writeln!(
             table,
-            "| {name} | {} | {} | {} | {} | {} | {:.1} s |",
+            "| {name} | {} | {} | {} | {} | {} | {:.1} s | {:.1} s |",
             row.times,
             row.events,
             row.lost,
             row.resent,
             row.interrupted,
-            row.gap.as_secs_f64()
+            gaps[gaps.len() / 2],
+            gaps[gaps.len() - 1]
         )
         .unwrap();
     }
+    writeln!(
+        table,
+        "\n{} of the interrupted one-shots had come to their receivers.",
+        report.interrupted_yet_arrived
+    )
+    .unwrap();
     table
 }

@@ -134,15 +134,19 @@ impl World {
 
     /// Starts a service more; does not wait for it.
     pub fn start_service(&mut self) {
-        let command = self.command();
-        self.services.push(Service::spawn(command));
+        self.spawn(self.command());
     }
 
     /// Starts a service that dies at a step, the nth time that it comes there.
     pub fn start_doomed_service(&mut self, step: Step, nth: u32) {
         let mut command = self.command();
         command.env("ODOO_EVENTD_FAILPOINT", format!("{}:{nth}", step.name()));
-        self.services.push(Service::spawn(command));
+        self.spawn(command);
+    }
+
+    fn spawn(&mut self, command: Command) {
+        let log = self.ledger.services_log();
+        self.services.push(Service::logging_to(log, command));
     }
 
     fn command(&self) -> Command {

@@ -98,6 +98,14 @@ impl Service {
         Self { child, log }
     }
 
+    /// The same; its log goes to a file, and [`Service::terminate`] has none.
+    pub fn logging_to(file: std::fs::File, mut command: Command) -> Self {
+        Self {
+            child: command.stderr(file).spawn().unwrap(),
+            log: tokio::spawn(async { String::new() }),
+        }
+    }
+
     /// Starts the service and waits until it leads and knows its subscriptions.
     pub async fn leading(database: &Database) -> Self {
         let service = Self::start(&database.url(), &[]);
