@@ -36,7 +36,7 @@ use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::{deliveries, outbox, schema};
+use crate::pg::{deliveries, outbox, pooler, schema};
 use crate::sealing::Keyring;
 use crate::{Error, Result};
 
@@ -222,6 +222,9 @@ async fn term(
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
+    if !kept.has_led {
+        refuse_a_pooler(&options.database).await?;
+    }
     let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
     let session = connections.lead();
     schema::require_installed(session).await?;
@@ -432,6 +435,23 @@ impl Tasks {
             self.cancel.cancel();
         }
         first.map_or(Ok(()), Err)
+    }
+}
+
+/// A session that others use too cannot hold the lead, and hears only some of what it listens for.
+///
+/// # Errors
+/// What cannot heal by itself, when one is in between. What only hinders the look is left to those who need the database.
+async fn refuse_a_pooler(database: &Database) -> Result<()> {
+    match pooler::find(database).await {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => Err(Error::unfit(found).with_hint(
+            "connect to PostgreSQL itself, or through a pool in session mode (pool_mode = session in the [databases] section of PgBouncer)",
+        )),
+        Err(error) => {
+            tracing::debug!(error = %error.chain(), "cannot look for a pooler");
+            Ok(())
+        }
     }
 }
 

@@ -3,9 +3,12 @@
 
 mod checker;
 mod checker_tests;
+mod clock;
+mod disk;
 mod kills;
 mod ledger;
 mod network;
+mod pooler;
 mod postgres;
 mod restore;
 mod soak;
@@ -38,6 +41,9 @@ fn all() -> Vec<Box<dyn Fault>> {
     all.extend(postgres::faults());
     all.extend(network::faults());
     all.extend(restore::faults());
+    all.extend(disk::faults());
+    all.extend(clock::faults());
+    all.extend(pooler::faults());
     all
 }
 

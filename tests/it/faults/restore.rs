@@ -291,7 +291,7 @@ impl Replica {
             .stderr(Stdio::null())
             .spawn();
         self.process = Some(server.unwrap());
-        self.wait_for("standby");
+        self.wait_for("ready");
     }
 
     /// The eighth line of its lock file is its status.
@@ -339,5 +339,14 @@ impl Replica {
         self.control(&["promote"]);
         self.stop();
         replace(&primary.data_directory(), &self.data());
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }

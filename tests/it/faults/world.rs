@@ -1,6 +1,7 @@
 //! A database with writers that never stop, subscriptions of every kind, receivers that keep a ledger, and a service that is harmed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,8 @@ pub struct World {
     pub service_url: String,
     /// Arguments of `run` for the next service.
     pub arguments: Vec<String>,
+    /// Its environment, beside what every program gets.
+    pub environment: Vec<(String, OsString)>,
     services: Vec<Service>,
     writers: Option<Writers>,
     told: HashMap<String, Instant>,
@@ -116,6 +119,7 @@ impl World {
         let mut world = Self {
             service_url: database.url(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             random: StdRng::seed_from_u64(seed),
             writers: None,
             services: Vec::new(),
@@ -153,7 +157,8 @@ impl World {
         let mut command = program();
         command
             .args(["--database-url", &self.service_url, "--log-format", "json", "run"])
-            .args(&self.arguments);
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
