@@ -18,6 +18,7 @@ use super::deliverer::{Handed, claimant_of};
 use super::derive::{self, Folded};
 use super::judging::{self, Judging};
 use super::large::{self, Pieces};
+use super::reached::Reached;
 use super::roster::Roster;
 use super::slots::{Patience, Slot, Slots};
 use super::vitals::Vitals;
@@ -59,6 +60,8 @@ pub struct Dispatcher {
     pub slots: Slots,
     /// Those go here.
     pub handed: mpsc::UnboundedSender<Handed>,
+    /// Told how far it has got.
+    pub reached: Reached,
     /// How long to sleep at most.
     pub poll_interval: Duration,
     /// Told of every look that succeeded.
@@ -259,6 +262,7 @@ impl Dispatcher {
             slots.push(slot);
         }
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        self.reached.moved(position);
         self.vitals.metrics.made(new.len());
         if !logged.is_empty() {
             failpoint::reach(Step::AfterClaim);
@@ -389,6 +393,7 @@ impl Dispatcher {
             .commit()
             .await
             .map_err(|e| Error::database("commit a batch", e))?;
+        self.reached.moved(&next);
         Ok(next)
     }
 

@@ -4,7 +4,8 @@
 //! runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox into deliveries (`derive` brings it
 //! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`sweeper`]
 //! cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; [`vitals`] is what comes of it. [`wake`] is the doorbell
-//! between writers and the dispatcher; [`begun`] tells what was sent from what was only claimed, when a term ends in between.
+//! between writers and the dispatcher; [`begun`] tells what was sent from what was only claimed, when a term ends in between, and [`reached`] that the
+//! database has forgotten what was committed.
 
 pub mod begun;
 pub mod board;
@@ -21,6 +22,7 @@ pub mod monitor;
 mod parents;
 pub mod process;
 pub mod quarantine;
+pub mod reached;
 pub mod request;
 pub mod retention;
 pub mod roster;

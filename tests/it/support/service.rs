@@ -85,7 +85,9 @@ impl Service {
                 let mut b = vec![0; 65536];
                 loop {
                     let n = stderr.read(&mut b).await.unwrap();
-                    if n == 0 { break; }
+                    if n == 0 {
+                        break;
+                    }
                     std::io::Write::write_all(&mut f, &b[..n]).unwrap();
                     log.push_str(&String::from_utf8_lossy(&b[..n]));
                 }
