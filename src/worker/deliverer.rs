@@ -22,6 +22,7 @@ use super::callbacks;
 use super::request;
 use super::roster::Roster;
 use super::slots::{Claimant, Patience, Slot, Slots};
+use super::supervisor::{ANSWER_WITHIN, within};
 use super::vitals::Vitals;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::failpoint::{self, Step};
@@ -29,16 +30,13 @@ use crate::http::client::{Attempt, Client};
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Claimed, Finished};
 use crate::subscription::Accepted;
-use crate::{Error, Result, event};
+use crate::{Result, event};
 
 /// How often waiting deliveries are looked for, beside when a slot becomes free.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often deliveries that nobody can send are looked for, where some are due: their subscription went while they were made.
 const CANCEL_EVERY: Duration = Duration::from_secs(5);
-
-/// How long recording may take: a hundred times what it does, and less than tasks are given to end.
-const RECORD_WITHIN: Duration = Duration::from_secs(10);
 
 /// At most so many results are written at once; keeps one statement well below a second.
 const RECORD_AT_MOST: usize = 1_000;
@@ -166,18 +164,20 @@ impl Deliverer {
                 self.settle(&finished, slots);
             }
             if !lanes.is_empty() {
+                // Nobody may wait for a dead connection here: what ends meanwhile would not be collected, and lost with the task.
                 let client = self.connections.at_once().await;
-                deliveries::wake_lanes(&*client, &lanes).await?;
+                within(ANSWER_WITHIN, "wake lanes", deliveries::wake_lanes(&*client, &lanes)).await?;
                 lanes
                     .iter()
                     .for_each(|(subscription, _)| self.slots.note_behind(*subscription));
             }
             if patience == Patience::Everybody {
-                self.look(&mut cancel_at).await?;
+                within(ANSWER_WITHIN, "look for due deliveries", self.look(&mut cancel_at)).await?;
             } else if finished.is_empty() && lanes.is_empty() && !has_tokens {
                 continue;
             }
-            next_token = self.claim_waiting(under_way, patience).await?;
+            let claimed = self.claim_waiting(under_way, patience);
+            next_token = within(ANSWER_WITHIN, "claim deliveries", claimed).await?;
         }
     }
 
@@ -312,9 +312,7 @@ impl Deliverer {
         };
         // A connection that is dead without a word must not swallow results: kept, they are recorded over the next one. If they were
         // recorded after all, they are not recorded twice.
-        tokio::time::timeout(RECORD_WITHIN, recorded)
-            .await
-            .unwrap_or_else(|_| Err(Error::database("record attempts", "the server did not answer in time")))?;
+        within(ANSWER_WITHIN, "record attempts", recorded).await?;
         self.begun
             .recorded(self.term, finished.iter().map(|attempt| attempt.log));
         self.roster.borrow().tally.add(finished);

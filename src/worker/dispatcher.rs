@@ -21,6 +21,7 @@ use super::large::{self, Pieces};
 use super::reached::Reached;
 use super::roster::Roster;
 use super::slots::{Patience, Slot, Slots};
+use super::supervisor::within;
 use super::vitals::Vitals;
 use super::wake::{Doorbell, Wake};
 use crate::event::{self, Change, RowChange};
@@ -37,6 +38,9 @@ use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
 const MOST_ROWS: i32 = 2_000;
+
+/// Reading or committing a page takes milliseconds; who is not answered for so long has a dead connection that nobody has closed.
+const PAGE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Records of a large transaction that changed in other tables only, taken in at once.
 const MOST_ELSEWHERE: usize = 10_000;
@@ -94,7 +98,8 @@ impl Dispatcher {
         );
         while !cancel.is_cancelled() {
             let client = self.connections.at_once().await;
-            let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts).await?;
+            let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts);
+            let page = within(PAGE_WITHIN, "read the outbox", page).await?;
             if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
                 drop(client);
@@ -261,7 +266,8 @@ impl Dispatcher {
             callbacks.push(callback);
             slots.push(slot);
         }
-        let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        let logged = deliveries::commit_batch(client, self.lead.term, position, &new);
+        let logged = within(PAGE_WITHIN, "commit deliveries", logged).await?;
         self.reached.moved(position);
         self.vitals.metrics.made(new.len());
         if !logged.is_empty() {

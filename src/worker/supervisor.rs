@@ -58,7 +58,7 @@ const RECONNECT_MOST: Duration = Duration::from_secs(10);
 const MORE_CONNECTIONS: usize = 4;
 /// How long a session may take to answer a question that needs no work. Without a limit a dead connection that nobody has closed
 /// would be waited for.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long taking the lead may take: it waits for a predecessor's last commit.
 const LEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -456,7 +456,7 @@ async fn refuse_a_pooler(database: &Database) -> Result<()> {
 }
 
 /// Does something that may take so long at most.
-async fn within<T>(limit: Duration, tried: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(limit: Duration, tried: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| Err(Error::database(tried, "the server did not answer in time")))
