@@ -50,6 +50,14 @@ begin
       return 'Odoo has marked this database as neutralized: a copy for tests';
     end if;
   end loop;
+  if installed.epoch = '00000000-0000-0000-0000-000000000000' then
+    return 'this database has forgotten what the service had committed: it was restored to an earlier time, or a failover has lost its last '
+           'commits';
+  end if;
+  -- A dump, or a template: in place of a database that had another number.
+  if odoo_eventd.home() <> (select d.oid from pg_database d where d.datname = current_database()) then
+    return 'this is not the database that odoo-eventd was installed in, but one of the same name: restored from a dump, or made from a copy';
+  end if;
   select p.done into strict done from odoo_eventd.position p;
   if pg_snapshot_xmax(done) > pg_snapshot_xmax(pg_current_snapshot()) then
     return 'the position in the outbox is ahead of this server''s transactions: the database was restored to an earlier time';

@@ -1,5 +1,18 @@
 -- Purpose: the installation itself: its identity, its state, and saying that a copy may deliver after all.
 
+create or replace function odoo_eventd.make_home() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A constant in a body, as in the capture functions: a dump takes it along, and what is restored from it differs.
+  execute format('create or replace function odoo_eventd.home() returns oid language sql immutable as %L',
+                 format('select %s::oid', (select d.oid from pg_database d where d.datname = current_database())));
+  comment on function odoo_eventd.home() is 'The number of the database that odoo-eventd was installed in, or that was adopted last; compared by fence().';
+  revoke all on function odoo_eventd.home() from public;
+end $$;
+comment on function odoo_eventd.make_home() is 'From now on this database is the one that may deliver.';
+revoke all on function odoo_eventd.make_home() from public;
+
 create or replace function odoo_eventd.register_installation(listener name) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -14,6 +27,9 @@ begin
     values ((select c.system_identifier from pg_control_system() c),
             (select p.value from public.ir_config_parameter p where p.key = 'database.uuid'), listener)
     on conflict (only_row) do update set listener_role = coalesce(excluded.listener_role, installation.listener_role);
+  if to_regprocedure('odoo_eventd.home()') is null then
+    perform odoo_eventd.make_home();
+  end if;
   insert into odoo_eventd.ring default values on conflict (only_row) do nothing;
   insert into odoo_eventd.position default values on conflict (only_row) do nothing;
   -- An upgrade may write the functions differently: the new text for each table. No table is locked.
@@ -98,6 +114,7 @@ begin
      set epoch = gen_random_uuid(), database_name = current_database(),
          system_identifier = (select c.system_identifier from pg_control_system() c),
          database_uuid = (select p.value from public.ir_config_parameter p where p.key = 'database.uuid');
+  perform odoo_eventd.make_home();
   if not keep_pending then
     for slot in 0..3 loop
       execute format('truncate odoo_eventd.outbox_%s', slot);

@@ -17,6 +17,17 @@ begin
 end $$;
 comment on function odoo_eventd.take_lead() is 'Begins a new term: what instances of earlier terms still want to write is refused from now on.';
 
+create or replace function odoo_eventd.note_forgetful(of_term bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_term(of_term);
+  -- Without an epoch there are no ids for events; see fence(). The position is left as it is: it is right for what is in here.
+  update odoo_eventd.installation i set epoch = '00000000-0000-0000-0000-000000000000';
+end $$;
+comment on function odoo_eventd.note_forgetful(bigint) is
+  'The leader knows of commits that this database has lost: nothing is delivered from here until `odoo-eventd adopt`.';
+
 create or replace function odoo_eventd.read_outbox(
   done pg_snapshot, target pg_snapshot, last_xid xid8, last_id bigint, max_rows integer
 ) returns table (

@@ -22,6 +22,17 @@ pub struct Position {
     pub target: Option<Target>,
 }
 
+impl Position {
+    /// Where it is on the way that positions take: each that is committed lies behind the one before. A snapshot is taken after the commit
+    /// of the position before it, which has used up a transaction id.
+    pub fn place(&self) -> (u64, u64, i64) {
+        // PostgreSQL writes `xmin:xmax:xip,..`.
+        let xmax = self.done.split(':').nth(1).and_then(|xmax| xmax.parse().ok());
+        let (last_xid, last_id) = self.target.as_ref().map_or((0, 0), |t| (t.last_xid, t.last_id));
+        (xmax.unwrap_or_default(), last_xid, last_id)
+    }
+}
+
 /// A snapshot that is being read in pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -113,6 +124,18 @@ pub async fn take_lead(client: &Client) -> Result<Lead> {
         database: row.get("database_name"),
         notify: row.get("notify"),
     })
+}
+
+/// Notes for good that this database has forgotten what was committed: nothing is delivered until `adopt`.
+///
+/// # Errors
+/// [`Error::is_lease_lost`]; database errors.
+pub async fn note_forgetful(client: &Client, term: i64) -> Result<()> {
+    client
+        .execute("select odoo_eventd.note_forgetful($1)", &[&term])
+        .await
+        .map(drop)
+        .map_err(|e| Error::database("note that this database was restored", e))
 }
 
 /// What the rows of each generation hold.

@@ -26,8 +26,16 @@ const PROBE: &str = "odoo_eventd.pooler_probe";
 /// Database errors; those that only a pooler causes are a finding.
 pub async fn find(database: &Database) -> Result<Option<&'static str>> {
     match look(database).await {
-        // A statement that was prepared a moment ago is not known any more.
-        Err(error) if error.sql_state() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME) => Ok(Some(TRANSACTION_MODE)),
+        // A statement that was prepared a moment ago is not known any more, or one of that name is known already.
+        Err(error)
+            if [
+                Some(&SqlState::INVALID_SQL_STATEMENT_NAME),
+                Some(&SqlState::DUPLICATE_PSTATEMENT),
+            ]
+            .contains(&error.sql_state()) =>
+        {
+            Ok(Some(TRANSACTION_MODE))
+        }
         found => found,
     }
 }

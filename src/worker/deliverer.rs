@@ -17,6 +17,7 @@ use super::callbacks;
 use super::recorder::{Ended, Log, Recorder};
 use super::request;
 use super::slots::{Claimant, Patience, Slot, Slots};
+use super::supervisor::{ANSWER_WITHIN, within};
 use super::waiting::Waiting;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::failpoint::{self, Step};
@@ -136,8 +137,9 @@ impl Deliverer {
                 }
             }
             if !lanes.is_empty() && !recorder.is_writing() {
+                // Nobody may wait for a dead connection here: what ends meanwhile would not be collected, and lost with the task.
                 let client = self.log.connections.at_once().await;
-                deliveries::wake_lanes(&*client, &lanes).await?;
+                within(ANSWER_WITHIN, "wake lanes", deliveries::wake_lanes(&*client, &lanes)).await?;
                 lanes
                     .drain(..)
                     .for_each(|(subscription, _)| self.slots.note_behind(subscription));
@@ -145,9 +147,11 @@ impl Deliverer {
             // Those that ended while the last group was written.
             recorder.write_if_worth(under_way.is_empty());
             if patience == Patience::Everybody {
-                self.look(&mut waiting, &mut cancel_at).await?;
+                let looked = self.look(&mut waiting, &mut cancel_at);
+                within(ANSWER_WITHIN, "look for due deliveries", looked).await?;
             }
-            next_token = self.claim_waiting(under_way, &mut waiting, patience).await?;
+            let claimed = self.claim_waiting(under_way, &mut waiting, patience);
+            next_token = within(ANSWER_WITHIN, "claim deliveries", claimed).await?;
         }
     }
 

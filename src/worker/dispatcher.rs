@@ -18,8 +18,10 @@ use super::deliverer::{Handed, claimant_of};
 use super::derive::{self, Folded};
 use super::judging::{self, Judging};
 use super::large::{self, Pieces};
+use super::reached::Reached;
 use super::roster::Roster;
 use super::slots::{Patience, Slot, Slots};
+use super::supervisor::within;
 use super::vitals::Vitals;
 use super::wake::{Doorbell, Wake};
 use crate::event::{self, Change, RowChange};
@@ -44,6 +46,9 @@ const BUSY_ROWS: usize = 16;
 /// From one look of a busy dispatcher to the next, at least.
 const BUSY_PAUSE: Duration = Duration::from_millis(8);
 
+/// Reading or committing a page takes milliseconds; who is not answered for so long has a dead connection that nobody has closed.
+const PAGE_WITHIN: Duration = Duration::from_secs(60);
+
 /// Records of a large transaction that changed in other tables only, taken in at once.
 const MOST_ELSEWHERE: usize = 10_000;
 
@@ -66,6 +71,8 @@ pub struct Dispatcher {
     pub slots: Slots,
     /// Those go here.
     pub handed: mpsc::UnboundedSender<Handed>,
+    /// Told how far it has got.
+    pub reached: Reached,
     /// How long to sleep at most.
     pub poll_interval: Duration,
     /// Told of every look that succeeded.
@@ -99,7 +106,8 @@ impl Dispatcher {
         while !cancel.is_cancelled() {
             let looked_at = Instant::now();
             let client = self.connections.at_once().await;
-            let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts).await?;
+            let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts);
+            let page = within(PAGE_WITHIN, "read the outbox", page).await?;
             if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
                 drop(client);
@@ -269,7 +277,9 @@ impl Dispatcher {
             callbacks.push(callback);
             slots.push(slot);
         }
-        let logged = deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        let logged = deliveries::commit_batch(client, self.lead.term, position, &new);
+        let logged = within(PAGE_WITHIN, "commit deliveries", logged).await?;
+        self.reached.moved(position);
         self.vitals.metrics.made(new.len());
         if !logged.is_empty() {
             failpoint::reach(Step::AfterClaim);
@@ -402,6 +412,7 @@ impl Dispatcher {
             .await
             .map_err(|e| Error::database("commit a batch", e))?;
         let _ = self.handed.send(Handed::Waiting);
+        self.reached.moved(&next);
         Ok(next)
     }
 

@@ -2,9 +2,11 @@
 //!
 //! [`fleet`] serves the databases of a process, each on its own; [`board`] tells how they do. [`supervisor`] holds the lead of one and
 //! runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox into deliveries (`derive` brings it
-//! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`recorder`] writes what came of it, [`sweeper`]
-//! cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; an [`assistant`] delivers beside another process that leads; [`vitals`] is what comes of it. [`wake`] is the doorbell
-//! between writers and the dispatcher; [`begun`] tells what was sent from what was only claimed, when a term ends in between.
+//! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`recorder`]
+//! writes what came of it, [`sweeper`] cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; an [`assistant`] delivers
+//! beside another process that leads; [`vitals`] is what comes of it. [`wake`] is the doorbell between writers and the dispatcher;
+//! [`begun`] tells what was sent from what was only claimed, when a term ends in between, and [`reached`] that the database has
+//! forgotten what was committed.
 
 pub mod assistant;
 pub mod begun;
@@ -22,6 +24,7 @@ pub mod monitor;
 mod parents;
 pub mod process;
 pub mod quarantine;
+pub mod reached;
 pub mod recorder;
 pub mod request;
 pub mod retention;

@@ -15,14 +15,12 @@ use tracing::Instrument;
 use super::begun::Begun;
 use super::roster::Roster;
 use super::slots::Slot;
+use super::supervisor::{ANSWER_WITHIN, within};
 use super::vitals::Vitals;
 use crate::failpoint::{self, Step};
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Finished};
 use crate::{Error, Result};
-
-/// How long recording may take: a hundred times what it does, and less than tasks are given to end.
-const RECORD_WITHIN: Duration = Duration::from_secs(10);
 
 /// At most so many results are written at once; keeps one statement well below a second.
 const AT_MOST: usize = 1_000;
@@ -86,10 +84,7 @@ impl Log {
         };
         // A connection that is dead without a word must not swallow results: kept, they are recorded over the next one. If they were
         // recorded after all, they are not recorded twice.
-        let recorded = tokio::time::timeout(RECORD_WITHIN, recorded)
-            .await
-            .unwrap_or_else(|_| Err(Error::database("record attempts", "the server did not answer in time")));
-        if let Err(error) = recorded {
+        if let Err(error) = within(ANSWER_WITHIN, "record attempts", recorded).await {
             self.unrecorded.push(self.term, finished);
             return Err(error);
         }

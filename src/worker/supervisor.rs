@@ -24,6 +24,7 @@ use super::judging::Judging;
 use super::listener::{Listener, server_said};
 use super::process::Process;
 use super::quarantine::Quarantine;
+use super::reached::Reached;
 use super::recorder::{Log, Unrecorded};
 use super::retention::Retention;
 use super::roster::{Keeper, Roster, ServiceRules};
@@ -37,7 +38,7 @@ use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::{deliveries, outbox, schema};
+use crate::pg::{deliveries, outbox, pooler, schema};
 use crate::sealing::Keyring;
 use crate::{Error, Result};
 
@@ -59,7 +60,7 @@ const RECONNECT_MOST: Duration = Duration::from_secs(10);
 const MORE_CONNECTIONS: usize = 4;
 /// How long a session may take to answer a question that needs no work. Without a limit a dead connection that nobody has closed
 /// would be waited for.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long taking the lead may take: it waits for a predecessor's last commit.
 const LEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -104,6 +105,7 @@ pub struct Options {
 struct Kept {
     unrecorded: Unrecorded,
     begun: Begun,
+    reached: Reached,
     /// Sessions that held the lead or the bell, newest last.
     sessions: Vec<Session>,
     has_led: bool,
@@ -222,6 +224,9 @@ async fn term(
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
+    if !kept.has_led {
+        refuse_a_pooler(&options.database).await?;
+    }
     let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
     let session = connections.lead();
     schema::require_installed(session).await?;
@@ -263,6 +268,13 @@ async fn term(
     let lead = within(LEAD_WITHIN, "take the lead", async {
         write_what_was_kept(&connections, &kept.unrecorded).await?;
         let lead = outbox::take_lead(session).await?;
+        if kept.reached.is_beyond(&lead) {
+            outbox::note_forgetful(session, lead.term).await?;
+            return Err(Error::unfit(
+                "the database has forgotten what this service had committed",
+            ));
+        }
+        kept.reached.lead(&lead);
         // Before those that nobody recorded: what was not sent was not interrupted.
         kept.begun.give_back_before(session, lead.term).await?;
         kept.begun.lead(lead.term);
@@ -354,7 +366,7 @@ async fn term(
         grace: options.grace,
         duties: Duties::All,
     };
-    tasks.spawn("deliverer", deliverer.run(cancel.clone()));
+    tasks.spawn(Tasks::HAS_GRACE, deliverer.run(cancel.clone()));
     let dispatcher = Dispatcher {
         connections: connections.clone(),
         doorbell,
@@ -364,6 +376,7 @@ async fn term(
             subscriptions_changed: changed,
         },
         lead,
+        reached: kept.reached.clone(),
         roster,
         slots,
         handed: handed_sender,
@@ -387,6 +400,9 @@ struct Tasks {
 }
 
 impl Tasks {
+    /// The task that lets requests end. Whatever goes on without it only waits for answers that may never come.
+    const HAS_GRACE: &str = "deliverer";
+
     fn new(cancel: CancellationToken) -> Self {
         Self {
             cancel,
@@ -417,7 +433,11 @@ impl Tasks {
                 },
             };
             let Some(ended) = ended else { break };
-            deadline.get_or_insert_with(|| tokio::time::Instant::now() + limit);
+            let now = tokio::time::Instant::now();
+            let end_by = deadline.get_or_insert(now + limit);
+            if let Ok((Self::HAS_GRACE, _)) = &ended {
+                *end_by = (*end_by).min(now + END_WITHIN);
+            }
             let failure = match ended {
                 Ok((name, Ok(()))) => {
                     tracing::debug!(task = name, "ended");
@@ -443,8 +463,25 @@ impl Tasks {
     }
 }
 
+/// A session that others use too cannot hold the lead, and hears only some of what it listens for.
+///
+/// # Errors
+/// What cannot heal by itself, when one is in between. What only hinders the look is left to those who need the database.
+async fn refuse_a_pooler(database: &Database) -> Result<()> {
+    match pooler::find(database).await {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => Err(Error::unfit(found).with_hint(
+            "connect to PostgreSQL itself, or through a pool in session mode (pool_mode = session in the [databases] section of PgBouncer)",
+        )),
+        Err(error) => {
+            tracing::debug!(error = %error.chain(), "cannot look for a pooler");
+            Ok(())
+        }
+    }
+}
+
 /// Does something that may take so long at most.
-async fn within<T>(limit: Duration, tried: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(limit: Duration, tried: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| Err(Error::database(tried, "the server did not answer in time")))

@@ -24,6 +24,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
+use super::supervisor::{ANSWER_WITHIN, within};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::sessions::Session;
@@ -97,8 +98,13 @@ impl Doorbell {
     /// Makes writers ring: when this returns, the lock is held or queued for. What was committed before must be looked for after it.
     ///
     /// # Errors
-    /// Database errors, also those of `other`, the connection that is asked whether the request queues.
+    /// Database errors, also those of `other`, the connection that is asked whether the request queues; a session that does not even
+    /// queue in time is dead.
     pub async fn arm(&mut self, other: &Client) -> Result<()> {
+        within(ANSWER_WITHIN, "arm the doorbell", self.ask_until_armed(other)).await
+    }
+
+    async fn ask_until_armed(&mut self, other: &Client) -> Result<()> {
         loop {
             let request = match &mut self.state {
                 State::Queued { .. } | State::Held => return Ok(()),
@@ -179,7 +185,7 @@ impl Doorbell {
             self.state = settle(Some(ended))?;
         }
         if matches!(self.state, State::Held) {
-            self.unlock().await?;
+            within(ANSWER_WITHIN, "disarm the doorbell", self.unlock()).await?;
             self.state = State::Off;
         }
         Ok(())
@@ -206,8 +212,11 @@ impl Doorbell {
     /// Database errors.
     pub async fn withdraw(&mut self) -> Result<()> {
         if let State::Asked(request) | State::Queued { request, .. } = &mut self.state {
-            self.database.cancel(&self.client.cancel_token()).await;
-            self.state = settle(request.join_next().await)?;
+            let taken_back = async {
+                self.database.cancel(&self.client.cancel_token()).await;
+                settle(request.join_next().await)
+            };
+            self.state = within(ANSWER_WITHIN, "take the doorbell back", taken_back).await?;
         }
         self.disarm().await
     }

@@ -1,14 +1,11 @@
 //! `odoo-eventd doctor`: each pain made real is found, and a healthy installation has none.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-
-use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::doctor::CODES;
 use odoo_eventd::pg::connect::Database as Connection;
 use odoo_eventd::pg::pooler;
 use serde_json::Value;
 
+use crate::support::bouncer::PgBouncer;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd, eventd_ok};
 use crate::support::{Database, eventually};
@@ -158,77 +155,16 @@ async fn doctor_without_an_installation_says_what_to_do() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("odoo-eventd install"));
 }
 
-/// PgBouncer before a database; ends with this value.
-struct PgBouncer {
-    _process: tokio::process::Child,
-    _scratch: Scratch,
-    port: u16,
-}
-
-impl PgBouncer {
-    /// `None`, with a word, when it is not installed.
-    async fn start(database: &Database, mode: &str) -> Option<Self> {
-        let found = std::env::var_os("PATH")
-            .into_iter()
-            .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
-            .chain([PathBuf::from("/usr/sbin")])
-            .map(|directory| directory.join("pgbouncer"))
-            .find(|path| path.exists());
-        let Some(program) = found else {
-            eprintln!("skipped: pgbouncer is not installed");
-            return None;
-        };
-        let port = {
-            let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            free.local_addr().unwrap().port()
-        };
-        let cluster = database.server().cluster();
-        let scratch = Scratch::new(None).unwrap();
-        let users = scratch
-            .write("users.txt", &format!("\"odoo\" \"{}\"\n", cluster.password()))
-            .unwrap();
-        let config = scratch
-            .write(
-                "pgbouncer.ini",
-                &format!(
-                    "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-                     unix_socket_dir =\npool_mode = {mode}\nauth_type = plain\nauth_file = {}\n",
-                    cluster.port(),
-                    users.display()
-                ),
-            )
-            .unwrap();
-        let process = tokio::process::Command::from(scratch.command(program))
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        eventually("pgbouncer to listen", SOON, async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
-        })
-        .await;
-        Some(Self {
-            _process: process,
-            _scratch: scratch,
-            port,
-        })
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_transaction_mode_is_found_and_one_in_session_mode_is_none() {
     let database = Database::fixture().await;
     let direct = database.tcp_url();
-    let port = format!(":{}/", database.server().cluster().port());
     assert_eq!(pooler::find(&Connection::parse(&direct).unwrap()).await.unwrap(), None);
     for (mode, is_found) in [("session", false), ("transaction", true)] {
         let Some(bouncer) = PgBouncer::start(&database, mode).await else {
             return;
         };
-        let through = direct.replace(&port, &format!(":{}/", bouncer.port));
-        assert_ne!(through, direct);
+        let through = bouncer.url(&database);
         for _ in 0..3 {
             let found = pooler::find(&Connection::parse(&through).unwrap()).await.unwrap();
             assert_eq!(found.is_some(), is_found, "{mode}: {found:?}");

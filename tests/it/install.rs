@@ -182,10 +182,10 @@ async fn what_plan_prints_is_what_install_does() {
     assert_silent_success(&output, "psql with the plan");
     eventd_ok(&by_install.admin_url(), &["install"]).await;
     let (planned, installed) = (catalogue(&by_plan).await, catalogue(&by_install).await);
-    // Descriptions go by oid, which two databases do not share.
+    // Descriptions go by oid, and one function tells the database's: two databases do not share them.
     let comparable = |text: &str| {
         text.lines()
-            .filter(|l| !l.starts_with("description"))
+            .filter(|l| !l.starts_with("description") && !l.starts_with("function|odoo_eventd.home()"))
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };

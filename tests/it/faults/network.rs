@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use rand::RngExt;
 
 use super::world::World;
-use super::{Fault, nothing_is_lost};
+use super::{Fault, nothing_is_lost_in_the_end};
 use crate::support::proxy::{Proxy, Way};
 use crate::support::service::SOON;
 
@@ -124,12 +124,12 @@ impl Fault for Terminated {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_reset_lose_nothing() {
-    nothing_is_lost(&[&Harm::Cut(Some(LEAD)), &Harm::Cut(None)], 2, 21).await;
+    nothing_is_lost_in_the_end(&[&Harm::Cut(Some(LEAD)), &Harm::Cut(None)], 2, 21).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listening_connection_that_goes_silent_is_noticed_and_loses_nothing() {
-    nothing_is_lost(
+    nothing_is_lost_in_the_end(
         &[
             &Harm::Silence(Some(LEAD), Way::ToServer),
             &Harm::Silence(Some(LEAD), Way::ToClient),
@@ -142,7 +142,7 @@ async fn a_listening_connection_that_goes_silent_is_noticed_and_loses_nothing() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doorbell_that_goes_silent_is_noticed_and_loses_nothing() {
-    nothing_is_lost(
+    nothing_is_lost_in_the_end(
         &[
             &Harm::Silence(Some(BELL), Way::ToServer),
             &Harm::Silence(Some(BELL), Way::ToClient),
@@ -155,7 +155,7 @@ async fn a_doorbell_that_goes_silent_is_noticed_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_goes_silent_is_noticed_and_loses_nothing() {
-    nothing_is_lost(
+    nothing_is_lost_in_the_end(
         &[
             &Harm::Silence(None, Way::ToServer),
             &Harm::Silence(None, Way::ToClient),
@@ -169,7 +169,7 @@ async fn a_network_that_goes_silent_is_noticed_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_term_sent_before_a_stall_is_refused_after_it() {
-    nothing_is_lost(
+    nothing_is_lost_in_the_end(
         &[
             &Harm::Stall(Way::ToServer, LONG_STALL),
             &Harm::Stall(Way::ToClient, LONG_STALL),
@@ -182,7 +182,7 @@ async fn what_an_earlier_term_sent_before_a_stall_is_refused_after_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stall_that_nobody_notices_loses_nothing() {
-    nothing_is_lost(
+    nothing_is_lost_in_the_end(
         &[
             &Harm::Stall(Way::ToServer, SHORT_STALL),
             &Harm::Stall(Way::ToClient, SHORT_STALL),
@@ -195,5 +195,5 @@ async fn a_stall_that_nobody_notices_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_ended_by_an_administrator_lose_nothing() {
-    nothing_is_lost(&[&Terminated], 2, 27).await;
+    nothing_is_lost_in_the_end(&[&Terminated], 2, 27).await;
 }

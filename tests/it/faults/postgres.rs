@@ -12,7 +12,7 @@ use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 
 use super::world::World;
-use super::{Fault, nothing_is_lost};
+use super::{Fault, nothing_is_lost_in_the_end};
 use crate::support::process::signal;
 use crate::support::service::SOON;
 
@@ -231,26 +231,26 @@ fn cluster(world: &World) -> &Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_stopped_and_restarted_nothing_is_lost() {
-    nothing_is_lost(&[&Stopped, &Restarted], 1, 11).await;
+async fn postgresql_stopped_and_restarted_nothing_is_lost_in_the_end() {
+    nothing_is_lost_in_the_end(&[&Stopped, &Restarted], 1, 11).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_killed_nothing_is_lost() {
-    nothing_is_lost(&[&Killed, &BackendKilled], 2, 12).await;
+async fn postgresql_killed_nothing_is_lost_in_the_end() {
+    nothing_is_lost_in_the_end(&[&Killed, &BackendKilled], 2, 12).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_recovery_is_waited_for_and_nothing_is_lost() {
-    nothing_is_lost(&[&InRecovery], 1, 13).await;
+async fn a_long_recovery_is_waited_for_and_nothing_is_lost_in_the_end() {
+    nothing_is_lost_in_the_end(&[&InRecovery], 1, 13).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_free_connection_the_service_goes_on_with_those_it_has() {
-    nothing_is_lost(&[&OutOfConnections], 1, 14).await;
+    nothing_is_lost_in_the_end(&[&OutOfConnections], 1, 14).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_takes_no_writes_for_a_while_loses_nothing() {
-    nothing_is_lost(&[&ReadOnly], 2, 15).await;
+    nothing_is_lost_in_the_end(&[&ReadOnly], 2, 15).await;
 }

@@ -10,7 +10,7 @@ use super::world::World;
 
 /// How long a world may take to deliver again once a fault is over: more than the longest pause between two tries to connect, and the
 /// time that the service stays away when its sessions were ended.
-const RECOVERED_WITHIN: Duration = Duration::from_secs(90);
+const RECOVERED_WITHIN: Duration = Duration::from_secs(180);
 
 /// One injection. What happens until the next belongs to it: a repetition may come some time after deliveries go on.
 pub struct Run {

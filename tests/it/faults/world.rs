@@ -1,6 +1,7 @@
 //! A database with writers that never stop, subscriptions of every kind, receivers that keep a ledger, and a service that is harmed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,8 @@ pub struct World {
     pub service_url: String,
     /// Arguments of `run` for the next service.
     pub arguments: Vec<String>,
+    /// Its environment, beside what every program gets.
+    pub environment: Vec<(String, OsString)>,
     services: Vec<Service>,
     writers: Option<Writers>,
     told: HashMap<String, Instant>,
@@ -116,6 +119,7 @@ impl World {
         let mut world = Self {
             service_url: database.url(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             random: StdRng::seed_from_u64(seed),
             writers: None,
             services: Vec::new(),
@@ -153,7 +157,8 @@ impl World {
         let mut command = program();
         command
             .args(["--database-url", &self.service_url, "--log-format", "json", "run"])
-            .args(&self.arguments);
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -229,15 +234,22 @@ impl World {
     /// Stops the writers and waits until nothing is left to do.
     ///
     /// # Panics
-    /// When something is left after the time.
+    /// When something is left, and nothing has arrived for that time.
     pub async fn settle(&mut self, within: Duration) {
         if let Some(writers) = self.writers.take() {
             self.told.extend(writers.stop().await);
         }
-        let began = Instant::now();
+        let mut last = (Instant::now(), self.ledger.count());
         while let Some(left) = self.left_to_do().await {
             self.restart_ended();
-            assert!(began.elapsed() < within, "after {within:?} there is left: {left}");
+            let count = self.ledger.count();
+            if count > last.1 {
+                last = (Instant::now(), count);
+            }
+            assert!(
+                last.0.elapsed() < within,
+                "after {within:?} without an arrival there is left: {left}"
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -308,7 +320,7 @@ impl World {
 
     /// Lets the world come to rest and compares the books.
     pub async fn settle_and_check(&mut self) -> Report {
-        self.settle(SOON * 4).await;
+        self.settle(SOON * 10).await;
         let books = self.books().await;
         assert!(!books.committed.is_empty() && !books.arrivals.is_empty());
         check(&books)

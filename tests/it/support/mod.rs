@@ -1,5 +1,6 @@
 //! What the tests stand on: databases, a scripted receiver, other processes, and waiting.
 
+pub mod bouncer;
 pub(crate) mod db;
 pub mod delivery;
 pub(crate) mod process;
@@ -7,6 +8,7 @@ pub mod program;
 pub mod proxy;
 pub mod receiver;
 pub mod service;
+pub mod tmpfs;
 pub(crate) mod wait;
 
 pub(crate) use db::{Database, Server};
