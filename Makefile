@@ -6,7 +6,7 @@
 SECONDS ?= 60
 MINUTES ?= 1
 SEED ?=
-.PHONY: help demo test soak faults domain-report fuzz fmt lint doc deny audit sbom package check bench clean
+.PHONY: help demo test soak faults domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -79,6 +79,9 @@ package: ## build a Debian package in target/debian (needs cargo-deb)
 	target/release/odoo-eventd completions zsh > target/package/_odoo-eventd
 	target/release/odoo-eventd completions fish > target/package/odoo-eventd.fish
 	cargo deb --no-build --locked
+
+unit: ## see the package's service do its work under a systemd in a container (needs root and systemd-nspawn)
+	@.ci/unit target/debian/odoo-eventd_*.deb
 
 check: lint doc deny test ## everything that .ci/run does
 

@@ -4,9 +4,19 @@ create or replace function odoo_eventd.model_table(of_model text) returns oid
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- INHERITS (is_partial): an UPDATE of the parent fires nothing on the child, so neither can be captured exactly.
+  -- The registry goes through all models at each call, and looking for drift asks for each captured one: it is left to those whose table
+  -- may have another name. For all others the second branch is never begun.
+  select c.oid
+  from public.ir_model m
+  join pg_class c on c.relname = replace(m.model, '.', '_') and c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+  where m.model = of_model and m.model not like 'ir.%' and m.model not like 'project.task.stage.%'
+    and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped)
+    and not exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))
+  union all
   select to_regclass(format('public.%I', m.table_name))::oid
   from odoo_eventd.registry_models() m
-  where m.model = of_model and m.relkind = 'r' and m.has_id and not m.is_partial
+  where (of_model like 'ir.%' or of_model like 'project.task.stage.%')
+    and m.model = of_model and m.relkind = 'r' and m.has_id and not m.is_partial
   union all
   -- A relation table goes by its own name. One with an id is a model's, and is captured as that.
   select c.oid

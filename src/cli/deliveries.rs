@@ -119,7 +119,7 @@ async fn list_dead(database: Database, args: Deliveries) -> Result<()> {
 /// # Errors
 /// When stdout cannot be written to.
 pub fn print(rows: &[Value]) -> Result<()> {
-    const COLUMNS: [&str; 11] = [
+    const COLUMNS: [&str; 10] = [
         "create_date",
         "delivery_id",
         "subscription_id",
@@ -129,14 +129,28 @@ pub fn print(rows: &[Value]) -> Result<()> {
         "status",
         "response_code",
         "duration_ms",
-        "error",
         "next_attempt_at",
     ];
+    let headings: Vec<&str> = COLUMNS.into_iter().chain(["error"]).collect();
     let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| COLUMNS.iter().map(|column| shortened(cell(row.get(*column)))).collect())
+        .map(|row| {
+            let facts = COLUMNS.iter().map(|column| shortened(cell(row.get(*column))));
+            facts.chain([failure(row)]).collect()
+        })
         .collect();
-    output::table(&COLUMNS, &cells)
+    output::table(&headings, &cells)
+}
+
+/// What went wrong: the word, and the sentence that explains it where the log has one. It comes last in a line, so that nothing has
+/// to be cut off and no other column is moved by it.
+fn failure(row: &Value) -> String {
+    let (word, detail) = (cell(row.get("error")), cell(row.get("error_detail")));
+    if detail.is_empty() {
+        word
+    } else {
+        format!("{word}: {detail}")
+    }
 }
 
 /// A cell that fits on a line; a delivery of a thousand records would not.
@@ -249,6 +263,16 @@ fn parse_since(text: &str) -> Result<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_error_is_told_with_its_whole_detail_on_one_line_and_no_error_with_nothing() {
+        let sentence = "the template failed in line 2: a name or a field does not exist here";
+        let failed = json!({"error": "template", "error_detail": sentence.replacen(": ", ":\n", 1)});
+        assert_eq!(failure(&failed), format!("template: {sentence}"));
+        assert_eq!(failure(&json!({"error": "timeout", "error_detail": null})), "timeout");
+        assert_eq!(failure(&json!({"error": null, "error_detail": null})), "");
+    }
 
     #[test]
     fn since_takes_a_time_or_how_long_ago() {

@@ -47,8 +47,14 @@ async fn a_healthy_installation_has_nothing_wrong() {
     .await;
     let (levels, code) = examined(&database.url()).await;
     assert_eq!(code, 0, "{levels}");
+    // PostgreSQL 13 is served, but not by its own makers any more, and that is said.
+    let is_old = database.server().cluster().version().major == 13;
     for (name, level) in levels.as_object().unwrap() {
-        assert!(["ok", "note"].contains(&level.as_str().unwrap()), "{name}: {level}");
+        let expected: &[&str] = match name.as_str() {
+            "server-version" if is_old => &["warning"],
+            _ => &["ok", "note"],
+        };
+        assert!(expected.contains(&level.as_str().unwrap()), "{name}: {level}");
     }
     let text = eventd_ok(&database.url(), &["doctor"]).await;
     assert!(text.contains("0 wrong") && text.contains("physical-clone"), "{text}");

@@ -35,6 +35,32 @@ fn update(id: i32) -> String {
 }
 
 #[tokio::test]
+async fn looking_for_drift_does_not_go_through_all_models_for_each_that_is_captured() {
+    let captured = Captured::watching("crm.tag", &["color"]).await;
+    captured.watch("res.partner", &["name"]).await;
+    captured.watch("sale_order_tag_rel", &["order_id", "tag_id"]).await;
+    let admin = captured.database.admin_client().await;
+    admin.batch_execute("set track_functions = 'all'; begin").await.unwrap();
+    let mut calls = Vec::new();
+    for function in ["missing_triggers", "registry_models"] {
+        admin.batch_execute("select odoo_eventd.note_drift()").await.unwrap();
+        let row = admin
+            .query_one(
+                "select coalesce(sum(calls), 0)::int8 from pg_stat_xact_user_functions where funcname = $1",
+                &[&function],
+            )
+            .await
+            .unwrap();
+        calls.push(row.get::<_, i64>(0));
+    }
+    assert!(calls[0] >= 3, "what is counted is called at all: {calls:?}");
+    assert_eq!(
+        calls[1], 0,
+        "with hundreds of models that is seconds of work, every five seconds"
+    );
+}
+
+#[tokio::test]
 async fn one_trigger_that_goes_missing_leaves_a_gap_and_all_else_is_judged() {
     let captured = Captured::watching("crm.tag", &["color"]).await;
     captured

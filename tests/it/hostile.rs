@@ -123,6 +123,27 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) {
     }
 }
 
+/// The same for HTTP/2: up to a HEADERS frame. What is answered before that ends a connection that no request is on yet.
+async fn read_http2_request(stream: &mut (impl AsyncRead + Unpin)) {
+    const PREFACE: usize = 24;
+    const FRAME_HEADER: usize = 9;
+    const HEADERS: u8 = 1;
+    let mut seen = Vec::new();
+    let mut frame = PREFACE;
+    loop {
+        while let Some(header) = seen.get(frame..frame + FRAME_HEADER) {
+            if header[3] == HEADERS {
+                return;
+            }
+            frame +=
+                FRAME_HEADER + usize::from(header[0]) * 65_536 + usize::from(header[1]) * 256 + usize::from(header[2]);
+        }
+        if !stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {
+            return;
+        }
+    }
+}
+
 async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) {
     let mut ignored = [0; 4096];
     while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
@@ -495,6 +516,7 @@ fn cases(authority: &Authority) -> Vec<Case> {
             Tls(tls(
                 authority.server("127.0.0.1", &["h2"], |_| {}),
                 |mut stream| async move {
+                    read_http2_request(&mut stream).await;
                     let _ = stream.write_all(&[b'x'; 256]).await;
                     until_closed(&mut stream).await;
                 },

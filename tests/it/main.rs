@@ -21,6 +21,7 @@ mod capture_upgrades;
 mod cluster;
 mod delivery_options;
 mod doctor;
+mod documented;
 mod domain_clock;
 mod domain_properties;
 mod domains;

@@ -58,18 +58,20 @@ fn every_metric_that_alerts_dashboard_and_runbook_name_is_exported() {
     let _: serde_json::Value = serde_json::from_str(&read("grafana-dashboard.json")).unwrap();
 }
 
-#[tokio::test]
-async fn alerts_and_compose_file_are_yaml_and_complete() {
+/// Reads YAML; `None`, with a word, where that cannot be done here.
+async fn parse(text: String) -> Option<serde_json::Value> {
     let look = "import sys, json\ntry:\n import yaml\nexcept ImportError:\n print('null')\nelse:\n json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
-    let parse = async |text: String| -> Option<serde_json::Value> {
-        let printed = run("python3", &["-c", look], text.as_bytes()).await?;
-        let parsed: serde_json::Value = serde_json::from_str(&printed).unwrap();
-        if parsed.is_null() {
-            eprintln!("skipped: python3 has no yaml");
-            return None;
-        }
-        Some(parsed)
-    };
+    let printed = run("python3", &["-c", look], text.as_bytes()).await?;
+    let parsed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    if parsed.is_null() {
+        eprintln!("skipped: python3 has no yaml");
+        return None;
+    }
+    Some(parsed)
+}
+
+#[tokio::test]
+async fn the_alerts_are_yaml_and_complete() {
     let Some(alerts) = parse(read("alerts.yml")).await else {
         return;
     };
@@ -88,10 +90,142 @@ async fn alerts_and_compose_file_are_yaml_and_complete() {
             );
         }
     }
+}
+
+/// What Compose itself would refuse, and what it would take and only fail at once it runs.
+#[tokio::test]
+async fn the_compose_file_names_only_what_is_there() {
     let compose = std::fs::read_to_string(packaging("../docker-compose.yml")).unwrap();
-    let compose = parse(compose).await.unwrap();
-    let dockerfile = compose["services"]["eventd"]["build"]["dockerfile"].as_str().unwrap();
-    assert!(packaging("..").join(dockerfile).exists(), "{dockerfile}");
+    let Some(compose) = parse(compose).await else { return };
+    let services = compose["services"].as_object().unwrap();
+    let volumes = compose["volumes"].as_object().unwrap();
+    for (name, service) in services {
+        for (other, needs) in service["depends_on"].as_object().into_iter().flatten() {
+            let met = match needs["condition"].as_str().unwrap() {
+                "service_healthy" => services[other]["healthcheck"].is_object(),
+                // Only what ends can be waited for like this.
+                "service_completed_successfully" => services[other]["restart"].is_null(),
+                unknown => panic!("{name}: {unknown}"),
+            };
+            assert!(met, "{name} waits for {other}");
+        }
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let volume = volume.as_str().unwrap().split(':').next().unwrap();
+            assert!(volumes.contains_key(volume), "{name}: {volume}");
+        }
+        if service["image"] != "odoo-eventd" {
+            continue;
+        }
+        let dockerfile = service["build"]["dockerfile"].as_str().unwrap();
+        assert!(packaging("..").join(dockerfile).exists(), "{dockerfile}");
+        // As it is said there, though nothing is run.
+        let command = service["command"].as_array().unwrap();
+        let asked = program()
+            .args(command.iter().map(|word| word.as_str().unwrap()))
+            .arg("--help")
+            .output();
+        let output = asked.await.unwrap();
+        assert!(output.status.success(), "{name}: {command:?}");
+    }
+    let help = program().args(["run", "--help"]).output().await.unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for variable in services["eventd"]["environment"].as_object().unwrap().keys() {
+        assert!(help.contains(variable.as_str()), "nobody reads {variable}");
+    }
+}
+
+/// The instructions of the Dockerfile, continued lines joined, in stages.
+fn stages() -> Vec<Vec<(String, String)>> {
+    let text = read("Dockerfile").replace("\\\n", " ");
+    let mut stages = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (instruction, rest) = line.split_once(' ').unwrap();
+        if instruction == "FROM" {
+            stages.push(Vec::new());
+        }
+        let stage = stages.last_mut().expect("FROM comes first");
+        stage.push((instruction.to_owned(), rest.to_owned()));
+    }
+    stages
+}
+
+/// There need not be any Docker: the stage that builds is acted out with what it copies and nothing else, up to the compiler.
+#[test]
+fn the_images_build_has_all_that_it_copies_and_copies_all_that_it_needs() {
+    let stages = stages();
+    assert_eq!(stages.len(), 2);
+    let of = |stage: usize, wanted: &'static str| {
+        stages[stage]
+            .iter()
+            .filter(move |(instruction, _)| instruction == wanted)
+            .map(|(_, rest)| rest.as_str())
+    };
+    let scratch = Scratch::new(None).unwrap();
+    let root = packaging("..");
+    for copy in of(0, "COPY") {
+        let mut words: Vec<&str> = copy.split_whitespace().collect();
+        let target = scratch.path().join(words.pop().unwrap());
+        for source in words {
+            let copied = Command::new("cp")
+                .arg("-R")
+                .arg(root.join(source))
+                .arg(&target)
+                .status()
+                .unwrap();
+            assert!(copied.success(), "COPY {copy}");
+        }
+    }
+    // Reads the manifest, looks for every target that it names, and holds the lock file against it.
+    let read = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--locked",
+            "--offline",
+            "--no-deps",
+            "--format-version",
+            "1",
+        ])
+        .current_dir(scratch.path())
+        .output()
+        .unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap();
+    let binaries: Vec<&str> = read["packages"][0]["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|target| target["kind"][0] == "bin")
+        .map(|target| target["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(binaries, ["odoo-eventd"]);
+    // What the source includes as text.
+    let mut looked_at = 0;
+    for file in sources(&scratch.path().join("src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for included in text.split("include_str!(\"").skip(1) {
+            let included = included.split('"').next().unwrap();
+            let path = file.parent().unwrap().join(included);
+            assert!(path.exists(), "{} includes {included}", file.display());
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 10, "{looked_at}");
+    // The second stage takes what the first one makes.
+    let built = of(0, "RUN").any(|run| run == "cargo build --release --locked --bin odoo-eventd");
+    let workdir = of(0, "WORKDIR").next().unwrap();
+    let taken = format!("--from=build {workdir}/target/release/odoo-eventd /usr/local/bin/");
+    assert!(built && of(1, "COPY").eq([taken.as_str()]));
+    assert!(of(1, "ENTRYPOINT").eq([r#"["odoo-eventd"]"#]) && of(1, "CMD").eq([r#"["run"]"#]));
+    assert!(of(1, "USER").eq(["nobody"]));
+}
+
+/// All Rust files below a directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 #[test]

@@ -237,6 +237,18 @@ async fn a_template_that_fails_is_a_failed_attempt_with_a_reason_and_stops_nobod
         "{}",
         rows[3]
     );
+    // A person sees the sentence too, in full, at the end of the line.
+    let shown = eventd_ok(&database.url(), &["deliveries", "--status", "failed"]).await;
+    let ends = |end: &str| shown.lines().filter(|line| line.ends_with(end)).count();
+    assert_eq!(
+        (
+            ends("error"),
+            ends("  template: the template failed in line 2: a name or a field does not exist here")
+        ),
+        (1, 2),
+        "{shown}"
+    );
+
     eventually("the count of failures", SOON, async || {
         let counts = "select string_agg(failure_count || coalesce(last_delivery_status, ''), ' ' order by id) from mcp_event_subscription";
         (database.psql(counts).await.trim() == "2failed 2failed 2failed 2failed 0success").then_some(())

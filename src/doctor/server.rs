@@ -1,0 +1,125 @@
+//! The server: its version, Odoo's, whether it can be written to, and who may what.
+
+use serde_json::Value;
+
+use super::told::text;
+use super::{Facts, Finding, Level, add};
+
+/// Judges the server.
+pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
+    let told = facts.database;
+    server_version(told, findings);
+    odoo_version(told, findings);
+    read_only(told, findings);
+    rights(told, findings);
+}
+
+fn server_version(told: &Value, findings: &mut Vec<Finding>) {
+    let version = text(&told["server_version"]);
+    match told["server_version_num"].as_i64().unwrap_or(0) / 10_000 {
+        13 => add(
+            findings,
+            "server-version",
+            Level::Warning,
+            format!("PostgreSQL {version} is supported by odoo-eventd, but by PostgreSQL no longer"),
+            "plan an upgrade with pg_upgrade; afterwards `odoo-eventd adopt --pending keep`",
+        ),
+        14..=18 => add(
+            findings,
+            "server-version",
+            Level::Ok,
+            format!("PostgreSQL {version}"),
+            "",
+        ),
+        _ => add(
+            findings,
+            "server-version",
+            Level::Warning,
+            format!("PostgreSQL {version} was not tested with this release"),
+            "look for a newer odoo-eventd",
+        ),
+    }
+}
+
+fn odoo_version(told: &Value, findings: &mut Vec<Finding>) {
+    let odoo = text(&told["odoo_version"]);
+    match odoo.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+        Some(16..=19) => add(findings, "odoo-version", Level::Ok, format!("Odoo {odoo}"), ""),
+        Some(_) => add(
+            findings,
+            "odoo-version",
+            Level::Warning,
+            format!("Odoo {odoo}: what domains mean is known for 16 to 19"),
+            "compare a few domains with `odoo-eventd domain eval`",
+        ),
+        None => add(
+            findings,
+            "odoo-version",
+            Level::Warning,
+            "Odoo's version is not in the database",
+            "check that this is Odoo's own database and that its base module is installed",
+        ),
+    }
+}
+
+fn read_only(told: &Value, findings: &mut Vec<Finding>) {
+    if told["read_only"] == true {
+        add(
+            findings,
+            "read-only",
+            Level::Wrong,
+            "the server is a standby or read-only: the service can write nothing here",
+            "name the primary in the database URL, for example with target_session_attrs=read-write and all hosts",
+        );
+    } else {
+        add(findings, "read-only", Level::Ok, "the server can be written to", "");
+    }
+}
+
+fn rights(told: &Value, findings: &mut Vec<Finding>) {
+    let login = text(&told["login"]);
+    if told["listener_role"].is_string() && told["listener_exists"] == false {
+        add(
+            findings,
+            "rights",
+            Level::Wrong,
+            format!(
+                "the listener's role \"{}\" is not on this cluster",
+                text(&told["listener_role"])
+            ),
+            "run `odoo-eventd install` again as a superuser, or let the service log in as the owner",
+        );
+    } else if told["owner_may_end_listener"] == false {
+        add(
+            findings,
+            "rights",
+            Level::Warning,
+            format!(
+                "Odoo's role \"{}\" may not end the listener's sessions: its manager cannot drop or duplicate the database while the \
+                 service runs",
+                text(&told["owner"])
+            ),
+            format!(
+                "GRANT \"{}\" TO \"{}\"",
+                text(&told["listener_role"]),
+                text(&told["owner"])
+            ),
+        );
+    } else if told["login_is_superuser"] == true {
+        add(
+            findings,
+            "rights",
+            Level::Note,
+            format!("\"{login}\" is a superuser, which the service should not be"),
+            "let the service log in as the listener's role",
+        );
+    } else {
+        add(
+            findings,
+            "rights",
+            Level::Ok,
+            format!("\"{login}\" may call the functions"),
+            "",
+        );
+    }
+}

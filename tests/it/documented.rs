@@ -1,0 +1,121 @@
+//! What the documents quote exists: commands, options, targets of make, settings.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::support::service::program;
+
+const README: &str = include_str!("../../README.md");
+const RUNBOOK: &str = include_str!("../../.packaging/RUNBOOK.md");
+const COMPOSE: &str = include_str!("../../docker-compose.yml");
+const ALERTS: &str = include_str!("../../.packaging/alerts.yml");
+const MAKEFILE: &str = include_str!("../../Makefile");
+
+/// The commands that a text quotes, without the program's name: in backticks, or as lines of their own in a block of code.
+fn quoted(text: &str) -> Vec<String> {
+    let spans = text
+        .split("`odoo-eventd ")
+        .skip(1)
+        .map(|rest| rest.split('`').next().unwrap());
+    let joined = text.replace("\\\n", " ");
+    let lines = joined.lines().filter_map(|line| {
+        let line = line.trim_start_matches('#');
+        let (before, command) = line.split_once("odoo-eventd ")?;
+        let is_code = before.ends_with("exec eventd ") || (before.len() >= 4 && before.trim().is_empty());
+        is_code.then_some(command)
+    });
+    spans.chain(lines).map(str::to_owned).collect()
+}
+
+/// The help of a command, or nothing where there is no such command.
+fn help(path: &[&str]) -> Option<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_odoo-eventd"))
+        .args(path)
+        .arg("--help")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let usage = format!("Usage: odoo-eventd {}", path.join(" "));
+    text.lines().any(|line| line.starts_with(&usage)).then_some(text)
+}
+
+#[test]
+fn every_command_and_option_that_the_documents_quote_exists() {
+    let mut known = BTreeSet::new();
+    for (document, text) in [
+        ("README.md", README),
+        ("RUNBOOK.md", RUNBOOK),
+        ("docker-compose.yml", COMPOSE),
+        ("alerts.yml", ALERTS),
+    ] {
+        for command in quoted(text) {
+            let words: Vec<&str> = command
+                .split(|c: char| c.is_whitespace() || "[]()|\\`".contains(c))
+                .filter(|word| !word.is_empty())
+                .collect();
+            let told = help(&words[..1]).unwrap_or_else(|| panic!("{document}: no command {command:?}"));
+            let is_word = |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase());
+            let told = match words.get(1).filter(is_word) {
+                Some(_) => help(&words[..2]).unwrap_or(told),
+                None => told,
+            };
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let fits = |line: &str| {
+                    line.split([' ', ',', '['])
+                        .any(|word| word.trim_end_matches("...") == *option)
+                };
+                assert!(
+                    told.lines().any(fits),
+                    "{document}: {command:?} has no {option}:\n{told}"
+                );
+            }
+            known.insert(words[0].to_owned());
+        }
+    }
+    // So that the reading itself is not what finds nothing.
+    assert!(known.len() > 15, "{known:?}");
+}
+
+#[test]
+fn every_target_of_make_that_the_readme_quotes_exists() {
+    let targets: BTreeSet<&str> = MAKEFILE
+        .lines()
+        .filter(|line| line.contains("## "))
+        .filter_map(|line| line.split_once(':').map(|(target, _)| target))
+        .collect();
+    let quoted: BTreeSet<&str> = README
+        .split("`make ")
+        .chain(README.split("    make "))
+        .filter_map(|rest| rest.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let unknown: Vec<_> = quoted.difference(&targets).collect();
+    assert!(quoted.len() > 5 && unknown.is_empty(), "{unknown:?} of {quoted:?}");
+}
+
+#[tokio::test]
+async fn the_readme_lists_every_setting_of_run_and_none_that_does_not_exist() {
+    let output = program()
+        .env_remove("ODOO_EVENTD_ALLOW_NETWORKS")
+        .args(["--database-url", "postgres://localhost/odoo", "run", "--print-config"])
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let config: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let section = README.split("### Settings of `run`").nth(1).unwrap();
+    let section = section.split("\n#").next().unwrap();
+    let listed: BTreeSet<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    // A section of its own in the file, told of further below.
+    let settings: BTreeSet<&str> = config["settings"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .filter(|name| *name != "tls")
+        .collect();
+    assert_eq!(listed, settings);
+}
