@@ -6,6 +6,7 @@
 SECONDS ?= 60
 MINUTES ?= 1
 SEED ?=
+FAULTS ?=
 .PHONY: help demo test soak faults domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
@@ -28,8 +29,8 @@ soak: ## run what takes minutes: a million rows in one transaction, 50,000 inter
 	@$(with_postgres) ODOO_EVENTD_TEST_INTERLEAVINGS=$${ODOO_EVENTD_TEST_INTERLEAVINGS:-50000} \
 		cargo test --locked --test it -- --include-ignored --nocapture doorbell:: large:: $(ARGS)
 
-faults: ## harm service, PostgreSQL and network at random for MINUTES=1 from SEED=.., and print what it cost
-	@$(with_postgres) ODOO_EVENTD_TEST_MINUTES=$(MINUTES) ODOO_EVENTD_TEST_SEED=$(SEED) \
+faults: ## harm service, PostgreSQL and network at random for MINUTES=1 from SEED=.., and print what it cost; FAULTS='SIGKILL,disk' chooses
+	@$(with_postgres) ODOO_EVENTD_TEST_MINUTES=$(MINUTES) ODOO_EVENTD_TEST_SEED=$(SEED) ODOO_EVENTD_TEST_FAULTS='$(FAULTS)' \
 		cargo test --locked --test it -- --ignored --nocapture faults::soak $(ARGS)
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)

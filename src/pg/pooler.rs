@@ -26,21 +26,23 @@ const PROBE: &str = "odoo_eventd.pooler_probe";
 /// Database errors; those that only a pooler causes are a finding.
 pub async fn find(database: &Database) -> Result<Option<&'static str>> {
     match look(database).await {
-        // A statement that was prepared a moment ago is not known any more, or one of that name is known already.
-        Err(error)
-            if [
-                Some(&SqlState::INVALID_SQL_STATEMENT_NAME),
-                Some(&SqlState::DUPLICATE_PSTATEMENT),
-            ]
-            .contains(&error.sql_state()) =>
-        {
-            Ok(Some(TRANSACTION_MODE))
-        }
+        Err(error) if is_sign(&error) => Ok(Some(TRANSACTION_MODE)),
         found => found,
     }
 }
 
-const TRANSACTION_MODE: &str = "a pooler in transaction mode is in between: connections do not keep their sessions";
+/// Whether a failure is one that only a pooler in transaction mode causes: a statement that was prepared a moment ago is not known any
+/// more, or one of that name is known already.
+pub fn is_sign(error: &Error) -> bool {
+    [
+        Some(&SqlState::INVALID_SQL_STATEMENT_NAME),
+        Some(&SqlState::DUPLICATE_PSTATEMENT),
+    ]
+    .contains(&error.sql_state())
+}
+
+/// What [`find`] says of it.
+pub const TRANSACTION_MODE: &str = "a pooler in transaction mode is in between: connections do not keep their sessions";
 
 async fn look(database: &Database) -> Result<Option<&'static str>> {
     let first = database.connect().await?;

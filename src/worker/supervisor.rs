@@ -108,6 +108,8 @@ struct Kept {
     reached: Reached,
     /// Sessions that held the lead or the bell, newest last.
     sessions: Vec<Session>,
+    /// No pooler was found in between.
+    is_direct: bool,
     has_led: bool,
 }
 
@@ -172,6 +174,9 @@ pub async fn run(
         }
         let wait = match ended {
             Ok(()) => continue,
+            Err(error) if !kept.has_led && pooler::is_sign(&error) => {
+                return Err(behind_a_pooler(pooler::TRANSACTION_MODE).with_source(error));
+            }
             Err(error) if !kept.has_led && !may_heal(&error) => return Err(error),
             Err(error) if was_sent_away(&error) => {
                 vitals.metrics.term_failed();
@@ -224,9 +229,6 @@ async fn term(
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
-    if !kept.has_led {
-        refuse_a_pooler(&options.database).await?;
-    }
     let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
     let session = connections.lead();
     schema::require_installed(session).await?;
@@ -238,7 +240,11 @@ async fn term(
     .await?;
     let cancel = stop.child_token();
     let mut tasks = Tasks::new(cancel.clone());
+    let is_known = kept.is_direct;
     let waited = async {
+        if !is_known {
+            refuse_a_pooler(&options.database).await?;
+        }
         if !try_to_lead(session).await? {
             let assistant = Assistant {
                 options: options.clone(),
@@ -255,7 +261,7 @@ async fn term(
         wait_for_fence(session, vitals, stop).await
     };
     match waited.await {
-        Ok(true) => {}
+        Ok(true) => kept.is_direct = true,
         // What an assistant has under way may end.
         Ok(false) => return tasks.join(options.grace + END_WITHIN).await,
         Err(error) => {
@@ -466,18 +472,24 @@ impl Tasks {
 /// A session that others use too cannot hold the lead, and hears only some of what it listens for.
 ///
 /// # Errors
-/// What cannot heal by itself, when one is in between. What only hinders the look is left to those who need the database.
+/// What cannot heal by itself, when one is in between; database errors.
 async fn refuse_a_pooler(database: &Database) -> Result<()> {
     match pooler::find(database).await {
         Ok(None) => Ok(()),
-        Ok(Some(found)) => Err(Error::unfit(found).with_hint(
-            "connect to PostgreSQL itself, or through a pool in session mode (pool_mode = session in the [databases] section of PgBouncer)",
-        )),
-        Err(error) => {
+        Ok(Some(found)) => Err(behind_a_pooler(found)),
+        // It takes some connections for a moment, which are not needed otherwise.
+        Err(error) if error.sql_state() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
             tracing::debug!(error = %error.chain(), "cannot look for a pooler");
             Ok(())
         }
+        Err(error) => Err(error),
     }
+}
+
+fn behind_a_pooler(found: &str) -> Error {
+    Error::unfit(found).with_hint(
+        "connect to PostgreSQL itself, or through a pool in session mode (pool_mode = session in the [databases] section of PgBouncer)",
+    )
 }
 
 /// Does something that may take so long at most.
