@@ -11,7 +11,7 @@ begin
   -- A plain read: a row lock here would make every group of results wait for the batch that is being committed. Who loses the lead
   -- just after this look finds its deliveries in another state, because recover_interrupted has been there.
   if of_term < 0 and not odoo_eventd.is_assisting(-of_term)
-     or of_term >= 0 and (select p.term from odoo_eventd.position p) <> of_term then
+     or of_term >= 0 and (select l.term from odoo_eventd.lead l) <> of_term then
     raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
   end if;
 end $$;
@@ -99,13 +99,12 @@ as $$
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.ensure_log_days(0);
-  -- The fence: take_lead() changes the same row, so either it waits for this commit or this finds its term gone.
-  update odoo_eventd.position p
-     set done = new_done, target = new_target, last_xid = new_last_xid, last_id = new_last_id, moved_at = now()
-   where p.term = of_term;
+  -- The fence: take_lead() changes the row that is locked here, so either it waits for this commit or this finds its term gone.
+  perform from odoo_eventd.lead l where l.term = of_term for share;
   if not found then
     raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
   end if;
+  insert into odoo_eventd.progress (done, target, last_xid, last_id) values (new_done, new_target, new_last_xid, new_last_id);
   return query
     with given as (
       select * from unnest(event_ids, subscription_ids, parts, delivery_ids, models, event_types, record_ids, bodies, claimed, lease_ms,

@@ -80,7 +80,7 @@ create or replace function odoo_eventd.begin_test(
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  current_term bigint := (select p.term from odoo_eventd.position p);
+  current_term bigint := (select l.term from odoo_eventd.lead l);
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.ensure_log_days(0);

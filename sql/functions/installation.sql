@@ -31,7 +31,8 @@ begin
     perform odoo_eventd.make_home();
   end if;
   insert into odoo_eventd.ring default values on conflict (only_row) do nothing;
-  insert into odoo_eventd.position default values on conflict (only_row) do nothing;
+  insert into odoo_eventd.lead default values on conflict (only_row) do nothing;
+  insert into odoo_eventd.progress (done) select pg_current_snapshot() where not exists (select from odoo_eventd.progress);
   -- An upgrade may write the functions differently: the new text for each table. No table is locked.
   for known in select * from odoo_eventd.capture c order by c.model loop
     if to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(known.model))) is not null then
@@ -119,7 +120,8 @@ begin
     for slot in 0..3 loop
       execute format('truncate odoo_eventd.outbox_%s', slot);
     end loop;
-    update odoo_eventd.position p set done = pg_current_snapshot(), target = null, last_xid = null, last_id = null, term = p.term + 1;
+    update odoo_eventd.lead l set term = l.term + 1;
+    insert into odoo_eventd.progress (done) values (pg_current_snapshot());
     update odoo_eventd.delivery d set state = 'failed', due_at = null, body = null where d.due_at is not null;
     update public.mcp_webhook_delivery l set status = 'failed', error = 'cancelled', finished_at = now() at time zone 'utc'
      where l.status = 'pending';

@@ -10,7 +10,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  update odoo_eventd.position p set term = p.term + 1, led_since = now();
+  update odoo_eventd.lead l set term = l.term + 1, led_since = now();
   return query
     select p.term, p.done::text, p.target::text, p.last_xid::text, p.last_id, i.epoch, i.database_name::text, i.notify
     from odoo_eventd.position p, odoo_eventd.installation i;
@@ -206,6 +206,7 @@ begin
       null;
     end;
   end loop;
+  delete from odoo_eventd.progress p where p.n < (select max(m.n) from odoo_eventd.progress m);
   select * into strict at from odoo_eventd.position;
   if exists (select from odoo_eventd.capture_overflow)
      and not exists (select from odoo_eventd.capture_overflow f where not pg_visible_in_snapshot(f.xid, at.done))

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(10, "000010_operations"),
     migration!(11, "000011_waiting"),
     migration!(12, "000012_assistants"),
+    migration!(13, "000013_progress"),
 ];
 
 macro_rules! function_file {
@@ -351,7 +352,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=12));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=13));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

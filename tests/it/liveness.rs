@@ -432,7 +432,7 @@ async fn the_watchdog_is_not_fed_while_the_dispatcher_hangs() {
     let mut holder = database.client().await;
     let holding = holder.transaction().await.unwrap();
     holding
-        .execute("select from odoo_eventd.position for update", &[])
+        .execute("select from odoo_eventd.lead for update", &[])
         .await
         .unwrap();
     database
