@@ -1,8 +1,9 @@
 //! How fast events go from the writer's commit to the endpoint, and what the service takes for it.
 //!
 //! `cargo bench --bench delivery` starts a PostgreSQL that flushes to disk, the service, a receiver and the writers on this machine, and
-//! prints one table; `-- --quick` takes a tenth of the events. `-- latency drain` runs parts: `writers`, `drain`, `latency`, `held`,
-//! `memory`; `-- --profile writers drain` also tells where the time went. Every delivery is matched by a domain, signed, sent over HTTP and logged.
+//! prints one table; `-- --quick` takes a tenth of the events. `-- latency drain` runs parts: `writers`, `peer`, `drain`, `latency`,
+//! `held`, `memory`; `-- --profile writers drain` also tells where the time went. Every delivery is matched by a domain, signed, sent over
+//! HTTP and logged. `peer` does the work of `writers` by graphile-worker, where npm and a network are there.
 
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -30,12 +31,16 @@ use odoo_eventd::demo::Cluster;
 use odoo_eventd::pg::connect::Database;
 use tokio_postgres::Client;
 
+use support::peer::{self, Peer};
 use support::profile::{self, Profile};
 use support::{Service, call};
 
 /// Records to write to: two writers seldom meet on one, and behind a transaction that stays open none collects so many versions that finding
 /// it is what takes the time.
 const RECORDS: u64 = 50_000;
+
+/// What bodies are signed with.
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Counts what arrives, and remembers when, by record id, where that is asked for.
 #[derive(Default)]
@@ -108,10 +113,18 @@ async fn receiver(ledger: Arc<Ledger>) -> String {
     url
 }
 
+/// What `Bench::end_to_end` measures: deliveries and commits a second, microseconds of the service's processor time an event.
+struct EndToEnd {
+    delivered: f64,
+    wrote: f64,
+    processor: f64,
+}
+
 struct Bench {
     cluster: Cluster,
     ledger: Arc<Ledger>,
     database: Database,
+    endpoint: String,
     scale: u64,
     calls: AtomicU64,
     is_profiled: bool,
@@ -132,13 +145,13 @@ impl Bench {
     }
 
     /// So many single-row updates by some writers, each its own transaction, as fast as they can. Returns how long they took.
-    async fn write(&self, writers: u64, events: u64) -> Duration {
+    async fn write(&self, database: &Database, writers: u64, events: u64) -> Duration {
         // A value that was there before would be no change.
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let mut tasks = Vec::new();
         for writer in 0..writers {
-            let client = self.client().await;
+            let client = database.connect().await.unwrap();
             let mine = events / writers;
             tasks.push(tokio::spawn(async move {
                 let update = client
@@ -177,28 +190,70 @@ impl Bench {
         Duration::from_secs(60 * count)
     }
 
-    async fn writers(&self) {
-        let events = 100_000 / self.scale;
-        let service = Service::leading(&self.cluster);
-        self.write(4, 400).await;
-        self.ledger.wait_for(400, Self::minutes(1)).await;
+    async fn warm_up(&self, database: &Database) {
         self.ledger.begin(0);
-        let profile = self.profile(&service).await;
+        self.write(database, 4, 400).await;
+        self.ledger.wait_for(400, Self::minutes(1)).await;
+    }
+
+    /// Updates by 4 writers as fast as they can, until all have arrived.
+    async fn end_to_end(&self, database: &Database, service: &Service, events: u64) -> EndToEnd {
+        self.ledger.begin(0);
         let before = service.processor_time();
         let started = Instant::now();
-        let wrote = self.write(4, events).await;
+        let wrote = self.write(database, 4, events).await;
         self.ledger.wait_for(events, Self::minutes(10)).await;
-        let took = started.elapsed();
+        EndToEnd {
+            delivered: per_second(events, started.elapsed()),
+            wrote: per_second(events, wrote),
+            processor: micros(service.processor_time().saturating_sub(before), events),
+        }
+    }
+
+    /// Returns the deliveries a second.
+    async fn writers(&self) -> f64 {
+        let events = 100_000 / self.scale;
+        let service = Service::leading(&self.cluster);
+        self.warm_up(&self.database).await;
+        let profile = self.profile(&service).await;
+        let ours = self.end_to_end(&self.database, &service, events).await;
         println!(
             "| end to end, 4 writers as fast as they can, {events} events | {:.0} deliveries/s (writers {:.0}/s; service {:.0} us of processor time an event) | 4,000 |",
-            per_second(events, took),
-            per_second(events, wrote),
-            micros(service.processor_time().saturating_sub(before), events),
+            ours.delivered, ours.wrote, ours.processor,
         );
         if let Some(profile) = profile {
             profile.print(events).await;
         }
         service.stop();
+        ours.delivered
+    }
+
+    /// What `writers` did, by graphile-worker. `ours` are our deliveries a second in this run, if they were measured.
+    async fn peer(&self, ours: Option<f64>) {
+        // It is slow, and a tenth of this is over before it runs evenly.
+        let events = 10_000;
+        let peer = match Peer::start(&self.cluster, &self.endpoint, SECRET, RECORDS) {
+            Ok(peer) => peer,
+            Err(reason) => {
+                println!("| the same by {} | skipped: {reason} | 4 times |", peer::NAME);
+                return;
+            }
+        };
+        self.warm_up(&peer.database).await;
+        let theirs = self.end_to_end(&peer.database, &peer.worker, events).await;
+        println!(
+            "| the same by {} on Node.js {}, {events} events | {:.0} deliveries/s (writers {:.0}/s; worker {:.0} us of processor time an event){} | 4 times |",
+            peer::NAME,
+            peer.node,
+            theirs.delivered,
+            theirs.wrote,
+            theirs.processor,
+            ours.map_or_else(String::new, |ours| format!(
+                "; ours is {:.1} times as fast",
+                ours / theirs.delivered
+            )),
+        );
+        peer.stop(&self.cluster);
     }
 
     async fn drain(&self) {
@@ -277,7 +332,7 @@ impl Bench {
             .unwrap();
         let service = Service::leading(&self.cluster);
         self.ledger.begin(events / 10);
-        let _ = self.write(4, events).await;
+        let _ = self.write(&self.database, 4, events).await;
         self.ledger.wait_for(events, Self::minutes(20)).await;
         let marks = self.ledger.marks.lock().unwrap().clone();
         let (first, last) = (marks[1] - marks[0], marks[10] - marks[9]);
@@ -338,17 +393,9 @@ async fn main() {
         options
     });
     let ledger = Arc::new(Ledger::default());
-    let url = receiver(Arc::clone(&ledger)).await;
+    let endpoint = receiver(Arc::clone(&ledger)).await;
     cluster
-        .execute_as(
-            "odoo",
-            support::DATABASE,
-            &format!(
-                "insert into sale_order select (jsonb_populate_record(o, jsonb_build_object('id', n))).*
-                   from sale_order o, generate_series(1, {RECORDS}) n
-                  where o.id = 2 and not exists (select from sale_order s where s.id = n)"
-            ),
-        )
+        .execute_as("odoo", support::DATABASE, &support::more_orders(RECORDS))
         .unwrap();
     call(
         &cluster,
@@ -363,9 +410,9 @@ async fn main() {
             "--domain",
             "[('client_order_ref', '!=', 'nothing')]",
             "--url",
-            &url,
+            &endpoint,
             "--secret",
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            &format!("whsec_{SECRET}"),
         ],
     );
     let url = cluster.url(support::DATABASE, "odoo");
@@ -379,6 +426,7 @@ async fn main() {
         cluster,
         ledger,
         database,
+        endpoint,
         scale,
         calls: AtomicU64::new(0),
         is_profiled,
@@ -386,9 +434,12 @@ async fn main() {
     if wanted("latency") {
         bench.latency().await;
     }
+    let mut ours = None;
     if wanted("writers") {
-        bench.ledger.begin(0);
-        bench.writers().await;
+        ours = Some(bench.writers().await);
+    }
+    if wanted("peer") {
+        bench.peer(ours).await;
     }
     if wanted("drain") {
         bench.drain().await;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub(crate) mod peer;
 pub(crate) mod profile;
 
 use std::path::Path;
@@ -36,6 +37,15 @@ pub(crate) fn cluster_with(options: Options) -> Cluster {
     cluster.create_database(DATABASE, "odoo").unwrap();
     cluster.execute_as("odoo", DATABASE, ODOO_SHAPED).unwrap();
     cluster
+}
+
+/// Statement that adds orders up to a number of them, to write to.
+pub(crate) fn more_orders(records: u64) -> String {
+    format!(
+        "insert into sale_order select (jsonb_populate_record(o, jsonb_build_object('id', n))).*
+           from sale_order o, generate_series(1, {records}) n
+          where o.id = 2 and not exists (select from sale_order s where s.id = n)"
+    )
 }
 
 /// The program under test.
