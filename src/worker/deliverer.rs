@@ -73,7 +73,7 @@ impl Deliverer {
     /// Runs until cancelled, then lets what is under way end, for at most the grace time.
     ///
     /// # Errors
-    /// When the database fails or another instance leads; what ended meanwhile is in [`Unrecorded`].
+    /// When the database fails or another instance leads; what ended meanwhile is in [`super::recorder::Unrecorded`].
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut under_way: JoinSet<Ended> = JoinSet::new();
         let mut recorder = Recorder::new(self.log.clone());
