@@ -18,7 +18,7 @@
 //! 5. No database transaction is open while a request is under way. An attempt is logged as pending before it and finished after it;
 //!    one that is cut off in between is `interrupted`, and a one-shot is then over ([`worker::deliverer`]).
 //! 6. One instance leads a database. Everything it writes carries its term, and an earlier term is refused
-//!    ([`worker::supervisor`]).
+//!    ([`worker::supervisor`]). Others send what it leaves waiting, under numbers of their own ([`worker::assistant`]).
 //! 7. An endpoint that hangs or fails leaves slots for the others ([`worker::slots`]), and an ordered subscription's deliveries of one record are
 //!    sent one after the other (`sql/functions/deliveries.sql`, lanes).
 //! 8. Right or refused: a domain or a field that cannot be evaluated exactly is refused with the reason ([`subscription`],
@@ -36,7 +36,7 @@
 //! Odoo's words for Odoo's things: model, field, domain, leaf, operator, record; create, write, unlink. The field's words for ours:
 //! outbox, event, subscription, endpoint, delivery (one event to one subscription), attempt (one request), lease, backoff. A
 //! *capture* is the set of triggers and the function on one Odoo table; its *generation* tells which columns the outbox rows hold.
-//! A *term* is the time one instance leads.
+//! A *term* is the time one instance leads; an *assistant* is one that delivers beside it.
 //!
 //! # How the code lies
 //!
