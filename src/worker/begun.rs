@@ -5,7 +5,8 @@
 //! for interrupted, which ends a one-shot. The process that claimed them knows better, as long as it lives: it gives back, at the end of
 //! the term or at the beginning of its next, whatever it has not begun.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::ops::RangeBounds;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Client;
@@ -18,32 +19,44 @@ const REMEMBERED_TERMS: usize = 8;
 
 /// See the [module documentation](self). Clones are the same one; it outlives terms.
 #[derive(Debug, Clone, Default)]
-pub struct Begun(Arc<Mutex<BTreeMap<i64, HashSet<i64>>>>);
+pub struct Begun(Arc<Mutex<Vec<Term>>>);
+
+/// The newest is the last: numbers tell nothing of age, for those of an assistant are negative.
+#[derive(Debug)]
+struct Term {
+    number: i64,
+    /// Ids in the log.
+    begun: HashSet<i64>,
+}
 
 impl Begun {
-    fn terms(&self) -> MutexGuard<'_, BTreeMap<i64, HashSet<i64>>> {
+    fn terms(&self) -> MutexGuard<'_, Vec<Term>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This process leads for this term: what is claimed in it, nobody else sends.
-    pub fn lead(&self, term: i64) {
+    /// This process leads for this term, or assists under this number: what is claimed in it, nobody else sends.
+    pub fn lead(&self, number: i64) {
         let mut terms = self.terms();
-        terms.entry(term).or_default();
-        while terms.len() > REMEMBERED_TERMS {
-            terms.pop_first();
-        }
+        terms.push(Term {
+            number,
+            begun: HashSet::new(),
+        });
+        let forgotten = terms.len().saturating_sub(REMEMBERED_TERMS);
+        terms.drain(..forgotten);
     }
 
     /// A request is about to be made.
-    pub fn add(&self, term: i64, attempt: LogKey) {
-        self.terms().entry(term).or_default().insert(attempt.id);
+    pub fn add(&self, number: i64, attempt: LogKey) {
+        if let Some(term) = self.terms().iter_mut().find(|term| term.number == number) {
+            term.begun.insert(attempt.id);
+        }
     }
 
     /// What became of these is in the database.
-    pub fn recorded(&self, term: i64, attempts: impl IntoIterator<Item = LogKey>) {
-        if let Some(begun) = self.terms().get_mut(&term) {
+    pub fn recorded(&self, number: i64, attempts: impl IntoIterator<Item = LogKey>) {
+        if let Some(term) = self.terms().iter_mut().find(|term| term.number == number) {
             for attempt in attempts {
-                begun.remove(&attempt.id);
+                term.begun.remove(&attempt.id);
             }
         }
     }
@@ -53,8 +66,7 @@ impl Begun {
     /// # Errors
     /// As [`deliveries::give_back`].
     pub async fn give_back_before(&self, client: &Client, term: i64) -> Result<()> {
-        let (terms, begun) = self.up_to(term - 1);
-        self.give_back(client, term, (terms, begun)).await
+        self.give_back(client, term, self.of(0..term)).await
     }
 
     /// The same for this term too; to be called when its tasks have ended.
@@ -62,7 +74,7 @@ impl Begun {
     /// # Errors
     /// As [`deliveries::give_back`].
     pub async fn give_back_all(&self, client: &Client, term: i64) -> Result<()> {
-        self.give_back(client, term, self.up_to(term)).await
+        self.give_back(client, term, self.of(0..=term)).await
     }
 
     /// The same for one term alone: an assistant's, whose tasks have ended.
@@ -70,17 +82,16 @@ impl Begun {
     /// # Errors
     /// As [`deliveries::give_back`].
     pub async fn give_back_of(&self, client: &Client, term: i64) -> Result<()> {
-        let begun = self.terms().get(&term).into_iter().flatten().copied().collect();
-        self.give_back(client, term, (vec![term], begun)).await
+        self.give_back(client, term, self.of(term..=term)).await
     }
 
-    /// Terms as the leading instance; as an assistant (negative) this process may still be ending.
-    fn up_to(&self, term: i64) -> (Vec<i64>, Vec<i64>) {
+    /// The terms with such numbers, and what was begun in them. A leader's begin at 0: as an assistant this process may still be ending.
+    fn of(&self, numbers: impl RangeBounds<i64>) -> (Vec<i64>, Vec<i64>) {
         let terms = self.terms();
-        let own = terms.range(0..=term);
+        let own = terms.iter().filter(|term| numbers.contains(&term.number));
         (
-            own.clone().map(|(term, _)| *term).collect(),
-            own.flat_map(|(_, begun)| begun).copied().collect(),
+            own.clone().map(|term| term.number).collect(),
+            own.flat_map(|term| &term.begun).copied().collect(),
         )
     }
 
@@ -119,14 +130,24 @@ mod tests {
         begun.recorded(3, [attempt(30)]);
         begun.lead(5);
         begun.add(5, attempt(50));
-        assert_eq!(begun.up_to(4), (vec![3], vec![31]));
-        assert_eq!(begun.up_to(5), (vec![3, 5], vec![31, 50]));
+        assert_eq!(begun.of(0..=4), (vec![3], vec![31]));
+        assert_eq!(begun.of(0..=5), (vec![3, 5], vec![31, 50]));
     }
 
     #[test]
     fn old_terms_are_forgotten() {
         let begun = Begun::default();
         (1..=20).for_each(|term| begun.lead(term));
-        assert_eq!(begun.up_to(20).0, (13..=20).collect::<Vec<_>>());
+        assert_eq!(begun.of(0..=20).0, (13..=20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_assistant_that_took_the_lead_still_knows_what_it_had_begun() {
+        let begun = Begun::default();
+        (1..=9).for_each(|number| begun.lead(-number));
+        begun.add(-9, attempt(90));
+        begun.lead(5);
+        assert_eq!(begun.of(-9..=-9), (vec![-9], vec![90]));
+        assert_eq!(begun.of(0..5), (vec![], vec![]), "it is not the leader's to give back");
     }
 }

@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::answers::{ANSWER_WITHIN, within};
 use super::callbacks;
 use super::recorder::{Ended, Log, Recorder};
 use super::request;
 use super::slots::{Claimant, Patience, Slot, Slots};
-use super::supervisor::{ANSWER_WITHIN, within};
 use super::waiting::Waiting;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::failpoint::{self, Step};

@@ -12,6 +12,7 @@ use deadpool_postgres::GenericClient;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::answers::within;
 use super::bodies::{self, Made};
 use super::callbacks;
 use super::deliverer::{Handed, claimant_of};
@@ -21,7 +22,6 @@ use super::large::{self, Pieces};
 use super::reached::Reached;
 use super::roster::Roster;
 use super::slots::{Patience, Slot, Slots};
-use super::supervisor::within;
 use super::vitals::Vitals;
 use super::wake::{Doorbell, Wake};
 use crate::event::{self, Change, RowChange};

@@ -8,6 +8,7 @@
 //! [`begun`] tells what was sent from what was only claimed, when a term ends in between, and [`reached`] that the database has
 //! forgotten what was committed.
 
+mod answers;
 pub mod assistant;
 pub mod begun;
 pub mod board;

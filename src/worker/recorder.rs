@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
+use super::answers::{ANSWER_WITHIN, within};
 use super::begun::Begun;
 use super::roster::Roster;
 use super::slots::Slot;
-use super::supervisor::{ANSWER_WITHIN, within};
 use super::vitals::Vitals;
 use crate::failpoint::{self, Step};
 use crate::pg::connections::Connections;

@@ -16,6 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::answers::{ANSWER_WITHIN, within};
 use super::assistant::Assistant;
 use super::begun::Begun;
 use super::deliverer::{Deliverer, Duties};
@@ -36,6 +37,7 @@ use crate::http::client::Client;
 use crate::http::guard::Guard;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, outbox, pooler, schema};
@@ -58,9 +60,6 @@ const RECONNECT_MOST: Duration = Duration::from_secs(10);
 
 /// Connections at most beside the lead session's and the doorbell's: the dispatcher's two, the deliverer's, the keeper's.
 const MORE_CONNECTIONS: usize = 4;
-/// How long a session may take to answer a question that needs no work. Without a limit a dead connection that nobody has closed
-/// would be waited for.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long taking the lead may take: it waits for a predecessor's last commit.
 const LEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -240,9 +239,8 @@ async fn term(
     .await?;
     let cancel = stop.child_token();
     let mut tasks = Tasks::new(cancel.clone());
-    let is_known = kept.is_direct;
-    let waited = async {
-        if !is_known {
+    let beginning = async {
+        if !kept.is_direct {
             refuse_a_pooler(&options.database).await?;
         }
         if !try_to_lead(session).await? {
@@ -255,62 +253,27 @@ async fn term(
                 vitals: Arc::clone(vitals),
             };
             if !stand_by(session, assistant, &mut tasks, vitals, stop).await? {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        wait_for_fence(session, vitals, stop).await
+        if !wait_for_fence(session, vitals, stop).await? {
+            return Ok(None);
+        }
+        kept.is_direct = true;
+        take_lead(&connections, kept, vitals, options).await.map(Some)
     };
-    match waited.await {
-        Ok(true) => kept.is_direct = true,
+    let (lead, doorbell) = match beginning.await {
+        Ok(Some(led)) => led,
         // What an assistant has under way may end.
-        Ok(false) => return tasks.join(options.grace + END_WITHIN).await,
+        Ok(None) => return tasks.join(options.grace + END_WITHIN).await,
         Err(error) => {
             cancel.cancel();
             // What it has under way is recorded, or kept; this error counts.
             let _ = tasks.join(options.grace + END_WITHIN).await;
             return Err(server_said(&mut notifications).await.unwrap_or(error));
         }
-    }
-    let lead = within(LEAD_WITHIN, "take the lead", async {
-        write_what_was_kept(&connections, &kept.unrecorded).await?;
-        let lead = outbox::take_lead(session).await?;
-        if kept.reached.is_beyond(&lead) {
-            outbox::note_forgetful(session, lead.term).await?;
-            return Err(Error::unfit(
-                "the database has forgotten what this service had committed",
-            ));
-        }
-        kept.reached.lead(&lead);
-        // Before those that nobody recorded: what was not sent was not interrupted.
-        kept.begun.give_back_before(session, lead.term).await?;
-        kept.begun.lead(lead.term);
-        let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
-        if interrupted > 0 {
-            tracing::warn!(
-                attempts = interrupted,
-                "ended attempts that nobody recorded: interrupted"
-            );
-        }
-        Ok(lead)
-    })
-    .await?;
-    kept.has_led = true;
-    let term = lead.term;
-    vitals.enter(Phase::Leading);
-    vitals.metrics.set_term(lead.term);
-    tracing::info!(database = %options.database, term = lead.term, "leading");
-    session
-        .batch_execute("listen odoo_eventd")
-        .await
-        .map_err(|e| Error::database("listen", e))?;
-
-    let doorbell = if lead.notify {
-        let doorbell = Doorbell::connect(&options.database).await?;
-        kept.remember(doorbell.session());
-        Some(doorbell)
-    } else {
-        None
     };
+    let term = lead.term;
     let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
     let (handed_sender, handed) = mpsc::unbounded_channel();
     let slots = Slots::below(process.in_flight(), options.limits);
@@ -397,6 +360,56 @@ async fn term(
         within(ANSWER_WITHIN, "give back what was not sent", given).await?;
     }
     ended
+}
+
+/// Begins a term on the session that holds the lead's lock: ends what nobody recorded, listens, and hangs the doorbell up.
+async fn take_lead(
+    connections: &Connections,
+    kept: &mut Kept,
+    vitals: &Vitals,
+    options: &Options,
+) -> Result<(Lead, Option<Doorbell>)> {
+    let session = connections.lead();
+    let lead = within(LEAD_WITHIN, "take the lead", async {
+        write_what_was_kept(connections, &kept.unrecorded).await?;
+        let lead = outbox::take_lead(session).await?;
+        if kept.reached.is_beyond(&lead) {
+            outbox::note_forgetful(session, lead.term).await?;
+            return Err(Error::unfit(
+                "the database has forgotten what this service had committed",
+            ));
+        }
+        kept.reached.lead(&lead);
+        // Before those that nobody recorded: what was not sent was not interrupted.
+        kept.begun.give_back_before(session, lead.term).await?;
+        kept.begun.lead(lead.term);
+        let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
+        if interrupted > 0 {
+            tracing::warn!(
+                attempts = interrupted,
+                "ended attempts that nobody recorded: interrupted"
+            );
+        }
+        Ok(lead)
+    })
+    .await?;
+    kept.has_led = true;
+    vitals.enter(Phase::Leading);
+    vitals.metrics.set_term(lead.term);
+    tracing::info!(database = %options.database, term = lead.term, "leading");
+    session
+        .batch_execute("listen odoo_eventd")
+        .await
+        .map_err(|e| Error::database("listen", e))?;
+
+    let doorbell = if lead.notify {
+        let doorbell = Doorbell::connect(&options.database).await?;
+        kept.remember(doorbell.session());
+        Some(doorbell)
+    } else {
+        None
+    };
+    Ok((lead, doorbell))
 }
 
 /// The tasks of a term: when one ends, all end.
@@ -490,13 +503,6 @@ fn behind_a_pooler(found: &str) -> Error {
     Error::unfit(found).with_hint(
         "connect to PostgreSQL itself, or through a pool in session mode (pool_mode = session in the [databases] section of PgBouncer)",
     )
-}
-
-/// Does something that may take so long at most.
-pub(super) async fn within<T>(limit: Duration, tried: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(limit, work)
-        .await
-        .unwrap_or_else(|_| Err(Error::database(tried, "the server did not answer in time")))
 }
 
 async fn try_to_lead(session: &tokio_postgres::Client) -> Result<bool> {

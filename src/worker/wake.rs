@@ -24,7 +24,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::supervisor::{ANSWER_WITHIN, within};
+use super::answers::{ANSWER_WITHIN, within};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::sessions::Session;
