@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Database, Notifications};
+use super::scarce;
 use crate::{Error, Result};
 
 /// A connection that nobody used for so long is closed.
@@ -129,6 +130,11 @@ impl Connections {
             .get()
             .await
             .map_err(|e| Error::database("get a database connection", e))
+    }
+
+    /// The same for what can wait until one can be had; `None` when cancelled before.
+    pub async fn own_until(&self, cancel: &CancellationToken) -> Option<Object> {
+        scarce::until(cancel, || self.own()).await
     }
 
     /// Opens connections while there is work for them and closes them afterwards, until cancelled.

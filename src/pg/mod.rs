@@ -16,6 +16,7 @@ pub mod records;
 pub mod registry;
 pub mod relations;
 pub mod retention;
+pub mod scarce;
 pub mod schema;
 pub mod search;
 pub mod secrets;

@@ -114,7 +114,9 @@ impl Assistant {
             let version = subscriptions::version_of(&client).await?;
             drop(client);
             if !is_copy && known != Some(version) {
-                let aside = self.process.aside(&self.options.database).await?;
+                let Some(aside) = self.process.aside(&self.options.database, cancel).await else {
+                    break;
+                };
                 let tally = Arc::clone(&roster.borrow().tally);
                 let (now, is_settled) = roster::as_recorded(&aside, &rules, version, tally).await?;
                 slots.retain(&now.subscriptions(), &now.endpoints());
@@ -123,14 +125,14 @@ impl Assistant {
                 known = is_settled.then_some(version);
             }
             let tally = Arc::clone(&roster.borrow().tally);
-            tally.note(&self.connections, self.options.give_up).await?;
+            tally.note(&self.connections, self.options.give_up, cancel).await?;
             tokio::select! {
                 () = cancel.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
         let tally = Arc::clone(&roster.borrow().tally);
-        tally.note(&self.connections, self.options.give_up).await.map(drop)
+        tally.note_last(&self.connections, self.options.give_up).await
     }
 }
 

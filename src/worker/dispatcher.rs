@@ -138,7 +138,7 @@ impl Dispatcher {
                 failpoint::reach(Step::AfterCapture);
                 wake.found().await?;
                 let rows = page.rows.len();
-                position = self.process(client, position, page, &mut layouts).await?;
+                position = self.process(client, position, page, &mut layouts, &cancel).await?;
                 self.vitals.scanned(rows);
                 if (BUSY_ROWS..MOST_ROWS).contains(&rows) {
                     tokio::time::sleep_until((looked_at + BUSY_PAUSE).into()).await;
@@ -155,6 +155,7 @@ impl Dispatcher {
         position: Position,
         mut page: outbox::Page,
         layouts: &mut Layouts,
+        cancel: &CancellationToken,
     ) -> Result<Position> {
         let is_full = page.rows.len() >= MOST_ROWS;
         let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else {
@@ -169,7 +170,7 @@ impl Dispatcher {
                 // A page of wide rows would otherwise lie in memory beside the pieces.
                 drop(std::mem::take(&mut page.rows));
                 return self
-                    .process_large(position, page.snapshot, self.facts(first_xid, at), layouts)
+                    .process_large(position, page.snapshot, self.facts(first_xid, at), layouts, cancel)
                     .await;
             }
             page.rows.retain(|row| row.xid != last_xid);
@@ -346,8 +347,16 @@ impl Dispatcher {
         snapshot: String,
         facts: TransactionFacts,
         layouts: &mut Layouts,
+        cancel: &CancellationToken,
     ) -> Result<Position> {
         let xid = facts.xid;
+        let Some(mut client) = self.connections.own_until(cancel).await else {
+            return Ok(position);
+        };
+        // A domain that fails must not take the transaction with it.
+        let Some(judging) = self.connections.own_until(cancel).await else {
+            return Ok(position);
+        };
         let next = Position {
             done: position.done,
             target: Some(Target {
@@ -358,13 +367,10 @@ impl Dispatcher {
         };
         tracing::info!(xid, "a large transaction is read record by record");
         let roster = Arc::clone(&self.roster.borrow());
-        let mut client = self.connections.own().await?;
         let transaction = client
             .transaction()
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
-        // A domain that fails must not take the transaction with it.
-        let judging = self.connections.own().await?;
         let mut at_home = derive::touched_by_large(&transaction, &roster, xid, layouts).await?;
         let mut large = Large {
             facts: facts.clone(),

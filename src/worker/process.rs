@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::slots::Ceiling;
-use crate::Result;
 use crate::pg::connect::Database;
+use crate::pg::scarce;
 
 /// So many databases look at their subscriptions at once. Each takes a connection more for that, and some megabytes for what Odoo's
 /// tables say of its models; a hundred databases that start together must not take a hundred times that.
@@ -55,14 +56,13 @@ impl Process {
         self.0.in_flight.clone()
     }
 
-    /// Connects aside from the connections that deliver, when it is this database's turn.
-    ///
-    /// # Errors
-    /// As [`Database::connect`].
-    pub async fn aside(&self, database: &Database) -> Result<Aside> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.aside).acquire_owned()).await;
-        Ok(Aside {
-            client: database.connect().await?,
+    /// Connects aside from the connections that deliver, when it is this database's turn and a connection can be had; `None` when
+    /// cancelled before.
+    pub async fn aside(&self, database: &Database, cancel: &CancellationToken) -> Option<Aside> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.aside).acquire_owned());
+        let turn = cancel.run_until_cancelled(turn).await?;
+        Some(Aside {
+            client: scarce::until(cancel, || database.connect()).await?,
             // The semaphore is never closed.
             _turn: turn.ok().and_then(std::result::Result::ok),
         })

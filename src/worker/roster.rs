@@ -546,7 +546,9 @@ impl Keeper {
             }
             drop(client);
             if known_version != Some(version) || must_look || is_due(retry_at) {
-                let aside = self.process.aside(&self.database).await?;
+                let Some(aside) = self.process.aside(&self.database, &cancel).await else {
+                    break;
+                };
                 let looked = refresh(&aside, Some(&self.rules), &self.quarantine).await?;
                 if looked.busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
@@ -562,7 +564,7 @@ impl Keeper {
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
-            for (subscription, reason) in tally.note(&self.connections, self.give_up).await? {
+            for (subscription, reason) in tally.note(&self.connections, self.give_up, &cancel).await? {
                 tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
                 // Its row has not changed for anybody else: look at once, so that nothing more is sent.
                 known_version = None;
@@ -571,19 +573,19 @@ impl Keeper {
                 continue;
             }
             if drop_idle_at.is_some_and(|at| at <= Instant::now()) {
-                self.drop_idle().await?;
+                self.drop_idle(&cancel).await?;
                 // Those of a table that was busy are left.
                 drop_idle_pause = (drop_idle_pause * 2).min(DROP_IDLE_PAUSE_MOST);
                 drop_idle_at = Some(Instant::now() + drop_idle_pause);
             }
             tokio::select! {
-                () = cancel.cancelled() => {
-                    return tally.note(&self.connections, self.give_up).await.map(drop);
-                }
+                () = cancel.cancelled() => break,
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
+        let tally = Arc::clone(&self.roster.borrow().tally);
+        tally.note_last(&self.connections, self.give_up).await
     }
 
     async fn publish(&self, client: &Client, version: i64, looked: Looked) -> Result<()> {
@@ -598,8 +600,10 @@ impl Keeper {
         Ok(())
     }
 
-    async fn drop_idle(&self) -> Result<()> {
-        let client = self.process.aside(&self.database).await?;
+    async fn drop_idle(&self, cancel: &CancellationToken) -> Result<()> {
+        let Some(client) = self.process.aside(&self.database, cancel).await else {
+            return Ok(());
+        };
         loop {
             let dropped = subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await?;
             if dropped.is_empty() {

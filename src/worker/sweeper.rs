@@ -59,7 +59,9 @@ pub async fn run(
             }
         }
         if retention.is_due() {
-            let client = process.aside(&database).await?;
+            let Some(client) = process.aside(&database, &cancel).await else {
+                return Ok(());
+            };
             retention.let_go(&client, term).await?;
         }
         tokio::select! {

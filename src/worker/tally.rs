@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
 use crate::Result;
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::Finished;
@@ -51,13 +54,44 @@ impl Tally {
     ///
     /// # Errors
     /// Database errors; the results are kept for the next time.
-    pub async fn note(&self, connections: &Connections, give_up: GiveUp) -> Result<Vec<(i32, String)>> {
-        let results: Vec<(i32, Results)> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
-        if results.is_empty() {
+    pub async fn note(
+        &self,
+        connections: &Connections,
+        give_up: GiveUp,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<(i32, String)>> {
+        if self.is_empty() {
             return Ok(Vec::new());
         }
         // Somebody may hold a subscription's row; nobody else must wait for that.
-        let noted = async { subscriptions::note_results(&*connections.own().await?, &results, give_up).await }.await;
+        match connections.own_until(cancel).await {
+            Some(client) => self.note_on(&client, give_up).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The same at the end of a term, when nothing is waited for.
+    ///
+    /// # Errors
+    /// As [`Tally::note`].
+    pub async fn note_last(&self, connections: &Connections, give_up: GiveUp) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        match connections.own().await {
+            Ok(client) => self.note_on(&client, give_up).await,
+            Err(_) => self.note_on(connections.lead(), give_up).await,
+        }
+        .map(drop)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    async fn note_on(&self, client: &Client, give_up: GiveUp) -> Result<Vec<(i32, String)>> {
+        let results: Vec<(i32, Results)> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        let noted = subscriptions::note_results(client, &results, give_up).await;
         if noted.is_err() {
             let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, earlier) in results {

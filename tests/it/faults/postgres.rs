@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use odoo_eventd::demo::Cluster;
+use odoo_eventd::demo::scratch::Scratch;
+use odoo_eventd::demo::{Cluster, Options};
 use rand::RngExt;
 use tokio::task::block_in_place;
 use tokio_postgres::{Client, NoTls};
 
 use super::world::World;
 use super::{Fault, nothing_is_lost_in_the_end};
+use crate::support::delivery::{number, order_refs};
 use crate::support::process::signal;
-use crate::support::service::SOON;
+use crate::support::receiver::Receiver;
+use crate::support::service::{SOON, Service, program, wait_until_leading};
+use crate::support::{Database, Server, eventually};
 
 /// How long PostgreSQL is away, or refuses: long enough that the service asks again more than once.
 const AWAY: Duration = Duration::from_secs(2);
@@ -164,15 +168,15 @@ impl Fault for OutOfConnections {
 
     fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
         async move {
-            let mut taken = take_all(world).await;
+            let mut taken = take_all(&world.database).await;
             world.recovered(SOON).await;
             world.stop_services().await;
-            taken.extend(take_all(world).await);
+            taken.extend(take_all(&world.database).await);
             world.start_service();
             let until = Instant::now() + AWAY;
             while Instant::now() < until {
                 // The writers' too, when they lose theirs.
-                taken.extend(take_all(world).await);
+                taken.extend(take_all(&world.database).await);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             drop(taken);
@@ -181,10 +185,10 @@ impl Fault for OutOfConnections {
     }
 }
 
-async fn take_all(world: &World) -> Vec<Client> {
+async fn take_all(database: &Database) -> Vec<Client> {
     let mut taken = Vec::new();
     loop {
-        match tokio_postgres::connect(&world.database.url(), NoTls).await {
+        match tokio_postgres::connect(&database.url(), NoTls).await {
             Ok((client, connection)) => {
                 tokio::spawn(connection);
                 taken.push(client);
@@ -248,6 +252,62 @@ async fn a_long_recovery_is_waited_for_and_nothing_is_lost_in_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_free_connection_the_service_goes_on_with_those_it_has() {
     nothing_is_lost_in_the_end(&[&OutOfConnections], 1, 14).await;
+}
+
+#[tokio::test]
+async fn what_needs_a_further_connection_waits_while_there_is_none_and_the_term_goes_on() {
+    let server = Server::private(Options::new());
+    let database = server.fixture().await;
+    let receiver = Receiver::start().await;
+    order_refs(&database, &receiver, &[]).await;
+    let scratch = Scratch::new(None).unwrap();
+    let log = scratch.path().join("log");
+    let mut command = program();
+    command.args(["--database-url", &database.url(), "run"]);
+    let service = Service::logging_to(std::fs::File::create(&log).unwrap(), command);
+    wait_until_leading(&database).await;
+    let term = number(&database, "select term from odoo_eventd.lead").await;
+    let ours =
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'odoo-eventd'";
+    // With no more than the idle service has, what a delivery came to cannot be noted at its subscription.
+    eventually("an idle service", SOON, async || {
+        (number(&database, ours).await == 2).then_some(())
+    })
+    .await;
+    let writer = database.client().await;
+    let taken = take_all(&database).await;
+
+    writer
+        .batch_execute("update sale_order set client_order_ref = 'without' where id = 1")
+        .await
+        .unwrap();
+    receiver.wait_for(1, SOON).await;
+    eventually("word of what waits", SOON, async || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.contains("no further connection can be had").then_some(())
+    })
+    .await;
+    writer
+        .batch_execute("update sale_order set client_order_ref = 'still without' where id = 1")
+        .await
+        .unwrap();
+    receiver.wait_for(2, SOON).await;
+
+    drop(taken);
+    let noted = "select count(*) from mcp_event_subscription where last_delivery_status = 'success'";
+    eventually("the note", SOON, async || {
+        let noted: i64 = writer.query_one(noted, &[]).await.unwrap().get(0);
+        (noted == 1).then_some(())
+    })
+    .await;
+    let term_now: i64 = writer
+        .query_one("select term from odoo_eventd.lead", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(term_now, term);
+    let (status, _) = service.terminate().await;
+    assert!(status.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
