@@ -156,6 +156,24 @@ impl Database {
             .map_err(|e| self.refused(e))
     }
 
+    /// Whether the server as a whole is down, or on its way down or up, and not only this database in somebody's way. It is another
+    /// database that is asked for: whoever wants this one for himself must not meet a session there.
+    pub async fn is_server_away(&self) -> bool {
+        use tokio_postgres::error::SqlState;
+        let mut elsewhere = self.config.clone();
+        elsewhere.dbname("postgres");
+        match tokio::time::timeout(CONNECT_TIMEOUT, elsewhere.connect(self.tls.clone())).await {
+            Ok(Ok((client, connection))) => {
+                drop(client);
+                // To say goodbye.
+                let _ = connection.await;
+                false
+            }
+            Ok(Err(error)) => error.code().is_none_or(|code| *code == SqlState::CANNOT_CONNECT_NOW),
+            Err(_) => true,
+        }
+    }
+
     /// A pool of at most `size` connections, made when they are first needed.
     ///
     /// # Errors

@@ -51,7 +51,8 @@ const STANDBY_TRY_EVERY: Duration = Duration::from_secs(1);
 const FENCED_LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the service stays away after somebody ended its sessions or the database was in somebody's way: Odoo's manager ends
-/// sessions just before it drops, renames or duplicates a database, and fails if they come back at once.
+/// sessions just before it drops, renames or duplicates a database, and fails if they come back at once. A server that stops ends them
+/// with the same words; it is told from that by refusing everybody.
 const STAY_AWAY: Duration = Duration::from_secs(15);
 
 /// Pauses between tries to connect.
@@ -177,7 +178,7 @@ pub async fn run(
                 return Err(behind_a_pooler(pooler::TRANSACTION_MODE).with_source(error));
             }
             Err(error) if !kept.has_led && !may_heal(&error) => return Err(error),
-            Err(error) if was_sent_away(&error) => {
+            Err(error) if was_sent_away(&error) && !current.database.is_server_away().await => {
                 vitals.metrics.term_failed();
                 tracing::warn!(error = %error.chain(), stay_away_s = STAY_AWAY.as_secs(), "the sessions were ended: staying away for a while");
                 STAY_AWAY

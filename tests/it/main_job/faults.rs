@@ -142,3 +142,22 @@ async fn the_service_comes_back_after_postgresql_was_away() {
         .await;
     receiver.wait_for(1, SOON).await;
 }
+
+#[tokio::test]
+async fn a_restart_of_the_server_is_not_taken_for_somebody_who_wants_the_database() {
+    let server = crate::support::Server::private(odoo_eventd::demo::Options::new());
+    let database = server.fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    subscribe(&database, &receiver, &[]).await;
+    let service = Service::leading(&database).await;
+    server.cluster().restart().unwrap();
+    wait_until_leading(&database).await;
+    database
+        .psql("update sale_order set client_order_ref = 'after the restart' where id = 1")
+        .await;
+    receiver.wait_for(1, SOON).await;
+    let (status, log) = service.terminate().await;
+    assert!(status.success());
+    assert!(log.contains("the term ended") && !log.contains("staying away"), "{log}");
+}
