@@ -15,25 +15,18 @@
 
 mod support;
 
-use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use odoo_eventd::demo::Cluster;
 use odoo_eventd::pg::connect::Database;
 use tokio_postgres::Client;
 
 use support::peer::{self, Peer};
 use support::profile::{self, Profile};
-use support::{Service, call};
+use support::receiver::{Ledger, receiver};
+use support::{Service, call, per_second};
 
 /// Records to write to: two writers seldom meet on one, and behind a transaction that stays open none collects so many versions that finding
 /// it is what takes the time.
@@ -41,77 +34,6 @@ const RECORDS: u64 = 50_000;
 
 /// What bodies are signed with.
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-/// Counts what arrives, and remembers when, by record id, where that is asked for.
-#[derive(Default)]
-struct Ledger {
-    arrived: AtomicU64,
-    wants_times: AtomicBool,
-    times: Mutex<Vec<(u64, Instant)>>,
-    /// When each so many-th arrived.
-    marks: Mutex<Vec<Instant>>,
-    mark_every: AtomicU64,
-}
-
-impl Ledger {
-    fn arrived(&self) -> u64 {
-        self.arrived.load(Ordering::SeqCst)
-    }
-
-    async fn wait_for(&self, count: u64, limit: Duration) {
-        let started = Instant::now();
-        while self.arrived() < count {
-            assert!(
-                started.elapsed() < limit,
-                "{} of {count} deliveries arrived in {limit:?}",
-                self.arrived()
-            );
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    fn begin(&self, mark_every: u64) {
-        self.arrived.store(0, Ordering::SeqCst);
-        self.mark_every.store(mark_every, Ordering::SeqCst);
-        self.marks.lock().unwrap().clear();
-        self.times.lock().unwrap().clear();
-    }
-}
-
-async fn answer(request: Request<Incoming>, ledger: Arc<Ledger>) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let now = Instant::now();
-    if ledger.wants_times.load(Ordering::Relaxed) {
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        let id = body["record_ids"][0].as_u64().unwrap();
-        ledger.times.lock().unwrap().push((id, now));
-    }
-    let number = ledger.arrived.fetch_add(1, Ordering::SeqCst) + 1;
-    let every = ledger.mark_every.load(Ordering::Relaxed);
-    if number == 1 || (every > 0 && number.is_multiple_of(every)) {
-        ledger.marks.lock().unwrap().push(now);
-    }
-    Ok(Response::new(Empty::new()))
-}
-
-async fn receiver(ledger: Arc<Ledger>) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let ledger = Arc::clone(&ledger);
-            tokio::spawn(async move {
-                let service = service_fn(move |request| answer(request, Arc::clone(&ledger)));
-                let _ = auto::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
-    });
-    url
-}
 
 /// What `Bench::end_to_end` measures: deliveries and commits a second, microseconds of the service's processor time an event.
 struct EndToEnd {
@@ -359,11 +281,6 @@ impl Bench {
         self.ledger.wait_for(events, Self::minutes(20)).await;
         service.stop();
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn per_second(events: u64, took: Duration) -> f64 {
-    events as f64 / took.as_secs_f64()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

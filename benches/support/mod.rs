@@ -4,6 +4,7 @@
 
 pub(crate) mod peer;
 pub(crate) mod profile;
+pub(crate) mod receiver;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -162,6 +163,12 @@ impl Drop for Service {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// What so many in such a time make a second.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(crate) fn per_second(events: u64, took: Duration) -> f64 {
+    events as f64 / took.as_secs_f64()
 }
 
 /// Median, least and largest.
