@@ -12,6 +12,7 @@ use tokio_postgres::NoTls;
 use super::world::{Load, World};
 use super::{Fault, nothing_is_lost_in_the_end, table};
 use crate::support::Server;
+use crate::support::delivery::number;
 use crate::support::service::SOON;
 use crate::support::tmpfs::Tmpfs;
 
@@ -20,6 +21,10 @@ const FULL_FOR: Duration = Duration::from_secs(4);
 
 /// What PostgreSQL says then.
 const NO_ROOM: &str = "No space left on device";
+
+/// Outbox, deliveries and the days of the log.
+const OURS_THAT_GROWS: &str = "c.relnamespace = 'odoo_eventd'::regnamespace and c.relkind = 'r'
+    and (c.relname ~ '^outbox_|^mcp_webhook_delivery' or c.relname = 'delivery')";
 
 /// All faults of this kind.
 pub fn faults() -> Vec<Box<dyn Fault>> {
@@ -37,7 +42,17 @@ impl Fault for TablespaceFull {
 
     fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
         async move {
-            let Some(disk) = Tmpfs::mount(24) else { return };
+            // What has come together in a long run has to fit, and some more.
+            let size = number(
+                &world.database,
+                &format!(
+                    "select (sum(pg_table_size(c.oid)) / 1048576)::bigint from pg_class c where {OURS_THAT_GROWS}"
+                ),
+            )
+            .await;
+            let Some(disk) = Tmpfs::mount(24 + u32::try_from(size).unwrap()) else {
+                return;
+            };
             let cluster = world.database.server().cluster();
             let owner = std::fs::metadata(cluster.data_directory().join("base")).unwrap();
             chown(disk.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
@@ -73,9 +88,7 @@ async fn move_tables(world: &World, tablespace: &str) {
     admin.batch_execute("set lock_timeout = '200ms'").await.unwrap();
     let tables = admin
         .query(
-            "select c.oid::regclass::text from pg_class c
-              where c.relnamespace = 'odoo_eventd'::regnamespace and c.relkind = 'r'
-                and (c.relname ~ '^outbox_|^mcp_webhook_delivery' or c.relname = 'delivery')",
+            &format!("select c.oid::regclass::text from pg_class c where {OURS_THAT_GROWS}"),
             &[],
         )
         .await
@@ -84,9 +97,12 @@ async fn move_tables(world: &World, tablespace: &str) {
         let statement = format!("alter table {} set tablespace {tablespace}", table.get::<_, String>(0));
         let moved = async {
             while let Err(error) = admin.batch_execute(&statement).await {
-                // A day of the log may have been dropped meanwhile.
-                if error.code().is_some_and(|code| code.code() == "42P01") {
-                    break;
+                match error.code().map(tokio_postgres::error::SqlState::code) {
+                    // It is busy.
+                    Some("55P03") => {}
+                    // A day of the log may have been dropped meanwhile.
+                    Some("42P01") => break,
+                    _ => panic!("{statement}: {error:?}"),
                 }
             }
         };
