@@ -142,7 +142,7 @@ impl Bench {
                    select 'x_model_' || n, jsonb_build_object('en_US', 'Model ' || n), 'id', 'manual', false
                      from generate_series(1, {MODELS} - 1) n returning id, model)
                  insert into ir_model_fields (model, model_id, name, ttype, field_description, state, store)
-                 select m.model, m.id, f.name, f.ttype, jsonb_build_object('en_US', f.name), 'manual', true
+                 select m.model, m.id, f.name, f.ttype, jsonb_build_object('en_US', f.name), case when f.name like 'x\\_%' then 'manual' else 'base' end, true
                    from model m, (values ('id', 'integer'), ('x_name', 'char'), ('x_state', 'char'), ('x_amount', 'float'), ('create_uid', 'integer'),
                                          ('create_date', 'datetime'), ('write_uid', 'integer'), ('write_date', 'datetime')) f (name, ttype);
                  insert into mcp_event_subscription (name, model, fields, domain, webhook_url)
