@@ -82,8 +82,12 @@ async fn past_the_outboxs_cap_capture_stops_writes_go_on_and_the_gap_is_told() {
     let writer = captured.writer().await;
     let write = "update sale_order set state = 'x' || random()";
     let mut written = 0;
-    let is_full = "select exists (select from odoo_eventd.capture_overflow)";
-    while !captured.owner.query_one(is_full, &[]).await.unwrap().get::<_, bool>(0) {
+    while captured
+        .database
+        .psql("select count(*) from odoo_eventd.capture_overflow")
+        .await
+        == "0"
+    {
         writer.batch_execute(write).await.unwrap();
         written += 1;
         assert!(written < 1_000, "the cap was never reached");
