@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::Database;
 use crate::support::delivery::{number, order_refs, wait_logged, wait_true, write_ref};
 use crate::support::receiver::{Receiver, Recorded, Reply};
-use crate::support::service::{SOON, Service, eventd_ok, wait_until_leading};
+use crate::support::service::{SOON, Service, eventd_ok, wait_until_assisted, wait_until_leading};
 
 /// One request at a time: the other instance has to help.
 const NARROW: [&str; 2] = ["--max-in-flight-per-endpoint", "1"];
@@ -23,11 +23,7 @@ async fn two_instances(database: &Database) -> (Service, Service) {
     )
     .await;
     let assistant = Service::start(&database.url(), &[]);
-    wait_true(
-        database,
-        "(select count(*) = 1 from odoo_eventd.assistant where ended_at is null)",
-    )
-    .await;
+    wait_until_assisted(database).await;
     (leading, assistant)
 }
 

@@ -2,6 +2,7 @@
 
 use odoo_eventd::signature::{Secret, verify_body};
 
+use crate::support::delivery::subscribe;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -230,20 +231,20 @@ async fn what_was_made_for_several_records_goes_to_nobodys_callback() {
     own.otherwise(Reply::status(503));
     eventd_ok(&database.url(), &["install"]).await;
     let url = own.url("/");
-    let arguments = [
-        "subscribe",
-        "--model",
+    subscribe(
+        &database,
         "sale.order",
-        "--event",
-        "write",
-        "--fields",
-        "client_order_ref",
-        "--url",
         &url,
-        "--max-attempts",
-        "100",
-    ];
-    eventd_ok(&database.url(), &arguments).await;
+        &[
+            "--event",
+            "write",
+            "--fields",
+            "client_order_ref",
+            "--max-attempts",
+            "100",
+        ],
+    )
+    .await;
     call_back(&database, 1, &stranger.url("/"), None).await;
     let _service = running(&database, &LOOPBACK).await;
     touch(&database, "id in (1, 2)").await;

@@ -6,6 +6,7 @@ use odoo_eventd::pg::pooler;
 use serde_json::Value;
 
 use crate::support::bouncer::PgBouncer;
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd, eventd_ok};
 use crate::support::{Database, eventually};
@@ -28,11 +29,7 @@ async fn subscribed() -> (Database, Receiver) {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
     eventd_ok(&database.admin_url(), &["install"]).await;
-    eventd_ok(
-        &database.url(),
-        &["subscribe", "--model", "sale.order", "--url", &receiver.url("/")],
-    )
-    .await;
+    subscribe(&database, "sale.order", &receiver.url("/"), &[]).await;
     (database, receiver)
 }
 

@@ -1,6 +1,7 @@
 //! Domains that speak of the time mean the moment at which an event is processed, not the one at which the service started.
 
 use crate::support::Database;
+use crate::support::delivery::subscribe;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{SOON, Service, eventd_ok};
 
@@ -11,20 +12,20 @@ async fn now_is_when_the_event_is_processed() {
     receiver.otherwise(Reply::status(200));
     eventd_ok(&database.url(), &["install"]).await;
     let url = receiver.url("/");
-    let arguments = [
-        "subscribe",
-        "--model",
+    subscribe(
+        &database,
         "sale.order",
-        "--event",
-        "write",
-        "--fields",
-        "date_order",
-        "--domain",
-        "[('date_order', '<', datetime.datetime.now())]",
-        "--url",
         &url,
-    ];
-    eventd_ok(&database.url(), &arguments).await;
+        &[
+            "--event",
+            "write",
+            "--fields",
+            "date_order",
+            "--domain",
+            "[('date_order', '<', datetime.datetime.now())]",
+        ],
+    )
+    .await;
     let _service = Service::leading(&database).await;
     // Later than the moment at which the service looked at the subscription, and past when the event is processed.
     let id = database

@@ -19,6 +19,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::Captured;
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd_ok, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -266,19 +267,7 @@ async fn no_commit_waits_for_the_poll_when_each_sleep_queues_anew_behind_a_write
 
 /// Installed, with a subscription to every tag, and a service whose poll comes too late to help.
 async fn tags_delivered_to(receiver: &Receiver, database: &Database, poll_interval_ms: &str) -> Service {
-    eventd_ok(
-        &database.url(),
-        &[
-            "subscribe",
-            "--model",
-            "project.tags",
-            "--fields",
-            "color",
-            "--url",
-            &receiver.url("/tags"),
-        ],
-    )
-    .await;
+    subscribe(database, "project.tags", &receiver.url("/tags"), &["--fields", "color"]).await;
     let service = Service::start(&database.url(), &["--poll-interval-ms", poll_interval_ms]);
     wait_until_leading(database).await;
     service

@@ -2,7 +2,7 @@
 //! not judged, everything else is, and it is all put back without an operator.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::Client;
@@ -10,6 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::Captured;
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -156,9 +157,23 @@ async fn whoever_writes_while_a_copy_is_adopted_is_not_judged_and_what_was_pendi
 
 // Under load, with the service ---------------------------------------------------------------------------------------------
 
+/// How often the table was announced to go, and to be back: it may be gone while the number is odd.
+#[derive(Default)]
+struct Absences(AtomicU32);
+
+impl Absences {
+    fn next(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn so_far(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Writes crm_tag all the time, in sessions that have long run the capture function. Nothing may fail but what would without us: a
-/// statement on a table that `is_gone`.
-async fn write_all_the_time(session: Client, id: i32, is_gone: Arc<AtomicBool>, cancel: CancellationToken) -> u64 {
+/// statement during which the table was gone. On a busy machine its failure is heard of when the table has long been back.
+async fn write_all_the_time(session: Client, id: i32, absences: Arc<Absences>, cancel: CancellationToken) -> u64 {
     session.batch_execute("set lock_timeout = '20s'").await.unwrap();
     let mut written = 0;
     while !cancel.is_cancelled() {
@@ -171,9 +186,11 @@ async fn write_all_the_time(session: Client, id: i32, is_gone: Arc<AtomicBool>, 
             ),
             format!("delete from crm_tag where id = {}", id + 1_000),
         ] {
+            let before = absences.so_far();
+            let was_gone = || before % 2 == 1 || absences.so_far() != before;
             match session.batch_execute(&statement).await {
                 Ok(()) => written += 1,
-                Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) && is_gone.load(Ordering::SeqCst) => {}
+                Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) && was_gone() => {}
                 Err(error) => panic!("{statement}: {error:?}"),
             }
         }
@@ -209,27 +226,15 @@ async fn a_table_that_is_renamed_dropped_and_made_anew_under_load_fails_nobody_a
         .psql("alter table crm_tag alter column name drop not null")
         .await;
     let mut receiver = Receiver::start().await;
-    eventd_ok(
-        &database.url(),
-        &[
-            "subscribe",
-            "--model",
-            "crm.tag",
-            "--fields",
-            "color",
-            "--url",
-            &receiver.url("/"),
-        ],
-    )
-    .await;
+    subscribe(&database, "crm.tag", &receiver.url("/"), &["--fields", "color"]).await;
     let service = Service::leading(&database).await;
-    let (cancel, is_gone) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+    let (cancel, absences) = (CancellationToken::new(), Arc::new(Absences::default()));
     let mut writers = tokio::task::JoinSet::new();
     for id in 1..=3 {
         writers.spawn(write_all_the_time(
             database.client().await,
             id,
-            Arc::clone(&is_gone),
+            Arc::clone(&absences),
             cancel.clone(),
         ));
     }
@@ -256,7 +261,9 @@ async fn a_table_that_is_renamed_dropped_and_made_anew_under_load_fails_nobody_a
         ("alter table crm_tag rename to crm_tag_gone", Some("alter table crm_tag_gone rename to crm_tag")),
         ("alter table crm_tag rename to crm_tag_kept", Some("create table crm_tag (like crm_tag_kept including all)")),
     ] {
-        is_gone.store(comes_back.is_some(), Ordering::SeqCst);
+        if comes_back.is_some() {
+            absences.next();
+        }
         database.psql(change).await;
         if let Some(comes_back) = comes_back {
             let row = "select state || ' ' || error from mcp_event_subscription where state = 'invalid'";
@@ -266,8 +273,8 @@ async fn a_table_that_is_renamed_dropped_and_made_anew_under_load_fails_nobody_a
             .await;
             assert!(said.contains("crm.tag"), "{said}");
             database.psql(comes_back).await;
+            absences.next();
         }
-        is_gone.store(false, Ordering::SeqCst);
         // A fresh one, so that what arrives is of now.
         receiver = Receiver::start().await;
         database.psql(&format!("update mcp_event_subscription set webhook_url = '{}' where state = 'ready'", receiver.url("/"))).await;

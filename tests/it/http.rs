@@ -7,34 +7,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use odoo_eventd::delivery::{Failure, Verdict};
-use odoo_eventd::http::client::{Attempt, Audience, Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES, Request};
-use odoo_eventd::http::guard::{Guard, parse_url};
+use odoo_eventd::http::client::{Attempt, Client, DEFAULT_RESPONSE_CAP_BYTES};
 use odoo_eventd::http::headers::parse_headers;
 use reqwest::Method;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::HeaderMap;
 
+use crate::support::client::{AMPLE, allowing, client, post};
 use crate::support::receiver::{Receiver, Reply};
 
 const LOOPBACK: &str = "127.0.0.0/8";
 /// Long enough for a machine under load, short enough for the tests that wait for it to end.
 const SHORT: Duration = Duration::from_millis(700);
-const AMPLE: Duration = Duration::from_secs(20);
-
-fn client(networks: &[&str]) -> Client {
-    Client::new(ClientConfig::new(Guard::new(networks, &[]).unwrap())).unwrap()
-}
-
-fn post(url: &str, timeout: Duration) -> Request {
-    Request {
-        method: Method::POST,
-        url: parse_url(url).unwrap(),
-        audience: Audience::Endpoint,
-        headers: HeaderMap::new(),
-        body: Bytes::from_static(b"{}"),
-        timeout,
-    }
-}
 
 async fn attempt(receiver: &Receiver, reply: Reply, timeout: Duration) -> Attempt {
     receiver.replies([reply]);
@@ -381,7 +364,7 @@ async fn a_name_that_is_rebound_between_attempts_is_judged_again() {
         &["169.254.169.254", "127.0.0.1"],
         &["10.0.0.1", "::1"],
     ];
-    let mut config = ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap());
+    let mut config = allowing(&["127.0.0.1"]);
     config.resolver = Arc::new(Rebinding(Mutex::new(lookups.into())));
     let client = Client::new(config).unwrap();
     let url = format!("http://attacker.example:{}/", receiver.address().port());

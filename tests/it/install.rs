@@ -5,8 +5,9 @@ use std::process::Output;
 
 use tokio::process::Command;
 
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
-use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
+use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_assisted, wait_until_leading};
 use crate::support::{Database, Server, eventually};
 
 /// Everything that a catalogue says of a database, but for numbers that mean nothing (oids).
@@ -102,11 +103,7 @@ async fn uninstalling_keeps_the_tables_and_installing_again_goes_on_with_them() 
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
-    eventd_ok(
-        &database.url(),
-        &["subscribe", "--model", "sale.order", "--url", &receiver.url("/")],
-    )
-    .await;
+    subscribe(&database, "sale.order", &receiver.url("/"), &[]).await;
     eventd_ok(&database.url(), &["uninstall"]).await;
     assert_eq!(
         database
@@ -426,6 +423,7 @@ async fn odoos_manager_duplicates_renames_and_drops_the_database_while_the_servi
     let _active = Service::start(&url, &[]);
     wait_until_leading(&database).await;
     let _standby = Service::start(&url, &[]);
+    wait_until_assisted(&database).await;
 
     let name = database.name();
     let manager = server.empty().await;

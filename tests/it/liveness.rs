@@ -20,6 +20,7 @@ use tokio::net::{TcpStream, UnixDatagram};
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::delivery::subscribe;
 use crate::support::process::signal;
 use crate::support::proxy::Proxy;
 use crate::support::receiver::{Receiver, Reply};
@@ -72,15 +73,11 @@ async fn free_port() -> u16 {
 
 async fn subscribed(database: &Database, receiver: &Receiver) {
     eventd_ok(&database.url(), &["install"]).await;
-    eventd_ok(
-        &database.url(),
-        &[
-            "subscribe",
-            "--model",
-            "sale.order",
-            "--url",
-            &receiver.url("/secret-path?key=secret-key"),
-        ],
+    subscribe(
+        database,
+        "sale.order",
+        &receiver.url("/secret-path?key=secret-key"),
+        &[],
     )
     .await;
 }

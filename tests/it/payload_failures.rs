@@ -1,5 +1,6 @@
 //! What cannot be sent: refused when it is asked for, or a failed attempt that says why and stops nobody else.
 
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -187,19 +188,11 @@ async fn a_template_that_fails_is_a_failed_attempt_with_a_reason_and_stops_nobod
             .await;
     }
     let url = receiver.url("/fine");
-    eventd_ok(
-        &database.url(),
-        &[
-            "subscribe",
-            "--model",
-            "sale.order",
-            "--event",
-            "write",
-            "--fields",
-            "client_order_ref",
-            "--url",
-            &url,
-        ],
+    subscribe(
+        &database,
+        "sale.order",
+        &url,
+        &["--event", "write", "--fields", "client_order_ref"],
     )
     .await;
     let service = Service::leading(&database).await;
@@ -292,20 +285,17 @@ async fn a_body_over_its_limit_is_sent_thin_and_so_is_one_that_cannot_be_held() 
         ("/xml", "note", "xml"),
     ] {
         let url = receiver.url(path);
-        eventd_ok(
-            &database.url(),
+        subscribe(
+            &database,
+            "sale.order",
+            &url,
             &[
-                "subscribe",
-                "--model",
-                "sale.order",
                 "--event",
                 "write",
                 "--fields",
                 "note",
                 "--payload-fields",
                 fields,
-                "--url",
-                &url,
                 "--max-body-bytes",
                 "4096",
                 "--format",
@@ -352,23 +342,7 @@ async fn what_was_deleted_meanwhile_is_nothing_and_the_event_still_tells_its_own
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
     let url = receiver.url("/");
-    eventd_ok(
-        &database.url(),
-        &[
-            "subscribe",
-            "--model",
-            "sale.order",
-            "--event",
-            "all",
-            "--fields",
-            "client_order_ref,payment_term_id",
-            "--url",
-            &url,
-            "--payload-fields",
-            "name,payment_term_id,payment_term_id{name},p:payment_term_id.name,order_line,lines:order_line{name},tag_ids.name,note",
-        ],
-    )
-    .await;
+    subscribe(&database, "sale.order", &url, &["--event", "all", "--fields", "client_order_ref,payment_term_id", "--payload-fields", "name,payment_term_id,payment_term_id{name},p:payment_term_id.name,order_line,lines:order_line{name},tag_ids.name,note"]).await;
     // Nobody reads meanwhile.
     database
         .psql("update sale_order set client_order_ref = 'last', note = 'n' where id = 3")
@@ -412,18 +386,15 @@ async fn a_field_that_goes_makes_the_body_thin_and_the_subscription_invalid_but_
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
     let url = receiver.url("/");
-    eventd_ok(
-        &database.url(),
+    subscribe(
+        &database,
+        "sale.order",
+        &url,
         &[
-            "subscribe",
-            "--model",
-            "sale.order",
             "--event",
             "write",
             "--fields",
             "client_order_ref",
-            "--url",
-            &url,
             "--payload-fields",
             "name,partner_id.function",
         ],

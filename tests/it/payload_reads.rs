@@ -9,6 +9,7 @@ use odoo_eventd::pg;
 use odoo_eventd::worker::quarantine::Quarantine;
 use odoo_eventd::worker::{bodies, roster};
 
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd_ok, wait_until_leading};
 use crate::support::{Database, Server, eventually};
@@ -50,18 +51,15 @@ async fn five_hundred_enriched_orders_cost_as_many_statements_as_fifty() {
         )
         .await;
     let url = receiver.url("/");
-    eventd_ok(
-        &database.url(),
+    subscribe(
+        &database,
+        "sale.order",
+        &url,
         &[
-            "subscribe",
-            "--model",
-            "sale.order",
             "--event",
             "write",
             "--fields",
             "state",
-            "--url",
-            &url,
             "--payload-fields",
             ENRICHED,
             "--max-body-bytes",
@@ -172,16 +170,13 @@ async fn a_large_transaction_comes_in_parts_with_the_values_of_each_record() {
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
     let url = receiver.url("/");
-    eventd_ok(
-        &database.url(),
+    subscribe(
+        &database,
+        "res.partner",
+        &url,
         &[
-            "subscribe",
-            "--model",
-            "res.partner",
             "--event",
             "create",
-            "--url",
-            &url,
             "--payload-fields",
             "name,country_id.code,category_id",
             "--max-body-bytes",
@@ -225,16 +220,13 @@ async fn a_large_transaction_comes_in_parts_with_the_values_of_each_record() {
 async fn existing_records_make_a_body_without_a_change_of_theirs() {
     let database = Database::fixture().await;
     eventd_ok(&database.url(), &["install"]).await;
-    eventd_ok(
-        &database.url(),
+    subscribe(
+        &database,
+        "sale.order",
+        "https://example.com/",
         &[
-            "subscribe",
-            "--model",
-            "sale.order",
             "--event",
             "write",
-            "--url",
-            "https://example.com/",
             "--payload-fields",
             "name,partner_id.name,order_line.name",
         ],

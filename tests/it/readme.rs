@@ -9,6 +9,7 @@ use odoo_eventd::signature::{Message, Secret, sign_body, sign_message};
 use tokio::process::Command;
 
 use crate::support::Database;
+use crate::support::delivery::subscribe;
 use crate::support::receiver::{Receiver, Recorded};
 use crate::support::service::{SOON, Service, eventd_ok};
 
@@ -193,11 +194,7 @@ async fn sent_by_the_service(secret: &str) -> Recorded {
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
     let url = receiver.url("/");
-    eventd_ok(
-        &database.url(),
-        &["subscribe", "--model", "res.partner", "--url", &url, "--secret", secret],
-    )
-    .await;
+    subscribe(&database, "res.partner", &url, &["--secret", secret]).await;
     let service = Service::leading(&database).await;
     database
         .psql("update res_partner set phone = 'Größe €' where id = 1")

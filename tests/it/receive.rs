@@ -5,15 +5,16 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use odoo_eventd::http::client::{Attempt, Audience, Client, ClientConfig, Request};
-use odoo_eventd::http::guard::{Guard, parse_url};
+use odoo_eventd::http::client::{Attempt, Request};
 use odoo_eventd::http::receiver::{Check, Received, Receiver, ReceiverConfig};
 use odoo_eventd::signature::{Message, Secret, VerifyError, sign_body, sign_message};
+use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc;
+
+use crate::support::client::{AMPLE, client, post};
 
 const ID: &str = "0198f2a4-0f3e-7c11-8a77-1b2c3d4e5f60";
 const BODY: &[u8] = br#"{"model":"sale.order"}"#;
@@ -67,16 +68,12 @@ async fn send_to(url: &str, secrets: &[&str], at: i64) -> Attempt {
             ),
         );
     }
-    let client = Client::new(ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap())).unwrap();
     let request = Request {
-        method: Method::POST,
-        url: parse_url(&format!("{url}hook")).unwrap(),
-        audience: Audience::Endpoint,
         headers,
         body: Bytes::from_static(BODY),
-        timeout: Duration::from_secs(20),
+        ..post(&format!("{url}hook"), AMPLE)
     };
-    client.send(request).await
+    client(&["127.0.0.1"]).send(request).await
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Links of records that were removed before anybody looked.
 
 use crate::support::Database;
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd_ok, wait_until_leading};
 
@@ -10,18 +11,13 @@ async fn a_link_that_was_added_while_nobody_looked_is_told_although_its_record_w
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
     let url = receiver.url("/");
-    let arguments = [
-        "subscribe",
-        "--model",
+    subscribe(
+        &database,
         "project.task",
-        "--fields",
-        "user_ids",
-        "--domain",
-        "[('name', 'like', 'Removed')]",
-        "--url",
         &url,
-    ];
-    eventd_ok(&database.url(), &arguments).await;
+        &["--fields", "user_ids", "--domain", "[('name', 'like', 'Removed')]"],
+    )
+    .await;
     let service = Service::start(&database.url(), &[]);
     wait_until_leading(&database).await;
     database

@@ -3,15 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use odoo_eventd::delivery::Failure;
-use odoo_eventd::http::client::{Audience, Client, ClientConfig, Request};
-use odoo_eventd::http::guard::{Guard, parse_url};
+use odoo_eventd::http::client::Client;
 use odoo_eventd::signature::{Secret, verify_body};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::HeaderMap;
 
+use crate::support::client::{AMPLE, allowing, post};
 use crate::support::receiver::{Receiver, Recorded, Reply};
 use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -244,18 +242,12 @@ impl Resolve for Rebinding {
 async fn a_connection_goes_to_the_address_that_was_judged_and_is_looked_up_once() {
     let receiver = Receiver::start().await;
     // The second answer would be refused, and is never asked for while the connection lives; then it is asked for, and refused.
-    let mut config = ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap());
+    let mut config = allowing(&["127.0.0.1"]);
     config.resolver = Arc::new(Rebinding(Mutex::new(["127.0.0.1", "169.254.169.254"].into())));
     let client = Client::new(config).unwrap();
     receiver.replies([Reply::status(200), Reply::status(200).header("Connection", "close")]);
-    let request = |path: &str| Request {
-        method: reqwest::Method::POST,
-        url: parse_url(&format!("http://rebound.example:{}{path}", receiver.address().port())).unwrap(),
-        audience: Audience::Endpoint,
-        headers: HeaderMap::new(),
-        body: "{}".into(),
-        timeout: Duration::from_secs(20),
-    };
+    let port = receiver.address().port();
+    let request = |path: &str| post(&format!("http://rebound.example:{port}{path}"), AMPLE);
     for path in ["/first", "/kept-alive"] {
         assert!(client.send(request(path)).await.outcome.is_success(), "{path}");
     }

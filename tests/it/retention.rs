@@ -8,6 +8,7 @@ use odoo_eventd::pg::retention::{DeliveryKey, clear_deliveries, drop_log_day};
 use odoo_eventd::worker::retention::Retention;
 use serde_json::Value;
 
+use crate::support::delivery::subscribe;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{SOON, Service, eventd, eventd_ok};
 use crate::support::{Database, eventually};
@@ -121,11 +122,7 @@ async fn a_reader_of_the_log_puts_the_drop_off_and_holds_up_no_delivery() {
     reading.query("select * from mcp_webhook_delivery", &[]).await.unwrap();
 
     let receiver = Receiver::start().await;
-    eventd_ok(
-        &database.url(),
-        &["subscribe", "--model", "sale.order", "--url", &receiver.url("/")],
-    )
-    .await;
+    subscribe(&database, "sale.order", &receiver.url("/"), &[]).await;
     let service = Service::leading(&database).await;
     for n in 0..20 {
         database
@@ -222,19 +219,7 @@ async fn erasing_a_record_blanks_its_bodies_and_ends_what_was_not_sent() {
     let receiver = Receiver::start().await;
     receiver.replies([Reply::status(200).body("thank you, alice@example.com")]);
     eventd_ok(&database.url(), &["install"]).await;
-    eventd_ok(
-        &database.url(),
-        &[
-            "subscribe",
-            "--model",
-            "res.partner",
-            "--url",
-            &receiver.url("/"),
-            "--max-attempts",
-            "5",
-        ],
-    )
-    .await;
+    subscribe(&database, "res.partner", &receiver.url("/"), &["--max-attempts", "5"]).await;
     let service = Service::leading(&database).await;
     database
         .psql("update res_partner set name = 'Alice' where id = 1")
@@ -406,11 +391,7 @@ async fn what_the_service_writes_of_a_subscription_is_no_history() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
-    eventd_ok(
-        &database.url(),
-        &["subscribe", "--model", "sale.order", "--url", &receiver.url("/")],
-    )
-    .await;
+    subscribe(&database, "sale.order", &receiver.url("/"), &[]).await;
     let service = Service::leading(&database).await;
     database
         .psql("update sale_order set client_order_ref = 'x' where id = 1")
@@ -437,11 +418,7 @@ async fn values_do_not_stay_in_the_outbox_for_longer_than_a_day_after_they_were_
     let (database, client, _) = installed().await;
     drop(client);
     let receiver = Receiver::start().await;
-    eventd_ok(
-        &database.url(),
-        &["subscribe", "--model", "res.partner", "--url", &receiver.url("/")],
-    )
-    .await;
+    subscribe(&database, "res.partner", &receiver.url("/"), &[]).await;
     database
         .psql("update res_partner set name = 'Alice' where id = 1")
         .await;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use odoo_eventd::signature::{DEFAULT_TOLERANCE, Received, Secret, verify_body, verify_message};
 
+use crate::support::delivery::subscribe;
 use crate::support::receiver::{Receiver, Recorded};
 use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -54,20 +55,13 @@ fn body_signed_with(request: &Recorded, secret: &str) -> bool {
 async fn subscribed(database: &Database, receiver: &Receiver) {
     eventd_ok(&database.url(), &["install"]).await;
     let url = receiver.url("/");
-    let arguments = [
-        "subscribe",
-        "--model",
+    subscribe(
+        database,
         "sale.order",
-        "--event",
-        "write",
-        "--fields",
-        "client_order_ref",
-        "--url",
         &url,
-        "--secret",
-        OLD,
-    ];
-    eventd_ok(&database.url(), &arguments).await;
+        &["--event", "write", "--fields", "client_order_ref", "--secret", OLD],
+    )
+    .await;
 }
 
 async fn wait_until_ready(database: &Database, id: i32) {

@@ -11,12 +11,9 @@ use hyper::{Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use odoo_eventd::delivery::Failure;
-use odoo_eventd::http::client::{Attempt, Audience, Client, ClientConfig, Request};
-use odoo_eventd::http::guard::{Guard, parse_url};
+use odoo_eventd::http::client::{Attempt, Audience, Client, Request};
 use odoo_eventd::http::tls::HostTls;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use reqwest::Method;
-use reqwest::header::HeaderMap;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{WantsServerCert, WebPkiClientVerifier};
@@ -27,9 +24,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::support::client::{self, AMPLE};
 use crate::support::receiver::{Receiver, Socket};
-
-const AMPLE: Duration = Duration::from_secs(20);
 
 impl Socket for TlsStream<TcpStream> {}
 
@@ -98,20 +94,13 @@ fn acceptor(
 }
 
 fn client(trusted: &[&Authority]) -> Client {
-    let mut config = ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap());
+    let mut config = client::allowing(&["127.0.0.1"]);
     config.authorities = trusted.iter().map(|authority| authority.certificate()).collect();
     Client::new(config).unwrap()
 }
 
 fn request(port: u16, timeout: Duration) -> Request {
-    Request {
-        method: Method::POST,
-        url: parse_url(&format!("https://127.0.0.1:{port}/hook")).unwrap(),
-        audience: Audience::Endpoint,
-        headers: HeaderMap::new(),
-        body: Bytes::from_static(b"{}"),
-        timeout,
-    }
+    client::post(&format!("https://127.0.0.1:{port}/hook"), timeout)
 }
 
 async fn post(client: &Client, port: u16, timeout: Duration) -> Attempt {
@@ -194,7 +183,7 @@ async fn a_client_certificate_is_shown_to_a_receiver_that_asks_for_one() {
         };
         section.read().unwrap()
     };
-    let mut config = ClientConfig::new(Guard::new(&["127.0.0.1"], &[]).unwrap());
+    let mut config = client::allowing(&["127.0.0.1"]);
     config.callback_guard = config.guard.clone();
     config.authorities = vec![authority.certificate()];
     config.hosts = vec![section("127.0.0.2"), section("127.0.0.1")];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{delivery_ids, logged, subscribe};
 use crate::support::receiver::{Receiver, Reply};
-use crate::support::service::{SOON, Service, eventd_ok, wait_until_leading};
+use crate::support::service::{SOON, Service, eventd_ok, wait_until_assisted, wait_until_leading};
 use crate::support::{Database, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,6 +63,7 @@ async fn two_instances_deliver_once_and_the_standby_takes_over_within_five_secon
     .await;
     let active = Service::leading(&database).await;
     let _standby = Service::start(&database.url(), &[]);
+    wait_until_assisted(&database).await;
     let client = database.client().await;
     for number in 0..100 {
         client

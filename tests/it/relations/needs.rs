@@ -1,6 +1,7 @@
 //! What is captured of other tables, and what is not or no longer.
 
 use super::{ORDER_TAGS, Watch, Watching};
+use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd, eventd_ok};
 use crate::support::{Database, eventually};
@@ -12,19 +13,7 @@ async fn what_was_written_while_the_service_was_away_arrives_and_nothing_from_be
     eventd_ok(&database.url(), &["install"]).await;
     database.psql("insert into sale_order_tag_rel values (1, 1)").await;
     let url = receiver.url("/orders");
-    eventd_ok(
-        &database.url(),
-        &[
-            "subscribe",
-            "--model",
-            "sale.order",
-            "--fields",
-            "tag_ids,order_line",
-            "--url",
-            &url,
-        ],
-    )
-    .await;
+    subscribe(&database, "sale.order", &url, &["--fields", "tag_ids,order_line"]).await;
     database.psql("insert into sale_order_tag_rel values (1, 2)").await;
     database.psql("delete from sale_order_line where order_id = 2").await;
     let service = Service::leading(&database).await;

@@ -1,6 +1,7 @@
 //! What the tests stand on: databases, a scripted receiver, other processes, and waiting.
 
 pub mod bouncer;
+pub mod client;
 pub(crate) mod db;
 pub mod delivery;
 pub(crate) mod process;

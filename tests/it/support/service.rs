@@ -146,3 +146,14 @@ pub async fn wait_until_leading(database: &Database) {
     })
     .await;
 }
+
+/// Waits until an instance stands by: one that is still on its way to the database neither takes over in time nor stays away.
+pub async fn wait_until_assisted(database: &Database) {
+    let client = database.admin_client().await;
+    let is_there = "select exists (select from odoo_eventd.assistant where ended_at is null)";
+    eventually("an instance that stands by", SOON * 4, async || {
+        let row = client.query_one(is_there, &[]).await.unwrap();
+        row.get::<_, bool>(0).then_some(())
+    })
+    .await;
+}

@@ -5,8 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Short against everything that is waited for, long against a query.
-const INTERVAL: Duration = Duration::from_millis(10);
+/// Between two looks at first: short against everything that is waited for, long against a query.
+const FIRST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// And at most, after a second. Many looks are a process of their own, and tests that look while they wait take the time that what
+/// they wait for needs.
+const LAST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Calls `probe` until it returns a value, and panics once `deadline` has passed without one.
 ///
@@ -32,7 +36,8 @@ pub(crate) fn eventually<T>(
                 waited < deadline,
                 "{caller}: still waiting for {what} after {waited:.1?} and {looks} looks"
             );
-            tokio::time::sleep(INTERVAL).await;
+            // A tenth of the wait so far: nobody learns of anything much later than it happened.
+            tokio::time::sleep((waited / 10).clamp(FIRST_INTERVAL, LAST_INTERVAL)).await;
         }
     }
 }
