@@ -103,6 +103,19 @@ impl Error {
         self.kind == Kind::Database
     }
 
+    /// True when a session ended in the middle, and the server did not say why, or was not heard.
+    pub fn is_connection_lost(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
+        while let Some(error) = cause {
+            if let Some(pg) = error.downcast_ref::<tokio_postgres::Error>() {
+                let is_io = std::error::Error::source(pg).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+                return pg.is_closed() || is_io;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// The SQLSTATE of the database error at the root of this one, if there is one.
     pub fn sql_state(&self) -> Option<&tokio_postgres::error::SqlState> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::Host};
@@ -156,22 +157,28 @@ impl Database {
             .map_err(|e| self.refused(e))
     }
 
-    /// Whether the server as a whole is down, or on its way down or up, and not only this database in somebody's way. It is another
-    /// database that is asked for: whoever wants this one for himself must not meet a session there.
-    pub async fn is_server_away(&self) -> bool {
+    /// Whether the server as a whole went down, or is on its way down or up, and not only this database is in somebody's way: it refuses
+    /// everybody, or was started at another time than the one that served us. It is another database that is asked for: whoever
+    /// wants this one for himself must not meet a session there.
+    pub async fn has_restarted(&self, started_at: Option<Timestamp>) -> bool {
         use tokio_postgres::error::SqlState;
-        let mut elsewhere = self.config.clone();
-        elsewhere.dbname("postgres");
-        match tokio::time::timeout(CONNECT_TIMEOUT, elsewhere.connect(self.tls.clone())).await {
-            Ok(Ok((client, connection))) => {
+        let mut elsewhere = self.clone();
+        elsewhere.config.dbname("postgres");
+        let asked = async {
+            let (client, connection) = match elsewhere.config.connect(elsewhere.tls).await {
+                Ok(connected) => connected,
+                Err(error) => return error.code().is_none_or(|code| *code == SqlState::CANNOT_CONNECT_NOW),
+            };
+            let asked = async {
+                let now = server_start(&client).await;
                 drop(client);
-                // To say goodbye.
-                let _ = connection.await;
-                false
-            }
-            Ok(Err(error)) => error.code().is_none_or(|code| *code == SqlState::CANNOT_CONNECT_NOW),
-            Err(_) => true,
-        }
+                now
+            };
+            // The connection ends with its client.
+            let (now, _) = tokio::join!(asked, connection);
+            matches!((started_at, now), (Some(then), Ok(now)) if then != now)
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, asked).await.unwrap_or(true)
     }
 
     /// A pool of at most `size` connections, made when they are first needed.
@@ -234,6 +241,18 @@ impl Database {
             .await
             .map_err(|error| Error::database(format_args!("set up a session of {self}"), error))
     }
+}
+
+/// When the server that a session is in was started.
+///
+/// # Errors
+/// Database errors.
+pub async fn server_start(client: &Client) -> Result<Timestamp> {
+    let row = client
+        .query_one("select pg_postmaster_start_time()", &[])
+        .await
+        .map_err(|e| Error::database("ask when the server was started", e))?;
+    Ok(row.get(0))
 }
 
 /// rustls' errors come wrapped in an I/O error, which tells the errors below its own.

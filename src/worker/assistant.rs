@@ -19,6 +19,7 @@ use super::deliverer::{Deliverer, Duties, Handed};
 use super::process::Process;
 use super::recorder::{Log, Unrecorded};
 use super::roster::{self, Roster, ServiceRules};
+use super::sent_away;
 use super::slots::Slots;
 use super::supervisor::Options;
 use super::vitals::Vitals;
@@ -83,7 +84,7 @@ impl Assistant {
             ending(&both, deliverer.run(both.clone())),
             ending(&both, self.keep_roster(&roster_sender, &slots, &both)),
         );
-        delivered.and(kept_up)?;
+        sent_away::both(delivered, kept_up)?;
         self.begun.give_back_of(self.connections.lead(), term).await?;
         assistants::end(self.connections.lead(), term).await
     }

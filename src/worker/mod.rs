@@ -31,6 +31,7 @@ pub mod request;
 pub mod retention;
 pub mod roster;
 pub mod secrets;
+mod sent_away;
 pub mod slots;
 pub mod supervisor;
 pub mod sweeper;

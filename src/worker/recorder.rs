@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::answers::{ANSWER_WITHIN, within};
 use super::begun::Begun;
 use super::roster::Roster;
+use super::sent_away;
 use super::slots::Slot;
 use super::vitals::Vitals;
 use crate::failpoint::{self, Step};
@@ -178,7 +179,7 @@ impl Recorder {
                 return so_far;
             }
             let written = self.written().await.map(drop);
-            so_far = so_far.and(written);
+            so_far = sent_away::both(so_far, written);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_postgres::error::SqlState;
@@ -22,20 +23,21 @@ use super::begun::Begun;
 use super::deliverer::{Deliverer, Duties};
 use super::dispatcher::Dispatcher;
 use super::judging::Judging;
-use super::listener::{Listener, server_said};
+use super::listener::Listener;
 use super::process::Process;
 use super::quarantine::Quarantine;
 use super::reached::Reached;
 use super::recorder::{Log, Unrecorded};
 use super::retention::Retention;
 use super::roster::{Keeper, Roster, ServiceRules};
+use super::sent_away::{self, more_telling, reason};
 use super::slots::{Limits, Slots};
 use super::vitals::{Phase, Vitals};
 use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
 use super::{monitor, sweeper};
 use crate::http::client::Client;
 use crate::http::guard::Guard;
-use crate::pg::connect::Database;
+use crate::pg::connect::{Database, server_start};
 use crate::pg::connections::Connections;
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
@@ -49,11 +51,6 @@ const STANDBY_TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a database that must not deliver is looked at again.
 const FENCED_LOOK_EVERY: Duration = Duration::from_secs(10);
-
-/// How long the service stays away after somebody ended its sessions or the database was in somebody's way: Odoo's manager ends
-/// sessions just before it drops, renames or duplicates a database, and fails if they come back at once. A server that stops ends them
-/// with the same words; it is told from that by refusing everybody.
-const STAY_AWAY: Duration = Duration::from_secs(15);
 
 /// Pauses between tries to connect.
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
@@ -72,8 +69,8 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// Of two sessions a term; what has died without the server's knowledge is mostly of the last one.
 const REMEMBERED_SESSIONS: usize = 8;
 
-/// A term that lasted so long was a good one: the next pause is short again.
-const GOOD_TERM: Duration = Duration::from_secs(30);
+/// A term that lasted so long, and as long as the pause that is due, was a good one: the next pause is short again.
+const GOOD_TERM: Duration = Duration::from_secs(5);
 
 /// What the service needs to know.
 #[derive(Debug, Clone)]
@@ -108,6 +105,8 @@ struct Kept {
     reached: Reached,
     /// Sessions that held the lead or the bell, newest last.
     sessions: Vec<Session>,
+    /// When the server was started that served the last term.
+    server_start: Option<Timestamp>,
     /// No pooler was found in between.
     is_direct: bool,
     has_led: bool,
@@ -169,7 +168,7 @@ pub async fn run(
             }
         };
         vitals.enter(Phase::Connecting);
-        if began.elapsed() > GOOD_TERM {
+        if began.elapsed() > pause.max(GOOD_TERM) {
             pause = RECONNECT_FIRST;
         }
         let wait = match ended {
@@ -178,15 +177,14 @@ pub async fn run(
                 return Err(behind_a_pooler(pooler::TRANSACTION_MODE).with_source(error));
             }
             Err(error) if !kept.has_led && !may_heal(&error) => return Err(error),
-            Err(error) if was_sent_away(&error) && !current.database.is_server_away().await => {
-                vitals.metrics.term_failed();
-                tracing::warn!(error = %error.chain(), stay_away_s = STAY_AWAY.as_secs(), "the sessions were ended: staying away for a while");
-                STAY_AWAY
-            }
             Err(error) => {
                 vitals.metrics.term_failed();
-                tracing::warn!(error = %error.chain(), retry_in_ms = pause.as_millis(), "the term ended: trying again");
-                let wait = pause;
+                let away = match sent_away::for_how_long(&error) {
+                    Some(away) if !current.database.has_restarted(kept.server_start).await => away,
+                    _ => Duration::ZERO,
+                };
+                let wait = pause.max(away);
+                tracing::warn!(error = %error.chain(), retry_in_ms = wait.as_millis(), stays_away = !away.is_zero(), "the term ended: trying again");
                 pause = (pause * 2).min(RECONNECT_MOST);
                 wait
             }
@@ -214,13 +212,6 @@ fn may_heal(error: &Error) -> bool {
     }
 }
 
-/// Odoo's manager, or an administrator, ended our sessions (57P01), or the database is in use for something else (55006).
-fn was_sent_away(error: &Error) -> bool {
-    error
-        .sql_state()
-        .is_some_and(|state| [&SqlState::ADMIN_SHUTDOWN, &SqlState::OBJECT_IN_USE].contains(&state))
-}
-
 /// From connecting to the end of the term.
 async fn term(
     options: &Options,
@@ -235,6 +226,7 @@ async fn term(
     within(ANSWER_WITHIN, "end the sessions that were lost", async {
         kept.end_lost_sessions(session).await?;
         kept.remember(Session::of(session).await?);
+        kept.server_start = Some(server_start(session).await?);
         Ok(())
     })
     .await?;
@@ -266,12 +258,17 @@ async fn term(
     let (lead, doorbell) = match beginning.await {
         Ok(Some(led)) => led,
         // What an assistant has under way may end.
-        Ok(None) => return tasks.join(options.grace + END_WITHIN).await,
+        Ok(None) => {
+            let Err(error) = tasks.join(options.grace + END_WITHIN).await else {
+                return Ok(());
+            };
+            return Err(reason(error, &mut notifications).await);
+        }
         Err(error) => {
             cancel.cancel();
-            // What it has under way is recorded, or kept; this error counts.
-            let _ = tasks.join(options.grace + END_WITHIN).await;
-            return Err(server_said(&mut notifications).await.unwrap_or(error));
+            // What it has under way is recorded, or kept.
+            let ended = tasks.join(options.grace + END_WITHIN).await;
+            return Err(reason(more_telling(error, ended.err()), &mut notifications).await);
         }
     };
     let term = lead.term;
@@ -472,11 +469,10 @@ impl Tasks {
                     Some(Error::database("go on after a task died", error))
                 }
             };
-            // Who was sent away tells more than whose query was cut off by it.
-            let tells_more = failure.as_ref().is_some_and(was_sent_away);
-            if first.is_none() || tells_more {
-                first = failure.or(first);
-            }
+            first = match (first, failure) {
+                (Some(first), failure) => Some(more_telling(first, failure)),
+                (None, failure) => failure,
+            };
             self.cancel.cancel();
         }
         first.map_or(Ok(()), Err)

@@ -1,12 +1,15 @@
 //! Several instances on one database: one leads, the others deliver what it leaves.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::time::Duration;
 
-use crate::support::Database;
+use odoo_eventd::demo::scratch::Scratch;
+
 use crate::support::delivery::{number, order_refs, wait_logged, wait_true, write_ref};
 use crate::support::receiver::{Receiver, Recorded, Reply};
-use crate::support::service::{SOON, Service, eventd_ok, wait_until_assisted, wait_until_leading};
+use crate::support::service::{SOON, Service, eventd_ok, program, wait_until_assisted, wait_until_leading};
+use crate::support::{Database, eventually};
 
 /// One request at a time: the other instance has to help.
 const NARROW: [&str; 2] = ["--max-in-flight-per-endpoint", "1"];
@@ -166,4 +169,45 @@ async fn beside_a_copy_nobody_assists() {
     )
     .await;
     assert_eq!(receiver.requests().len(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_whose_sessions_are_ended_stays_away_like_the_leading_instance() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let admin = database.admin_client().await;
+    let scratch = Scratch::new(None).unwrap();
+    // Which of its connections finds out first is a matter of luck.
+    for round in 1..=5 {
+        let leading = Service::leading(&database).await;
+        let path = scratch.path().join(format!("{round}.log"));
+        let mut command = program();
+        command.args(["--database-url", &database.url(), "--log-format", "json", "run"]);
+        let standby = Service::logging_to(File::create(&path).unwrap(), command);
+        wait_until_assisted(&database).await;
+        // As Odoo's manager does it, and newest first: the assistant's before the one that waits for the lead.
+        admin
+            .batch_execute(
+                "select pg_terminate_backend(pid) from (
+                   select pid from pg_stat_activity where datname = current_database() and application_name = 'odoo-eventd'
+                    order by backend_start desc offset 0) newest_first",
+            )
+            .await
+            .unwrap();
+        let said = eventually("the standby to say what it does about it", SOON, async || {
+            let log = std::fs::read_to_string(&path).unwrap();
+            log.lines()
+                .find(|line| line.contains("the term ended"))
+                .map(str::to_owned)
+        })
+        .await;
+        assert!(said.contains("\"stays_away\":true"), "{round}: {said}");
+        standby.kill().await;
+        leading.kill().await;
+        // The next round waits for another one.
+        admin
+            .batch_execute("update odoo_eventd.assistant set ended_at = now() where ended_at is null")
+            .await
+            .unwrap();
+    }
 }

@@ -160,5 +160,8 @@ async fn a_restart_of_the_server_is_not_taken_for_somebody_who_wants_the_databas
     receiver.wait_for(1, SOON).await;
     let (status, log) = service.terminate().await;
     assert!(status.success());
-    assert!(log.contains("the term ended") && !log.contains("staying away"), "{log}");
+    assert!(
+        log.contains("the term ended") && !log.contains("\"stays_away\":true"),
+        "{log}"
+    );
 }
