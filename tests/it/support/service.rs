@@ -80,18 +80,6 @@ impl Service {
         let mut stderr = child.stderr.take().unwrap();
         let log = tokio::spawn(async move {
             let mut log = String::new();
-            if let Ok(dir) = std::env::var("TEE_LOGS") {
-                let mut f = std::fs::File::create(format!("{dir}/svc-{}.log", uuid::Uuid::new_v4())).unwrap();
-                let mut b = vec![0; 65536];
-                loop {
-                    let n = stderr.read(&mut b).await.unwrap();
-                    if n == 0 {
-                        break;
-                    }
-                    std::io::Write::write_all(&mut f, &b[..n]).unwrap();
-                    log.push_str(&String::from_utf8_lossy(&b[..n]));
-                }
-            }
             stderr.read_to_string(&mut log).await.unwrap();
             log
         });
