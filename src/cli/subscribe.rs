@@ -22,7 +22,7 @@ pub struct Subscribe {
     #[arg(long)]
     model: String,
     /// create, write, unlink or all
-    #[arg(long, alias = "event-type", default_value = "all")]
+    #[arg(long, alias = "event-type", default_value = "all", value_parser = ["create", "write", "unlink", "all"])]
     event: String,
     /// Odoo domain: [('state', '=', 'sale')]
     #[arg(long, default_value = "[]")]
@@ -31,7 +31,7 @@ pub struct Subscribe {
     #[arg(long, value_delimiter = ',', value_name = "FIELD,..")]
     fields: Vec<String>,
     /// match, enter or leave the domain
-    #[arg(long, default_value = "match")]
+    #[arg(long, default_value = "match", value_parser = ["match", "enter", "leave"])]
     trigger_mode: String,
     /// Where to send: https://.. ; none = nothing is sent
     #[arg(long, alias = "webhook-url")]
@@ -69,13 +69,13 @@ pub struct Subscribe {
     #[arg(long, value_name = "FILE|NAME")]
     template: Option<PathBuf>,
     /// json or xml
-    #[arg(long, default_value = "json")]
+    #[arg(long, default_value = "json", value_parser = ["json", "xml"])]
     format: String,
     /// A larger body is sent without its records
     #[arg(long, default_value_t = 262_144, value_name = "BYTES")]
     max_body_bytes: i32,
     /// GET, POST, PUT, PATCH or DELETE
-    #[arg(long, default_value = "POST", value_name = "METHOD")]
+    #[arg(long, default_value = "POST", value_name = "METHOD", value_parser = ["GET", "POST", "PUT", "PATCH", "DELETE"])]
     http_method: String,
     /// A header to send: 'X-Team: sales'; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
@@ -108,7 +108,7 @@ pub struct Subscribe {
     #[arg(long, value_name = "TIME")]
     max_event_age: Option<String>,
     /// transaction or record
-    #[arg(long, default_value = "transaction")]
+    #[arg(long, default_value = "transaction", value_parser = ["transaction", "record"])]
     grouping: String,
     /// Changes by these Odoo users are ignored
     #[arg(long, value_delimiter = ',', value_name = "ID,..")]
@@ -141,6 +141,12 @@ impl Subscribe {
         };
         let auth = self.auth_file.as_deref().map(read_secret_file).transpose()?;
         let template = self.template.as_deref().map(read_template).transpose()?;
+        let fields: Vec<&str> = self
+            .fields
+            .iter()
+            .map(|name| name.trim())
+            .filter(|name| !name.is_empty())
+            .collect();
         let mut headers = Map::new();
         for header in &self.headers {
             let Some((name, value)) = header.split_once(':') else {
@@ -151,13 +157,12 @@ impl Subscribe {
             headers.insert(name.trim().to_owned(), Value::String(value.trim().to_owned()));
         }
         Ok(json!({
-            "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": self.fields,
+            "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": fields,
             "trigger_mode": self.trigger_mode, "user_id": self.user_id, "webhook_url": self.url, "webhook_secret": secret, "auth": auth,
             "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
             "format": self.format, "max_body_bytes": self.max_body_bytes, "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
             "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
-            "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source,
-            "ignore_user_ids": self.ignore_user_ids, "rate_limit": self.rate_limit, "max_event_age": self.max_event_age,
+            "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source, "rate_limit": self.rate_limit, "max_event_age": self.max_event_age,
             "retry_first_ms": self.retry_first_ms, "retry_max_ms": self.retry_max_ms, "retry_jitter": !self.no_retry_jitter,
         }))
     }
