@@ -266,6 +266,20 @@ pub async fn switch_capture(client: &Client, on: bool, model: Option<&str>) -> R
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
+/// Refuses in a database that must not deliver. Nobody may call production's endpoints from a copy, by hand neither.
+///
+/// # Errors
+/// [`Error::unfit`] with the reason; database errors.
+async fn require_adopted(client: &Client) -> Result<()> {
+    match crate::pg::outbox::fence(client).await? {
+        None => Ok(()),
+        Some(reason) => Err(
+            Error::unfit(format!("nothing is delivered from this database: {reason}"))
+                .with_hint("if it should deliver: `odoo-eventd adopt`"),
+        ),
+    }
+}
+
 /// Everything that `status` shows.
 ///
 /// # Errors
