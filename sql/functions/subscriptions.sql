@@ -9,6 +9,17 @@ declare
   writes_auth boolean;
   kept odoo_eventd.subscription_secret;
 begin
+  -- What no program reads as a number; NaN and infinity are greater than any. A row that came past this, as with a restore, stays as it
+  -- is: the service must be able to say what is wrong with it.
+  if tg_op = 'INSERT' or new.rate_limit is distinct from old.rate_limit or new.headers is distinct from old.headers then
+    if new.rate_limit not between 0.000001 and 1000000 then
+      raise exception 'rate_limit must be between 0.000001 and 1000000 requests a second'
+        using errcode = 'check_violation', constraint = 'subscription_rate_limit_is_0.000001_to_1000000_requests_a_second';
+    end if;
+    if new.headers::text ~ '[:[,] ?-?[0-9]{155}[0-9]{154}' then
+      raise exception 'a number in headers is too large' using errcode = 'check_violation', constraint = 'subscription_headers_are_texts';
+    end if;
+  end if;
   if tg_op = 'INSERT' then
     new.secret_ref := null;
     new.captured_from := pg_current_xact_id();
@@ -141,6 +152,11 @@ begin
   return query
     select to_jsonb(s) - 'webhook_secret' - 'auth' - 'secret_ref'
            || jsonb_build_object(
+                -- An element that is NULL says nothing, nor do lists in lists.
+                'fields', array(select u from unnest(s.fields) u where u is not null),
+                'payload_fields', array(select u from unnest(s.payload_fields) u where u is not null),
+                'enrich_fields', array(select u from unnest(s.enrich_fields) u where u is not null),
+                'ignore_user_ids', array(select u from unnest(s.ignore_user_ids) u where u is not null),
                 'webhook_secret', k.webhook_secret,
                 'auth', k.auth,
                 'kept', odoo_eventd.kept_secrets(k),
