@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::http::guard::Guard;
+use crate::http::mask::{HIDDEN, mask_url_text};
 use crate::pg::secrets;
 use crate::sealing::Keyring;
 use crate::signature::Secret;
@@ -122,7 +123,20 @@ pub async fn subscriptions(client: &Client) -> Result<Vec<Value>> {
         .query("select odoo_eventd.list_subscriptions()", &[])
         .await
         .map_err(|e| Error::database("list subscriptions", e))?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    Ok(rows.into_iter().map(|row| mask(row.get(0))).collect())
+}
+
+/// URLs and headers of one's own may be secrets: they are shown as the log and `test` show them. The table has them in full.
+fn mask(mut subscription: Value) -> Value {
+    if let Some(Value::String(url)) = subscription.get_mut("webhook_url")
+        && !url.is_empty()
+    {
+        *url = mask_url_text(url);
+    }
+    if let Some(Value::Object(headers)) = subscription.get_mut("headers") {
+        headers.values_mut().for_each(|value| *value = json!(HIDDEN));
+    }
+    subscription
 }
 
 /// Deactivates a subscription and lets capture follow.

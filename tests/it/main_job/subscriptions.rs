@@ -145,11 +145,21 @@ async fn a_subscriptions_headers_and_credentials_are_sent_and_not_shown() {
         database.psql("select auth from mcp_event_subscription").await.trim(),
         "********"
     );
-    assert!(
-        !eventd_ok(&database.url(), &["subscriptions", "--json"])
-            .await
-            .contains("open-sesame")
-    );
+    // A URL's query and a header of one's own may be secrets as well.
+    database
+        .psql(
+            r#"update mcp_event_subscription set headers = '{"Authorization": "Token open-sesame"}', auth = null,
+                      webhook_url = webhook_url || 'hook?key=open-sesame'"#,
+        )
+        .await;
+    for command in ["subscriptions", "status"] {
+        let shown = eventd_ok(&database.url(), &[command, "--json"]).await;
+        assert!(!shown.contains("open-sesame"), "{shown}");
+        assert!(
+            shown.contains("hook?***") && shown.contains(r#""Authorization": "***""#),
+            "{shown}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
