@@ -69,8 +69,34 @@ async fn lists_may_have_spaces_and_choices_are_named() {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(2), "{said}");
         assert!(
-            said.contains(&format!("[possible values: {choices}]")),
+            said.contains(&format!("hint: choose one of {choices}")),
             "{option}: {said}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_told_in_utc_whatever_the_servers_time_zone() {
+    let database = Database::fixture().await;
+    database
+        .psql(&format!(
+            "alter database {} set timezone = 'America/New_York'",
+            database.name()
+        ))
+        .await;
+    eventd_ok(&database.url(), &["install"]).await;
+    eventd_ok(&database.url(), &["subscribe", "--model", "sale.order"]).await;
+    eventd_ok(&database.url(), &["capture", "off"]).await;
+    for (command, place) in [
+        (&["status", "--json"][..], "/gaps/0/from"),
+        (&["history", "--json"], "/0/at"),
+    ] {
+        let output = eventd(&database.url(), command).await;
+        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let time = shown.pointer(place).unwrap().as_str().unwrap();
+        assert!(time.ends_with("+00:00"), "{command:?}: {time}");
+    }
+    let doctor = eventd(&database.url(), &["doctor"]).await;
+    let found = String::from_utf8(doctor.stdout).unwrap();
+    assert!(found.contains("+00:00 to now: switched off"), "{found}");
 }
