@@ -88,14 +88,27 @@ fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error {
     if !by_value {
         return Error::database(tried, error);
     }
-    let constraint = error
-        .as_db_error()
-        .and_then(|e| e.constraint())
-        .map(|c| c.replace('_', " "));
-    match constraint {
-        Some(fact) => Error::usage(format!("cannot {tried}: it must hold that {fact}")),
-        None => Error::usage(format!("cannot {tried}")).with_source(error),
+    let Some(constraint) = error.as_db_error().and_then(|e| e.constraint()) else {
+        return Error::usage(format!("cannot {tried}")).with_source(error);
+    };
+    let fact = constraint.replace('_', " ");
+    let refused = Error::usage(format!("cannot {tried}: it must hold that {fact}"));
+    match choices(constraint) {
+        Some(choices) => refused.with_hint(format!("choose one of {choices}")),
+        None => refused,
     }
+}
+
+/// What there is to choose from, where a constraint knows only such values.
+fn choices(constraint: &str) -> Option<&'static str> {
+    Some(match constraint {
+        "subscription_event_type_is_known" => "create, write, unlink, all",
+        "subscription_trigger_mode_is_known" => "match, enter, leave",
+        "subscription_format_is_known" => "json, xml",
+        "subscription_grouping_is_known" => "transaction, record",
+        "subscription_http_method_is_known" => "GET, POST, PUT, PATCH, DELETE",
+        _ => return None,
+    })
 }
 
 async fn remove(client: &Client, id: i32) -> Result<()> {

@@ -22,7 +22,7 @@ pub struct Subscribe {
     #[arg(long)]
     model: String,
     /// create, write, unlink or all
-    #[arg(long, alias = "event-type", default_value = "all", value_parser = ["create", "write", "unlink", "all"])]
+    #[arg(long, alias = "event-type", default_value = "all")]
     event: String,
     /// Odoo domain: [('state', '=', 'sale')]
     #[arg(long, default_value = "[]")]
@@ -31,7 +31,7 @@ pub struct Subscribe {
     #[arg(long, value_delimiter = ',', value_name = "FIELD,..")]
     fields: Vec<String>,
     /// match, enter or leave the domain
-    #[arg(long, default_value = "match", value_parser = ["match", "enter", "leave"])]
+    #[arg(long, default_value = "match")]
     trigger_mode: String,
     /// Where to send: https://.. ; none = nothing is sent
     #[arg(long, alias = "webhook-url")]
@@ -69,13 +69,13 @@ pub struct Subscribe {
     #[arg(long, value_name = "FILE|NAME")]
     template: Option<PathBuf>,
     /// json or xml
-    #[arg(long, default_value = "json", value_parser = ["json", "xml"])]
+    #[arg(long, default_value = "json")]
     format: String,
     /// A larger body is sent without its records
     #[arg(long, default_value_t = 262_144, value_name = "BYTES")]
     max_body_bytes: i32,
     /// GET, POST, PUT, PATCH or DELETE
-    #[arg(long, default_value = "POST", value_name = "METHOD", value_parser = ["GET", "POST", "PUT", "PATCH", "DELETE"])]
+    #[arg(long, default_value = "POST", value_name = "METHOD")]
     http_method: String,
     /// A header to send: 'X-Team: sales'; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
@@ -108,7 +108,7 @@ pub struct Subscribe {
     #[arg(long, value_name = "TIME")]
     max_event_age: Option<String>,
     /// transaction or record
-    #[arg(long, default_value = "transaction", value_parser = ["transaction", "record"])]
+    #[arg(long, default_value = "transaction")]
     grouping: String,
     /// Changes by these Odoo users are ignored
     #[arg(long, value_delimiter = ',', value_name = "ID,..")]

@@ -228,7 +228,7 @@ async fn wrong_use_gives_one_sentence_and_no_secret() {
             2,
             &url,
             subscribe(&["--model", "sale.order", "--event", "explode"]),
-            "[possible values: create, write, unlink, all]",
+            "choose one of create, write, unlink, all",
         ),
         (
             2,
