@@ -103,6 +103,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/operations.sql
 \ir functions/preview.sql
 \ir functions/history.sql
+\ir functions/views.sql
 \ir functions/retention.sql
 \ir functions/health.sql
 \ir functions/installation.sql

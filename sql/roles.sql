@@ -35,13 +35,18 @@ begin
     for try in 1..20 loop
       begin
         if not exists (select from pg_roles r where r.rolname = role_name) then
-          execute format('create role %I nologin noinherit', role_name);
+          -- The installer becomes the owner when it says so; the listener has at once what it is granted: pg_read_all_data.
+          execute format('create role %I nologin %s', role_name, case role_name when listener then 'inherit' else 'noinherit' end);
           execute format('comment on role %I is %L', role_name, 'made by odoo-eventd for: ');
         end if;
         -- Which databases use it, so that the last uninstall may drop it.
         known_for := shobj_description((select r.oid from pg_roles r where r.rolname = role_name), 'pg_authid');
         if known_for like 'made by odoo-eventd for: %' and position(format('[%s]', current_database()) in known_for) = 0 then
           execute format('comment on role %I is %L', role_name, known_for || format('[%s]', current_database()));
+        end if;
+        if role_name = listener and known_for like 'made by odoo-eventd for: %'
+           and not (select r.rolinherit from pg_roles r where r.rolname = listener) then
+          execute format('alter role %I inherit', listener);
         end if;
         if role_name = listener and not pg_has_role(owner, listener, 'member') then
           execute format('grant %I to %I', listener, owner);

@@ -122,6 +122,18 @@ pub struct DatabaseUrl {
     database_url_file: Option<PathBuf>,
 }
 
+/// Takes a variable that is set and empty for one that is not set: that is what `VAR=` in an environment file and `${VAR:-}` in a
+/// compose file mean.
+pub fn ignoring_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+            true => arg.env(None::<&str>),
+            false => arg,
+        })
+        .mut_subcommands(ignoring_empty_variables)
+}
+
 impl DatabaseUrl {
     /// What was said, or stands in the file; `None` when neither was.
     ///

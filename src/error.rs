@@ -116,6 +116,15 @@ impl Error {
         false
     }
 
+    /// True when whoever reads what is printed has read enough: `odoo-eventd deliveries | head`.
+    pub fn is_closed_pipe(&self) -> bool {
+        let source = self
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<std::io::Error>());
+        self.kind == Kind::Other && source.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// The SQLSTATE of the database error at the root of this one, if there is one.
     pub fn sql_state(&self) -> Option<&tokio_postgres::error::SqlState> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::http::guard::Guard;
+use crate::http::mask::{HIDDEN, mask_url_text};
 use crate::pg::secrets;
 use crate::sealing::Keyring;
 use crate::signature::Secret;
@@ -87,14 +88,27 @@ fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error {
     if !by_value {
         return Error::database(tried, error);
     }
-    let constraint = error
-        .as_db_error()
-        .and_then(|e| e.constraint())
-        .map(|c| c.replace('_', " "));
-    match constraint {
-        Some(fact) => Error::usage(format!("cannot {tried}: it must hold that {fact}")),
-        None => Error::usage(format!("cannot {tried}")).with_source(error),
+    let Some(constraint) = error.as_db_error().and_then(|e| e.constraint()) else {
+        return Error::usage(format!("cannot {tried}")).with_source(error);
+    };
+    let fact = constraint.replace('_', " ");
+    let refused = Error::usage(format!("cannot {tried}: it must hold that {fact}"));
+    match choices(constraint) {
+        Some(choices) => refused.with_hint(format!("choose one of {choices}")),
+        None => refused,
     }
+}
+
+/// What there is to choose from, where a constraint knows only such values.
+fn choices(constraint: &str) -> Option<&'static str> {
+    Some(match constraint {
+        "subscription_event_type_is_known" => "create, write, unlink, all",
+        "subscription_trigger_mode_is_known" => "match, enter, leave",
+        "subscription_format_is_known" => "json, xml",
+        "subscription_grouping_is_known" => "transaction, record",
+        "subscription_http_method_is_known" => "GET, POST, PUT, PATCH, DELETE",
+        _ => return None,
+    })
 }
 
 async fn remove(client: &Client, id: i32) -> Result<()> {
@@ -122,7 +136,20 @@ pub async fn subscriptions(client: &Client) -> Result<Vec<Value>> {
         .query("select odoo_eventd.list_subscriptions()", &[])
         .await
         .map_err(|e| Error::database("list subscriptions", e))?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    Ok(rows.into_iter().map(|row| mask(row.get(0))).collect())
+}
+
+/// URLs and headers of one's own may be secrets: they are shown as the log and `test` show them. The table has them in full.
+fn mask(mut subscription: Value) -> Value {
+    if let Some(Value::String(url)) = subscription.get_mut("webhook_url")
+        && !url.is_empty()
+    {
+        *url = mask_url_text(url);
+    }
+    if let Some(Value::Object(headers)) = subscription.get_mut("headers") {
+        headers.values_mut().for_each(|value| *value = json!(HIDDEN));
+    }
+    subscription
 }
 
 /// Deactivates a subscription and lets capture follow.
@@ -264,6 +291,20 @@ pub async fn switch_capture(client: &Client, on: bool, model: Option<&str>) -> R
         crate::pg::subscriptions::settle_capture(client).await?;
     }
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Refuses in a database that must not deliver. Nobody may call production's endpoints from a copy, by hand neither.
+///
+/// # Errors
+/// [`Error::unfit`] with the reason; database errors.
+async fn require_adopted(client: &Client) -> Result<()> {
+    match crate::pg::outbox::fence(client).await? {
+        None => Ok(()),
+        Some(reason) => Err(
+            Error::unfit(format!("nothing is delivered from this database: {reason}"))
+                .with_hint("if it should deliver: `odoo-eventd adopt`"),
+        ),
+    }
 }
 
 /// Everything that `status` shows.

@@ -291,6 +291,7 @@ impl Accepted {
             .map(|(text, until)| Secret::parse(text.as_str()).map(|secret| (secret, until)))
             .transpose()?;
         let headers = own_headers(&row)?;
+        require_language(&context.lang, registry)?;
         let (watched_columns, derived) = watched_fields(&row, model, registry)?;
         let typed = check_text(&row.domain, &row.model, registry, context)
             .map_err(|error| refused_domain(&error, &row.domain))?;
@@ -488,6 +489,19 @@ pub fn known_model<'a>(name: &str, registry: &'a Registry) -> Result<&'a Model> 
             "model \"{name}\" cannot be watched: it has no table"
         ))),
     }
+}
+
+/// Domains and payloads in a language that the database has not would quietly be in English.
+fn require_language(lang: &str, registry: &Registry) -> Result<()> {
+    let active = &registry.facts().languages;
+    if active.is_empty() || lang.is_empty() || lang == "en_US" || active.contains(lang) {
+        return Ok(());
+    }
+    let active: Vec<&str> = active.iter().map(String::as_str).collect();
+    Err(
+        Error::usage(format!("language \"{lang}\" is not active in this database"))
+            .with_hint(format!("active are {}", active.join(", "))),
+    )
 }
 
 /// The watched columns of the model's own table, and the watched fields that are kept elsewhere.

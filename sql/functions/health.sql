@@ -51,6 +51,7 @@ comment on function odoo_eventd.health() is 'What the metrics and /readyz show; 
 
 create or replace function odoo_eventd.examine() returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 as $$
 declare
   installed odoo_eventd.installation;

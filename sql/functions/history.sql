@@ -90,6 +90,7 @@ end $triggers$;
 
 create or replace function odoo_eventd.list_history(of_subscription integer, most integer) returns setof jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set timezone = 'UTC' -- Times with a zone are told in that one, as all others are.
 as $$
 begin
   perform odoo_eventd.assert_listener();

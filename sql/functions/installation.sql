@@ -45,6 +45,7 @@ comment on function odoo_eventd.register_installation(name) is 'The last step of
 
 create or replace function odoo_eventd.status() returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set timezone = 'UTC' -- Times with a zone are told in that one, as all others are.
 as $$
 declare
   at odoo_eventd.position;

@@ -9,6 +9,17 @@ declare
   writes_auth boolean;
   kept odoo_eventd.subscription_secret;
 begin
+  -- What no program reads as a number; NaN and infinity are greater than any. A row that came past this, as with a restore, stays as it
+  -- is: the service must be able to say what is wrong with it.
+  if tg_op = 'INSERT' or new.rate_limit is distinct from old.rate_limit or new.headers is distinct from old.headers then
+    if new.rate_limit not between 0.000001 and 1000000 then
+      raise exception 'rate_limit must be between 0.000001 and 1000000 requests a second'
+        using errcode = 'check_violation', constraint = 'subscription_rate_limit_is_0.000001_to_1000000_requests_a_second';
+    end if;
+    if new.headers::text ~ '[:[,] ?-?[0-9]{155}[0-9]{154}' then
+      raise exception 'a number in headers is too large' using errcode = 'check_violation', constraint = 'subscription_headers_are_texts';
+    end if;
+  end if;
   if tg_op = 'INSERT' then
     new.secret_ref := null;
     new.captured_from := pg_current_xact_id();
@@ -94,6 +105,18 @@ begin
 end $$;
 comment on function odoo_eventd.forget_subscription() is 'Removes what was kept for a deleted subscription.';
 
+create or replace function odoo_eventd.forget_truncated() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from odoo_eventd.subscription_secret k
+   where not exists (select from public.mcp_event_subscription s where s.secret_ref = k.secret_ref)
+     and not exists (select from public.mcp_record_callback c where c.secret_ref = k.secret_ref);
+  delete from odoo_eventd.subscription_need n where not exists (select from public.mcp_event_subscription s where s.id = n.subscription_id);
+  return null;
+end $$;
+comment on function odoo_eventd.forget_truncated() is 'Removes what was kept for subscriptions or callbacks that were truncated away.';
+
 create or replace function odoo_eventd.ring_for_subscriptions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -112,13 +135,16 @@ declare
   wanted record;
 begin
   for wanted in
-    select * from (values ('keep_subscription', 'before insert or update on public.mcp_event_subscription for each row'),
-                          ('forget_subscription', 'after delete on public.mcp_event_subscription for each row'),
-                          ('ring_for_subscriptions',
-                           'after insert or update or delete or truncate on public.mcp_event_subscription for each statement')) v (name, event)
-     where not exists (select from pg_trigger t where t.tgrelid = 'public.mcp_event_subscription'::regclass and t.tgname = v.name)
+    select * from (values ('keep_subscription', 'mcp_event_subscription', 'before insert or update', 'row'),
+                          ('forget_subscription', 'mcp_event_subscription', 'after delete', 'row'),
+                          ('forget_truncated', 'mcp_event_subscription', 'after truncate', 'statement'),
+                          ('forget_truncated', 'mcp_record_callback', 'after truncate', 'statement'),
+                          ('ring_for_subscriptions', 'mcp_event_subscription', 'after insert or update or delete or truncate', 'statement'))
+             v (name, of_table, event, each)
+     where not exists (select from pg_trigger t where t.tgrelid = format('public.%I', v.of_table)::regclass and t.tgname = v.name)
   loop
-    execute format('create trigger %1$I %2$s execute function odoo_eventd.%1$I()', wanted.name, wanted.event);
+    execute format('create trigger %1$I %2$s on public.%3$I for each %4$s execute function odoo_eventd.%1$I()',
+                   wanted.name, wanted.event, wanted.of_table, wanted.each);
   end loop;
 end $triggers$;
 
@@ -141,6 +167,11 @@ begin
   return query
     select to_jsonb(s) - 'webhook_secret' - 'auth' - 'secret_ref'
            || jsonb_build_object(
+                -- An element that is NULL says nothing, nor do lists in lists.
+                'fields', array(select u from unnest(s.fields) u where u is not null),
+                'payload_fields', array(select u from unnest(s.payload_fields) u where u is not null),
+                'enrich_fields', array(select u from unnest(s.enrich_fields) u where u is not null),
+                'ignore_user_ids', array(select u from unnest(s.ignore_user_ids) u where u is not null),
                 'webhook_secret', k.webhook_secret,
                 'auth', k.auth,
                 'kept', odoo_eventd.kept_secrets(k),

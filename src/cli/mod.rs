@@ -25,10 +25,10 @@ pub mod verify;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_postgres::Client;
 
-use crate::config::{DatabaseUrl, no_database};
+use crate::config::{DatabaseUrl, ignoring_empty_variables, no_database};
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::telemetry::{Log, LogFormat};
@@ -118,7 +118,11 @@ enum Command {
 
 /// Runs the program: arguments to exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let command = ignoring_empty_variables(Cli::command());
+    let parsed = command
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap knows which stream and code each has.
@@ -133,6 +137,7 @@ pub fn main() -> ExitCode {
     );
     match run_command(cli, &log) {
         Ok(code) => code,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             output::say(format_args!("error: {}", error.chain()));
             if let Some(hint) = error.hint() {

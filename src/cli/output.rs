@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
+/// A longer cell stands out of its column instead of making it as wide as itself: a domain may have any length.
+const WIDEST_COLUMN: usize = 200;
+
 /// `--json`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Json {
@@ -39,7 +42,7 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     data(text)
 }
 
-/// Prints rows under headings, each column as wide as its widest cell.
+/// Prints rows under headings, each column as wide as its widest cell, within reason.
 ///
 /// # Errors
 /// As [`data`].
@@ -51,6 +54,7 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> Result<()> {
                 .chain([headings[i].len()])
                 .max()
                 .unwrap_or(0)
+                .min(WIDEST_COLUMN)
         })
         .collect();
     let line = |cells: Vec<&str>| {

@@ -141,6 +141,12 @@ impl Subscribe {
         };
         let auth = self.auth_file.as_deref().map(read_secret_file).transpose()?;
         let template = self.template.as_deref().map(read_template).transpose()?;
+        let fields: Vec<&str> = self
+            .fields
+            .iter()
+            .map(|name| name.trim())
+            .filter(|name| !name.is_empty())
+            .collect();
         let mut headers = Map::new();
         for header in &self.headers {
             let Some((name, value)) = header.split_once(':') else {
@@ -151,13 +157,12 @@ impl Subscribe {
             headers.insert(name.trim().to_owned(), Value::String(value.trim().to_owned()));
         }
         Ok(json!({
-            "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": self.fields,
+            "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": fields,
             "trigger_mode": self.trigger_mode, "user_id": self.user_id, "webhook_url": self.url, "webhook_secret": secret, "auth": auth,
             "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
             "format": self.format, "max_body_bytes": self.max_body_bytes, "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
             "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
-            "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source,
-            "ignore_user_ids": self.ignore_user_ids, "rate_limit": self.rate_limit, "max_event_age": self.max_event_age,
+            "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source, "rate_limit": self.rate_limit, "max_event_age": self.max_event_age,
             "retry_first_ms": self.retry_first_ms, "retry_max_ms": self.retry_max_ms, "retry_jitter": !self.no_retry_jitter,
         }))
     }

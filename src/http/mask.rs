@@ -8,7 +8,7 @@ use std::fmt::Write;
 use url::Url;
 
 /// Stands for a part that is not shown.
-const HIDDEN: &str = "***";
+pub const HIDDEN: &str = "***";
 
 /// Hosts (and their subdomains) whose paths carry a secret, with the number of leading path segments that are public.
 ///

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::known::{self, Digits, FieldDomain};
 use super::pulled::Pulled;
 
+/// How often a dependency that is not stored itself is replaced by its own, for hints: real chains are shorter, and circles end.
+const DEPENDENCIES_OF_DEPENDENCIES: u8 = 4;
+
 /// All models of one database, and the facts about the database that change what a domain means.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
@@ -394,15 +397,70 @@ impl Registry {
         nearest(name, self.models.keys().map(String::as_str))
     }
 
-    /// The stored fields a non-stored field of `model` is computed from, as far as it is known; empty if it is not.
+    /// The stored fields a non-stored field of `model` is computed from, as far as they are known; empty if they are not.
     pub fn stored_dependencies(&self, model: &str, field: &str) -> Vec<String> {
-        if let Some(pulled) = self.pulled.as_ref().and_then(|pulled| pulled.depends(model, field)) {
-            return pulled.to_vec();
+        let mut found = Vec::new();
+        self.add_stored_dependencies(model, field, "", 0, &mut found);
+        found
+    }
+
+    fn add_stored_dependencies(&self, model: &str, field: &str, prefix: &str, depth: u8, found: &mut Vec<String>) {
+        for path in self.dependencies(model, field) {
+            match self.end_of(model, &path) {
+                Some((of, end)) if !end.stored => {
+                    let before = path.strip_suffix(end.name.as_str()).unwrap_or_default();
+                    if depth < DEPENDENCIES_OF_DEPENDENCIES {
+                        self.add_stored_dependencies(
+                            &of.name,
+                            &end.name,
+                            &format!("{prefix}{before}"),
+                            depth + 1,
+                            found,
+                        );
+                    }
+                }
+                _ => {
+                    let whole = format!("{prefix}{path}");
+                    if !found.contains(&whole) {
+                        found.push(whole);
+                    }
+                }
+            }
         }
-        known::computed_from(model, field)
-            .iter()
-            .map(|path| (*path).to_owned())
+    }
+
+    /// What a field says itself that it is computed from, stored or not.
+    fn dependencies(&self, model: &str, field: &str) -> Vec<String> {
+        let pulled = self.pulled.as_ref().and_then(|pulled| pulled.depends(model, field));
+        if let Some(paths) = pulled.filter(|paths| !paths.is_empty()) {
+            return paths.to_vec();
+        }
+        let known = known::computed_from(model, field);
+        if !known.is_empty() {
+            return known.into_iter().map(str::to_owned).collect();
+        }
+        let Some(of) = self.model(model) else {
+            return Vec::new();
+        };
+        if let Some(path) = of.field(field).and_then(|field| field.related.as_ref()) {
+            return vec![path.join(".")];
+        }
+        // Odoo's default for `_rec_name`.
+        let names = ["name", "x_name"].into_iter().filter(|name| of.field(name).is_some());
+        names
+            .take(usize::from(field == "display_name"))
+            .map(str::to_owned)
             .collect()
+    }
+
+    /// The field at the end of a path, and whose it is.
+    fn end_of(&self, model: &str, path: &str) -> Option<(&Model, &Field)> {
+        let mut of = self.model(model)?;
+        let (through, last) = path.rsplit_once('.').unwrap_or(("", path));
+        for name in through.split('.').filter(|name| !name.is_empty()) {
+            of = self.model(of.field(name)?.relation.as_deref()?)?;
+        }
+        Some((of, of.field(last)?))
     }
 }
 

@@ -112,8 +112,11 @@ pub struct Redelivered {
 /// Sends ended deliveries once more; with `dry_run` only tells what would be sent. What is not in the log is left out of the answer.
 ///
 /// # Errors
-/// Database errors.
+/// This is a copy; database errors.
 pub async fn redeliver(client: &Client, deliveries: &[Uuid], dry_run: bool) -> Result<Vec<Redelivered>> {
+    if !dry_run {
+        super::require_adopted(client).await?;
+    }
     let rows = client
         .query("select * from odoo_eventd.redeliver($1, $2)", &[&deliveries, &dry_run])
         .await

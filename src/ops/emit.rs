@@ -92,6 +92,7 @@ pub async fn emit(client: &Pooled, request: &Request, waiting: impl FnOnce()) ->
             was_finished: false,
         });
     }
+    super::require_adopted(client).await?;
     let mut run = Run::begin(client, request, event_type).await?;
     let mut waiting = Some(waiting);
     while !run.finished {
@@ -115,6 +116,11 @@ async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted>
         .into_iter()
         .find(|row| row.id == id)
         .ok_or_else(|| super::no_subscription(id))?;
+    if row.endpoint_source == "record" {
+        return Err(Error::usage(format!(
+            "subscription {id} sends to callback URLs of single records, which are for changes and not for a backfill"
+        )));
+    }
     if !row.active || row.webhook_url.as_deref().unwrap_or_default().is_empty() {
         return Err(Error::usage(format!("subscription {id} sends nothing"))
             .with_hint("it must be active and have a webhook_url; `odoo-eventd subscriptions` shows it"));

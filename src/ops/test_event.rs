@@ -71,11 +71,12 @@ pub struct Tested {
 /// Sends a test event, also to a subscription that is inactive, paused or disabled.
 ///
 /// # Errors
-/// [`Error::is_usage`] when there is no such subscription, it has no URL or cannot be served; database errors. An endpoint that fails is
+/// [`Error::is_usage`] when there is no such subscription, it has no URL or cannot be served; this is a copy; database errors. An endpoint that fails is
 /// no error: see [`Tested::success`].
 pub async fn send(database: &Database, rules: ServiceRules, id: i32) -> Result<Tested> {
     // Recording works on pooled connections; looking needs a plain one.
     let connection = database.connect().await?;
+    super::require_adopted(&connection).await?;
     let subscription = load(&connection, &rules, id).await?;
     let client = Client::new(ClientConfig::new(rules.guard))?;
     let now = SystemTime::now();

@@ -15,10 +15,10 @@ use super::build::build;
 use super::path::Selection;
 use super::transform::Transform;
 use super::value::Column;
+use crate::Result;
 use crate::domain::check::Context;
 use crate::domain::judge::Judge;
 use crate::odoo::registry::{Model, Registry};
-use crate::{Error, Result};
 
 /// What is read, and what is made of it.
 #[derive(Debug, Clone)]
@@ -108,20 +108,8 @@ impl Plan {
     /// Works out what to read for records of `model`; `context` says language and company.
     ///
     /// # Errors
-    /// [`Error::is_usage`] with the path and the reason why it cannot be sent.
+    /// [`crate::Error::is_usage`] with the path and the reason why it cannot be sent.
     pub fn new(selection: &Selection, model: &Model, registry: &Registry, context: &Context) -> Result<Self> {
-        let languages = &registry.facts().languages;
-        let is_known = |lang: &String| lang.is_empty() || lang == "en_US" || languages.contains(lang);
-        if !languages.is_empty() && !is_known(&context.lang) {
-            return Err(
-                Error::usage(format!("language \"{}\" is not active in this database", context.lang)).with_hint(
-                    format!(
-                        "active are {}",
-                        languages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-                    ),
-                ),
-            );
-        }
         let (levels, outputs) = build(selection, model, registry, context)?;
         Ok(Self {
             levels,

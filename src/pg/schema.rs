@@ -67,6 +67,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("operations"),
     function_file!("preview"),
     function_file!("history"),
+    function_file!("views"),
     function_file!("retention"),
     function_file!("health"),
     function_file!("installation"),

@@ -46,24 +46,60 @@ pub async fn note_drift(client: &Client, lock_wait: Duration) -> Result<Vec<Stri
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
-/// All subscriptions, active or not, with their secrets.
+/// A row that holds what no subscription can be: a list in a list of fields, for one.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The row's id.
+    pub id: i32,
+    /// Its model, whatever that is.
+    pub model: String,
+    /// Identifies this version of the row.
+    pub write_stamp: String,
+    /// False = does nothing.
+    pub active: bool,
+    /// `invalid`, or not looked at yet.
+    pub state: Option<String>,
+    /// Why it cannot be read, in a sentence.
+    pub reason: String,
+}
+
+/// All subscriptions that can be read, active or not, with their secrets.
 ///
 /// # Errors
-/// Database errors; a row that cannot be read names its id.
+/// Database errors.
 pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
+    Ok(load_all(client).await?.0)
+}
+
+/// All subscriptions, active or not, with their secrets; those that cannot be read apart, for they stop no other.
+///
+/// # Errors
+/// Database errors.
+pub async fn load_all(client: &Client) -> Result<(Vec<Subscription>, Vec<Unreadable>)> {
     let rows = client
-        .query("select odoo_eventd.load_subscriptions()", &[])
+        .query(
+            "select l ->> 'id', l ->> 'model', l ->> 'write_stamp', l ->> 'active' = 'true', l ->> 'state', l::text
+               from odoo_eventd.load_subscriptions() l",
+            &[],
+        )
         .await
         .map_err(|e| Error::database("read subscriptions", e))?;
-    rows.into_iter()
-        .map(|row| {
-            let json: serde_json::Value = row.get(0);
-            let id = json.get("id").and_then(serde_json::Value::as_i64).unwrap_or_default();
-            // The JSON holds secrets: serde's error names the column only.
-            serde_json::from_value(json)
-                .map_err(|e| Error::other(format!("cannot read subscription {id}")).with_source(e))
-        })
-        .collect()
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    for row in rows {
+        // The text holds secrets: serde's error tells what is wrong, and where.
+        match serde_json::from_str(row.get(5)) {
+            Ok(subscription) => readable.push(subscription),
+            Err(error) => unreadable.push(Unreadable {
+                id: row.get::<_, &str>(0).parse().unwrap_or_default(),
+                model: row.get(1),
+                write_stamp: row.get(2),
+                active: row.get(3),
+                state: row.get(4),
+                reason: format!("a value of this row cannot be read: {error}"),
+            }),
+        }
+    }
+    Ok((readable, unreadable))
 }
 
 /// Records that a subscription can be served and what it needs captured. False if the row changed meanwhile.
@@ -83,7 +119,16 @@ pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
         })
         .collect();
     let own = [&columns[..], &compared, &whole];
-    judge(client, &accepted.row, "accepted", None, own, elsewhere.into()).await
+    let row = &accepted.row;
+    judge(
+        client,
+        (row.id, &row.write_stamp, &row.model),
+        "accepted",
+        None,
+        own,
+        elsewhere.into(),
+    )
+    .await
 }
 
 /// Records why a subscription cannot be served. False if the row changed meanwhile.
@@ -92,12 +137,23 @@ pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
 /// Database errors.
 pub async fn refuse(client: &Client, row: &Subscription, reason: &str) -> Result<bool> {
     let nothing = serde_json::Value::Object(serde_json::Map::new());
+    let row = (row.id, row.write_stamp.as_str(), row.model.as_str());
     judge(client, row, "invalid", Some(reason), [&[], &[], &[]], nothing).await
+}
+
+/// Records that a row cannot be read. False if it changed meanwhile.
+///
+/// # Errors
+/// Database errors.
+pub async fn refuse_unreadable(client: &Client, row: &Unreadable) -> Result<bool> {
+    let nothing = serde_json::Value::Object(serde_json::Map::new());
+    let version = (row.id, row.write_stamp.as_str(), row.model.as_str());
+    judge(client, version, "invalid", Some(&row.reason), [&[], &[], &[]], nothing).await
 }
 
 async fn judge(
     client: &Client,
-    row: &Subscription,
+    (id, write_stamp, model): (i32, &str, &str),
     verdict: &str,
     reason: Option<&str>,
     [columns, compared, whole]: [&[&str]; 3],
@@ -106,10 +162,10 @@ async fn judge(
     let answer = client
         .query_one(
             "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[], $8::text[]::name[], $9)",
-            &[&row.id, &row.write_stamp, &verdict, &reason, &row.model, &columns, &compared, &whole, &elsewhere],
+            &[&id, &write_stamp, &verdict, &reason, &model, &columns, &compared, &whole, &elsewhere],
         )
         .await
-        .map_err(|e| Error::database(format_args!("record the state of subscription {}", row.id), e))?;
+        .map_err(|e| Error::database(format_args!("record the state of subscription {id}"), e))?;
     Ok(answer.get(0))
 }
 

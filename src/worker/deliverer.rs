@@ -228,11 +228,15 @@ impl Deliverer {
         let mut next_token: Option<Instant> = None;
         {
             let roster = self.log.roster.borrow();
-            for id in self.slots.behind() {
-                // A subscription that is gone has its deliveries ended, one that is paused keeps them.
-                let Some(subscription) = roster.sendable(id).filter(|s| s.is_sending()) else {
-                    continue;
-                };
+            // A subscription that is gone has its deliveries ended, one that is paused keeps them.
+            let is_sending = |id: i32| roster.sendable(id).filter(|s| s.is_sending());
+            let behind: Vec<_> = self.slots.behind().into_iter().filter_map(is_sending).collect();
+            let mut sharers: HashMap<Arc<str>, usize> = HashMap::new();
+            for subscription in &behind {
+                *sharers.entry(Arc::clone(&subscription.endpoint)).or_default() += 1;
+            }
+            for subscription in behind {
+                let id = subscription.row.id;
                 if self.duties == Duties::WhatIsLeft && (subscription.row.ordered || subscription.rate.is_some()) {
                     continue;
                 }
@@ -241,7 +245,12 @@ impl Deliverer {
                 if patience == Patience::OnlyWell && claimant.rate.is_none() && !self.slots.has_room(claimant) {
                     continue;
                 }
-                let slots = self.slots.take(claimant, usize::MAX, patience, now);
+                let slots = self.slots.take(
+                    claimant,
+                    self.slots.share(claimant, sharers[&subscription.endpoint]),
+                    patience,
+                    now,
+                );
                 if slots.is_empty() {
                     let token = self.slots.next_token(claimant, now);
                     next_token = [next_token, token].into_iter().flatten().min();

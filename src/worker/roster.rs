@@ -260,7 +260,15 @@ pub struct ServiceRules {
 pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: &Quarantine) -> Result<Looked> {
     let registry = registry::load(client).await?;
     let mut accepted: Vec<Accepted> = Vec::new();
-    for row in subscriptions::load(client).await? {
+    let (rows, unreadable) = subscriptions::load_all(client).await?;
+    for row in unreadable
+        .iter()
+        .filter(|row| row.active && row.state.as_deref() != Some("invalid"))
+    {
+        tracing::warn!(subscription.id = row.id, error = row.reason, "subscription is invalid");
+        subscriptions::refuse_unreadable(client, row).await?;
+    }
+    for row in rows {
         if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
         }
@@ -359,8 +367,9 @@ pub async fn as_recorded(
     tally: Arc<Tally>,
 ) -> Result<(Roster, bool)> {
     let registry = registry::load(client).await?;
-    let rows = subscriptions::load(client).await?;
-    let is_settled = rows.iter().all(|row| !row.active || row.state.is_some());
+    let (rows, unreadable) = subscriptions::load_all(client).await?;
+    let is_settled = rows.iter().all(|row| !row.active || row.state.is_some())
+        && unreadable.iter().all(|row| !row.active || row.state.is_some());
     let accepted = rows
         .into_iter()
         .filter(|row| row.active && matches!(row.state.as_deref(), Some("ready" | "disabled")))

@@ -330,6 +330,17 @@ impl Slots {
             .collect()
     }
 
+    /// How many slots each of so many subscriptions of an endpoint may ask for. One that only fails has few, and whoever came first
+    /// would take them all for what may be one delivery; the next would then have its turn a second later.
+    pub fn share(&self, claimant: Claimant<'_>, sharers: usize) -> usize {
+        let taken = self.0.taken();
+        let endpoint = taken.endpoints.get(claimant.endpoint);
+        match endpoint.is_some_and(|endpoint| endpoint.failed_in_a_row >= FAILING_AFTER) {
+            true => FAILING_AT_MOST.div_ceil(sharers.max(1)),
+            false => usize::MAX,
+        }
+    }
+
     /// Whether the claimant may have half of what it could have if nobody had any: so many are worth a statement of their own.
     pub fn has_room(&self, claimant: Claimant<'_>) -> bool {
         let room = self.0.room(&self.0.taken(), claimant, Patience::OnlyWell);

@@ -243,3 +243,37 @@ async fn a_test_event_is_marked_signed_logged_and_shown_with_and_without_the_ser
     );
     assert_eq!(receiver.requests().len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_by_hand_from_a_copy() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    let id = order_refs(&database, &receiver, &[]).await.to_string();
+    database
+        .psql("update ir_config_parameter set value = 'another' where key = 'database.uuid'")
+        .await;
+    let delivery = "00000000-0000-4000-8000-000000000000";
+    for command in [
+        &["test", &id][..],
+        &["emit", "--subscription", &id, "--ids", "1"],
+        &["redeliver", delivery],
+    ] {
+        let refused = eventd(&database.url(), command).await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{command:?}: {said}");
+        assert!(
+            said.contains("nothing is delivered from this database") && said.contains("odoo-eventd adopt"),
+            "{command:?}: {said}"
+        );
+    }
+    assert_eq!(number(&database, "select count(*) from odoo_eventd.delivery").await, 0);
+    assert_eq!(receiver.requests().len(), 0);
+    eventd_ok(
+        &database.url(),
+        &["emit", "--subscription", &id, "--ids", "1", "--dry-run"],
+    )
+    .await;
+    eventd_ok(&database.url(), &["adopt", "--pending", "drop"]).await;
+    receiver.otherwise(Reply::status(200));
+    eventd_ok(&database.url(), &["test", &id]).await;
+}

@@ -107,3 +107,31 @@ async fn subscriptions_of_one_dead_endpoint_share_its_bound() {
     assert_eq!(logged(&database, "status = 'pending'").await, 3);
     assert_eq!(dead.wait_for(3, SOON).await.len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_of_one_failing_endpoint_are_tried_side_by_side() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let failing = Receiver::start().await;
+    failing.otherwise(Reply::status(503));
+    for number in 0..8 {
+        subscribe(
+            &database,
+            "res.partner",
+            &failing.url(&format!("/{number}")),
+            &["--event", "create"],
+        )
+        .await;
+    }
+    let _service = Service::start(&database.url(), &[]);
+    wait_until_leading(&database).await;
+    let create = "insert into res_partner (name, complete_name) values ('n', 'n')";
+    database.psql(create).await;
+    wait_logged(&database, "error = 'http_status'", 8).await;
+    // It is known to fail now, so its deliveries wait for the regular look: one look claims for all, not for whoever comes first.
+    database.psql(create).await;
+    wait_logged(&database, "error = 'http_status'", 16).await;
+    let looks = "select count(distinct create_date) from mcp_webhook_delivery
+                  where event_id = (select event_id from mcp_webhook_delivery order by create_date desc limit 1)";
+    assert_eq!(number(&database, looks).await, 1);
+}

@@ -427,3 +427,20 @@ async fn a_key_file_that_holds_no_key_stops_the_service_before_it_does_anything(
     );
     assert!(!stderr.contains("s3cret"), "{stderr}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn truncated_tables_leave_no_secret_behind() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    database
+        .psql(
+            "insert into mcp_event_subscription (model, webhook_secret) values ('sale.order', 'of-the-subscription');
+             insert into mcp_record_callback (model, record_id, callback_url, secret) values ('sale.order', 1, 'https://example.com', 'of-the-record')",
+        )
+        .await;
+    let kept = "select coalesce(string_agg(webhook_secret, ' '), 'none') from odoo_eventd.subscription_secret";
+    database.psql("truncate mcp_event_subscription").await;
+    assert_eq!(database.psql(kept).await.trim(), "of-the-record");
+    database.psql("truncate mcp_record_callback").await;
+    assert_eq!(database.psql(kept).await.trim(), "none");
+}

@@ -1,6 +1,7 @@
 //! Domains that look at other records, or cannot be judged.
 
 use super::subscribe;
+use crate::support::delivery::wait_true;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -79,6 +80,16 @@ async fn a_service_that_may_not_read_other_records_says_so_on_the_subscription()
         error.contains("res_partner") && error.contains("pg_read_all_data"),
         "{error}"
     );
+    if server.cluster().version().major < 14 {
+        return;
+    }
+    // What it says helps.
+    let admin = database.admin_client().await;
+    admin
+        .batch_execute("grant pg_read_all_data to odoo_eventd_listener")
+        .await
+        .unwrap();
+    wait_true(&database, "(select state = 'ready' from mcp_event_subscription)").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

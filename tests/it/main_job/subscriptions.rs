@@ -145,11 +145,21 @@ async fn a_subscriptions_headers_and_credentials_are_sent_and_not_shown() {
         database.psql("select auth from mcp_event_subscription").await.trim(),
         "********"
     );
-    assert!(
-        !eventd_ok(&database.url(), &["subscriptions", "--json"])
-            .await
-            .contains("open-sesame")
-    );
+    // A URL's query and a header of one's own may be secrets as well.
+    database
+        .psql(
+            r#"update mcp_event_subscription set headers = '{"Authorization": "Token open-sesame"}', auth = null,
+                      webhook_url = webhook_url || 'hook?key=open-sesame'"#,
+        )
+        .await;
+    for command in ["subscriptions", "status"] {
+        let shown = eventd_ok(&database.url(), &[command, "--json"]).await;
+        assert!(!shown.contains("open-sesame"), "{shown}");
+        assert!(
+            shown.contains("hook?***") && shown.contains(r#""Authorization": "***""#),
+            "{shown}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +228,7 @@ async fn wrong_use_gives_one_sentence_and_no_secret() {
             2,
             &url,
             subscribe(&["--model", "sale.order", "--event", "explode"]),
-            "event type",
+            "choose one of create, write, unlink, all",
         ),
         (
             2,
@@ -249,4 +259,59 @@ async fn wrong_use_gives_one_sentence_and_no_secret() {
             .trim(),
         "0"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_values_a_row_has_it_stops_no_other() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let _service = Service::leading(&database).await;
+    for (column, value) in [
+        ("rate_limit", "'NaN'"),
+        ("rate_limit", "1e400"),
+        ("rate_limit", "1e-400"),
+        ("headers", r#"'{"X-Number": 1e400}'"#),
+    ] {
+        let row = format!("insert into mcp_event_subscription (model, {column}) values ('res.partner', {value})");
+        let said = database.try_psql(&row).await.unwrap_err();
+        assert!(said.contains(column), "{value}: {said}");
+    }
+    // Some that nobody would write, and one that comes past the triggers, as with a restore.
+    let url = receiver.url("/");
+    database
+        .psql(&format!(
+            r#"insert into mcp_event_subscription (model, webhook_url, fields, payload_fields, enrich_fields, ignore_user_ids) values
+                 ('res.partner', '{url}', array[null, 'name'], array[null]::text[], array[null]::text[], array[null, 7]);
+               insert into mcp_event_subscription (model, webhook_url, fields, last_delivery, create_date, write_date)
+               values ('res.partner', '{url}', '{{{{name,email}},{{phone,city}}}}', 'infinity', '-infinity', 'infinity');
+               insert into mcp_event_subscription (id, model, webhook_url) values (-5, 'res.partner', '{url}'), (2147483647, 'res.partner', '{url}');
+               insert into mcp_event_subscription (id, model, domain) values (77, 'res.partner', repeat('[', 100000));"#
+        ))
+        .await;
+    database
+        .admin_client()
+        .await
+        .batch_execute(
+            r#"set session_replication_role = replica;
+               insert into mcp_event_subscription (id, model, rate_limit, headers) values (78, 'res.partner', 'NaN', '{"a": "b"}')"#,
+        )
+        .await
+        .unwrap();
+    let states = "select string_agg(id || ' ' || coalesce(state, 'not looked at'), ', ' order by id) from mcp_event_subscription";
+    // The refused ones took four ids.
+    let expected = "-5 ready, 5 ready, 6 ready, 77 invalid, 78 invalid, 2147483647 ready";
+    eventually("each to be looked at for itself", SOON, async || {
+        (database.psql(states).await.trim() == expected).then_some(())
+    })
+    .await;
+    let reason = database
+        .psql("select error from mcp_event_subscription where id = 78")
+        .await;
+    assert!(reason.contains("cannot be read"), "{reason}");
+    eventd_ok(&database.url(), &["subscriptions"]).await;
+    database
+        .psql("update res_partner set name = 'x', write_uid = 2 where id = 1")
+        .await;
+    assert_eq!(receiver.wait_for(4, SOON).await.len(), 4);
 }

@@ -144,6 +144,27 @@ async fn a_field_that_shows_nowhere_is_refused_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_stored_nowhere_is_refused_with_the_stored_fields_it_depends_on() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    for (model, field, names) in [
+        ("sale.order", "display_name", "partner_id, name"),
+        ("res.country", "display_name", "name"),
+        ("res.partner", "country_code", "country_id.code"),
+        // What it is computed from has no column either.
+        ("res.users", "company_type", "partner_id.is_company"),
+    ] {
+        let refused = eventd(&database.url(), &["subscribe", "--model", model, "--fields", field]).await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(&format!("(hint: watch what it depends on: {names})")),
+            "{model} {field}: {said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn models_the_installer_did_not_allow_still_tell_of_fields_of_those_that_were() {
     let database = Database::fixture().await;
     eventd_ok(&database.url(), &["install"]).await;
