@@ -219,6 +219,8 @@ pub struct Accepted {
     pub row: Subscription,
     /// Host and port that it sends to; what is sent to one endpoint shares its limit. Empty where nothing is sent.
     pub endpoint: Arc<str>,
+    /// Where to send, if anywhere and not to callbacks: read once and not for each attempt.
+    pub target: Option<reqwest::Url>,
     /// Requests a second at most.
     pub rate: Option<f64>,
     /// When failed attempts are repeated.
@@ -255,6 +257,7 @@ impl Accepted {
     pub fn check(mut row: Subscription, registry: &Registry, context: &Context, guard: Option<&Guard>) -> Result<Self> {
         let model = known_model(&row.model, registry)?;
         let mut endpoint = Arc::from("");
+        let mut target = None;
         if row.endpoint_source == "record" {
             refuse_what_callbacks_never_get(&row)?;
             row.grouping = "record".to_owned();
@@ -267,6 +270,7 @@ impl Accepted {
             };
             if row.endpoint_source != "record" {
                 endpoint = endpoint_of(&url);
+                target = Some(url);
             }
         }
         let backoff = Backoff::new(
@@ -342,6 +346,7 @@ impl Accepted {
         let watched = watched.chain(watched_columns).collect();
         Ok(Self {
             endpoint,
+            target,
             rate: row.rate_limit.as_ref().and_then(serde_json::Number::as_f64),
             backoff,
             row,

@@ -501,11 +501,13 @@ $$;
 comment on function odoo_eventd.is_in_gap(xid8, bigint) is 'Whether a transaction may be captured in part only: it overlaps a gap, or met a full outbox.';
 
 create or replace function odoo_eventd.has_gaps(done pg_snapshot) returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp
+-- Not "language sql": such a function is parsed and planned at each call, and this one is called at every look into the outbox.
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select exists (select from odoo_eventd.capture_gap g where g.until is null or g.until > pg_snapshot_xmin(done))
-      or exists (select from odoo_eventd.capture_overflow)
-$$;
+begin
+  return exists (select from odoo_eventd.capture_gap g where g.until is null or g.until > pg_snapshot_xmin(done))
+      or exists (select from odoo_eventd.capture_overflow);
+end $$;
 comment on function odoo_eventd.has_gaps(pg_snapshot) is 'Whether a transaction that is not finished with can be in a gap: mostly not, and then nobody need ask for each.';
 
 create or replace function odoo_eventd.settle_capture() returns setof text

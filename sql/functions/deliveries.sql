@@ -98,7 +98,10 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  perform odoo_eventd.ensure_log_days(0);
+  -- Looked at here first: the function is needed once a day, and checks its caller anew.
+  if to_regclass('odoo_eventd.mcp_webhook_delivery_' || to_char(now() at time zone 'utc', 'YYYYMMDD')) is null then
+    perform odoo_eventd.ensure_log_days(0);
+  end if;
   -- The fence: take_lead() changes the row that is locked here, so either it waits for this commit or this finds its term gone.
   perform from odoo_eventd.lead l where l.term = of_term for share;
   if not found then
@@ -202,7 +205,10 @@ declare
   held xid8;
 begin
   perform odoo_eventd.assert_term(of_term);
-  perform odoo_eventd.ensure_log_days(0);
+  -- See commit_batch().
+  if to_regclass('odoo_eventd.mcp_webhook_delivery_' || to_char(now() at time zone 'utc', 'YYYYMMDD')) is null then
+    perform odoo_eventd.ensure_log_days(0);
+  end if;
   select pg_snapshot_xmax(p.done) into held from odoo_eventd.position p where p.target is not null;
   return query
     with picked as (

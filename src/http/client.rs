@@ -278,12 +278,11 @@ impl Client {
             Reach::Public => &pools.public,
             Reach::AllowListed => &pools.allow_listed,
         };
-        let mut response = client
-            .request(request.method, request.url)
-            .headers(request.headers)
-            .body(request.body)
-            .send()
-            .await?;
+        let mut asked = reqwest::Request::new(request.method, request.url);
+        // Put in as they are: the builder would copy them one by one.
+        *asked.headers_mut() = request.headers;
+        *asked.body_mut() = Some(request.body.into());
+        let mut response = client.execute(asked).await?;
         answer.status = Some(response.status().as_u16());
         answer.retry_after = response
             .headers()

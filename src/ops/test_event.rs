@@ -110,7 +110,7 @@ pub async fn send(database: &Database, rules: ServiceRules, id: i32) -> Result<T
         was_due: None,
         redelivered: false,
     };
-    let mut request = request::build(&claimed, &subscription, unix_now)?;
+    let mut request = request::build(&claimed, claimed.body.clone().into(), &subscription, unix_now)?;
     request
         .headers
         .insert(HeaderName::from_static("x-mcp-test"), HeaderValue::from_static("true"));

@@ -21,7 +21,7 @@ use super::slots::{Claimant, Patience, Slot, Slots};
 use super::waiting::Waiting;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::failpoint::{self, Step};
-use crate::http::client::{Attempt, Client};
+use crate::http::client::{Attempt, Client, Request};
 use crate::pg::deliveries::{self, Claimed, Finished, Wanted};
 use crate::subscription::Accepted;
 use crate::{Result, event};
@@ -330,7 +330,7 @@ async fn until(at: Option<Instant>) {
 }
 
 /// Makes one attempt. Never fails: whatever happens is in what it returns.
-async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: Client) -> Finished {
+async fn attempt(mut claimed: Claimed, subscription: Option<Arc<Accepted>>, client: Client) -> Finished {
     let now = SystemTime::now();
     let unix_now = now
         .duration_since(UNIX_EPOCH)
@@ -341,7 +341,7 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
         Some(subscription) if !claimed.redelivered && is_too_old(&claimed, subscription) => {
             nothing_sent(Failure::Expired)
         }
-        Some(subscription) => match request::build(&claimed, subscription, unix_now) {
+        Some(subscription) => match request_of(&mut claimed, subscription, unix_now) {
             Ok(request) => {
                 sent = true;
                 failpoint::reach(Step::BeforeSend);
@@ -389,6 +389,12 @@ async fn attempt(claimed: Claimed, subscription: Option<Arc<Accepted>>, client: 
         sent,
         ended_at: SystemTime::now(),
     }
+}
+
+/// The request of an attempt; its body goes with it.
+fn request_of(claimed: &mut Claimed, subscription: &Accepted, unix_now: i64) -> Result<Request> {
+    let body = std::mem::take(&mut claimed.body).into();
+    request::build(claimed, body, subscription, unix_now)
 }
 
 /// The attempt was logged by the database's clock, which is also the one that the event's id tells.

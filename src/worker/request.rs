@@ -12,6 +12,9 @@ use crate::signature::{self, Message};
 use crate::subscription::Accepted;
 use crate::{Error, Result};
 
+/// How many headers are ours at most: a map that has room for them at once does not grow, and hash what is in it anew, in between.
+const OURS_AT_MOST: usize = 12;
+
 /// Builds the request of an attempt from what the subscription says now (SPEC section 7, Headers).
 ///
 /// Every method carries the body, GET and DELETE too: what is sent is then what is signed and logged, whatever the method. RFC 9110
@@ -19,46 +22,52 @@ use crate::{Error, Result};
 /// the method of a subscription says so for his receiver.
 ///
 /// `unix_now` is the attempt's time in seconds since 1970; it is signed with the body, so that a request cannot be replayed later.
+/// `body` is that of `claimed`, which has no use for it any more.
 ///
 /// # Errors
 /// [`Error::is_usage`] when the URL or the method of the subscription is not valid.
-pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Result<Request> {
+pub fn build(claimed: &Claimed, body: Bytes, subscription: &Accepted, unix_now: i64) -> Result<Request> {
     let row = &subscription.row;
     let callback = claimed.callback.as_ref().filter(|_| subscription.sends_to_callbacks());
-    let url = parse_url(callback.map_or_else(|| subscription.url().unwrap_or_default(), |callback| &callback.url))?;
+    let url = match (callback, &subscription.target) {
+        (Some(callback), _) => parse_url(&callback.url)?,
+        (None, Some(target)) => target.clone(),
+        (None, None) => parse_url(subscription.url().unwrap_or_default())?,
+    };
     let method = Method::from_bytes(row.http_method.as_bytes())
         .map_err(|e| Error::usage(format!("\"{}\" is no HTTP method", row.http_method)).with_source(e))?;
     // Whoever named the callback gets nothing that belongs to the subscription's own endpoint, whatever else let it come here.
-    let mut headers = callback.map_or_else(|| subscription.headers.clone(), |_| HeaderMap::new());
+    let mut headers = HeaderMap::with_capacity(subscription.headers.len() + OURS_AT_MOST);
+    if callback.is_none() {
+        headers.extend(subscription.headers.clone());
+    }
     let delivery_id = claimed.delivery_id.to_string();
     if method == Method::GET {
         // A cache on the way could answer in the receiver's stead.
-        set(&mut headers, CACHE_CONTROL, "no-store")?;
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let content_type = subscription.content.content_type(claimed.body.as_bytes());
-    set(&mut headers, CONTENT_TYPE, content_type)?;
-    set(
-        &mut headers,
-        HeaderName::from_static("x-mcp-event"),
-        &format!("{}.{}", claimed.model, claimed.event_type),
-    )?;
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(subscription.content.content_type(&body)),
+    );
+    let event = format!("{}.{}", claimed.model, claimed.event_type);
+    set(&mut headers, HeaderName::from_static("x-mcp-event"), event)?;
     set(
         &mut headers,
         HeaderName::from_static("x-mcp-event-id"),
-        &claimed.event_id.to_string(),
+        claimed.event_id.to_string(),
     )?;
-    set(
-        &mut headers,
+    headers.insert(
         HeaderName::from_static("x-mcp-subscription-id"),
-        &claimed.subscription_id.to_string(),
-    )?;
-    set(&mut headers, HeaderName::from_static("x-mcp-delivery-id"), &delivery_id)?;
-    set(&mut headers, HeaderName::from_static("webhook-id"), &delivery_id)?;
-    set(
-        &mut headers,
+        HeaderValue::from(claimed.subscription_id),
+    );
+    let shown_id = value_of(&HeaderName::from_static("webhook-id"), delivery_id.clone())?;
+    headers.insert(HeaderName::from_static("x-mcp-delivery-id"), shown_id.clone());
+    headers.insert(HeaderName::from_static("webhook-id"), shown_id);
+    headers.insert(
         HeaderName::from_static("webhook-timestamp"),
-        &unix_now.to_string(),
-    )?;
+        HeaderValue::from(unix_now),
+    );
     let secrets = match callback {
         None => subscription.signing_secrets(unix_now),
         Some(callback) => {
@@ -71,21 +80,20 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
     };
     // While a rotation overlaps, the header with room for one is made with the older secret: see `signature`.
     if let Some(oldest) = secrets.last() {
-        let body = claimed.body.as_bytes();
         let message = Message {
             id: &delivery_id,
             timestamp: unix_now,
-            body,
+            body: &body,
         };
         set(
             &mut headers,
             HeaderName::from_static("x-mcp-signature"),
-            &signature::sign_body(oldest, body),
+            signature::sign_body(oldest, &body),
         )?;
         set(
             &mut headers,
             HeaderName::from_static("webhook-signature"),
-            &signature::sign_message(&secrets, message),
+            signature::sign_message(&secrets, message),
         )?;
     }
     Ok(Request {
@@ -93,14 +101,17 @@ pub fn build(claimed: &Claimed, subscription: &Accepted, unix_now: i64) -> Resul
         url,
         audience: callback.map_or(Audience::Endpoint, |_| Audience::Callback),
         headers,
-        body: Bytes::from(claimed.body.clone()),
+        body,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     })
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<()> {
-    let value = HeaderValue::from_str(value)
-        .map_err(|e| Error::usage(format!("header \"{name}\" cannot be sent")).with_source(e))?;
+fn set(headers: &mut HeaderMap, name: HeaderName, value: String) -> Result<()> {
+    let value = value_of(&name, value)?;
     headers.insert(name, value);
     Ok(())
+}
+
+fn value_of(name: &HeaderName, value: String) -> Result<HeaderValue> {
+    HeaderValue::try_from(value).map_err(|e| Error::usage(format!("header \"{name}\" cannot be sent")).with_source(e))
 }

@@ -1,9 +1,10 @@
 //! The doorbell: how the dispatcher sleeps without missing a commit.
 //!
 //! While it sleeps it holds an advisory lock exclusively; a writer that captures something tries to share it and, when that fails,
-//! sends NOTIFY. While it is awake the lock is free and writers ring nothing: NOTIFY takes a cluster-wide lock until the commit is
-//! done. A writer that got the shared lock keeps it until its commit is visible, so the exclusive lock cannot be had before that,
-//! and the look into the outbox that follows sees it.
+//! sends NOTIFY. While it finds something at one look after the other the lock is free and writers ring nothing: NOTIFY takes a
+//! cluster-wide lock until the commit is done. For what comes alone the lock is kept: giving it back and taking it again would cost
+//! three round trips an event, and spare hardly a writer the ring. A writer that got the shared lock keeps it until its commit is
+//! visible, so the exclusive lock cannot be had before that, and the look into the outbox that follows sees it.
 //!
 //! The lock is requested by a *blocking* statement on a connection of its own. Behind a transaction that shares it the request
 //! queues, and from then on every other writer's try fails and it rings: armed means held *or queued*. A try-lock would be deaf for
@@ -230,6 +231,7 @@ pub struct Wake {
     rang: Arc<Notify>,
     poll_interval: Duration,
     busy_for_long: Duration,
+    /// Since when something was found at every look.
     busy_since: Option<Instant>,
     is_armed: bool,
 }
@@ -255,25 +257,29 @@ impl Wake {
         self
     }
 
-    /// There was something in the outbox: writers need not ring while somebody reads anyway.
+    /// There was something in the outbox: writers need not ring while somebody reads anyway. Whoever finds something for the first time
+    /// since it slept leaves the bell as it is: an event that comes alone would otherwise wait for the bell to be put away, only for it
+    /// to be taken out again.
     ///
     /// # Errors
     /// Database errors.
     pub async fn found(&mut self) -> Result<()> {
+        let is_first = self.busy_since.is_none();
         let since = *self.busy_since.get_or_insert_with(Instant::now);
         let Some(bell) = &mut self.bell else { return Ok(()) };
-        if std::mem::take(&mut self.is_armed) {
-            bell.disarm().await?;
-        }
         if since.elapsed() > self.busy_for_long {
+            self.is_armed = false;
             bell.withdraw().await?;
+        } else if !is_first && std::mem::take(&mut self.is_armed) {
+            bell.disarm().await?;
         }
         Ok(())
     }
 
-    /// There was nothing in the outbox: sleeps until there may be, or until it is cancelled. The first time it only arms the bell and
-    /// returns: what was committed before rang nowhere, and has to be looked for once more. Tells what woke it, if it slept: the bell,
-    /// or (false) the poll.
+    /// There was nothing in the outbox: sleeps until there may be, or until it is cancelled. Where the bell is not armed it only arms it
+    /// and returns: what was committed before rang nowhere, and has to be looked for once more. Armed it stays, so whatever is
+    /// committed from then on rings, is seen to end ([`Doorbell::quiet_end`]), or was seen. Tells what woke it, if it slept: the
+    /// bell, or (false) the poll.
     ///
     /// # Errors
     /// Database errors.
@@ -299,10 +305,13 @@ impl Wake {
             ended = quiet_end => ended.map(|()| Some(true))?,
             () = tokio::time::sleep(self.poll_interval) => Some(false),
         };
-        if let Some(bell) = &mut self.bell {
+        if woken_by_the_bell != Some(true)
+            && let Some(bell) = &mut self.bell
+        {
+            // A bell that nobody rang may have lost its session, and its lock with it: to be armed anew is what tells.
             bell.disarm().await?;
+            self.is_armed = false;
         }
-        self.is_armed = false;
         Ok(woken_by_the_bell)
     }
 }

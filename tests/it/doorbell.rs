@@ -11,7 +11,7 @@ use std::time::Duration;
 use odoo_eventd::pg::connect;
 use odoo_eventd::pg::connections::Connections;
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
-use odoo_eventd::worker::wake::{Doorbell, Wake};
+use odoo_eventd::worker::wake::{BELL_LOCK, Doorbell, LOCK_CLASS, Wake};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, mpsc};
@@ -304,6 +304,64 @@ async fn the_service_delivers_every_commit_at_once_although_it_would_poll_in_ten
     let requests = receiver.wait_for(expected + 1, AT_ONCE).await;
     assert_eq!(requests.len(), expected + 1, "seed {seed}");
     assert_eq!(requests[expected].json()["record_ids"], serde_json::json!([HOLDER]));
+}
+
+/// Since when the service holds the bell's lock, by the statement that got it; empty when it does not.
+async fn held_since(database: &Database) -> String {
+    database
+        .psql(&format!(
+            "select a.query_start from pg_locks l join pg_stat_activity a using (pid)
+              where l.locktype = 'advisory' and l.classid = {LOCK_CLASS}::oid and l.objid = {BELL_LOCK}::oid and l.mode = 'ExclusiveLock'
+                and l.granted and l.database = (select d.oid from pg_database d where d.datname = current_database())"
+        ))
+        .await
+}
+
+async fn wait_until_held(database: &Database) -> String {
+    eventually("the bell to be armed", SOON, async || {
+        Some(held_since(database).await).filter(|since| !since.is_empty())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_come_alone_leave_the_bell_armed_and_a_stream_of_them_puts_it_away() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    database
+        .psql("insert into project_tags (id, name, color) values (1001, '{}', 0)")
+        .await;
+    let _service = tags_delivered_to(&receiver, &database, "600000").await;
+    database.psql("update project_tags set color = 1 where id = 1001").await;
+    receiver.wait_for(1, AT_ONCE).await;
+    let armed = wait_until_held(&database).await;
+    for number in 2..10 {
+        database
+            .psql(&format!("update project_tags set color = {number} where id = 1001"))
+            .await;
+        receiver.wait_for(number, AT_ONCE).await;
+        assert_eq!(held_since(&database).await, armed, "event {number}");
+    }
+
+    let writer = database.client().await;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let writing = tokio::spawn(async move {
+        let mut color = 10;
+        while !stopped.is_cancelled() {
+            color += 1;
+            let update = format!("update project_tags set color = {color} where id = 1001");
+            writer.batch_execute(&update).await.unwrap();
+        }
+    });
+    eventually("writers to be spared the bell", SOON, async || {
+        held_since(&database).await.is_empty().then_some(())
+    })
+    .await;
+    stop.cancel();
+    writing.await.unwrap();
+    assert_ne!(wait_until_held(&database).await, armed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
