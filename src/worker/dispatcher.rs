@@ -44,7 +44,7 @@ const MOST_ROWS: usize = 2_000;
 const BUSY_ROWS: usize = 16;
 
 /// From one look of a busy dispatcher to the next, at least.
-const BUSY_PAUSE: Duration = Duration::from_millis(8);
+const BUSY_PAUSE: Duration = Duration::from_millis(16);
 
 /// Reading or committing a page takes milliseconds; who is not answered for so long has a dead connection that nobody has closed.
 const PAGE_WITHIN: Duration = Duration::from_secs(60);
