@@ -153,8 +153,9 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  -- write_date moves with every change but the service's own.
-  return (select coalesce(sum(hashtextextended(s.id || ' ' || s.write_date, 0)::numeric) % 9223372036854775807, 0)::bigint
+  -- write_date moves with every change but the service's own. A thousand subscriptions are gone through at every look into the outbox:
+  -- hence a hash of the date itself, with the id for its seed, and not of a text.
+  return (select coalesce(sum(timestamp_hash_extended(coalesce(s.write_date, '-infinity'), s.id)) % 9223372036854775807, 0)::bigint
           from public.mcp_event_subscription s);
 end $$;
 comment on function odoo_eventd.subscriptions_version() is 'Differs after any change of a subscription; asked every second.';
