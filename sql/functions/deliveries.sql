@@ -249,9 +249,12 @@ end $$;
 comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[], timestamptz[]) is
   'Claims due deliveries of the given subscriptions, up to a limit each and from a time on, and logs the attempt that follows as pending.';
 
+drop function if exists odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
+  text[], integer[], bigint[]);
 create or replace function odoo_eventd.record_attempts(
   of_term bigint, event_ids uuid[], subscription_ids integer[], parts bigint[], log_ids bigint[], log_dates timestamp[],
-  statuses text[], response_codes integer[], response_bodies text[], errors text[], durations_ms integer[], retry_in_ms bigint[]
+  statuses text[], response_codes integer[], response_bodies text[], errors text[], error_details text[], durations_ms integer[],
+  retry_in_ms bigint[]
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off -- See commit_batch().
@@ -264,8 +267,8 @@ begin
   perform odoo_eventd.assert_term(of_term);
   with input as (
     select * from unnest(event_ids, subscription_ids, parts, log_ids, log_dates, statuses, response_codes, response_bodies, errors,
-                         durations_ms, retry_in_ms)
-      i (event_id, subscription_id, part, log_id, log_date, status, response_code, response_body, error, duration_ms, retry_in)
+                         error_details, durations_ms, retry_in_ms)
+      i (event_id, subscription_id, part, log_id, log_date, status, response_code, response_body, error, error_detail, duration_ms, retry_in)
   ), moved as (
     update odoo_eventd.delivery d
        set state = case when i.status = 'success' then 'success' when i.retry_in is null then 'failed' else 'waiting' end,
@@ -277,7 +280,7 @@ begin
   ), logged as (
     update public.mcp_webhook_delivery l
        set status = i.status, response_code = i.response_code, response_body = i.response_body, error = i.error,
-           duration_ms = i.duration_ms, finished_at = now() at time zone 'utc',
+           error_detail = i.error_detail, duration_ms = i.duration_ms, finished_at = now() at time zone 'utc',
            next_attempt_at = (now() + i.retry_in * interval '1 ms') at time zone 'utc'
       from input i join moved m on m.log_id = i.log_id
      where l.create_date = i.log_date and l.id = i.log_id
@@ -292,7 +295,7 @@ begin
   return recorded;
 end $$;
 comment on function odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
-  text[], integer[], bigint[]) is 'Records how attempts ended and what becomes of their deliveries, in one transaction.';
+  text[], text[], integer[], bigint[]) is 'Records how attempts ended and what becomes of their deliveries, in one transaction.';
 
 create or replace function odoo_eventd.give_back(of_term bigint, own_terms bigint[], begun bigint[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp

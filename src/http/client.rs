@@ -351,6 +351,8 @@ struct Trouble {
 
 impl Trouble {
     fn new(failure: Failure, detail: String) -> Self {
+        // It goes into the log, and PostgreSQL's text holds anything but this.
+        let detail = detail.replace('\0', "\\x00");
         Self { failure, detail }
     }
 }

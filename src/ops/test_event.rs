@@ -127,6 +127,7 @@ pub async fn send(database: &Database, rules: ServiceRules, id: i32) -> Result<T
         response_code: ended.status.map(i32::from),
         response_body: ended.status.map(|_| ended.response.text.clone()),
         error: ended.outcome.failure.map(crate::delivery::Failure::as_str),
+        error_detail: ended.detail.clone(),
         duration_ms,
         retry_in: None,
         endpoint_failed: false,

@@ -106,6 +106,8 @@ pub struct Finished {
     pub response_body: Option<String>,
     /// Why it failed.
     pub error: Option<&'static str>,
+    /// What exactly went wrong, where more than the word is known.
+    pub error_detail: Option<String>,
     /// Whole milliseconds.
     pub duration_ms: i32,
     /// When to try again; `None` = it is over.
@@ -350,7 +352,7 @@ pub async fn wake_all_lanes(client: &Client) -> Result<()> {
 /// [`Error::is_lease_lost`]; database errors: nothing was recorded, the same call may be made again.
 pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished]) -> Result<i64> {
     let statement = client
-        .prepare_cached("select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+        .prepare_cached("select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
         .await
         .map_err(|e| failed("prepare recording attempts", e))?;
     let row = client
@@ -370,6 +372,7 @@ pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished
                 &finished.iter().map(|f| f.response_code).collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.response_body.as_deref()).collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.error).collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.error_detail.as_deref()).collect::<Vec<_>>(),
                 &finished.iter().map(|f| f.duration_ms).collect::<Vec<_>>(),
                 &finished
                     .iter()

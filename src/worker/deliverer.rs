@@ -381,6 +381,7 @@ async fn attempt(mut claimed: Claimed, subscription: Option<Arc<Accepted>>, clie
         response_code: ended.status.map(i32::from),
         response_body: ended.status.map(|_| ended.response.text),
         error: ended.outcome.failure.map(Failure::as_str),
+        error_detail: ended.detail,
         duration_ms,
         retry_in,
         // Callback URLs are strangers' words: nobody's failing one may cost a subscription its deliveries.

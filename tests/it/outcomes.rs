@@ -180,7 +180,7 @@ async fn every_outcome_ends_in_its_log_row_and_its_state() {
         let row = client
             .query_one(
                 "select l.status, l.response_code, l.error, l.next_attempt_at - l.finished_at, d.state, d.due_at is not null,
-                        l.duration_ms, length(l.response_body), d.attempts
+                        l.duration_ms, length(l.response_body), d.attempts, l.error_detail
                    from mcp_webhook_delivery l join odoo_eventd.delivery d using (delivery_id) where l.subscription_id = $1",
                 &[id],
             )
@@ -191,6 +191,13 @@ async fn every_outcome_ends_in_its_log_row_and_its_state() {
         assert_eq!(status, if error.is_some() { "failed" } else { "success" }, "{about}");
         assert_eq!(row.get::<_, Option<i32>>(1), *code, "{about}");
         assert_eq!(row.get::<_, Option<&str>>(2), *error, "{about}");
+        // A status says all; whatever came instead of an answer is told in more than a word.
+        let is_told = row.get::<_, Option<&str>>(9).is_some_and(|detail| !detail.is_empty());
+        match *error {
+            None => assert!(!is_told, "{about}"),
+            Some("http_status" | "redirect") => {}
+            Some(_) => assert!(is_told, "{about}"),
+        }
         let state: &str = row.get(4);
         let expected_state = match (again, error) {
             (true, _) => "waiting",
