@@ -46,7 +46,12 @@ begin
         end if;
         if role_name = listener and known_for like 'made by odoo-eventd for: %'
            and not (select r.rolinherit from pg_roles r where r.rolname = listener) then
-          execute format('alter role %I inherit', listener);
+          begin
+            execute format('alter role %I inherit', listener);
+          exception when insufficient_privilege then
+            -- It is needed where the listener was granted more than this program asks for; whoever made the role can do it.
+            raise notice 'role "%" does not inherit what it is granted: alter role % inherit', listener, quote_ident(listener);
+          end;
         end if;
         if role_name = listener and not pg_has_role(owner, listener, 'member') then
           execute format('grant %I to %I', listener, owner);

@@ -152,7 +152,19 @@ begin
 end $$;
 comment on function odoo_eventd.adopt(boolean) is 'This copy of a database may capture and deliver from now on; what is pending in it is kept or dropped. Then: select odoo_eventd.settle_capture(); in a transaction of its own.';
 
--- What only other functions call is nobody's to call.
+-- What only other functions call is nobody's to call. Nor is what only our own triggers call: it runs with the owner's rights, and a trigger
+-- of somebody else's could call it for his own table. Those that capture look at the table themselves.
+do $$
+declare
+  of_trigger regprocedure;
+begin
+  for of_trigger in
+    select p.oid from pg_proc p
+     where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype and p.proname not like 'capture\_%'
+  loop
+    execute format('revoke all on function %s from public', of_trigger);
+  end loop;
+end $$;
 revoke all on function odoo_eventd.capture_body(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.replace_capture_function(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.capturable_columns(text, oid) from public;

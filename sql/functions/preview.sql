@@ -37,7 +37,7 @@ begin
     raise exception 'a subscription needs a model' using errcode = 'not_null_violation';
   end if;
   return to_jsonb(given) || jsonb_build_object(
-    'max_event_age_s', extract(epoch from given.max_event_age)::bigint, 'write_stamp', '', 'captured_from', null);
+    'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end, 'write_stamp', '', 'captured_from', null);
 end $$;
 comment on function odoo_eventd.preview_subscription(jsonb) is
   'The row that add_subscription would make of these options, in the form of load_subscriptions. Writes nothing.';

@@ -15,6 +15,10 @@ declare
   contents text[];
   written record;
 begin
+  -- A trigger that somebody else made with this function would write to a table of his choice, with the owner's rights.
+  if tg_table_schema <> 'public' or tg_argv[0] not in ('mcp_event_subscription', 'mcp_webhook_delivery') or tg_table_name <> tg_argv[0] || '_view' then
+    raise exception 'this function serves the views of odoo-eventd alone' using errcode = 'insufficient_privilege';
+  end if;
   if tg_op = 'DELETE' then
     execute format('delete from %s t where t.id = ($1).id and t.create_date = ($1).create_date returning t.id', of_table) into written using old;
     return case when written.id is not null then old end;
@@ -36,20 +40,26 @@ begin
    where given ? c.name
      and case when tg_op = 'INSERT' then given -> c.name <> 'null' else given -> c.name is distinct from was -> c.name end;
   if tg_op = 'INSERT' then
-    execute format('insert into %s %s returning id', of_table,
+    execute format('insert into %s %s returning id, create_date', of_table,
                    coalesce('(' || array_to_string(names, ', ') || ') values (' || array_to_string(contents, ', ') || ')', 'default values'))
       into written using new;
   elsif names is not null then
-    execute format('update %s t set %s where t.id = ($2).id and t.create_date = ($2).create_date returning t.id', of_table,
+    execute format('update %s t set %s where t.id = ($2).id and t.create_date = ($2).create_date returning t.id, t.create_date', of_table,
                    (select string_agg(u.name || ' = ' || u.content, ', ') from unnest(names, contents) u (name, content)))
       into written using new, old;
   else
     written := old;
   end if;
+  -- Deleted meanwhile.
+  if written.id is null then
+    return null;
+  end if;
   -- For RETURNING: with defaults, and with what the table's own triggers made of it.
-  execute format('select v.* from %s v where v.id = $1', of_view) into new using written.id;
+  execute format('select v.* from %s v where v.id = $1 and v.create_date = $2', of_view)
+    into new using written.id, written.create_date;
   return new;
 end $$;
+revoke all on function odoo_eventd.write_through_view() from public;
 comment on function odoo_eventd.write_through_view() is
   'Lets the views of subscriptions and log be written: lists are read from text with commas, and what is empty gets its default.';
 

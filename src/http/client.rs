@@ -342,6 +342,9 @@ impl Answer {
     }
 }
 
+/// So many characters of what went wrong are kept.
+const DETAIL_AT_MOST: usize = 1_000;
+
 /// Why an exchange ended early.
 #[derive(Debug)]
 struct Trouble {
@@ -352,7 +355,12 @@ struct Trouble {
 impl Trouble {
     fn new(failure: Failure, detail: String) -> Self {
         // It goes into the log, and PostgreSQL's text holds anything but this.
-        let detail = detail.replace('\0', "\\x00");
+        // Some of it is in the receiver's words.
+        let detail = detail
+            .chars()
+            .take(DETAIL_AT_MOST)
+            .collect::<String>()
+            .replace('\0', "\\x00");
         Self { failure, detail }
     }
 }

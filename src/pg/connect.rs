@@ -20,6 +20,9 @@ const OLDEST_SERVER: i32 = 130_000;
 /// How long one attempt to connect may take; the caller tries again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A server that does not say within that time whether it restarted is taken for one that did.
+const RESTART_ASKED_WITHIN: Duration = Duration::from_secs(3);
+
 /// The same as on our side, where it is part of the connection's settings: a server that never hears of the connection's end would keep
 /// the session, and the locks it holds, for the two hours that an operating system takes.
 const NOTICE_OUR_END: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
@@ -167,7 +170,12 @@ impl Database {
         let asked = async {
             let (client, connection) = match elsewhere.config.connect(elsewhere.tls).await {
                 Ok(connected) => connected,
-                Err(error) => return error.code().is_none_or(|code| *code == SqlState::CANNOT_CONNECT_NOW),
+                Err(error) => {
+                    return match error.code() {
+                        Some(code) => *code == SqlState::CANNOT_CONNECT_NOW,
+                        None => !is_about_certificates(&error),
+                    };
+                }
             };
             let asked = async {
                 let now = server_start(&client).await;
@@ -178,7 +186,7 @@ impl Database {
             let (now, _) = tokio::join!(asked, connection);
             matches!((started_at, now), (Some(then), Ok(now)) if then != now)
         };
-        tokio::time::timeout(CONNECT_TIMEOUT, asked).await.unwrap_or(true)
+        tokio::time::timeout(RESTART_ASKED_WITHIN, asked).await.unwrap_or(true)
     }
 
     /// A pool of at most `size` connections, made when they are first needed.

@@ -132,8 +132,11 @@ impl Connections {
             .map_err(|e| Error::database("get a database connection", e))
     }
 
-    /// The same for what can wait until one can be had; `None` when cancelled before.
-    pub async fn own_until(&self, cancel: &CancellationToken) -> Option<Object> {
+    /// The same for what can wait while there are none left; `None` when cancelled before.
+    ///
+    /// # Errors
+    /// When none can be had for another reason.
+    pub async fn own_until(&self, cancel: &CancellationToken) -> Result<Option<Object>> {
         scarce::until(cancel, || self.own()).await
     }
 

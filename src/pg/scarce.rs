@@ -5,36 +5,41 @@
 
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use crate::Result;
+use crate::{Error, Result};
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MOST: Duration = Duration::from_secs(2);
 
-/// Tries to connect until it succeeds; `None` when cancelled before.
-pub async fn until<T, F>(cancel: &CancellationToken, connect: impl Fn() -> F) -> Option<T>
+/// Whether a connection could not be had for no other reason than that there are as many as may be.
+pub fn is_scarce(error: &Error) -> bool {
+    error.sql_state() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+}
+
+/// Tries to connect while connections are scarce; `None` when cancelled before.
+///
+/// # Errors
+/// Whatever else keeps it from connecting.
+pub async fn until<T, F>(cancel: &CancellationToken, connect: impl Fn() -> F) -> Result<Option<T>>
 where
     F: Future<Output = Result<T>>,
 {
     let mut pause = PAUSE_FIRST;
     let mut is_told = false;
     loop {
-        let error = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return None,
-            connected = connect() => match connected {
-                Ok(connection) => return Some(connection),
-                Err(error) => error,
-            },
+        let error = match cancel.run_until_cancelled(connect()).await {
+            None => return Ok(None),
+            Some(Ok(connection)) => return Ok(Some(connection)),
+            Some(Err(error)) if is_scarce(&error) => error,
+            Some(Err(error)) => return Err(error),
         };
-        if !is_told {
+        if !std::mem::replace(&mut is_told, true) {
             tracing::warn!(error = %error.chain(), "no further connection can be had: what needs one waits");
-            is_told = true;
         }
-        tokio::select! {
-            () = cancel.cancelled() => return None,
-            () = tokio::time::sleep(pause) => {}
+        if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return Ok(None);
         }
         pause = (pause * 2).min(PAUSE_MOST);
     }

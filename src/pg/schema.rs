@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "000011_waiting"),
     migration!(12, "000012_assistants"),
     migration!(13, "000013_progress"),
+    migration!(14, "000014_error_details"),
 ];
 
 macro_rules! function_file {
@@ -353,7 +354,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=13));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=14));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

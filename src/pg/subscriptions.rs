@@ -46,7 +46,7 @@ pub async fn note_drift(client: &Client, lock_wait: Duration) -> Result<Vec<Stri
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
-/// A row that holds what no subscription can be: a list in a list of fields, for one.
+/// A row that holds what no subscription can be: a number too large for any program, for one.
 #[derive(Debug)]
 pub struct Unreadable {
     /// The row's id.

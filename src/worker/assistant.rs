@@ -115,7 +115,7 @@ impl Assistant {
             let version = subscriptions::version_of(&client).await?;
             drop(client);
             if !is_copy && known != Some(version) {
-                let Some(aside) = self.process.aside(&self.options.database, cancel).await else {
+                let Some(aside) = self.process.aside(&self.options.database, cancel).await? else {
                     break;
                 };
                 let tally = Arc::clone(&roster.borrow().tally);
@@ -126,7 +126,7 @@ impl Assistant {
                 known = is_settled.then_some(version);
             }
             let tally = Arc::clone(&roster.borrow().tally);
-            tally.note(&self.connections, self.options.give_up, cancel).await?;
+            tally.note(&self.connections, self.options.give_up).await?;
             tokio::select! {
                 () = cancel.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}

@@ -350,11 +350,11 @@ impl Dispatcher {
         cancel: &CancellationToken,
     ) -> Result<Position> {
         let xid = facts.xid;
-        let Some(mut client) = self.connections.own_until(cancel).await else {
+        let Some(mut client) = self.connections.own_until(cancel).await? else {
             return Ok(position);
         };
         // A domain that fails must not take the transaction with it.
-        let Some(judging) = self.connections.own_until(cancel).await else {
+        let Some(judging) = self.connections.own_until(cancel).await? else {
             return Ok(position);
         };
         let next = Position {

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::slots::Ceiling;
+use crate::Result;
 use crate::pg::connect::Database;
 use crate::pg::scarce;
 
@@ -56,13 +57,23 @@ impl Process {
         self.0.in_flight.clone()
     }
 
-    /// Connects aside from the connections that deliver, when it is this database's turn and a connection can be had; `None` when
-    /// cancelled before.
-    pub async fn aside(&self, database: &Database, cancel: &CancellationToken) -> Option<Aside> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.aside).acquire_owned());
-        let turn = cancel.run_until_cancelled(turn).await?;
-        Some(Aside {
-            client: scarce::until(cancel, || database.connect()).await?,
+    /// Connects aside from the connections that deliver, when it is this database's turn and while connections are scarce waits for
+    /// one, without keeping others from theirs; `None` when cancelled before.
+    ///
+    /// # Errors
+    /// As [`Database::connect`].
+    pub async fn aside(&self, database: &Database, cancel: &CancellationToken) -> Result<Option<Aside>> {
+        scarce::until(cancel, || self.aside_now(database)).await
+    }
+
+    /// The same, once.
+    ///
+    /// # Errors
+    /// As [`Database::connect`].
+    pub async fn aside_now(&self, database: &Database) -> Result<Aside> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.0.aside).acquire_owned()).await;
+        Ok(Aside {
+            client: database.connect().await?,
             // The semaphore is never closed.
             _turn: turn.ok().and_then(std::result::Result::ok),
         })

@@ -555,7 +555,7 @@ impl Keeper {
             }
             drop(client);
             if known_version != Some(version) || must_look || is_due(retry_at) {
-                let Some(aside) = self.process.aside(&self.database, &cancel).await else {
+                let Some(aside) = self.process.aside(&self.database, &cancel).await? else {
                     break;
                 };
                 let looked = refresh(&aside, Some(&self.rules), &self.quarantine).await?;
@@ -573,7 +573,7 @@ impl Keeper {
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
-            for (subscription, reason) in tally.note(&self.connections, self.give_up, &cancel).await? {
+            for (subscription, reason) in tally.note(&self.connections, self.give_up).await? {
                 tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
                 // Its row has not changed for anybody else: look at once, so that nothing more is sent.
                 known_version = None;
@@ -610,7 +610,7 @@ impl Keeper {
     }
 
     async fn drop_idle(&self, cancel: &CancellationToken) -> Result<()> {
-        let Some(client) = self.process.aside(&self.database, cancel).await else {
+        let Some(client) = self.process.aside(&self.database, cancel).await? else {
             return Ok(());
         };
         loop {

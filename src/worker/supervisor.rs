@@ -8,7 +8,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
@@ -107,6 +107,8 @@ struct Kept {
     sessions: Vec<Session>,
     /// When the server was started that served the last term.
     server_start: Option<Timestamp>,
+    /// Since when this term has its session.
+    session_since: Option<Instant>,
     /// No pooler was found in between.
     is_direct: bool,
     has_led: bool,
@@ -152,7 +154,7 @@ pub async fn run(
         if options.has_changed().unwrap_or(false) {
             current = options.borrow_and_update().clone();
         }
-        let began = std::time::Instant::now();
+        kept.session_since = None;
         let until = stop.child_token();
         vitals.enter(Phase::Connecting);
         let ended = {
@@ -168,7 +170,10 @@ pub async fn run(
             }
         };
         vitals.enter(Phase::Connecting);
-        if began.elapsed() > pause.max(GOOD_TERM) {
+        if kept
+            .session_since
+            .is_some_and(|since| since.elapsed() > pause.max(GOOD_TERM))
+        {
             pause = RECONNECT_FIRST;
         }
         let wait = match ended {
@@ -180,7 +185,11 @@ pub async fn run(
             Err(error) => {
                 vitals.metrics.term_failed();
                 let away = match sent_away::for_how_long(&error) {
-                    Some(away) if !current.database.has_restarted(kept.server_start).await => away,
+                    Some(away)
+                        if kept.session_since.is_some() && !has_restarted(&current.database, &kept, &stop).await =>
+                    {
+                        away
+                    }
                     _ => Duration::ZERO,
                 };
                 let wait = pause.max(away);
@@ -212,6 +221,12 @@ fn may_heal(error: &Error) -> bool {
     }
 }
 
+/// Whether the server was gone, and not this service sent away; a stop is not waited with.
+async fn has_restarted(database: &Database, kept: &Kept, stop: &CancellationToken) -> bool {
+    let asked = Box::pin(database.has_restarted(kept.server_start));
+    stop.run_until_cancelled(asked).await.unwrap_or(true)
+}
+
 /// From connecting to the end of the term.
 async fn term(
     options: &Options,
@@ -227,6 +242,7 @@ async fn term(
         kept.end_lost_sessions(session).await?;
         kept.remember(Session::of(session).await?);
         kept.server_start = Some(server_start(session).await?);
+        kept.session_since = Some(Instant::now());
         Ok(())
     })
     .await?;

@@ -12,7 +12,7 @@ use super::retention::Retention;
 use crate::failpoint::{self, Step};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
-use crate::pg::{deliveries, outbox};
+use crate::pg::{deliveries, outbox, scarce};
 use crate::{Error, Result};
 
 /// How often it looks. Nothing here is urgent.
@@ -59,10 +59,14 @@ pub async fn run(
             }
         }
         if retention.is_due() {
-            let Some(client) = process.aside(&database, &cancel).await else {
-                return Ok(());
-            };
-            retention.let_go(&client, term).await?;
+            match process.aside_now(&database).await {
+                Ok(client) => retention.let_go(&client, term).await?,
+                // It stays due. Everything else here needs no connection more, and must not wait for one.
+                Err(error) if scarce::is_scarce(&error) => {
+                    tracing::debug!(error = %error.chain(), "old days of the log are looked at later");
+                }
+                Err(error) => return Err(error),
+            }
         }
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),

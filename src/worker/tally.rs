@@ -3,25 +3,30 @@
 //! Attempts are counted here and noted by the roster's keeper, at most once a second for each subscription (SPEC section 4).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
 
 use crate::Result;
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::Finished;
+use crate::pg::scarce;
 use crate::pg::subscriptions::{self, GiveUp, Results};
 
 /// Counts since the last note.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<HashMap<i32, Results>>);
+pub struct Tally {
+    results: Mutex<HashMap<i32, Results>>,
+    /// There was no connection to note them on, and that was said.
+    is_late: AtomicBool,
+}
 
 impl Tally {
     /// Counts attempts that ended and were recorded. What was never sent says nothing of an endpoint.
     pub fn add(&self, finished: &[Finished]) {
-        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         for attempt in finished {
             let results = tally
                 .entry(attempt.subscription_id)
@@ -41,7 +46,7 @@ impl Tally {
 
     /// Counts deliveries that failed without a request; they say nothing of an endpoint.
     pub(super) fn add_failures(&self, subscriptions: impl Iterator<Item = i32>, at: SystemTime) {
-        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         for id in subscriptions {
             let results = tally.entry(id).or_insert_with(|| nothing_yet(at));
             (results.last_delivery, results.last_status) = (at, "failed");
@@ -54,19 +59,23 @@ impl Tally {
     ///
     /// # Errors
     /// Database errors; the results are kept for the next time.
-    pub async fn note(
-        &self,
-        connections: &Connections,
-        give_up: GiveUp,
-        cancel: &CancellationToken,
-    ) -> Result<Vec<(i32, String)>> {
+    pub async fn note(&self, connections: &Connections, give_up: GiveUp) -> Result<Vec<(i32, String)>> {
         if self.is_empty() {
             return Ok(Vec::new());
         }
         // Somebody may hold a subscription's row; nobody else must wait for that.
-        match connections.own_until(cancel).await {
-            Some(client) => self.note_on(&client, give_up).await,
-            None => Ok(Vec::new()),
+        match connections.own().await {
+            Ok(client) => {
+                self.is_late.store(false, Ordering::Relaxed);
+                self.note_on(&client, give_up).await
+            }
+            Err(error) if scarce::is_scarce(&error) => {
+                if !self.is_late.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(error = %error.chain(), "no further connection can be had: what deliveries came to is noted later");
+                }
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -86,14 +95,19 @@ impl Tally {
     }
 
     fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     async fn note_on(&self, client: &Client, give_up: GiveUp) -> Result<Vec<(i32, String)>> {
-        let results: Vec<(i32, Results)> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        let results: Vec<(i32, Results)> = self
+            .results
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+            .collect();
         let noted = subscriptions::note_results(client, &results, give_up).await;
         if noted.is_err() {
-            let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = self.results.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, earlier) in results {
                 tally
                     .entry(id)

@@ -305,9 +305,14 @@ impl Wake {
             ended = quiet_end => ended.map(|()| Some(true))?,
             () = tokio::time::sleep(self.poll_interval) => Some(false),
         };
-        if woken_by_the_bell != Some(true)
-            && let Some(bell) = &mut self.bell
-        {
+        let Some(bell) = &mut self.bell else {
+            return Ok(woken_by_the_bell);
+        };
+        if matches!(bell.state, State::Off) {
+            // The request was cut off.
+            self.is_armed = false;
+        }
+        if woken_by_the_bell != Some(true) {
             // A bell that nobody rang may have lost its session, and its lock with it: to be armed anew is what tells.
             bell.disarm().await?;
             self.is_armed = false;

@@ -5,6 +5,30 @@ use crate::support::delivery::{order_refs, wait_logged};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{Service, eventd_ok};
 
+/// Whoever may make a temporary view has a trigger of his own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_writes_through_the_views_serves_no_view_of_anybody_elses() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let refused = database
+        .psql(
+            "create function pg_temp.refusal(statement text) returns text language plpgsql as $f$
+             begin execute statement; return 'allowed'; exception when insufficient_privilege then return 'refused'; end $f$;
+             create temp view res_users as select 1 as id, null::timestamp as create_date, 'x' as login;
+             create temp view res_users_view as select 1 as id, null::timestamp as create_date, 'x' as login;
+             create trigger t instead of insert on res_users for each row execute function odoo_eventd.write_through_view('res_users');
+             create trigger t instead of insert on res_users_view for each row
+               execute function odoo_eventd.write_through_view('mcp_event_subscription');
+             select pg_temp.refusal('insert into pg_temp.res_users (login) values (''x'')'),
+                    pg_temp.refusal('insert into pg_temp.res_users_view (login) values (''x'')'),
+                    has_function_privilege('pg_monitor', 'odoo_eventd.write_through_view()', 'execute'),
+                    (select count(*) from pg_proc p where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype
+                        and p.prosecdef and p.proname not like 'capture\\_%' and has_function_privilege('pg_monitor', p.oid, 'execute'))",
+        )
+        .await;
+    assert_eq!(refused.lines().last(), Some("refused|refused|f|0"), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_add_on_writes_subscriptions_through_a_view_as_odoo_writes() {
     let database = Database::fixture().await;
