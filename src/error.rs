@@ -105,15 +105,10 @@ impl Error {
 
     /// True when a session ended in the middle, and the server did not say why, or was not heard.
     pub fn is_connection_lost(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
-        while let Some(error) = cause {
-            if let Some(pg) = error.downcast_ref::<tokio_postgres::Error>() {
-                let is_io = std::error::Error::source(pg).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
-                return pg.is_closed() || is_io;
-            }
-            cause = error.source();
-        }
-        false
+        self.of_the_driver().is_some_and(|error| {
+            let is_io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+            error.is_closed() || is_io
+        })
     }
 
     /// True when whoever reads what is printed has read enough: `odoo-eventd deliveries | head`.
@@ -127,10 +122,14 @@ impl Error {
 
     /// The SQLSTATE of the database error at the root of this one, if there is one.
     pub fn sql_state(&self) -> Option<&tokio_postgres::error::SqlState> {
+        self.of_the_driver()?.code()
+    }
+
+    fn of_the_driver(&self) -> Option<&tokio_postgres::Error> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
         while let Some(error) = cause {
-            if let Some(pg) = error.downcast_ref::<tokio_postgres::Error>() {
-                return pg.code();
+            if let Some(of_the_driver) = error.downcast_ref() {
+                return Some(of_the_driver);
             }
             cause = error.source();
         }

@@ -42,7 +42,7 @@ use crate::pg::connections::Connections;
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::{deliveries, outbox, pooler, schema};
+use crate::pg::{deliveries, outbox, pooler, scarce, schema};
 use crate::sealing::Keyring;
 use crate::{Error, Result};
 
@@ -504,7 +504,7 @@ async fn refuse_a_pooler(database: &Database) -> Result<()> {
         Ok(None) => Ok(()),
         Ok(Some(found)) => Err(behind_a_pooler(found)),
         // It takes some connections for a moment, which are not needed otherwise.
-        Err(error) if error.sql_state() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+        Err(error) if scarce::is_scarce(&error) => {
             tracing::debug!(error = %error.chain(), "cannot look for a pooler");
             Ok(())
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{delivery_ids, logged, subscribe};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{SOON, Service, eventd_ok, wait_until_assisted, wait_until_leading};
-use crate::support::{Database, eventually};
+use crate::support::{Database, Server, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_while_the_service_was_killed_arrives_once() {
@@ -127,16 +127,22 @@ async fn an_attempt_that_a_crash_cut_off_is_interrupted_and_a_one_shot_is_not_se
     delivery_ids(&requests);
 }
 
+/// Installed and subscribed, on a server of its own.
+async fn subscribed_alone(receiver: &Receiver) -> Database {
+    let server = Server::private(odoo_eventd::demo::Options::new());
+    let database = server.fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    subscribe(&database, receiver, &[]).await;
+    database
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_comes_back_after_postgresql_was_away() {
-    let server = crate::support::Server::private(odoo_eventd::demo::Options::new());
-    let database = server.fixture().await;
     let receiver = Receiver::start().await;
-    eventd_ok(&database.url(), &["install"]).await;
-    subscribe(&database, &receiver, &[]).await;
+    let database = subscribed_alone(&receiver).await;
     let _service = Service::leading(&database).await;
-    server.cluster().crash().unwrap();
-    server.cluster().start_again().unwrap();
+    database.server().cluster().crash().unwrap();
+    database.server().cluster().start_again().unwrap();
     wait_until_leading(&database).await;
     database
         .psql("update sale_order set client_order_ref = 'after the crash' where id = 1")
@@ -146,13 +152,10 @@ async fn the_service_comes_back_after_postgresql_was_away() {
 
 #[tokio::test]
 async fn a_restart_of_the_server_is_not_taken_for_somebody_who_wants_the_database() {
-    let server = crate::support::Server::private(odoo_eventd::demo::Options::new());
-    let database = server.fixture().await;
     let receiver = Receiver::start().await;
-    eventd_ok(&database.url(), &["install"]).await;
-    subscribe(&database, &receiver, &[]).await;
+    let database = subscribed_alone(&receiver).await;
     let service = Service::leading(&database).await;
-    server.cluster().restart().unwrap();
+    database.server().cluster().restart().unwrap();
     wait_until_leading(&database).await;
     database
         .psql("update sale_order set client_order_ref = 'after the restart' where id = 1")
