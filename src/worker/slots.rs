@@ -125,6 +125,13 @@ struct Endpoint {
     window: usize,
 }
 
+impl Endpoint {
+    /// Whether its last requests all failed: it is tried with few at once.
+    fn only_fails(&self) -> bool {
+        self.failed_in_a_row >= FAILING_AFTER
+    }
+}
+
 impl Default for Endpoint {
     fn default() -> Self {
         Self {
@@ -244,14 +251,12 @@ impl Shared {
     fn room(&self, taken: &Taken, claimant: Claimant<'_>, patience: Patience) -> Room {
         let limits = self.limits;
         let of_subscription = taken.by_subscription.get(&claimant.subscription).copied().unwrap_or(0);
-        let (under_way, fails, window) =
-            taken
-                .endpoints
-                .get(claimant.endpoint)
-                .map_or((0, false, WINDOW_FIRST), |endpoint| {
-                    let fails = endpoint.failed_in_a_row >= FAILING_AFTER;
-                    (endpoint.under_way, fails, endpoint.window)
-                });
+        let (under_way, fails, window) = taken
+            .endpoints
+            .get(claimant.endpoint)
+            .map_or((0, false, WINDOW_FIRST), |endpoint| {
+                (endpoint.under_way, endpoint.only_fails(), endpoint.window)
+            });
         let of_endpoint = match (fails, patience) {
             (false, _) => limits.per_endpoint.min(window),
             (true, Patience::Everybody) => limits.per_endpoint.min(FAILING_AT_MOST),
@@ -335,9 +340,10 @@ impl Slots {
     pub fn share(&self, claimant: Claimant<'_>, sharers: usize) -> usize {
         let taken = self.0.taken();
         let endpoint = taken.endpoints.get(claimant.endpoint);
-        match endpoint.is_some_and(|endpoint| endpoint.failed_in_a_row >= FAILING_AFTER) {
-            true => FAILING_AT_MOST.div_ceil(sharers.max(1)),
-            false => usize::MAX,
+        if endpoint.is_some_and(Endpoint::only_fails) {
+            FAILING_AT_MOST.div_ceil(sharers.max(1))
+        } else {
+            usize::MAX
         }
     }
 
