@@ -23,10 +23,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that does not say within that time whether it restarted is taken for one that did.
 const RESTART_ASKED_WITHIN: Duration = Duration::from_secs(3);
 
-/// The same as on our side, where it is part of the connection's settings: a server that never hears of the connection's end would keep
-/// the session, and the locks it holds, for the two hours that an operating system takes.
-const NOTICE_OUR_END: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
-     set tcp_user_timeout = 30000";
+/// What every session begins with.
+///
+/// Keepalives as on our side, where they are part of the connection's settings: a server that never hears of the connection's end would
+/// keep the session, and the locks it holds, for the two hours that an operating system takes.
+///
+/// Many set `synchronous_commit = off` for Odoo's speed. Ours must be on disk all the same: a claim that a crash takes back would be
+/// sent a second time. `local` is all that is asked for then; whoever wants to wait for replicas has said so by another value.
+const SESSION: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
+     set tcp_user_timeout = 30000; \
+     select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'";
 
 /// What arrives at a session unasked; see [`Database::connect_lead`].
 pub type Notifications = mpsc::UnboundedReceiver<Result<String>>;
@@ -245,7 +251,7 @@ impl Database {
             )));
         }
         client
-            .batch_execute(NOTICE_OUR_END)
+            .batch_execute(SESSION)
             .await
             .map_err(|error| Error::database(format_args!("set up a session of {self}"), error))
     }
@@ -291,7 +297,7 @@ fn pool_of(manager: deadpool_postgres::Manager, size: usize) -> Result<deadpool_
         .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
             Box::pin(async move {
                 client
-                    .batch_execute(&format!("set jit = off; {NOTICE_OUR_END}"))
+                    .batch_execute(&format!("set jit = off; {SESSION}"))
                     .await
                     .map_err(deadpool_postgres::HookError::Backend)
             })

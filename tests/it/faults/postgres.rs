@@ -14,7 +14,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::world::World;
 use super::{Fault, nothing_is_lost_in_the_end};
-use crate::support::delivery::{number, order_refs};
+use crate::support::delivery::{logged, number, order_refs, write_ref};
 use crate::support::process::signal;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, program, wait_until_leading};
@@ -308,6 +308,35 @@ async fn what_needs_a_further_connection_waits_while_there_is_none_and_the_term_
     assert_eq!(term_now, term);
     let (status, _) = service.terminate().await;
     assert!(status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_takes_nothing_back_that_was_sent_although_the_server_does_not_wait_for_its_disk() {
+    // As often advised for Odoo; and nothing that is left to the background gets to the disk while the test runs.
+    let settings = Options::new()
+        .setting("synchronous_commit", "off")
+        .setting("wal_writer_delay", "10s");
+    let server = Server::private(settings);
+    let database = server.fixture().await;
+    let receiver = Receiver::start().await;
+    order_refs(&database, &receiver, &[]).await;
+    let service = Service::leading(&database).await;
+    for n in 1..=20 {
+        write_ref(&database, 1, &format!("before {n}")).await;
+        receiver.wait_for(n, SOON).await;
+    }
+    block_in_place(|| {
+        database.server().cluster().crash().unwrap();
+        database.server().cluster().start_again().unwrap();
+    });
+    wait_until_leading(&database).await;
+    assert_eq!(logged(&database, "record_ids = '{1}'").await, 20);
+    write_ref(&database, 2, "after").await;
+    let requests = receiver.wait_for(21, SOON).await;
+    assert_eq!(requests[20].json()["record_ids"].to_string(), "[2]");
+    let (status, log) = service.terminate().await;
+    assert!(status.success(), "{log}");
+    assert_eq!(receiver.requests().len(), 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]
