@@ -70,6 +70,9 @@ pub struct RawConfig {
     /// File with the key that encrypts secrets in the database [default: the systemd credential secret_key, if there is one]
     #[arg(long, env = "ODOO_EVENTD_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
+    /// Directory for the little that must outlive the process [default: the one that systemd made for the service, if there is one]
+    #[arg(long, env = "ODOO_EVENTD_STATE_DIRECTORY", value_name = "DIR")]
+    pub state_directory: Option<PathBuf>,
     /// How long to sleep at most when nobody rings [default: 2000]
     #[arg(long, env = "ODOO_EVENTD_POLL_INTERVAL_MS", value_name = "MS")]
     pub poll_interval_ms: Option<u64>,
@@ -187,6 +190,8 @@ pub struct Settings {
     pub tls: Vec<HostTls>,
     /// See [`RawConfig::secret_key_file`].
     pub secret_key_file: Option<PathBuf>,
+    /// See [`RawConfig::state_directory`].
+    pub state_directory: Option<PathBuf>,
     /// See [`RawConfig::poll_interval_ms`].
     pub poll_interval_ms: u64,
     /// See [`RawConfig::max_in_flight`].
@@ -237,6 +242,7 @@ impl RunConfig {
             ca_file: said.ca_file.or(file.ca_file),
             tls: file.tls,
             secret_key_file: secret_key_file(said.secret_key_file.or(file.secret_key_file)),
+            state_directory: state_directory(said.state_directory.or(file.state_directory)),
             poll_interval_ms: said.poll_interval_ms.or(file.poll_interval_ms).unwrap_or(2_000),
             max_in_flight: said.max_in_flight.or(file.max_in_flight).unwrap_or(256),
             max_in_flight_per_subscription: said
@@ -281,6 +287,16 @@ impl RunConfig {
             return Err(Error::usage(format!(
                 "response_body_bytes must be {MOST_RESPONSE_BODY_BYTES} at most"
             )));
+        }
+        if let Some(directory) = settings
+            .state_directory
+            .as_ref()
+            .filter(|directory| !directory.is_dir())
+        {
+            return Err(
+                Error::usage(format!("state_directory: {} is no directory", directory.display()))
+                    .with_hint("make it, and let the user that the service runs as write to it"),
+            );
         }
         let mut client = ClientConfig::new(Guard::new(&settings.allow_networks, &settings.allow_ports)?);
         client.response_cap_bytes = settings.response_body_bytes;
@@ -373,6 +389,13 @@ pub fn secret_key_file(named: Option<PathBuf>) -> Option<PathBuf> {
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
         Some(Path::new(&directory).join("secret_key")).filter(|file| file.exists())
     })
+}
+
+/// Where the service keeps what must outlive it: the directory that was named, or the one that systemd made for it.
+///
+/// Source: systemd.exec(5), `StateDirectory=`: `$STATE_DIRECTORY` has the paths, with colons between them.
+fn state_directory(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| std::env::split_paths(&std::env::var_os("STATE_DIRECTORY")?).next())
 }
 
 /// Reads the keys of encrypted secrets, where a file is named.

@@ -171,6 +171,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
         },
         grace: Duration::from_secs(5),
         log_retention_days: 0,
+        state_directory: None,
     });
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
     service.spawn(supervisor::run(options, Process::new(64), vitals, stop.clone()));

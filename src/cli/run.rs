@@ -84,10 +84,11 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
                         if new.settings.listen_http != config.settings.listen_http
                             || new.settings.alarm_after_s != config.settings.alarm_after_s
                             || new.settings.max_in_flight != config.settings.max_in_flight
+                            || new.settings.state_directory != config.settings.state_directory
                             || new.serves_many != config.serves_many
                         {
                             tracing::warn!(
-                                "listen_http, alarm_after_s, max_in_flight of the process, and whether it serves many databases change with a restart only"
+                                "listen_http, alarm_after_s, state_directory, max_in_flight of the process, and whether it serves many databases change with a restart only"
                             );
                         }
                         fleet.serve(options);
@@ -133,6 +134,7 @@ fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
             give_up: config.give_up(),
             grace: config.shutdown_grace(),
             log_retention_days: config.settings.log_retention_days,
+            state_directory: config.settings.state_directory.clone(),
         })
         .collect())
 }

@@ -1,57 +1,199 @@
-//! How far this process has led a database: what tells it that the database has forgotten some of that.
+//! How far this service has led a database: what tells it that the database has forgotten some of that.
 //!
 //! The position in the outbox is kept in the database, so it goes back with it: seen from inside, a cluster whose files were put back,
 //! or a promoted replica that lacks the last commits, is as it once was. It would send again what was sent, under the same ids, and its
-//! transaction ids come a second time. The process that led it before remembers what it has committed.
+//! transaction ids come a second time. The process that led it before remembers what it has committed; with a directory for its state
+//! it knows that after its own restart too.
 
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::Result;
 use crate::pg::outbox::{Lead, Position};
+
+/// How often the file follows. What is put back to a moment so shortly before the service was killed goes unnoticed; a service that
+/// stops in order writes the last word.
+const WRITE_EVERY: Duration = Duration::from_secs(10);
 
 /// See the [module documentation](self). Clones are the same one; it outlives terms.
 #[derive(Debug, Clone, Default)]
-pub struct Reached(Arc<Mutex<Option<Mark>>>);
+pub struct Reached {
+    known: Arc<Mutex<Known>>,
+    directory: Option<Arc<Path>>,
+}
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
+struct Known {
+    mark: Option<Mark>,
+    /// What the file says.
+    written: Option<Mark>,
+    /// It could not be written, and that was said.
+    complained: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
+    /// The installation's: an `adopt` makes it another one, a restored database keeps it.
     epoch: Uuid,
     term: i64,
-    position: Position,
+    /// See [`Position::place`].
+    place: (u64, u64, i64),
 }
 
 impl Reached {
-    /// Whether what a new leader found is from before what this process has committed, of the same installation. An `adopt` makes it another.
-    pub fn is_beyond(&self, lead: &Lead) -> bool {
-        let mark = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        mark.as_ref().is_some_and(|mark| {
-            // A term begins with counting.
-            let found = (lead.term - 1, lead.position.place());
-            mark.epoch == lead.epoch && found < (mark.term, mark.position.place())
-        })
+    /// What this process learns, and what is in that directory: a small file for each installation.
+    pub fn in_directory(directory: Option<&Path>) -> Self {
+        Self {
+            known: Arc::default(),
+            directory: directory.map(Arc::from),
+        }
+    }
+
+    /// Whether what a new leader found is from before what this service has committed, of the same installation. An `adopt` makes it another.
+    pub async fn is_beyond(&self, lead: &Lead) -> bool {
+        self.recall(lead.epoch).await;
+        // A term begins with counting.
+        let found = (lead.term - 1, lead.position.place());
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .mark
+            .as_ref()
+            .is_some_and(|mark| mark.epoch == lead.epoch && found < (mark.term, mark.place))
     }
 
     /// A term began.
-    pub fn lead(&self, lead: &Lead) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Mark {
+    pub async fn lead(&self, lead: &Lead) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).mark = Some(Mark {
             epoch: lead.epoch,
             term: lead.term,
-            position: lead.position.clone(),
+            place: lead.position.place(),
         });
+        self.write().await;
     }
 
     /// The position moved in this term, and that is committed.
     pub fn moved(&self, position: &Position) {
-        if let Some(mark) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            mark.position = position.clone();
+        if let Some(mark) = &mut self.known.lock().unwrap_or_else(PoisonError::into_inner).mark {
+            mark.place = position.place();
         }
     }
+
+    /// Writes the file every ten seconds in which there is something new, until `cancel`.
+    ///
+    /// # Errors
+    /// None: a service without its file goes on, and says so.
+    pub async fn keep_writing(self, cancel: CancellationToken) -> Result<()> {
+        while cancel
+            .run_until_cancelled(tokio::time::sleep(WRITE_EVERY))
+            .await
+            .is_some()
+        {
+            self.write().await;
+        }
+        Ok(())
+    }
+
+    /// Writes the file, if there is something new.
+    pub async fn write(&self) {
+        let Some(directory) = self.directory.clone() else {
+            return;
+        };
+        let mark = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            match &known.mark {
+                Some(mark) if known.written.as_ref() != Some(mark) => mark.clone(),
+                _ => return,
+            }
+        };
+        let write = {
+            let (directory, mark) = (Arc::clone(&directory), mark.clone());
+            move || write_file(&directory, &mark)
+        };
+        let written = match spawn_blocking(write).await {
+            Ok(written) => written,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(()) => {
+                known.written = Some(mark);
+                known.complained = false;
+            }
+            Err(error) if !known.complained => {
+                known.complained = true;
+                tracing::warn!(
+                    directory = %directory.display(), %error,
+                    "cannot write down how far this database was led: after a restart, its being put back to an earlier time would go unnoticed"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Reads the file, unless this process knows better.
+    async fn recall(&self, epoch: Uuid) {
+        let Some(directory) = self.directory.clone() else {
+            return;
+        };
+        let knows = |known: &Known| known.mark.as_ref().is_some_and(|mark| mark.epoch == epoch);
+        if knows(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let file = file_of(&directory, epoch);
+        let path = file.clone();
+        let read = match spawn_blocking(move || read_file(&path)).await {
+            Ok(read) => read,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        match read {
+            Ok(mark) => {
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                known.written.clone_from(&mark);
+                known.mark = mark;
+            }
+            Err(error) => tracing::warn!(
+                file = %file.display(), %error,
+                "cannot read how far this database was led: that it was put back to an earlier time meanwhile would go unnoticed"
+            ),
+        }
+    }
+}
+
+fn file_of(directory: &Path, epoch: Uuid) -> PathBuf {
+    directory.join(format!("reached-{epoch}.json"))
+}
+
+fn read_file(file: &Path) -> io::Result<Option<Mark>> {
+    match fs::read(file) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All of it or nothing, also when the machine loses its power.
+fn write_file(directory: &Path, mark: &Mark) -> io::Result<()> {
+    let file = file_of(directory, mark.epoch);
+    let draft = file.with_extension("new");
+    let mut new = File::create(&draft)?;
+    new.write_all(&serde_json::to_vec(mark)?)?;
+    new.sync_all()?;
+    fs::rename(&draft, &file)?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::scratch::Scratch;
     use crate::pg::outbox::Target;
 
     fn at(done: &str, target: Option<(&str, u64, i64)>) -> Position {
@@ -87,26 +229,70 @@ mod tests {
         assert!(path.windows(2).all(|pair| pair[0].place() < pair[1].place()));
     }
 
-    #[test]
-    fn what_was_committed_and_is_not_there_any_more_is_missed() {
+    #[tokio::test]
+    async fn what_was_committed_and_is_not_there_any_more_is_missed() {
         let reached = Reached::default();
         let first = at("100:100:", None);
-        assert!(!reached.is_beyond(&lead(1, 5, first.clone())), "nothing is known yet");
-        reached.lead(&lead(1, 5, first.clone()));
-        reached.moved(&at("110:110:", None));
-
-        assert!(reached.is_beyond(&lead(1, 6, first.clone())), "the position went back");
         assert!(
-            reached.is_beyond(&lead(1, 5, at("120:120:", None))),
+            !reached.is_beyond(&lead(1, 5, first.clone())).await,
+            "nothing is known yet"
+        );
+        reached.lead(&lead(1, 5, first.clone())).await;
+        reached.moved(&at("110:110:", None));
+        assert_misses_what_it_committed(&reached).await;
+    }
+
+    /// Of something that led term 5 of epoch 1 up to 110.
+    async fn assert_misses_what_it_committed(reached: &Reached) {
+        let first = at("100:100:", None);
+        assert!(
+            reached.is_beyond(&lead(1, 6, first.clone())).await,
+            "the position went back"
+        );
+        assert!(
+            reached.is_beyond(&lead(1, 5, at("120:120:", None))).await,
             "the term went back"
         );
-        assert!(!reached.is_beyond(&lead(1, 6, at("110:110:", None))));
+        assert!(!reached.is_beyond(&lead(1, 6, at("110:110:", None))).await);
         // A commit of which nobody knows whether it was one.
-        assert!(!reached.is_beyond(&lead(1, 6, at("115:115:", None))));
+        assert!(!reached.is_beyond(&lead(1, 6, at("115:115:", None))).await);
         assert!(
-            !reached.is_beyond(&lead(1, 9, first.clone())),
+            !reached.is_beyond(&lead(1, 9, first.clone())).await,
             "others led; they would have noticed"
         );
-        assert!(!reached.is_beyond(&lead(2, 2, first)), "it was adopted");
+        assert!(!reached.is_beyond(&lead(2, 2, first)).await, "it was adopted");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_starts_later_misses_what_the_one_before_it_committed() {
+        let state = Scratch::new(None).unwrap();
+        let before = Reached::in_directory(Some(state.path()));
+        before.lead(&lead(1, 5, at("100:100:", None))).await;
+        before.moved(&at("110:110:", None));
+        before.write().await;
+
+        assert_misses_what_it_committed(&Reached::in_directory(Some(state.path()))).await;
+        let elsewhere = Reached::default();
+        assert!(!elsewhere.is_beyond(&lead(1, 5, at("100:100:", None))).await);
+    }
+
+    #[tokio::test]
+    async fn a_spoiled_or_missing_file_stops_nobody() {
+        let state = Scratch::new(None).unwrap();
+        let file = file_of(state.path(), Uuid::from_u128(1));
+        fs::write(&file, "{").unwrap();
+        let found = lead(1, 5, at("100:100:", None));
+        let reached = Reached::in_directory(Some(state.path()));
+        assert!(!reached.is_beyond(&found).await);
+        reached.lead(&found).await;
+        assert_eq!(read_file(&file).unwrap().unwrap().term, 5, "it is written anew");
+
+        let gone = Reached::in_directory(Some(&state.path().join("gone")));
+        assert!(!gone.is_beyond(&found).await);
+        gone.lead(&found).await;
+        assert!(
+            gone.is_beyond(&lead(1, 5, at("90:90:", None))).await,
+            "it still remembers"
+        );
     }
 }

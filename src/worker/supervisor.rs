@@ -7,6 +7,7 @@
 //! Stop is in two phases: first nothing new is begun, then what is under way has [`Options::grace`] to end.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,8 @@ pub struct Options {
     pub grace: Duration,
     /// For how many days the log is kept; 0 = for ever.
     pub log_retention_days: u16,
+    /// Where is kept what must outlive the process; `None` = nowhere. Changes of it count with the next start.
+    pub state_directory: Option<PathBuf>,
 }
 
 /// What outlives a term.
@@ -148,7 +151,10 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<()> {
     let mut current = options.borrow_and_update().clone();
-    let mut kept = Kept::default();
+    let mut kept = Kept {
+        reached: Reached::in_directory(current.state_directory.as_deref()),
+        ..Kept::default()
+    };
     let mut pause = RECONNECT_FIRST;
     while !stop.is_cancelled() {
         if options.has_changed().unwrap_or(false) {
@@ -284,6 +290,7 @@ async fn term(
             cancel.cancel();
             // What it has under way is recorded, or kept.
             let ended = tasks.join(options.grace + END_WITHIN).await;
+            kept.reached.write().await;
             return Err(reason(more_telling(error, ended.err()), &mut notifications).await);
         }
     };
@@ -304,6 +311,7 @@ async fn term(
         vitals: Arc::clone(vitals),
     };
     tasks.spawn("listener", listener.run(cancel.clone(), stop.clone()));
+    tasks.spawn("memory", kept.reached.clone().keep_writing(cancel.clone()));
     tasks.spawn(
         "monitor",
         monitor::run(connections.clone(), Arc::clone(vitals), cancel.clone()),
@@ -387,13 +395,13 @@ async fn take_lead(
     let lead = within(LEAD_WITHIN, "take the lead", async {
         write_what_was_kept(connections, &kept.unrecorded).await?;
         let lead = outbox::take_lead(session).await?;
-        if kept.reached.is_beyond(&lead) {
+        if kept.reached.is_beyond(&lead).await {
             outbox::note_forgetful(session, lead.term).await?;
             return Err(Error::unfit(
                 "the database has forgotten what this service had committed",
             ));
         }
-        kept.reached.lead(&lead);
+        kept.reached.lead(&lead).await;
         // Before those that nobody recorded: what was not sent was not interrupted.
         kept.begun.give_back_before(session, lead.term).await?;
         kept.begun.lead(lead.term);

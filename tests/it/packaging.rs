@@ -291,7 +291,11 @@ async fn the_default_configuration_is_read_and_says_the_defaults() {
         .lines()
         .map(|line| match line.strip_prefix('#') {
             // Files that are not here.
-            Some(setting) if setting.starts_with("ca_file") || setting.starts_with("secret_key_file") => {
+            Some(setting)
+                if ["ca_file", "secret_key_file", "state_directory"]
+                    .iter()
+                    .any(|file| setting.starts_with(file)) =>
+            {
                 format!("{line}\n")
             }
             Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{setting}\n"),

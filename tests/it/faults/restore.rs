@@ -16,7 +16,7 @@ use tokio::task::block_in_place;
 use super::checker::{Books, Item, check};
 use super::world::{Load, World};
 use super::{Fault, nothing_is_lost_in_the_end};
-use crate::support::service::{SOON, eventd_ok};
+use crate::support::service::{SOON, eventd_ok, wait_until_leading};
 use crate::support::{Server, eventually};
 
 /// All faults of this kind that leave everything as it was promised.
@@ -132,6 +132,49 @@ async fn files_put_back_are_noticed_and_adopted() {
     world.stop_services().await;
     world.start_service();
     assert_silent_until_adopted(&mut world, sent_before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_put_back_while_no_service_ran_are_noticed_by_the_next_one_that_has_the_state_directory() {
+    let server = Server::private(Options::new());
+    let mut world = calm_world(&server, 44).await;
+    let scratch = Scratch::new(None).unwrap();
+    let state = scratch.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    world
+        .environment
+        .push(("STATE_DIRECTORY".into(), state.clone().into_os_string()));
+    world.stop_services().await;
+    world.start_service();
+    world.recovered(SOON).await;
+    let (data, backup) = (cluster(&world).data_directory(), scratch.path().join("backup"));
+    block_in_place(|| {
+        cluster(&world).stop().unwrap();
+        copy(&data, &backup);
+        cluster(&world).start_again().unwrap();
+    });
+    world.recovered(SOON * 2).await;
+    // As a careful operator does it.
+    world.stop_services().await;
+    block_in_place(|| {
+        cluster(&world).stop().unwrap();
+        replace(&data, &backup);
+    });
+    let sent_before = world.ledger.count();
+    block_in_place(|| cluster(&world).start_again().unwrap());
+    world.start_service();
+    let reason = fenced(&world).await;
+    assert!(
+        reason.contains("has forgotten what the service had committed"),
+        "{reason}"
+    );
+    assert_silent_until_adopted(&mut world, sent_before).await;
+    // What it remembers now is of the installation as it was adopted.
+    world.stop_services().await;
+    world.start_service();
+    wait_until_leading(&world.database).await;
+    let fence = world.database.psql("select odoo_eventd.status() ->> 'fence'").await;
+    assert_eq!(fence, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
