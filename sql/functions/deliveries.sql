@@ -94,7 +94,8 @@ create or replace function odoo_eventd.commit_batch(
 ) returns table (ord bigint, log_id bigint, log_date timestamp)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 -- One plan for ever, along the keys: planning takes longer than sending, and one that is made while the tables are empty reads them whole.
-set plan_cache_mode = force_generic_plan set enable_seqscan = off
+-- What is switched off counts as endless work, for which the planner would have each call compiled: hence jit.
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
   perform odoo_eventd.assert_listener();
@@ -199,7 +200,7 @@ create or replace function odoo_eventd.claim_deliveries(
   attempt integer, payload text, log_id bigint, log_date timestamp, redelivered boolean, was_due timestamptz
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off -- See commit_batch().
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off -- See commit_batch().
 as $$
 declare
   held xid8;
@@ -257,7 +258,7 @@ create or replace function odoo_eventd.record_attempts(
   retry_in_ms bigint[]
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off -- See commit_batch().
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off -- See commit_batch().
 as $$
 declare
   recorded bigint;

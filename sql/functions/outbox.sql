@@ -36,7 +36,8 @@ create or replace function odoo_eventd.read_outbox(
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 -- One plan for ever: along the primary keys, from the position on. Made anew for each call, it would look at the ends of the indexes
 -- for its estimates, where the rows of an open transaction are; and statistics of a table that fills and empties mislead.
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+-- What is switched off counts as endless work, for which the planner would have each call compiled: hence jit.
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   reading pg_snapshot := coalesce(target, pg_current_snapshot());

@@ -28,10 +28,12 @@ const RESTART_ASKED_WITHIN: Duration = Duration::from_secs(3);
 /// Keepalives as on our side, where they are part of the connection's settings: a server that never hears of the connection's end would
 /// keep the session, and the locks it holds, for the two hours that an operating system takes.
 ///
+/// Compiling a thousand comparisons of a domain to machine code costs more than they do.
+///
 /// Many set `synchronous_commit = off` for Odoo's speed. Ours must be on disk all the same: a claim that a crash takes back would be
 /// sent a second time. `local` is all that is asked for then; whoever wants to wait for replicas has said so by another value.
 const SESSION: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
-     set tcp_user_timeout = 30000; \
+     set tcp_user_timeout = 30000; set jit = off; \
      select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'";
 
 /// What arrives at a session unasked; see [`Database::connect_lead`].
@@ -293,11 +295,10 @@ fn pool_of(manager: deadpool_postgres::Manager, size: usize) -> Result<deadpool_
         .max_size(size)
         // The one used last goes first, so that those there is no work for are seen to be unused.
         .queue_mode(deadpool_postgres::QueueMode::Lifo)
-        // Compiling a thousand comparisons to machine code costs more than they do.
         .post_create(deadpool_postgres::Hook::async_fn(|client, _| {
             Box::pin(async move {
                 client
-                    .batch_execute(&format!("set jit = off; {SESSION}"))
+                    .batch_execute(SESSION)
                     .await
                     .map_err(deadpool_postgres::HookError::Backend)
             })
