@@ -7,8 +7,9 @@
 //!
 //! Two triggers that keep nothing of what was written stand beside, as the least that any such trigger costs on the machine at hand.
 //!
-//! The table is `sale_order`, widened to 90 columns. The statements are single, without BEGIN and COMMIT: Odoo's own
-//! transactions do more beside, and feel a trigger less. It needs pgbench, which comes with the server programs.
+//! The table is `sale_order`, widened to 90 columns. Most loads are single statements without BEGIN and COMMIT. Odoo's own transactions
+//! do more beside and feel a trigger less: two loads are the least that its `write` sends, and nothing of what it reads and computes
+//! around that. It needs pgbench, which comes with the server programs.
 
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -75,31 +76,64 @@ struct Load {
     /// The service runs on `ours` and `fifty`, and has caught up before the next run begins.
     service: bool,
     script: &'static str,
-    /// What the README promises, in percent.
-    wanted: u32,
+    /// What is aimed at, in percent.
+    wanted: Option<u32>,
 }
 
-const LOADS: [Load; 5] = [
+/// What one `write` of one field sends, of Odoo 18: recorded from a real one. Every client has records of its own: under REPEATABLE READ
+/// two that met on one would not both get through.
+macro_rules! odoos_write {
+    ($field:literal) => {
+        concat!(
+            "\\set id random(:client_id * 1000 + 1, :client_id * 1000 + 1000)\n\\set text random(1, 1000000000)\n\
+             BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE;\n\
+             UPDATE \"sale_order\" SET \"",
+            $field,
+            "\" = \"__tmp\".\"",
+            $field,
+            "\"::VARCHAR, \"write_date\" = \"__tmp\".\"write_date\"::timestamp, \"write_uid\" = \"__tmp\".\"write_uid\"::int4 \
+             FROM (VALUES (:id, (:text)::text, (now() at time zone 'utc')::text, 2)) AS \"__tmp\"(\"id\", \"",
+            $field,
+            "\", \"write_date\", \"write_uid\") WHERE \"sale_order\".\"id\" = \"__tmp\".\"id\";\nCOMMIT;"
+        )
+    };
+}
+
+const LOADS: [Load; 7] = [
     Load {
         title: "update of 1 row, unwatched field, 4 clients",
         clients: 4,
         service: false,
         script: "\\set id random(1, 10000)\nupdate sale_order set origin = 'o' || random() where id = :id;",
-        wanted: 95,
+        wanted: Some(95),
     },
     Load {
         title: "update of 1 row, watched field, 8 clients",
         clients: 8,
         service: false,
         script: "\\set id random(1, 10000)\nupdate sale_order set client_order_ref = 'r' || random() where id = :id;",
-        wanted: 85,
+        wanted: Some(85),
     },
     Load {
         title: "the same, service running and judging",
         clients: 8,
         service: true,
         script: "\\set id random(1, 10000)\nupdate sale_order set client_order_ref = 'r' || random() where id = :id;",
-        wanted: 70,
+        wanted: Some(70),
+    },
+    Load {
+        title: "unwatched field as Odoo writes it, 4 clients",
+        clients: 4,
+        service: false,
+        script: odoos_write!("origin"),
+        wanted: None,
+    },
+    Load {
+        title: "watched field as Odoo writes it, 8 clients",
+        clients: 8,
+        service: false,
+        script: odoos_write!("client_order_ref"),
+        wanted: None,
     },
     Load {
         title: "update of 500 rows, watched field, 2 clients",
@@ -107,7 +141,7 @@ const LOADS: [Load; 5] = [
         service: false,
         script: "\\set id (:client_id * 5000 + random(0, 8) * 500)\n\
                  update sale_order set client_order_ref = 'r' || random() where id > :id and id <= :id + 500;",
-        wanted: 45,
+        wanted: Some(45),
     },
     Load {
         title: "insert of 500 rows, 2 clients",
@@ -115,7 +149,7 @@ const LOADS: [Load; 5] = [
         service: false,
         script: "insert into sale_order (name, state, partner_id, partner_invoice_id, partner_shipping_id, company_id, date_order, amount_total)\n\
                  select 'S' || n, 'draft', 8, 8, 8, 1, now(), n from generate_series(1, 500) n;",
-        wanted: 60,
+        wanted: Some(60),
     },
 ];
 
@@ -376,10 +410,10 @@ fn main() {
             format!("{median:.0} % ({least:.0} - {largest:.0})")
         });
         println!(
-            "| {} | {:.0} | {} % | {} |",
+            "| {} | {:.0} | {} | {} |",
             load.title,
             spread(plain.clone()).0,
-            load.wanted,
+            load.wanted.map_or("-".to_owned(), |wanted| format!("{wanted} %")),
             shares.join(" | ")
         );
     }
