@@ -395,7 +395,10 @@ pub fn secret_key_file(named: Option<PathBuf>) -> Option<PathBuf> {
 ///
 /// Source: systemd.exec(5), `StateDirectory=`: `$STATE_DIRECTORY` has the paths, with colons between them.
 fn state_directory(named: Option<PathBuf>) -> Option<PathBuf> {
-    named.or_else(|| std::env::split_paths(&std::env::var_os("STATE_DIRECTORY")?).next())
+    named.or_else(|| {
+        let made = std::env::var_os("STATE_DIRECTORY")?;
+        std::env::split_paths(&made).find(|path| !path.as_os_str().is_empty())
+    })
 }
 
 /// Reads the keys of encrypted secrets, where a file is named.

@@ -31,10 +31,11 @@ const RESTART_ASKED_WITHIN: Duration = Duration::from_secs(3);
 /// Compiling a thousand comparisons of a domain to machine code costs more than they do.
 ///
 /// Many set `synchronous_commit = off` for Odoo's speed. Ours must be on disk all the same: a claim that a crash takes back would be
-/// sent a second time. `local` is all that is asked for then; whoever wants to wait for replicas has said so by another value.
+/// sent a second time. `local` is all that is asked for then; whoever wants to wait for replicas has said so by another value. It is set
+/// in any case, so that a reload of the server's settings does not change it.
 const SESSION: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
      set tcp_user_timeout = 30000; set jit = off; \
-     select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'";
+     select set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'local'), false)";
 
 /// What arrives at a session unasked; see [`Database::connect_lead`].
 pub type Notifications = mpsc::UnboundedReceiver<Result<String>>;

@@ -23,12 +23,15 @@ pub struct Position {
 }
 
 impl Position {
-    /// Where it is on the way that positions take: each that is committed lies behind the one before. A snapshot is taken after the commit
-    /// of the position before it, which has used up a transaction id.
+    /// Where it is on the way that positions take: each that is committed lies behind the one before. The snapshot that is read is taken
+    /// after the commit of the position before it, which has used up a transaction id; it is finished with when all of it was read.
     pub fn place(&self) -> (u64, u64, i64) {
+        let (snapshot, last_xid, last_id) = match &self.target {
+            Some(target) => (&target.snapshot, target.last_xid, target.last_id),
+            None => (&self.done, u64::MAX, i64::MAX),
+        };
         // PostgreSQL writes `xmin:xmax:xip,..`.
-        let xmax = self.done.split(':').nth(1).and_then(|xmax| xmax.parse().ok());
-        let (last_xid, last_id) = self.target.as_ref().map_or((0, 0), |t| (t.last_xid, t.last_id));
+        let xmax = snapshot.split(':').nth(1).and_then(|xmax| xmax.parse().ok());
         (xmax.unwrap_or_default(), last_xid, last_id)
     }
 }

@@ -12,22 +12,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Result;
+use crate::pg::connect::Database;
 use crate::pg::outbox::{Lead, Position};
 
 /// How often the file follows. What is put back to a moment so shortly before the service was killed goes unnoticed; a service that
 /// stops in order writes the last word.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
 
+/// A disk that takes longer is not waited for.
+const DISK_WITHIN: Duration = Duration::from_secs(3);
+
 /// See the [module documentation](self). Clones are the same one; it outlives terms.
 #[derive(Debug, Clone, Default)]
 pub struct Reached {
     known: Arc<Mutex<Known>>,
-    directory: Option<Arc<Path>>,
+    files: Option<Arc<Files>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,8 +41,18 @@ struct Known {
     mark: Option<Mark>,
     /// What the file says.
     written: Option<Mark>,
+    /// The disk has not answered yet.
+    is_writing: bool,
     /// It could not be written, and that was said.
     complained: bool,
+}
+
+/// Of one database: which file is its installation's.
+#[derive(Debug)]
+struct Files {
+    directory: PathBuf,
+    /// Of the database's address: a clone of a cluster has the installation of its original.
+    address: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +66,14 @@ struct Mark {
 
 impl Reached {
     /// What this process learns, and what is in that directory: a small file for each installation.
-    pub fn in_directory(directory: Option<&Path>) -> Self {
+    pub fn in_directory(directory: Option<&Path>, database: &Database) -> Self {
+        let files = directory.map(|directory| Files {
+            directory: directory.to_owned(),
+            address: hex::encode(&Sha256::digest(database.to_string())[..4]),
+        });
         Self {
             known: Arc::default(),
-            directory: directory.map(Arc::from),
+            files: files.map(Arc::new),
         }
     }
 
@@ -101,57 +121,55 @@ impl Reached {
         Ok(())
     }
 
-    /// Writes the file, if there is something new.
+    /// Writes the file, if there is something new; does not wait long for the disk.
     pub async fn write(&self) {
-        let Some(directory) = self.directory.clone() else {
-            return;
-        };
+        let Some(files) = self.files.clone() else { return };
         let mark = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             match &known.mark {
-                Some(mark) if known.written.as_ref() != Some(mark) => mark.clone(),
+                Some(mark) if !known.is_writing && known.written.as_ref() != Some(mark) => {
+                    let mark = mark.clone();
+                    known.is_writing = true;
+                    mark
+                }
                 _ => return,
             }
         };
-        let write = {
-            let (directory, mark) = (Arc::clone(&directory), mark.clone());
-            move || write_file(&directory, &mark)
-        };
-        let written = match spawn_blocking(write).await {
-            Ok(written) => written,
-            Err(error) => Err(io::Error::other(error)),
-        };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match written {
-            Ok(()) => {
-                known.written = Some(mark);
-                known.complained = false;
+        let known = Arc::clone(&self.known);
+        let write = spawn_blocking(move || {
+            let written = files.write(&mark);
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.is_writing = false;
+            match written {
+                Ok(()) => {
+                    known.written = Some(mark);
+                    known.complained = false;
+                }
+                Err(error) if !known.complained => {
+                    known.complained = true;
+                    tracing::warn!(
+                        directory = %files.directory.display(), %error,
+                        "cannot write down how far this database was led: after a restart, its being put back to an earlier time would go unnoticed"
+                    );
+                }
+                Err(_) => {}
             }
-            Err(error) if !known.complained => {
-                known.complained = true;
-                tracing::warn!(
-                    directory = %directory.display(), %error,
-                    "cannot write down how far this database was led: after a restart, its being put back to an earlier time would go unnoticed"
-                );
-            }
-            Err(_) => {}
-        }
+        });
+        let _ = timeout(DISK_WITHIN, write).await;
     }
 
     /// Reads the file, unless this process knows better.
     async fn recall(&self, epoch: Uuid) {
-        let Some(directory) = self.directory.clone() else {
-            return;
-        };
+        let Some(files) = self.files.clone() else { return };
         let knows = |known: &Known| known.mark.as_ref().is_some_and(|mark| mark.epoch == epoch);
         if knows(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) {
             return;
         }
-        let file = file_of(&directory, epoch);
-        let path = file.clone();
-        let read = match spawn_blocking(move || read_file(&path)).await {
-            Ok(read) => read,
-            Err(error) => Err(io::Error::other(error)),
+        let file = files.of(epoch);
+        let read = match timeout(DISK_WITHIN, spawn_blocking(move || files.read(epoch))).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(ended)) => Err(io::Error::other(ended)),
+            Err(elapsed) => Err(elapsed.into()),
         };
         match read {
             Ok(mark) => {
@@ -167,27 +185,29 @@ impl Reached {
     }
 }
 
-fn file_of(directory: &Path, epoch: Uuid) -> PathBuf {
-    directory.join(format!("reached-{epoch}.json"))
-}
-
-fn read_file(file: &Path) -> io::Result<Option<Mark>> {
-    match fs::read(file) {
-        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+impl Files {
+    fn of(&self, epoch: Uuid) -> PathBuf {
+        self.directory.join(format!("reached-{epoch}-{}.json", self.address))
     }
-}
 
-/// All of it or nothing, also when the machine loses its power.
-fn write_file(directory: &Path, mark: &Mark) -> io::Result<()> {
-    let file = file_of(directory, mark.epoch);
-    let draft = file.with_extension("new");
-    let mut new = File::create(&draft)?;
-    new.write_all(&serde_json::to_vec(mark)?)?;
-    new.sync_all()?;
-    fs::rename(&draft, &file)?;
-    File::open(directory)?.sync_all()
+    fn read(&self, epoch: Uuid) -> io::Result<Option<Mark>> {
+        match fs::read(self.of(epoch)) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All of it or nothing, also when the machine loses its power.
+    fn write(&self, mark: &Mark) -> io::Result<()> {
+        let file = self.of(mark.epoch);
+        let draft = file.with_extension("new");
+        let mut new = File::create(&draft)?;
+        new.write_all(&serde_json::to_vec(mark)?)?;
+        new.sync_all()?;
+        fs::rename(&draft, &file)?;
+        File::open(&self.directory)?.sync_all()
+    }
 }
 
 #[cfg(test)]
@@ -225,6 +245,10 @@ mod tests {
             at("90:100:90,95", Some(("110:120:", 101, 9))),
             at("90:100:90,95", Some(("110:120:", 115, 8))),
             at("110:120:", None),
+            // A transaction that ran in one snapshot and has ended in the next, while nobody else began.
+            at("119:121:119", None),
+            at("119:121:119", Some(("122:122:", 119, 2_000))),
+            at("122:122:", None),
         ];
         assert!(path.windows(2).all(|pair| pair[0].place() < pair[1].place()));
     }
@@ -263,31 +287,38 @@ mod tests {
         assert!(!reached.is_beyond(&lead(2, 2, first)).await, "it was adopted");
     }
 
+    fn in_directory(directory: &Path, url: &str) -> Reached {
+        Reached::in_directory(Some(directory), &Database::parse(url).unwrap())
+    }
+
+    const URL: &str = "postgres://odoo@db.example/prod";
+
     #[tokio::test]
     async fn a_process_that_starts_later_misses_what_the_one_before_it_committed() {
         let state = Scratch::new(None).unwrap();
-        let before = Reached::in_directory(Some(state.path()));
+        let before = in_directory(state.path(), URL);
         before.lead(&lead(1, 5, at("100:100:", None))).await;
         before.moved(&at("110:110:", None));
         before.write().await;
 
-        assert_misses_what_it_committed(&Reached::in_directory(Some(state.path()))).await;
-        let elsewhere = Reached::default();
-        assert!(!elsewhere.is_beyond(&lead(1, 5, at("100:100:", None))).await);
+        assert_misses_what_it_committed(&in_directory(state.path(), URL)).await;
+        let clone = in_directory(state.path(), "postgres://odoo@clone.example/prod");
+        assert!(!clone.is_beyond(&lead(1, 5, at("100:100:", None))).await);
     }
 
     #[tokio::test]
     async fn a_spoiled_or_missing_file_stops_nobody() {
         let state = Scratch::new(None).unwrap();
-        let file = file_of(state.path(), Uuid::from_u128(1));
-        fs::write(&file, "{").unwrap();
+        let reached = in_directory(state.path(), URL);
+        let files = reached.files.clone().unwrap();
+        let epoch = Uuid::from_u128(1);
+        fs::write(files.of(epoch), "{").unwrap();
         let found = lead(1, 5, at("100:100:", None));
-        let reached = Reached::in_directory(Some(state.path()));
         assert!(!reached.is_beyond(&found).await);
         reached.lead(&found).await;
-        assert_eq!(read_file(&file).unwrap().unwrap().term, 5, "it is written anew");
+        assert_eq!(files.read(epoch).unwrap().unwrap().term, 5, "it is written anew");
 
-        let gone = Reached::in_directory(Some(&state.path().join("gone")));
+        let gone = in_directory(&state.path().join("gone"), URL);
         assert!(!gone.is_beyond(&found).await);
         gone.lead(&found).await;
         assert!(

@@ -152,7 +152,7 @@ pub async fn run(
 ) -> Result<()> {
     let mut current = options.borrow_and_update().clone();
     let mut kept = Kept {
-        reached: Reached::in_directory(current.state_directory.as_deref()),
+        reached: Reached::in_directory(current.state_directory.as_deref(), &current.database),
         ..Kept::default()
     };
     let mut pause = RECONNECT_FIRST;
@@ -290,7 +290,6 @@ async fn term(
             cancel.cancel();
             // What it has under way is recorded, or kept.
             let ended = tasks.join(options.grace + END_WITHIN).await;
-            kept.reached.write().await;
             return Err(reason(more_telling(error, ended.err()), &mut notifications).await);
         }
     };
@@ -376,6 +375,7 @@ async fn term(
     };
     tasks.spawn("dispatcher", dispatcher.run(cancel));
     let ended = tasks.join(options.grace + END_WITHIN).await;
+    kept.reached.write().await;
     if ended.is_ok() {
         // Another process may be the next to lead, and cannot know what was not sent.
         let given = kept.begun.give_back_all(connections.lead(), term);

@@ -154,8 +154,12 @@ async fn files_put_back_while_no_service_ran_are_noticed_by_the_next_one_that_ha
         cluster(&world).start_again().unwrap();
     });
     world.recovered(SOON * 2).await;
-    // As a careful operator does it.
+    // As a careful operator does it. The last word is written down.
     world.stop_services().await;
+    let known = std::fs::read_dir(&state).unwrap().next().unwrap().unwrap().path();
+    let known: serde_json::Value = serde_json::from_slice(&std::fs::read(known).unwrap()).unwrap();
+    let position = "select pg_snapshot_xmax(coalesce(target, done)) from odoo_eventd.position";
+    assert_eq!(known["place"][0].to_string(), world.database.psql(position).await);
     block_in_place(|| {
         cluster(&world).stop().unwrap();
         replace(&data, &backup);
