@@ -44,6 +44,11 @@ const GONE: &str = "\u{1}gone";
 /// A file, or a text too long to be copied: its digest tells whether it changed.
 const DIGEST: &str = "\u{1}sha256:";
 
+/// Whether a captured value was too long to be kept, or a file.
+pub fn is_digest(value: &str) -> bool {
+    value.starts_with(DIGEST)
+}
+
 /// In the old image of an update: the value was NULL. There NULL says that it is what it was.
 const WAS_NULL: &str = "\u{1}null";
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::event::{self, Change, EventType};
-use crate::payload::fill::Subject;
+use crate::payload::fill::{Parents, Subject};
 use crate::subscription::Accepted;
 
 /// How many records one delivery names at most (SPEC section 2, delivery).
@@ -143,7 +143,14 @@ impl Assembly {
     }
 
     /// Offers a change to a subscription. Changes of a model come by ascending record id.
-    pub fn offer(&mut self, change: &Change, subscription: &Arc<Accepted>, images: ImageNumbers, answers: &Answers) {
+    pub fn offer(
+        &mut self,
+        change: &Change,
+        subscription: &Arc<Accepted>,
+        parents: &Parents<'_>,
+        images: ImageNumbers,
+        answers: &Answers,
+    ) {
         if !subscription.has_endpoint() || !self.is_for(change, subscription, images, answers) {
             return;
         }
@@ -158,7 +165,9 @@ impl Assembly {
             subjects: Vec::new(),
         });
         if let Some(plan) = &subscription.content.plan {
-            block.subjects.push(Subject::of(change, plan));
+            block
+                .subjects
+                .push(Subject::of(change, plan, &subscription.inherited, parents));
         }
         block.ids.push(change.record_id);
         block.newest = block.newest.max(change.outbox_id);

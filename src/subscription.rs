@@ -22,6 +22,7 @@ use crate::http::guard::{Guard, parse_url};
 use crate::http::headers::parse_header;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
 use crate::payload::content::{Content, Wishes};
+use crate::payload::plan::Inherited;
 use crate::relations::{Need, Watch};
 use crate::sealing::{self, Kept, Keyring, Kind, Place};
 use crate::signature::Secret;
@@ -245,6 +246,8 @@ pub struct Accepted {
     pub content: Content,
     /// Those among them whose changes show elsewhere than in a column of their own.
     pub derived: Vec<Watch>,
+    /// Those that are inherited and sent, by the parents that keep them.
+    pub inherited: Vec<Inherited>,
     /// What has to be captured of other tables than the model's own, by the name under which each is captured.
     pub elsewhere: BTreeMap<String, Need>,
 }
@@ -305,6 +308,12 @@ impl Accepted {
             )
             .with_hint("subscribe to create or to write"));
         }
+        if let Some((link, parent)) = typed.inherited_twice() {
+            return Err(Error::usage(format!(
+                "domain: it reads a field of which the value is kept two parents away: \"{link}\" leads to a \"{parent}\", which inherits it in turn"
+            ))
+            .with_hint(format!("what it was in an event is known one parent away only; subscribe to \"{parent}\"")));
+        }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
         let content = Content::new(row.wishes(), model, registry, context)?;
         let sent = content.plan.iter().flat_map(|plan| plan.captured_columns());
@@ -325,6 +334,8 @@ impl Accepted {
             .filter(|c| !AUDIT_COLUMNS.contains(&c.as_str()))
             .cloned()
             .collect();
+        let inherited = content.plan.iter().flat_map(|plan| plan.inherited(model, &derived));
+        let inherited = inherited.collect();
         let mut elsewhere: BTreeMap<String, Need> = BTreeMap::new();
         for watch in &derived {
             let of_table = elsewhere.entry(watch.source.name().to_owned()).or_default();
@@ -360,6 +371,7 @@ impl Accepted {
             watched,
             content,
             derived,
+            inherited,
             elsewhere,
         })
     }

@@ -354,6 +354,8 @@ pub struct Reads {
     pub own: BTreeSet<String>,
     /// Columns inherited through `_inherits`.
     pub inherited: BTreeSet<Inherited>,
+    /// It reads a column that the parent inherits itself: the link to that parent, and its model.
+    pub inherited_twice: Option<(String, String)>,
     /// Any table but the row's own and those of its `_inherits` parents.
     pub related: bool,
     /// Rows of other tables that lead to this record by its id (one2many, many2many, hierarchies): they go when it goes.
@@ -420,6 +422,9 @@ impl Plan {
                 };
                 let parent = plan.reads();
                 reads.related |= parent.related || !parent.inherited.is_empty();
+                if !parent.inherited.is_empty() {
+                    reads.inherited_twice = Some((link.clone(), model.clone()));
+                }
                 reads.by_id |= parent.by_id;
                 reads.inherited.extend(parent.own.into_iter().map(|column| Inherited {
                     link: link.clone(),

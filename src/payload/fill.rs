@@ -2,13 +2,13 @@
 //!
 //! Pure: [`crate::worker::bodies`] reads what a [`Plan`] asks for into [`Loaded`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
 use super::body::Values;
-use super::plan::{Level, Output, Plan, Step, Via};
-use crate::event::Change;
+use super::plan::{Inherited, Level, Output, Plan, Step, Via};
+use crate::event::{Change, is_digest};
 
 /// Columns of a record as text, in the order of its level.
 pub type Row = Vec<Option<String>>;
@@ -27,11 +27,130 @@ pub struct Subject {
     pub is_gone: bool,
     /// Of a write: its columns before, and which of them changed.
     pub before: Option<(Row, BTreeSet<usize>)>,
+    /// What it inherits, where that changed in the event too.
+    pub parents: FromParents,
+}
+
+/// What a record inherits from parents that changed in the same event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FromParents {
+    /// Before.
+    pub before: Vec<OfParent>,
+    /// After; of an unlinked record before.
+    pub after: Vec<OfParent>,
+    /// What changed: a level, and a place among its columns.
+    pub changed: BTreeSet<(usize, usize)>,
+}
+
+/// A parent as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfParent {
+    /// Its level.
+    pub level: usize,
+    /// Its id.
+    pub id: i64,
+    /// Its columns, as far as they are known.
+    pub row: Row,
+    /// Which those are.
+    pub known: BTreeSet<usize>,
+}
+
+/// The changes of one transaction to records that others inherit from.
+#[derive(Debug, Default)]
+pub struct Parents<'a>(HashMap<(&'a str, i64), &'a Change>);
+
+impl<'a> Parents<'a> {
+    /// Those among the changes that are of these models.
+    pub fn of(models: &HashSet<String>, changes: impl Iterator<Item = &'a Change>) -> Self {
+        if models.is_empty() {
+            return Self::default();
+        }
+        let of_models = changes.filter(|change| models.contains(&*change.layout.model));
+        Self(
+            of_models
+                .map(|change| ((&*change.layout.model, change.record_id), change))
+                .collect(),
+        )
+    }
+}
+
+impl FromParents {
+    fn of(change: &Change, plan: &Plan, inherited: &[Inherited], parents: &Parents<'_>) -> Self {
+        let mut found = Self::default();
+        for inherited in inherited {
+            let link = change.layout.index_of(&inherited.link);
+            let parent_of = |image: Option<&crate::event::Image>| {
+                let id: i64 = image?.get(link?)?.as_deref()?.parse().ok()?;
+                parents.0.get(&(inherited.parent.as_str(), id)).copied()
+            };
+            let before = parent_of(change.old.as_ref());
+            let after = parent_of(change.new.as_ref().or(change.old.as_ref()));
+            // A parent that was made or unlinked in the event has one image only.
+            let old_of =
+                |parent: &Change| OfParent::of(parent, parent.old.as_ref().or(parent.new.as_ref()), plan, inherited);
+            let new_of =
+                |parent: &Change| OfParent::of(parent, parent.new.as_ref().or(parent.old.as_ref()), plan, inherited);
+            let (before_of, after_of) = match &change.new {
+                Some(_) => (before.map(old_of), after.map(new_of)),
+                None => (None, after.map(old_of)),
+            };
+            if let (Some(parent), Some(was), Some(is)) = (before, &before_of, &after_of)
+                && was.id == is.id
+            {
+                let columns = &plan.levels[inherited.level].columns;
+                let is_changed = |place: &usize| {
+                    let index = parent.layout.index_of(&columns[*place].name);
+                    index.is_some_and(|index| parent.changed.contains(&index))
+                };
+                let changed = was.known.iter().copied().filter(is_changed);
+                found.changed.extend(changed.map(|place| (inherited.level, place)));
+            }
+            found.before.extend(before_of);
+            found.after.extend(after_of);
+        }
+        found
+    }
+}
+
+impl OfParent {
+    fn of(parent: &Change, image: Option<&crate::event::Image>, plan: &Plan, inherited: &Inherited) -> Self {
+        let columns = &plan.levels[inherited.level].columns;
+        let mut row: Row = vec![None; columns.len()];
+        let mut known = BTreeSet::new();
+        for &place in &inherited.columns {
+            let value = image.zip(parent.layout.index_of(&columns[place].name));
+            // Of a text that was too long to be kept nothing is known.
+            if let Some(value) = value.and_then(|(image, index)| image.get(index))
+                && !value.as_deref().is_some_and(is_digest)
+            {
+                row[place].clone_from(value);
+                known.insert(place);
+            }
+        }
+        Self {
+            level: inherited.level,
+            id: parent.record_id,
+            row,
+            known,
+        }
+    }
+
+    /// With what was read of the rest.
+    fn completed(&self, loaded: &Loaded) -> Self {
+        let mut completed = self.clone();
+        let read = loaded.levels.get(self.level).and_then(|level| level.rows.get(&self.id));
+        for (place, value) in read.into_iter().flatten().enumerate() {
+            if !self.known.contains(&place) {
+                completed.row[place].clone_from(value);
+            }
+        }
+        completed
+    }
 }
 
 impl Subject {
-    /// A record as a change tells it, for a plan of its model.
-    pub fn of(change: &Change, plan: &Plan) -> Self {
+    /// A record as a change tells it, for a plan of its model; `inherited` is what the event can tell of its parents, which are among `parents`.
+    pub fn of(change: &Change, plan: &Plan, inherited: &[Inherited], parents: &Parents<'_>) -> Self {
         let columns = plan.levels.first().map_or(&[][..], |level| &level.columns);
         let places: Vec<Option<usize>> = columns.iter().map(|c| change.layout.index_of(&c.name)).collect();
         // A file is read when it is sent, so that its column may be missing.
@@ -61,6 +180,7 @@ impl Subject {
                 .flatten(),
             is_gone,
             before,
+            parents: FromParents::of(change, plan, inherited, parents),
         }
     }
 
@@ -72,6 +192,7 @@ impl Subject {
             captured: None,
             is_gone: false,
             before: None,
+            parents: FromParents::default(),
         }
     }
 }
@@ -108,6 +229,8 @@ struct At<'a> {
     row: &'a Row,
     /// Unlinked.
     is_gone: bool,
+    /// Of the event's own: the parents that it inherits from, where they are known from the event.
+    parents: &'a [OfParent],
 }
 
 impl Filler<'_> {
@@ -130,17 +253,32 @@ impl Filler<'_> {
     pub fn values(&self, subject: &Subject) -> (Values, Option<Values>) {
         let row = self.row_of(subject);
         let nothing = vec![None; self.plan.levels[0].columns.len()];
+        let completed = |parents: &[OfParent]| -> Vec<OfParent> {
+            parents.iter().map(|parent| parent.completed(self.loaded)).collect()
+        };
+        let parents = &subject.parents;
+        let (parents_before, parents_after) = (completed(&parents.before), completed(&parents.after));
         let at = At {
             id: subject.id,
             row: row.as_ref().unwrap_or(&nothing),
             // What was deleted since leads nowhere either, but nobody knows where it did.
             is_gone: subject.is_gone || row.is_none(),
+            parents: &parents_after,
         };
         let values = self.outputs(&self.plan.outputs, 0, at);
         let old = subject.before.as_ref().map(|(row, changed)| {
-            let before = At { row, ..at };
+            let before = At {
+                row,
+                parents: &parents_before,
+                ..at
+            };
             let outputs = self.plan.outputs.iter();
-            let of_changed = outputs.filter(|o| self.root_column(&o.step).is_some_and(|c| changed.contains(&c)));
+            let of_changed = outputs.filter(|o| {
+                self.root_column(&o.step).is_some_and(|c| changed.contains(&c))
+                    || self
+                        .inherited_column(&o.step)
+                        .is_some_and(|c| parents.changed.contains(&c))
+            });
             Values(of_changed.map(|output| self.output(output, 0, before)).collect())
         });
         (values, old)
@@ -169,7 +307,7 @@ impl Filler<'_> {
             }
             Step::Ids(next) => self.related(*next, at).map_or(Value::Null, Value::from),
             Step::Records(next, outputs) => self.related(*next, at).map_or(Value::Null, |ids| {
-                let records = ids.into_iter().filter_map(|id| self.at(*next, id));
+                let records = ids.into_iter().filter_map(|id| self.at(*next, id, at.parents));
                 let object = |at| {
                     let Values(values) = self.outputs(outputs, *next, at);
                     Value::Object(values.into_iter().collect())
@@ -183,7 +321,7 @@ impl Filler<'_> {
                 let gives_list = self.gives_list(step);
                 let mut values = ids
                     .into_iter()
-                    .filter_map(|id| self.at(*next, id))
+                    .filter_map(|id| self.at(*next, id, at.parents))
                     .map(|at| self.step(step, *next, at));
                 if matches!(self.plan.levels[*next].via, Via::Link { .. }) {
                     let otherwise = if gives_list {
@@ -205,12 +343,17 @@ impl Filler<'_> {
         }
     }
 
-    fn at(&self, level: usize, id: i64) -> Option<At<'_>> {
-        let row = self.loaded.levels.get(level)?.rows.get(&id)?;
+    fn at<'s>(&'s self, level: usize, id: i64, parents: &'s [OfParent]) -> Option<At<'s>> {
+        let parent = parents.iter().find(|parent| (parent.level, parent.id) == (level, id));
+        let row = match parent {
+            Some(parent) => &parent.row,
+            None => self.loaded.levels.get(level)?.rows.get(&id)?,
+        };
         Some(At {
             id,
             row,
             is_gone: false,
+            parents: &[],
         })
     }
 
@@ -219,7 +362,11 @@ impl Filler<'_> {
         match &self.plan.levels[level].via {
             Via::Link { .. } => {
                 let id = linked(self.plan, level, at.row);
-                Some(id.filter(|id| self.at(level, *id).is_some()).into_iter().collect())
+                Some(
+                    id.filter(|id| self.at(level, *id, at.parents).is_some())
+                        .into_iter()
+                        .collect(),
+                )
             }
             Via::Lines { .. } if at.is_gone => None,
             Via::Lines { .. } => Some(
@@ -254,6 +401,23 @@ impl Filler<'_> {
                 _ => None,
             },
             Step::Id | Step::Ids(_) => None,
+        }
+    }
+
+    /// The column of a record that the event's own leads to, at which a value begins there.
+    fn inherited_column(&self, step: &Step) -> Option<(usize, usize)> {
+        let Step::Through(parent, step) = step else {
+            return None;
+        };
+        match (&self.plan.levels[*parent].via, &**step) {
+            (Via::Link { from: 0, .. }, Step::Column(column)) => Some((*parent, *column)),
+            (Via::Link { from: 0, .. }, Step::Records(next, _) | Step::Through(next, _)) => {
+                match self.plan.levels[*next].via {
+                    Via::Link { from, column } if from == *parent => Some((from, column)),
+                    _ => None,
+                }
+            }
+            _ => None,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::Result;
 use crate::domain::check::Context;
 use crate::domain::judge::Judge;
 use crate::odoo::registry::{Model, Registry};
+use crate::relations::{Rule, Watch};
 
 /// What is read, and what is made of it.
 #[derive(Debug, Clone)]
@@ -78,6 +79,19 @@ pub struct Filter {
     pub columns: Vec<Option<usize>>,
 }
 
+/// What is sent of a parent of `_inherits` and watched: where the parent changed in the event, its values are known from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inherited {
+    /// The parent's level.
+    pub level: usize,
+    /// The column that leads to the parent.
+    pub link: String,
+    /// The parent's model.
+    pub parent: String,
+    /// The places of its watched columns in the level.
+    pub columns: Vec<usize>,
+}
+
 /// One value of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
@@ -117,6 +131,40 @@ impl Plan {
             lang: context.lang.clone(),
             company: context.company,
         })
+    }
+
+    /// What is sent of the parents of `_inherits`, as far as `watched` has it captured.
+    pub fn inherited(&self, model: &Model, watched: &[Watch]) -> Vec<Inherited> {
+        let of_level = |(number, level): (usize, &Level)| {
+            let Via::Link { from: 0, column } = level.via else {
+                return None;
+            };
+            let link = &self.levels[0].columns[column].name;
+            if !model
+                .inherits
+                .iter()
+                .any(|i| i.link == *link && i.parent == level.model)
+            {
+                return None;
+            }
+            let is_watched = |name: &str| {
+                let of_parent = |watch: &Watch| matches!(watch.path.as_slice(), [step] if step.link == *link);
+                let mut watched = watched.iter().filter(|watch| of_parent(watch));
+                watched.any(|watch| matches!(&watch.rule, Rule::Column(column) if column == name))
+            };
+            let columns = level.columns.iter().enumerate();
+            let columns: Vec<usize> = columns
+                .filter(|(_, column)| !column.is_file() && is_watched(&column.name))
+                .map(|(place, _)| place)
+                .collect();
+            (!columns.is_empty()).then(|| Inherited {
+                level: number,
+                link: link.clone(),
+                parent: level.model.clone(),
+                columns,
+            })
+        };
+        self.levels.iter().enumerate().filter_map(of_level).collect()
     }
 
     /// The columns of the event's own model that must be captured in full. A file is not among them: it is read when it is sent.

@@ -247,7 +247,14 @@ async fn load(client: &impl GenericClient, plan: &Plan, subjects: &[&Subject]) -
             Via::Link { from, .. } => {
                 let from_rows: Vec<&Row> = match from {
                     0 => own_rows.clone(),
-                    from => loaded.levels[*from].rows.values().collect(),
+                    // Also what a parent linked to in the event.
+                    from => {
+                        let parents = subjects
+                            .iter()
+                            .flat_map(|s| s.parents.before.iter().chain(&s.parents.after));
+                        let parents = parents.filter(|parent| parent.level == *from).map(|parent| &parent.row);
+                        loaded.levels[*from].rows.values().chain(parents).collect()
+                    }
                 };
                 let ids = from_rows
                     .into_iter()

@@ -255,7 +255,7 @@ fn is_short(rows: &[RowChange], page: i32) -> bool {
     rows.len() < usize::try_from(page).unwrap_or(usize::MAX)
 }
 
-/// What a large transaction did to the parents of these records, as far as domains read them.
+/// What a large transaction did to the parents of these records, as far as domains or payloads read them.
 pub(super) async fn parents_in_large(
     client: &impl GenericClient,
     roster: &Roster,
@@ -265,12 +265,16 @@ pub(super) async fn parents_in_large(
     layouts: &mut Layouts,
 ) -> Result<Vec<Change>> {
     let mut parents = Vec::new();
-    let judge = roster.of_model(model).and_then(|of_model| of_model.judge.as_ref());
-    let links: BTreeSet<(&str, &str)> = judge
-        .iter()
+    let of_model = roster.of_model(model);
+    let judged = of_model.iter().flat_map(|of_model| &of_model.judge);
+    let judged = judged
         .flat_map(|judge| judge.columns())
-        .filter_map(|column| Some((column.link.as_deref()?, column.parent.as_deref()?)))
-        .collect();
+        .filter_map(|column| Some((column.link.as_deref()?, column.parent.as_deref()?)));
+    let sent = of_model.iter().flat_map(|of_model| &of_model.subscriptions);
+    let sent = sent
+        .flat_map(|subscription| &subscription.inherited)
+        .map(|inherited| (inherited.link.as_str(), inherited.parent.as_str()));
+    let links: BTreeSet<(&str, &str)> = judged.chain(sent).collect();
     for (link, parent) in links {
         let images = changes
             .iter()

@@ -202,7 +202,7 @@ impl Dispatcher {
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
             let mut assembly = Assembly::new(transaction.facts.clone());
-            judging::offer_all(&mut assembly, &roster, &transaction.changes, numbers, answers);
+            judging::offer_all(&mut assembly, &roster, transaction, numbers, answers);
             assembled.extend(assembly.finish());
         }
         let made = self.make(&*client, &roster, assembled).await?;
@@ -468,7 +468,7 @@ impl Dispatcher {
             let folded = [folded];
             let answers = self.judging.judge(large.judging, large.roster, &folded).await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
-                judging::offer_all(&mut large.assembly, large.roster, &folded.changes, numbers, answers);
+                judging::offer_all(&mut large.assembly, large.roster, folded, numbers, answers);
             }
             if is_last {
                 return Ok(());

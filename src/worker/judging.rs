@@ -10,8 +10,8 @@ use super::parents::{self, ImageAt, Inherited};
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
 use crate::domain::judge::{ImageColumns, Judge};
-use crate::event::Change;
 use crate::matching::{Answers, Assembly, ImageNumbers};
+use crate::payload::fill::Parents;
 use crate::pg;
 use crate::subscription::Subscription;
 use crate::{Error, Result};
@@ -161,20 +161,24 @@ fn columns_of(judge: &Judge, images: &[ImageAt<'_>], inherited: &Inherited) -> I
         .collect()
 }
 
-/// Offers changes that were judged to the subscriptions of their models.
+/// Offers the changes of a transaction that were judged to the subscriptions of their models.
 pub(super) fn offer_all(
     assembly: &mut Assembly,
     roster: &Roster,
-    changes: &[Change],
+    transaction: &Folded,
     numbers: &[ImageNumbers],
     answers: &Answers,
 ) {
-    for (change, numbers) in changes.iter().zip(numbers) {
+    let parents = Parents::of(
+        &roster.parents_sent,
+        transaction.changes.iter().chain(&transaction.parents),
+    );
+    for (change, numbers) in transaction.changes.iter().zip(numbers) {
         let Some(of_model) = roster.of_model(&change.layout.model) else {
             continue;
         };
         for subscription in &of_model.subscriptions {
-            assembly.offer(change, subscription, *numbers, answers);
+            assembly.offer(change, subscription, &parents, *numbers, answers);
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Roster {
     pub keyring: Option<Arc<Keyring>>,
     /// The watched fields that are kept elsewhere than in a column of their own.
     pub derivations: Derivations,
+    /// Models of which values are sent to subscriptions of those that inherit from them.
+    pub parents_sent: HashSet<String>,
     /// What their deliveries came to; shared by all rosters of a term.
     pub tally: Arc<Tally>,
 }
@@ -148,6 +150,8 @@ impl Roster {
                 watch: watch.clone(),
             })
         }));
+        let inherited = accepted.iter().flat_map(|s| &s.inherited);
+        let parents_sent = inherited.map(|inherited| inherited.parent.clone()).collect();
         let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
         for subscription in accepted {
             grouped
@@ -199,6 +203,7 @@ impl Roster {
             by_model,
             keyring: None,
             derivations,
+            parents_sent,
             tally,
         })
     }

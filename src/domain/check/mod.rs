@@ -105,6 +105,11 @@ impl TypedDomain {
         &self.reads.inherited
     }
 
+    /// The link to a parent, and its model, of which it reads what the parent inherits itself: that is not known of a captured row.
+    pub fn inherited_twice(&self) -> Option<&(String, String)> {
+        self.reads.inherited_twice.as_ref()
+    }
+
     /// True if rows of other tables that lead to the record by its id decide (one2many, many2many, hierarchies). They go when
     /// the record goes: such a domain cannot be judged for a record that has been unlinked.
     pub fn reads_rows_of_record(&self) -> bool {
