@@ -287,7 +287,7 @@ impl World {
                 "select delivery_id, event_id, subscription_id, attempt, status, error, payload, id
                    from mcp_webhook_delivery
                  union all select delivery_id, event_id, subscription_id, attempt, status, error, payload, id
-                   from faults.aged_attempt where id not in (select id from mcp_webhook_delivery) order by id",
+                   from faults.aged_attempt a where not exists (select from mcp_webhook_delivery d where d.id = a.id) order by id",
                 &[],
             )
             .await
