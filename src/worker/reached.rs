@@ -111,6 +111,10 @@ impl Reached {
     /// # Errors
     /// None: a service without its file goes on, and says so.
     pub async fn keep_writing(self, cancel: CancellationToken) -> Result<()> {
+        if self.files.is_none() {
+            cancel.cancelled().await;
+            return Ok(());
+        }
         while cancel
             .run_until_cancelled(tokio::time::sleep(WRITE_EVERY))
             .await
