@@ -38,58 +38,304 @@ comment on function odoo_eventd.capturable_columns(text, oid) is
 create or replace function odoo_eventd.capture_function_name(of_model text) returns name
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select (case when length(of_model) <= 50 then 'capture_' || replace(of_model, '.', '_')
-               else 'capture_' || left(replace(of_model, '.', '_'), 40) || '_' || left(md5(of_model), 8) end)::name
+  -- Two names never meet in one function: sale.order and a relation table sale_order would, if the dots alone were replaced.
+  select (case when of_model ~ '^[a-z0-9.]{1,50}$' then 'capture_' || replace(of_model, '.', '_')
+               else 'capture_' || left(regexp_replace(of_model, '[^a-z0-9]', '_', 'g'), 40) || '_' || left(md5(of_model), 8) end)::name
 $$;
 comment on function odoo_eventd.capture_function_name(text) is 'The trigger function of a model''s table.';
 
-create or replace function odoo_eventd.digest_of(value text) returns text
+create or replace function odoo_eventd.is_still(anyelement, anyelement) returns boolean
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$ select true $$;
+comment on function odoo_eventd.is_still(anyelement, anyelement) is
+  'Never run: a call with two types is an error where it is parsed, which is how a capture function finds out that a column was retyped.';
+
+create or replace function odoo_eventd.kept_value(value text, is_whole boolean) returns text
 language plpgsql immutable strict security definer set search_path = pg_catalog, pg_temp
 as $$
+-- Not in SQL: inlined, its parts would be set up for each column in every call of a capture function.
+declare
+  bytes constant integer := octet_length(value);
 begin
-  -- Not in SQL: inlined, its parts would be set up for each column in every call of a capture function.
-  return E'\x01sha256:' || encode(sha256(convert_to(value, 'UTF8')), 'hex');
+  if bytes <= 16384 or is_whole and bytes <= 1048576 then
+    return '=' || value;
+  elsif bytes <= 67108864 then
+    return '#' || encode(sha256(convert_to(value, 'UTF8')), 'hex');
+  end if;
+  -- No copy is made of what is larger still.
+  return '~' || bytes || ':' || to_hex(hashtextextended(value collate "C", 0)) || to_hex(hashtextextended(value collate "C", 1));
 end $$;
-comment on function odoo_eventd.digest_of(text) is 'What is kept in place of a long text.';
+comment on function odoo_eventd.kept_value(text, boolean) is
+  'A value with the character before it that tells what is kept: = the value itself, # its SHA-256, ~ another digest of one over 64 MiB. More than '
+  '16 KiB of text is kept as a digest, and where the value itself is needed more than 1 MiB.';
 
-create or replace function odoo_eventd.captured_value(value text, of_type text, is_whole boolean) returns text
-language sql immutable security definer set search_path = pg_catalog, pg_temp
+create or replace function odoo_eventd.pinned_text(value anyelement) returns text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
+set bytea_output = 'hex' set lc_monetary = 'C'
 as $$
-  -- SQL in, SQL out. A text that begins like a marker is kept as a digest whatever its length, so that no marker is ambiguous.
-  select case
-    when of_type = 'bytea' then format($v$E'\x01sha256:' || encode(sha256(%s), 'hex')$v$, value)
-    when is_whole and of_type !~ '^(text|character)' then format($v$%s::text$v$, value)
-    when is_whole then format($v$case when starts_with(%1$s, E'\x01') then E'\x01=' || %1$s else %1$s::text end$v$, value)
-    when of_type in ('json', 'jsonb') then
-      format($v$case when octet_length(%1$s::text) > 16384 then odoo_eventd.digest_of(%1$s::text) else %1$s::text end$v$, value)
-    when of_type ~ '^(text|character)' then
-      format($v$case when octet_length(%1$s) > 16384 or starts_with(%1$s, E'\x01') then odoo_eventd.digest_of(%1$s) else %1$s::text end$v$, value)
-    else format($v$%s::text$v$, value)
-  end
-$$;
-comment on function odoo_eventd.captured_value(text, text, boolean) is
-  'The expression that keeps a value. A file, and more than 16 KiB of text, is kept as its digest, unless the value itself is needed.';
+begin
+  return case when value is distinct from null then concat(value) end;
+end $$;
+comment on function odoo_eventd.pinned_text(anyelement) is 'A value as text, whatever the session''s settings: slow, and so for types of which nothing better is known.';
 
--- For a table whose columns are no longer what they were: through JSON, which asks for no column that is not there.
-
-create or replace function odoo_eventd.drifted_image(of_row jsonb, columns text[], whole text[]) returns text[]
-language sql immutable strict security definer set search_path = pg_catalog, pg_temp
+create or replace function odoo_eventd.type_facts(type_name text, out base oid, out is_ours_to_print boolean, out is_text boolean, out is_short boolean,
+                                                  out is_comparable boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select array_agg(case
-           when not of_row ? c.name then E'\x01gone'
-           when c.name = any (whole) then of_row ->> c.name
-           when octet_length(of_row ->> c.name) > 16384 or starts_with(of_row ->> c.name, E'\x01') 
-             then E'\x01sha256:' || encode(sha256(convert_to(of_row ->> c.name, 'UTF8')), 'hex')
-           else of_row ->> c.name end order by c.ord)
-    from unnest(columns) with ordinality c (name, ord)
-$$;
-comment on function odoo_eventd.drifted_image(jsonb, text[], text[]) is
-  'A row''s captured columns, after some were dropped, renamed or retyped: those are marked as gone.';
+declare
+  t pg_type;
+  element oid;
+begin
+  base := to_regtype(type_name);
+  select * into t from pg_type y where y.oid = base;
+  while t.typtype = 'd' loop
+    base := t.typbasetype;
+    select * into t from pg_type y where y.oid = base;
+  end loop;
+  -- What another made is printed by its output function alone: a cast to text of his would run with the owner's rights. So would its operators.
+  is_ours_to_print := t.typnamespace = 'pg_catalog'::regnamespace is true;
+  is_text := base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
+  is_short := is_ours_to_print and (t.typlen > 0 or base = 'numeric'::regtype)
+              or is_text and substring(type_name from '^character(?: varying)?\(([0-9]{1,4})\)$')::integer <= 4096;
+  is_short := coalesce(is_short, false);
+  element := coalesce(case when t.typcategory = 'A' then (select e.oid from pg_type e where e.typarray = base) end,
+                      (select r.rngsubtype from pg_range r where r.rngtypid = base), base);
+  -- json and point have no equality at all, nor have arrays of them.
+  is_comparable := is_ours_to_print
+    and exists (select from pg_type e where e.oid = element and e.typnamespace = 'pg_catalog'::regnamespace)
+    and exists (select from pg_opclass o join pg_am m on m.oid = o.opcmethod and m.amname = 'btree'
+                 where o.opcdefault and o.opcintype = case when element = 'varchar'::regtype then 'text'::regtype else element end);
+end $$;
+comment on function odoo_eventd.type_facts(text) is
+  'What capture must know of a type: printed and compared by PostgreSQL''s own functions or not, text, never long, comparable. Domains count as what they are made of.';
 
-create or replace function odoo_eventd.drifted_differs(old_row jsonb, new_row jsonb, columns text[]) returns boolean
+create or replace function odoo_eventd.printed(value text, type_name text) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- SQL in, SQL out.
+  select case when f.is_ours_to_print then format('%s::text', value)
+              else format('case when %1$s is distinct from null then concat(%1$s) end', value) end
+  from odoo_eventd.type_facts(type_name) f
+$$;
+comment on function odoo_eventd.printed(text, text) is 'The expression that makes a value text, by functions of PostgreSQL''s own only.';
+
+create or replace function odoo_eventd.captured_expressions(of_table oid, columns name[], types text[], whole name[], unreadable name[] default '{}',
+                                                            pinned name[] default '{}')
+returns table (name name, ord bigint, type_name text, differs text, size text, most_size integer, plain_old text, plain_new text, tagged_old text, tagged_new text,
+               was text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c record;
+  f record;
+  exact boolean;
+  o text; n text;
+begin
+  for c in select u.name, u.type, u.ord, u.name = any (whole) as is_whole, u.name = any (unreadable) as is_unreadable
+             from unnest(columns, types) with ordinality u (name, type, ord) order by u.ord
+  loop
+    name := c.name; ord := c.ord; type_name := c.type; size := null; most_size := null;
+    o := format('o.%I', c.name);
+    n := format('n.%I', c.name);
+    if c.type is null then
+      differs := null; plain_old := null; plain_new := null; tagged_old := $q$'-'$q$; tagged_new := $q$'-'$q$; was := $q$'-'$q$;
+      return next;
+      continue;
+    end if;
+    select * into f from odoo_eventd.type_facts(c.type);
+    if c.name = any (pinned) then
+      plain_old := format('odoo_eventd.pinned_text(%s)', o);
+      plain_new := format('odoo_eventd.pinned_text(%s)', n);
+    else
+      plain_old := odoo_eventd.printed(o, c.type);
+      plain_new := odoo_eventd.printed(n, c.type);
+    end if;
+    exact := f.is_comparable and not exists (
+      select from pg_attribute a join pg_collation l on l.oid = a.attcollation
+       where a.attrelid = of_table and a.attname = c.name and not a.attisdropped and not l.collisdeterministic);
+    differs := case when exact then format('%s is distinct from %s', o, n)
+                    when c.is_unreadable then format('(%s is distinct from null or %s is distinct from null)', o, n)
+                    else format('(%s) collate "C" is distinct from (%s) collate "C"', plain_old, plain_new) end;
+    if c.is_unreadable then
+      tagged_old := format($q$case when %s is distinct from null then '?' end$q$, o);
+      tagged_new := format($q$case when %s is distinct from null then '?' end$q$, n);
+      plain_old := tagged_old; plain_new := tagged_new;
+    elsif f.base = 'bytea'::regtype then
+      plain_old := format($q$'#' || encode(sha256(%s), 'hex')$q$, o);
+      plain_new := format($q$'#' || encode(sha256(%s), 'hex')$q$, n);
+      tagged_old := plain_old; tagged_new := plain_new;
+    elsif f.is_short then
+      tagged_old := format($q$'=' || %s$q$, plain_old);
+      tagged_new := format($q$'=' || %s$q$, plain_new);
+    else
+      tagged_old := format('odoo_eventd.kept_value(%s, %L)', plain_old, c.is_whole);
+      tagged_new := format('odoo_eventd.kept_value(%s, %L)', plain_new, c.is_whole);
+      -- The length of a text is known without reading it; of other values what they take on disk is.
+      size := format(case when f.is_text then 'octet_length(%s)' else 'pg_column_size(%s)' end, '%1$s.' || replace(quote_ident(c.name), '%', '%%'));
+      most_size := case when f.is_text then 16384 else 4096 end;
+    end if;
+    was := case when c.is_unreadable or size is null then tagged_old
+                else format($q$case when %s <= %s then '=' || %s else %s end$q$, format(size, 'o'), most_size, plain_old, tagged_old) end;
+    was := format($q$case when %s then coalesce(%s, '') end$q$, differs, was);
+    return next;
+  end loop;
+end $$;
+comment on function odoo_eventd.captured_expressions(oid, name[], text[], name[], name[], name[]) is
+  'The SQL for each column of an old row o and a new row n: whether it differs, its length where it can be long, its value as it is and tagged (kept_value), '
+  'and for the old image of an update: null = unchanged, empty = was NULL, else tagged. A column without a type is gone.';
+
+create or replace function odoo_eventd.image_of(expressions text[]) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
-as $$ select exists (select from unnest(columns) c where old_row -> c is distinct from new_row -> c) $$;
-comment on function odoo_eventd.drifted_differs(jsonb, jsonb, text[]) is 'Whether one of the columns changed; see drifted_image.';
+as $$ select format(E'array[%s]::text[]', array_to_string(expressions, E',\n               ')) $$;
+comment on function odoo_eventd.image_of(text[]) is 'An image, as SQL text.';
+
+create or replace function odoo_eventd.written_by(of_table oid, out created text, out written text, out still text)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Only where the row's own audit columns were written by this very transaction.
+  select case when count(*) filter (where a.attname like 'create%') = 2
+              then $q$case when n.create_date = now() at time zone 'utc' then n.create_uid end$q$ else 'null::integer' end,
+         case when count(*) filter (where a.attname like 'write%') = 2
+              then $q$case when n.write_date = now() at time zone 'utc' then n.write_uid end$q$ else 'null::integer' end,
+         coalesce(string_agg(format('odoo_eventd.is_still(n.%I, null::%s)', a.attname, format_type(a.atttypid, null)), ' and '), 'true')
+    from pg_attribute a
+   where a.attrelid = of_table and not a.attisdropped
+     and (a.attname, a.atttypid) in (values ('create_date'::name, 'timestamp'::regtype::oid), ('create_uid', 'integer'::regtype),
+                                            ('write_date', 'timestamp'::regtype), ('write_uid', 'integer'::regtype))
+$$;
+comment on function odoo_eventd.written_by(oid) is 'The expressions that tell who created and who wrote a new row n, and one that is an error once their columns are retyped.';
+
+create or replace function odoo_eventd.rows_query(of_table oid, operation text, of_columns name[], compared name[], of_types text[], of_whole name[],
+                                                  id_type text default 'integer', in_halves boolean default false,
+                                                  unreadable name[] default '{}', retyped name[] default '{}',
+                                                  old_still text default null, new_still text default null)
+returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  e record;
+  author record;
+  differs text;
+  is_short_old text; is_short_new text;
+  from_old text; from_new text;
+  -- A link of a many2many field has no id; which record it is about depends on the field.
+  id_of text := case when id_type is null then '0::bigint' when id_type in ('smallint', 'integer', 'bigint') then '%s.id::bigint'
+                     else $q$case when %1$s.id::text ~ '^-?[0-9]{1,18}$' then %1$s.id::text::bigint end$q$ end;
+  id_is text := case when id_type in ('smallint', 'integer', 'bigint') then '%s.id' else '%s.id::text' end;
+begin
+  select coalesce(string_agg(x.differs, E'\n            or ' order by x.ord) filter (where x.name = any (compared)), 'false') as differs,
+         odoo_eventd.image_of(array_agg(x.plain_old order by x.ord)) as plain_old, odoo_eventd.image_of(array_agg(x.plain_new order by x.ord)) as plain_new,
+         odoo_eventd.image_of(array_agg(x.tagged_old order by x.ord)) as tagged_old, odoo_eventd.image_of(array_agg(x.tagged_new order by x.ord)) as tagged_new,
+         odoo_eventd.image_of(array_agg(x.was order by x.ord)) as was,
+         bool_or(x.type_name is null) or cardinality(unreadable || retyped) > 0 as is_partial,
+         string_agg(format(x.size, 'o'), ', ' order by x.ord) filter (where x.most_size = 16384) as texts_old,
+         string_agg(format(x.size, 'n'), ', ' order by x.ord) filter (where x.most_size = 16384) as texts_new,
+         string_agg(format(x.size, 'o'), ', ' order by x.ord) filter (where x.most_size = 4096) as others_old,
+         string_agg(format(x.size, 'n'), ', ' order by x.ord) filter (where x.most_size = 4096) as others_new
+    into e
+    from odoo_eventd.captured_expressions(of_table, of_columns, of_types, of_whole, unreadable, retyped) x;
+  select * into author from odoo_eventd.written_by(of_table) w;
+  if id_type is null then
+    author.created := 'null::integer';
+  end if;
+  is_short_old := coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || e.texts_old || '), 0) <= 16384', 'coalesce(greatest(' || e.others_old || '), 0) <= 4096'), ''), 'true');
+  is_short_new := coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || e.texts_new || '), 0) <= 16384', 'coalesce(greatest(' || e.others_new || '), 0) <= 4096'), ''), 'true');
+  if e.is_partial then
+    is_short_old := 'false'; is_short_new := 'false';
+  end if;
+  from_new := format($q$select case when %1$s then 'I' else 'i' end::"char" as op, %2$s as record_id, %3$s as user_id, null::text[] as old,
+             case when %1$s then %4$s
+             else %5$s end as new
+        from new_rows n where %6$s$q$, is_short_new, format(id_of, 'n'), author.created, e.plain_new, e.tagged_new, coalesce(new_still, 'true'));
+  from_old := format($q$select case when %1$s then 'D' else 'd' end::"char" as op, %2$s as record_id, %5$s as user_id,
+             case when %1$s then %3$s
+             else %4$s end as old, null::text[] as new
+        from old_rows o where %6$s$q$, is_short_old, format(id_of, 'o'), e.plain_old, e.tagged_old,
+        -- Nobody wrote the row, so nobody's id is in it; a writer may say who it is by SET LOCAL mcp.uid. Read as text, never trusted.
+        case when id_type is null or operation = 'UPDATE' then 'null::integer'
+             else $q$substring(current_setting('mcp.uid', true) from '^[0-9]{1,9}$')::integer$q$ end, coalesce(old_still, 'true'));
+  if operation = 'INSERT' then
+    return from_new;
+  elsif operation = 'DELETE' then
+    return from_old;
+  elsif in_halves or id_type is null then
+    -- What was and what is, apart: who folds them needs no pairs.
+    return from_old || E'\n      union all\n      ' || from_new;
+  end if;
+  -- FULL JOIN: an UPDATE of the id takes one record away and makes another. It also rules a nested loop out: the plan is kept, and
+  -- one made for few rows must serve a thousand.
+  return format($q$select case when o.id is null then case when %1$s then 'I' else 'i' end
+                  when n.id is null then case when %2$s then 'D' else 'd' end
+                  when %1$s then 'U' else 'u' end::"char" as op,
+             coalesce(%3$s, %4$s) as record_id, case when o.id is null then %5$s else %6$s end as user_id,
+             case when o.id is null then null
+                  when n.id is not null then %7$s
+                  when %2$s then %8$s
+                  else %9$s end as old,
+             case when n.id is null then null
+                  when %1$s then %10$s
+                  else %11$s end as new
+        from old_rows o full join new_rows n on %12$s = %13$s
+       where (o.id is null or n.id is null or %14$s) and %15$s$q$,
+    is_short_new, is_short_old, format(id_of, 'n'), format(id_of, 'o'), author.created, author.written, e.was, e.plain_old, e.tagged_old, e.plain_new, e.tagged_new,
+    format(id_is, 'n'), format(id_is, 'o'), e.differs, coalesce(new_still, 'true'));
+end $$;
+comment on function odoo_eventd.rows_query(oid, text, name[], name[], text[], name[], text, boolean, name[], name[], text, text) is
+  'What a statement did to a table, one row for each record: op, record_id, user_id, old, new. SQL text over old_rows and new_rows. Upper case ops have the '
+  'values as they are (but for the old ones of an update), lower case ones have each value tagged.';
+
+-- For a table whose columns are no longer what they were, and for statements of many rows: from the catalogue as it is at that moment.
+
+create or replace function odoo_eventd.rows_query_now(of_generation bigint, of_table oid, operation text, in_halves boolean, unreadable name[]) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+as $$
+declare
+  made odoo_eventd.capture_generation;
+  c odoo_eventd.capture;
+  types_now text[];
+  retyped jsonb;
+  id_type text;
+  gathers text;
+begin
+  select * into strict made from odoo_eventd.capture_generation g where g.generation = of_generation;
+  select * into strict c from odoo_eventd.capture k where k.capture_id = made.capture_id;
+  select array_agg(format_type(a.atttypid, a.atttypmod) order by w.ord),
+         jsonb_object_agg(w.name, format_type(a.atttypid, a.atttypmod)) filter (where format_type(a.atttypid, a.atttypmod) <> w.type)
+    into types_now, retyped
+    from unnest(made.columns, made.types) with ordinality w (name, type, ord)
+    left join pg_attribute a on a.attrelid = of_table and a.attname = w.name and a.attnum > 0 and not a.attisdropped;
+  select format_type(a.atttypid, null) into id_type
+    from pg_attribute a where a.attrelid = of_table and a.attname = 'id' and not a.attisdropped;
+  if id_type is null and not odoo_eventd.is_relation(c) then
+    raise exception 'the table has no id';
+  end if;
+  gathers := odoo_eventd.rows_query(of_table, operation, made.columns, made.compared, types_now, made.whole, id_type, in_halves, unreadable,
+                                  coalesce((select array_agg(k::name) from jsonb_object_keys(retyped) k), '{}'));
+  if retyped is null then
+    return gathers;
+  end if;
+  -- Which columns were retyped, and to what, stands behind the images' last value.
+  return format('select x.op, x.record_id, x.user_id, case when x.old is not null then x.old || %1$L::text end as old,
+             case when x.new is not null then x.new || %1$L::text end as new from (%2$s) x', retyped, gathers);
+end $$;
+comment on function odoo_eventd.rows_query_now(bigint, oid, text, boolean, name[]) is
+  'rows_query for the columns of a generation as they are now: one that is gone, or that another cannot read, is marked as such.';
+
+create or replace function odoo_eventd.unreadable_columns_query(of_generation bigint, of_table oid, operation text, of_column name) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+as $$
+declare
+  e record;
+begin
+  select x.* into e
+    from odoo_eventd.capture_generation g, pg_attribute a, odoo_eventd.captured_expressions(
+           of_table, array[of_column], array[format_type(a.atttypid, a.atttypmod)], case when of_column = any (g.whole) then array[of_column] else '{}' end) x
+   where g.generation = of_generation and a.attrelid = of_table and a.attname = of_column and not a.attisdropped;
+  return 'select ' || concat_ws(', ', case when operation in ('UPDATE', 'DELETE') then format('(select count(%s) from old_rows o)', coalesce(e.tagged_old, '1')) end,
+                                case when operation in ('UPDATE', 'INSERT') then format('(select count(%s) from new_rows n)', coalesce(e.tagged_new, '1')) end);
+end $$;
+comment on function odoo_eventd.unreadable_columns_query(bigint, oid, text, name) is 'Fails where a column''s values cannot be made text: one over a gigabyte, a type whose output function raises.';
 
 create or replace function odoo_eventd.doorbell(installed odoo_eventd.installation) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
@@ -97,7 +343,7 @@ as $$
   select case when (installed).notify then $body$
   -- The doorbell. The service holds this lock exclusively only while it sleeps: NOTIFY, whose commit lock is cluster-wide, is
   -- issued then and only then. Who got the lock keeps it until its commit is visible, so the service cannot fall asleep over it.
-  if found and not pg_try_advisory_xact_lock_shared(1868853103, 2) then
+  if (how_many > 0) is not false and not pg_try_advisory_xact_lock_shared(1868853103, 2) then
     notify odoo_eventd;
   end if;
 $body$ else '' end
@@ -114,203 +360,263 @@ as $$
 $$;
 comment on function odoo_eventd.outbox_room(odoo_eventd.installation, text) is 'How many bytes the current table of the ring may take, long values included.';
 
+create or replace function odoo_eventd.idle_body(of_capture odoo_eventd.capture) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select case when of_capture.active then E'\n-- Not captured: switched off.\nbegin\n  return null;\nend '
+              else E'\n-- Not captured: no subscription needs it.\nbegin\n  return null;\nend ' end
+$$;
+comment on function odoo_eventd.idle_body(odoo_eventd.capture) is 'The body of a trigger function that captures nothing, as SQL text.';
+
+create or replace function odoo_eventd.gathering(of_capture odoo_eventd.capture, many_rows integer default 1000) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Part of a body: how rows are gathered where the quick way is not to be gone. Nothing is written in here, see capture_body.
+  select format($body$
+    -- From the catalogue as it is now: columns were dropped, renamed or retyped, or one record is in the statement twice.
+    if gathered is null and how_many <= %3$s then
+      begin
+        execute format('select array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (%%s) x where x.record_id is not null)',
+                       odoo_eventd.rows_query_now(%1$s, tg_relid, tg_op, in_halves, unreadable)) into gathered;
+      exception when others then
+        is_hard := true;
+      end;
+    end if;
+$body$, of_capture.generation, of_capture.capture_id, many_rows)
+$$;
+comment on function odoo_eventd.gathering(odoo_eventd.capture, integer) is 'Part of a trigger function''s body, as SQL text.';
+
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   installed odoo_eventd.installation;
   made odoo_eventd.capture_generation;
+  is_of_links boolean := odoo_eventd.is_relation(of_capture);
   ring_table text;
-  old_image text; new_image text;   -- all columns, as text[]
-  was_image text;                   -- of an UPDATE: the old values of those that changed
-  plain_new_image text; plain_was_image text;
-  texts text;
-  differs text;
-  created_by text := 'null::integer';
-  written_by text := 'null::integer';
-  into_outbox text;
+  x record;
+  author record;
+  is_short text;
+  still text; old_still text;
+  never_old text; never_new text;
   may_append text; has_room text; room bigint;   -- of the outbox
+  id_type text := case when odoo_eventd.is_relation(of_capture) then null else 'integer' end;
 begin
   select * into strict installed from odoo_eventd.installation;
   if not installed.capture or of_capture.switched_off or not of_capture.active then
-    return format(E'\n-- %s: not captured (%s).\nbegin\n  return null;\nend ', of_capture.model,
-                  case when of_capture.active then 'switched off' else 'no subscription needs it' end);
+    return odoo_eventd.idle_body(of_capture);
   end if;
   select * into strict made from odoo_eventd.capture_generation g where g.generation = of_capture.generation;
   select format('odoo_eventd.outbox_%s', r.current) into strict ring_table from odoo_eventd.ring r;
 
-  -- A column that went since the generation was made stays in the expressions: they fail where they are tried out, and the row is kept
-  -- through JSON. Of an update the old image holds what changed:
-  -- of a table with 90 columns that is a few, and most of the cost of a captured row is turning values into text. The plain ones are
-  -- for a row of which is known that no text in it is long or begins like a marker: to ask each value costs as much as all the rest.
-  select format(E'array[\n               %s]::text[]', string_agg(v.old_value, E',\n               ' order by v.ord)),
-         format(E'array[\n               %s]::text[]', string_agg(v.new_value, E',\n               ' order by v.ord)),
-         format(E'array[\n               %s]::text[]',
-                string_agg(case when v.differs is null then 'null' else format($w$case when %s then coalesce(%s, E'\x01null') end$w$, v.differs, v.old_value) end,
-                           E',\n               ' order by v.ord)),
-         format(E'array[\n               %s]::text[]', string_agg(v.plain_new, E',\n               ' order by v.ord)),
-         format(E'array[\n               %s]::text[]',
-                string_agg(case when v.differs is null then 'null' else format($w$case when %s then coalesce(%s, E'\x01null') end$w$, v.differs, v.plain_old) end,
-                           E',\n               ' order by v.ord)),
-         coalesce('concat(' || string_agg(v.texts, ', ' order by v.ord) || ')', $q$''$q$),
-         coalesce(string_agg(v.differs, E'\n            or ' order by v.ord) filter (where v.name = any (made.compared)), 'false')
-    into old_image, new_image, was_image, plain_new_image, plain_was_image, texts, differs
-    from (select w.name, w.ord,
-                 odoo_eventd.captured_value(format('o.%I', w.name), c.type_name, w.name = any (made.whole)) as old_value,
-                 odoo_eventd.captured_value(format('n.%I', w.name), c.type_name, w.name = any (made.whole)) as new_value,
-                 case when c.type_name = 'bytea' then odoo_eventd.captured_value(format('o.%I', w.name), 'bytea', false)
-                      else format('o.%I::text', w.name) end as plain_old,
-                 case when c.type_name = 'bytea' then odoo_eventd.captured_value(format('n.%I', w.name), 'bytea', false)
-                      else format('n.%I::text', w.name) end as plain_new,
-                 case when c.type_name ~ '^(text|character|json)' then format('o.%1$I, n.%1$I', w.name) end as texts,
-                 format(case when c.is_comparable then 'o.%1$I is distinct from n.%1$I'
-                             when c.column_name is not null then 'o.%1$I::text is distinct from n.%1$I::text' end, w.name) as differs
-            from unnest(made.columns) with ordinality w (name, ord)
-            left join odoo_eventd.capturable_columns(of_capture.model, of_capture.table_oid) c on c.column_name = w.name) v;
+  select coalesce(string_agg(e.differs, E'\n            or ' order by e.ord) filter (where e.name = any (made.compared)), 'false') as differs,
+         odoo_eventd.image_of(array_agg(e.plain_new order by e.ord)) as plain_new,
+         odoo_eventd.image_of(array_agg(e.was order by e.ord)) as was,
+         string_agg(format(e.size, 'n'), ', ' order by e.ord) filter (where e.most_size = 16384) as texts,
+         string_agg(format(e.size, 'n'), ', ' order by e.ord) filter (where e.most_size = 4096) as others
+    into x
+    from odoo_eventd.captured_expressions(of_capture.table_oid, made.columns, made.types, made.whole) e;
+  is_short := coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || x.texts || '), 0) <= 16384', 'coalesce(greatest(' || x.others || '), 0) <= 4096'), ''), 'true');
+  select * into author from odoo_eventd.written_by(of_capture.table_oid);
+  -- Parsed and never run: an error once a column was dropped, renamed or retyped.
+  select string_agg(format('odoo_eventd.is_still(n.%I, null::%s)', w.name, w.type), E'\n                    and ' order by w.ord),
+         string_agg(format('odoo_eventd.is_still(o.%I, null::%s)', w.name, w.type), E'\n                    and ' order by w.ord)
+    into still, old_still
+    from unnest(made.columns, made.types) with ordinality w (name, type, ord);
+  still := concat_ws(E'\n                    and ', 'true', still, case when is_of_links then null else author.still end);
+  never_old := format('case when false then %s else true end', concat_ws(' and ', 'true', old_still));
+  never_new := format('case when false then %s else true end', still);
 
-  -- Who did it: only where the row's own audit columns were written by this very transaction.
-  select case when count(*) filter (where a.attname like 'create%') = 2
-              then 'case when n.create_date = now() at time zone ''utc'' then n.create_uid end' else created_by end,
-         case when count(*) filter (where a.attname like 'write%') = 2
-              then 'case when n.write_date = now() at time zone ''utc'' then n.write_uid end' else written_by end
-    into created_by, written_by
-    from pg_attribute a
-   where a.attrelid = of_capture.table_oid and not a.attisdropped
-     and (a.attname, a.atttypid) in (values ('create_date'::name, 'timestamp'::regtype::oid), ('create_uid', 'integer'::regtype),
-                                            ('write_date', 'timestamp'::regtype), ('write_uid', 'integer'::regtype));
-
-  into_outbox := format('insert into %s (id, xid, generation, op, record_id, at, user_id, old, new)', ring_table);
   -- Sizes are counted without indexes, with long values.
-  select format($check$has_table_privilege(to_regclass(%1$L), 'insert')
-              and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')$check$, ring_table),
-         odoo_eventd.outbox_room(installed, ring_table)
-    into may_append, room;
+  room := odoo_eventd.outbox_room(installed, ring_table);
+  may_append := format($check$has_table_privilege(to_regclass(%1$L), 'insert')
+              and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')$check$, ring_table);
   has_room := format($check$pg_relation_size(to_regclass(%L), 'main') + pg_relation_size(%s::oid::regclass, 'main') <= %s$check$,
                      ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_regclass(ring_table)), room);
 
+  -- No name of the table's shares a scope with ours: every column is named with its row, and where a variable and a column could be meant it
+  -- is the variable. No comment holds a name from the catalogue.
   return format($body$
--- %s (table %I): made by odoo_eventd.sync_capture, generation %s. Do not edit: it is replaced when subscriptions change.
+#variable_conflict use_variable
+-- Made by odoo_eventd.sync_capture, generation %1$s. Do not edit: it is replaced when subscriptions change.
 declare
-  intact  boolean := true;     -- the columns are what they were when this was written
-  one_row boolean := false;    -- an UPDATE of one row, as most of Odoo's statements are
-  changed boolean;             -- a compared column of it
-  texts   text;                -- its values of text
-  by_user integer;
-  unused  text;
+  -- No variable begins with a value: that would be one expression more to be set up in each transaction.
+  is_one    boolean;    -- one row, as most of Odoo's statements have
+  is_hard   boolean;    -- not even the catalogue of this moment helps
+  in_halves boolean;    -- what was and what is are written apart
+  differs   boolean;
+  how_many  bigint;     -- rows of the statement, more than a thousand counted as a thousand and one
+  record_no bigint;
+  by_user   integer;
+  was       text[];
+  became    text[];
+  unused    text;
+  gathered  odoo_eventd.captured_row[];
+  unreadable name[];
+  candidate name;
 begin
   -- A copy of the database, under another name or restored elsewhere, stays silent.
-  if current_database() <> %L or tg_relid <> %s then
+  if current_database() <> %2$L or tg_relid <> %3$s then
     return null;
   end if;
-$body$, of_capture.model, (select c.relname from pg_class c where c.oid = of_capture.table_oid), of_capture.generation,
-        installed.database_name, of_capture.table_oid)
+$body$, of_capture.generation, installed.database_name, of_capture.table_oid)
 
-  || format($body$
-  -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that
-  -- is watched. If a column, or the outbox, was dropped or renamed since, this fails and not the user's statement, in sessions too
-  -- that have run the function before: hence the expressions behind `when false`, which are parsed and never run. Nothing is
-  -- written in here: that would take a subtransaction id for every captured statement.
+  -- The values are made in here, where an error is no error of the user's statement, and written outside: a row written in here would take a
+  -- subtransaction id for each captured statement.
+  || case when is_of_links then $body$
+  is_one := tg_op = 'TRUNCATE';
+$body$ else format($body$
+  -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that is watched.
   begin
     if tg_op = 'UPDATE' then
-      select o.id = n.id, %1$s,
-             %2$s,
-             case when false then (%3$s, %4$s, %5$s, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %6$s limit 1))::text end
-        into strict one_row, changed, texts, unused
+      select o.id = n.id, n.id, %3$s,
+             %1$s,
+             case when (%1$s) and %4$s then
+               %5$s end,
+             case when %1$s then
+               %6$s end,
+             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
+        into strict is_one, record_no, by_user, differs, became, was, unused
         from old_rows o, new_rows n;
-      if one_row and not changed then
+      if is_one and not differs then
         return null;
       end if;
     elsif tg_op = 'INSERT' then
-      perform case when false then (n.id, %7$s, %8$s) end from new_rows n limit 0;
-    elsif tg_op = 'DELETE' then
-      perform case when false then (o.id, %9$s) end from old_rows o limit 0;
-      -- Nobody wrote the row, so nobody's id is in it; a writer may say who it is by SET LOCAL mcp.uid. Read as text, never trusted.
-      by_user := substring(current_setting('mcp.uid', true) from '^[0-9]{1,9}$')::integer;
+      select n.id, %8$s,
+             case when %4$s then
+             %5$s end,
+             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
+        into strict record_no, by_user, became, unused
+        from new_rows n;
     end if;
+    is_one := case tg_op when 'UPDATE' then is_one and became is not null when 'INSERT' then became is not null and record_no is not null else tg_op = 'TRUNCATE' end;
   exception
     when no_data_found then return null;
-    when too_many_rows then one_row := false;
-    when others then intact := false; one_row := false;
+    when others then is_one := false; became := null;
   end;
-$body$, differs, texts, plain_was_image, plain_new_image, written_by, ring_table, new_image, created_by, old_image)
+$body$, x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table, author.created) end
+
+  || format($body$
+  if is_one is not true then
+    is_one := false;
+    is_hard := false;
+    in_halves := false;
+    unreadable := '{}';
+    if tg_op = 'DELETE' then
+      select count(*) into how_many from (select from old_rows limit 1001) few;
+    else
+      select count(*) into how_many from (select from new_rows limit 1001) few;
+    end if;
+    if how_many = 0 then
+      return null;
+    end if;
+    begin
+%4$s      if how_many > 1000 or in_halves and tg_op = 'UPDATE' then
+        null;
+      elsif tg_op = 'UPDATE' then
+        gathered := array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (
+      %1$s) x where x.record_id is not null);
+      elsif tg_op = 'INSERT' then
+        gathered := array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (
+      %2$s) x where x.record_id is not null);
+      else
+        gathered := array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (
+      %3$s) x where x.record_id is not null);
+      end if;
+    exception when others then
+      gathered := null;
+    end;
+$body$, (select q from odoo_eventd.rows_query(of_capture.table_oid, 'UPDATE', made.columns, made.compared, made.types, made.whole, id_type, old_still => never_old, new_still => never_new) q),
+        (select q from odoo_eventd.rows_query(of_capture.table_oid, 'INSERT', made.columns, made.compared, made.types, made.whole, id_type, old_still => never_old, new_still => never_new) q),
+        (select q from odoo_eventd.rows_query(of_capture.table_oid, 'DELETE', made.columns, made.compared, made.types, made.whole, id_type, old_still => never_old, new_still => never_new) q),
+        -- Keys that cascade put one record into one statement as often as there are keys.
+        case when is_of_links then E'      in_halves := true;\n' else $part$
+      if tg_op = 'UPDATE' then
+        in_halves := exists (select from new_rows n group by n.id having count(*) > 1)
+                     or exists (select from old_rows o group by o.id having count(*) > 1);
+      end if;
+$part$ end)
+  || odoo_eventd.gathering(of_capture)
+  || E'  end if;\n'
 
   -- Every expression of a function is set up anew in each transaction, and a relation's size costs system calls: hence one condition,
   -- and a session that found room in the outbox looks again in one of 64 transactions, and after every larger statement.
   || format($body$
-  if one_row and octet_length(texts) <= 16384 and strpos(texts, E'\x01') = 0
+  if is_one and tg_op <> 'TRUNCATE'
      and has_table_privilege(%1$s::oid, 'insert') and has_sequence_privilege(%2$s::oid, 'usage')
      and current_setting('odoo_eventd.room_%3$s', true) = %4$L and txid_current() %% 64 <> 0
   then
-    %5$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, 'U', n.id, now(), %7$s,
-           %8$s,
-           %9$s
-      from old_rows o, new_rows n;
+    insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
+    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, case when tg_op = 'UPDATE' then 'U'::"char" else 'I'::"char" end,
+            record_no, now(), by_user, was, became);
   else
     -- Without an outbox to write to nothing is kept, and Odoo goes on; `odoo-eventd status` tells.
-    if (%10$s) is not true then
+    if (%7$s) is not true then
       return null;
     end if;
     -- Nor is it when the outbox, with its long values (the second number), has outgrown its room. Who was not captured is noted, as
     -- long as that takes little room itself.
-    if (%11$s) is not true then
+    if (%8$s) is not true then
       perform set_config('odoo_eventd.room_%3$s', '', false);
       if pg_relation_size(to_regclass('odoo_eventd.capture_overflow'), 'main') < 67108864
          and has_table_privilege(to_regclass('odoo_eventd.capture_overflow'), 'insert') then
-        insert into odoo_eventd.capture_overflow values (pg_current_xact_id(), %3$s, now());
+        insert into odoo_eventd.capture_overflow (xid, capture_id, at) values (pg_current_xact_id(), %3$s, now());
       end if;
       return null;
     end if;
-    perform set_config('odoo_eventd.room_%3$s', case when one_row then %4$L else '' end, false);
-$body$, to_regclass(ring_table)::oid, to_regclass('odoo_eventd.outbox_id_seq')::oid, of_capture.capture_id,
-        format('%s in %s', room, ring_table), into_outbox, of_capture.generation, written_by, plain_was_image, plain_new_image,
-        may_append, has_room)
-
-  -- FULL JOIN: an UPDATE of the id takes one record away and makes another. It also rules a nested loop out: the plan is kept, and
-  -- one made for few rows must serve a million.
-  || format($body$
+    perform set_config('odoo_eventd.room_%3$s', case when is_one and tg_op <> 'TRUNCATE' then %4$L else '' end, false);
     if tg_op = 'TRUNCATE' then
-      %1$s
-      values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'T', 0, now(), null, null, null);
-    elsif intact and tg_op = 'UPDATE' then
-      %1$s
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
-             case when o.id is null then 'I' when n.id is null then 'D' else 'U' end, coalesce(n.id, o.id), now(), %7$s,
-             case when o.id is not null then %8$s end, case when n.id is not null then %4$s end
-        from old_rows o full join new_rows n on n.id = o.id
-       where o.id is null or n.id is null or %5$s;
-    elsif intact and tg_op = 'INSERT' then
-      %1$s
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'I', n.id, now(), %6$s, null, %4$s from new_rows n;
-    elsif intact then
-      %1$s
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'D', o.id, now(), by_user, %3$s, null from old_rows o;
-$body$, into_outbox, of_capture.generation, old_image, new_image, differs, created_by, written_by, was_image)
-
-  || format($body$
-    -- Columns were dropped, renamed or retyped. What is still there under its name is kept, the rest is marked as gone.
-    elsif tg_op = 'UPDATE' then
-      %1$s
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s,
-             case when o.id is null then 'i' when n.id is null then 'd' else 'u' end, coalesce(n.id, o.id)::bigint, now(), null,
-             odoo_eventd.drifted_image(o.j, %3$L, %4$L), odoo_eventd.drifted_image(n.j, %3$L, %4$L)
-        from (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from old_rows r offset 0) o
-        full join (select to_jsonb(r) as j, to_jsonb(r) ->> 'id' as id from new_rows r offset 0) n on n.id = o.id
-       where coalesce(n.id, o.id) is not null
-         and (o.id is null or n.id is null or odoo_eventd.drifted_differs(o.j, n.j, %5$L));
-    elsif tg_op = 'INSERT' then
-      %1$s
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i', (n.j ->> 'id')::bigint, now(), null,
-             null, odoo_eventd.drifted_image(n.j, %3$L, %4$L)
-        from (select to_jsonb(r) as j from new_rows r offset 0) n where n.j ->> 'id' is not null;
-    elsif tg_op = 'DELETE' then
-      %1$s
-      select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd', (o.j ->> 'id')::bigint, now(), by_user,
-             odoo_eventd.drifted_image(o.j, %3$L, %4$L), null
-        from (select to_jsonb(r) as j from old_rows r offset 0) o where o.j ->> 'id' is not null;
+      insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
+      values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, 'T', 0, now(), null, null, null);
+    elsif is_one then
+      insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
+      values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, case when tg_op = 'UPDATE' then 'U'::"char" else 'I'::"char" end,
+              record_no, now(), by_user, was, became);
+    else
+      -- More rows than are held in memory are written in here after all: one subtransaction id for a thousand rows.
+      if gathered is null and not is_hard then
+        begin
+          execute format('insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
+                          select nextval(''odoo_eventd.outbox_id_seq''), pg_current_xact_id(), %6$s, x.op, x.record_id, now(), x.user_id, x.old, x.new from (%%s) x where x.record_id is not null',
+                         odoo_eventd.rows_query_now(%6$s, tg_relid, tg_op, in_halves, unreadable));
+          get diagnostics how_many = row_count;
+        exception when others then
+          is_hard := true;
+        end;
+      end if;
+      -- A value that cannot be made text, or a statement too large for what the session may use: what can be read is kept, pair by pair or apart.
+      if is_hard then
+        foreach candidate in array %9$L::name[] loop
+          begin
+            execute odoo_eventd.unreadable_columns_query(%6$s, tg_relid, tg_op, candidate);
+          exception when others then
+            unreadable := unreadable || candidate;
+          end;
+        end loop;
+        begin
+          execute format('insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
+                          select nextval(''odoo_eventd.outbox_id_seq''), pg_current_xact_id(), %6$s, x.op, x.record_id, now(), x.user_id, x.old, x.new from (%%s) x where x.record_id is not null',
+                         odoo_eventd.rows_query_now(%6$s, tg_relid, tg_op, in_halves or how_many > 1000, unreadable));
+        exception when others then
+          begin
+            execute format('insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
+                            select nextval(''odoo_eventd.outbox_id_seq''), pg_current_xact_id(), %6$s, x.op, x.record_id, now(), x.user_id, x.old, x.new from (%%s) x where x.record_id is not null',
+                           odoo_eventd.rows_query_now(%6$s, tg_relid, tg_op, true, %9$L));
+          exception when others then
+            insert into odoo_eventd.capture_overflow (xid, capture_id, at, reason)
+            values (pg_current_xact_id(), %3$s, now(), format('a write could not be captured: %%s', sqlstate));
+          end;
+        end;
+      elsif gathered is not null then
+        insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
+        select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, (x.kept).op, (x.kept).record_id, now(), (x.kept).user_id, (x.kept).old, (x.kept).new
+          from (select unnest(gathered) as kept) x;
+        get diagnostics how_many = row_count;
+      end if;
     end if;
   end if;
-$body$, into_outbox, of_capture.generation, made.columns, made.whole, made.compared)
+$body$, to_regclass(ring_table)::oid, to_regclass('odoo_eventd.outbox_id_seq')::oid, of_capture.capture_id,
+        format('%s in %s', room, ring_table), ring_table, of_capture.generation, may_append, has_room, made.columns)
 
   || odoo_eventd.doorbell(installed)
 
@@ -325,24 +631,69 @@ declare
   pinned text;
 begin
   -- Values are kept as text, so what shapes the text must not depend on the writer's session. Pinned where it matters only: each
-  -- setting costs every call about a microsecond.
+  -- setting costs every call about a microsecond. JIT costs a hundred times what it could save here.
   select string_agg(' set ' || v.setting, '') into pinned
-    from (values ('^(date|time)', $pin$datestyle = 'ISO, YMD'$pin$),
-                 ('with time zone', $pin$timezone = 'UTC'$pin$),
-                 ('^interval', $pin$intervalstyle = 'postgres'$pin$),
-                 ('^(double|real)', 'extra_float_digits = 1')) v (of_type, setting)
-   where exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t
-                  where g.generation = of_capture.generation and t ~ v.of_type);
+    from (values ('date|time|^ts', $pin$datestyle = 'ISO, YMD'$pin$), ('with time zone|^tstz', $pin$timezone = 'UTC'$pin$),
+                 ('^interval', $pin$intervalstyle = 'postgres'$pin$), ('^(double|real)', 'extra_float_digits = 1'),
+                 ('^money', $pin$lc_monetary = 'C'$pin$), ('^bytea\[', $pin$bytea_output = 'hex'$pin$)) v (of_type, setting)
+   where exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t cross join odoo_eventd.type_facts(t) f
+                  where g.generation = of_capture.generation
+                    and (format_type(f.base, null) ~ v.of_type or not f.is_ours_to_print and (select y.typtype <> 'e' from pg_type y where y.oid = f.base)));
   execute format('create or replace function odoo_eventd.%I() returns trigger language plpgsql security definer '
-                 'set search_path = pg_catalog, pg_temp%s as %L',
+                 'set search_path = pg_catalog, pg_temp set jit = off%s as %L',
                  odoo_eventd.capture_function_name(of_capture.model), pinned,
-                 case when odoo_eventd.is_relation(of_capture) then odoo_eventd.relation_body(of_capture)
-                      else odoo_eventd.capture_body(of_capture) end);
+                 odoo_eventd.capture_body(of_capture));
   execute format('revoke all on function odoo_eventd.%I() from public', odoo_eventd.capture_function_name(of_capture.model));
   execute format('comment on function odoo_eventd.%I() is %L', odoo_eventd.capture_function_name(of_capture.model),
                  format('Captures writes to %s for odoo-eventd.', of_capture.model));
 end $$;
 comment on function odoo_eventd.replace_capture_function(odoo_eventd.capture) is 'Puts a table''s trigger function into force.';
+
+create or replace function odoo_eventd.renew_generation(of_capture odoo_eventd.capture) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  renewed odoo_eventd.capture := of_capture;
+begin
+  -- What older functions wrote is read as they wrote it.
+  insert into odoo_eventd.capture_generation (capture_id, columns, types, compared, whole)
+    select g.capture_id, g.columns, g.types, g.compared, g.whole
+      from odoo_eventd.capture_generation g where g.generation = of_capture.generation and g.format < 2
+  returning generation into renewed.generation;
+  if found then
+    update odoo_eventd.capture c set generation = renewed.generation where c.capture_id = of_capture.capture_id returning * into renewed;
+  else
+    renewed := of_capture;
+  end if;
+  perform odoo_eventd.replace_capture_function(renewed);
+end $$;
+comment on function odoo_eventd.renew_generation(odoo_eventd.capture) is 'Puts a table''s trigger function into force as it is written now.';
+
+create or replace function odoo_eventd.rename_capture_functions() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known record;
+begin
+  -- Earlier installations named them so that two models could meet in one. A trigger goes on calling its function under the new name.
+  for known in
+    select odoo_eventd.capture_function_name(c.model) as new_name,
+           (case when length(c.model) <= 50 then 'capture_' || replace(c.model, '.', '_')
+                 else 'capture_' || left(replace(c.model, '.', '_'), 40) || '_' || left(md5(c.model), 8) end)::name as old_name
+      from odoo_eventd.capture c
+      join pg_trigger t on t.tgrelid = c.table_oid and t.tgname = 'odoo_eventd_insert'
+      join pg_proc p on p.oid = t.tgfoid and p.pronamespace = 'odoo_eventd'::regnamespace
+     where odoo_eventd.capture_function_name(c.model) <> p.proname
+     order by c.capture_id
+  loop
+    if to_regprocedure(format('odoo_eventd.%I()', known.new_name)) is null and to_regprocedure(format('odoo_eventd.%I()', known.old_name)) is not null then
+      execute format('alter function odoo_eventd.%I() rename to %I', known.old_name, known.new_name);
+    end if;
+  end loop;
+end $$;
+comment on function odoo_eventd.rename_capture_functions() is 'Gives trigger functions of earlier installations their names.';
+revoke all on function odoo_eventd.renew_generation(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.rename_capture_functions() from public;
 
 -- One change of capture at a time in a database: plans are made from what is there.
 create or replace function odoo_eventd.lock_capture() returns void
@@ -350,7 +701,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select pg_advisory_xact_lock(1868853103, 3) $$;
 comment on function odoo_eventd.lock_capture() is 'Serializes changes of the capture; no writer of Odoo''s waits for it.';
 
-create or replace function odoo_eventd.capture_triggers() returns table (name name, definition text)
+create or replace function odoo_eventd.triggers_of_capture() returns table (name name, definition text)
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Never with a column list or a WHEN: those break Odoo's upgrades.
@@ -359,7 +710,7 @@ as $$
          ('odoo_eventd_delete', 'after delete on %s referencing old table as old_rows'),
          ('odoo_eventd_truncate', 'after truncate on %s')
 $$;
-comment on function odoo_eventd.capture_triggers() is 'The triggers that a captured table has.';
+comment on function odoo_eventd.triggers_of_capture() is 'The triggers that a captured table has.';
 
 create or replace function odoo_eventd.sync_capture(of_model text, lock_wait_ms integer default 300) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -456,7 +807,7 @@ begin
   perform odoo_eventd.note_missing_triggers(known);
   for trigger_of in
     select v.name, v.definition, t.oid is not null as is_there, t.tgfoid = to_regprocedure(call) is true as is_ours
-      from odoo_eventd.capture_triggers() v
+      from odoo_eventd.triggers_of_capture() v
       left join pg_trigger t on t.tgrelid = relation and t.tgname = v.name
      where t.oid is null or t.tgenabled not in ('O', 'A') or t.tgfoid is distinct from to_regprocedure(call)
   loop
@@ -480,11 +831,13 @@ comment on function odoo_eventd.sync_capture(text, integer) is
   'Makes a model''s capture what its active subscriptions need. Raises lock_not_available if the table is busy: try again.';
 
 create or replace function odoo_eventd.settle_gaps() returns void
-language sql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+begin
+  perform odoo_eventd.assert_listener();
   -- In a transaction after the one that switched capture on: whoever has no transaction id yet will see the function at its first write.
-  update odoo_eventd.capture_gap g set until = pg_snapshot_xmax(pg_current_snapshot()) where g.until is null and g.ended_at < now()
-$$;
+  update odoo_eventd.capture_gap g set until = pg_snapshot_xmax(pg_current_snapshot()) where g.until is null and g.ended_at < now();
+end $$;
 comment on function odoo_eventd.settle_gaps() is 'Notes from which transaction on gaps that have ended no longer count.';
 
 create or replace function odoo_eventd.is_in_gap(of_xid xid8, of_generation bigint) returns boolean

@@ -9,7 +9,7 @@ create or replace function odoo_eventd.missing_triggers(of_capture odoo_eventd.c
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select count(*)::integer
-    from odoo_eventd.capture_triggers() v
+    from odoo_eventd.triggers_of_capture() v
    where not exists (select from pg_trigger t
                      where t.tgrelid = odoo_eventd.model_table(of_capture.model) and t.tgname = v.name and t.tgenabled in ('O', 'A')
                        and t.tgfoid = to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_capture.model))))
@@ -44,7 +44,7 @@ begin
   -- them away from a transaction that had written the table, but itself. With some of them it was captured in part, nobody knows
   -- since when.
   perform odoo_eventd.open_gap(of_capture, 'a trigger was missing',
-                               case when missing = (select count(*) from odoo_eventd.capture_triggers()) then pg_current_snapshot() else checked.seen end, checked.checked_at);
+                               case when missing = (select count(*) from odoo_eventd.triggers_of_capture()) then pg_current_snapshot() else checked.seen end, checked.checked_at);
 end $$;
 comment on function odoo_eventd.note_missing_triggers(odoo_eventd.capture) is 'Opens a gap for a captured table that lacks triggers.';
 

@@ -87,7 +87,7 @@ begin
                where g.ended_at is null or g.ended_at > now() - interval '7 days'
               union all
               select c.model, 'the outbox was full', min(f.at), max(f.at)
-                from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model) x), '[]'),
+                from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model, f.reason) x), '[]'),
     'invalid', coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'error', s.error) order by s.id)
         from public.mcp_event_subscription s where s.active and s.state = 'invalid'), '[]'),
     'replica_role_for', coalesce((select jsonb_agg(coalesce(r.rolname::text, 'every role') order by r.rolname)

@@ -33,10 +33,11 @@ begin
   insert into odoo_eventd.ring default values on conflict (only_row) do nothing;
   insert into odoo_eventd.lead default values on conflict (only_row) do nothing;
   insert into odoo_eventd.progress (done) select pg_current_snapshot() where not exists (select from odoo_eventd.progress);
+  perform odoo_eventd.rename_capture_functions();
   -- An upgrade may write the functions differently: the new text for each table. No table is locked.
   for known in select * from odoo_eventd.capture c order by c.model loop
     if to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(known.model))) is not null then
-      perform odoo_eventd.replace_capture_function(known);
+      perform odoo_eventd.renew_generation(known);
     end if;
   end loop;
   perform odoo_eventd.ensure_log_days(2);
@@ -82,8 +83,8 @@ begin
               from odoo_eventd.capture_gap g join odoo_eventd.capture c on c.capture_id = g.capture_id
              where g.ended_at is null or g.ended_at > now() - interval '7 days'
             union all
-            select c.model, 'the outbox was full', min(f.at), max(f.at)
-              from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model) x), '[]'),
+            select c.model, coalesce(f.reason, 'the outbox was full'), min(f.at), max(f.at)
+              from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model, f.reason) x), '[]'),
     'deliveries', jsonb_build_object(
       'unfinished', (select count(*) from (select from odoo_eventd.delivery d where d.due_at is not null limit 100001) x),
       'oldest_due_age_s', (select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8 from odoo_eventd.due_subscriptions() d)),
@@ -170,7 +171,13 @@ revoke all on function odoo_eventd.replace_capture_function(odoo_eventd.capture)
 revoke all on function odoo_eventd.capturable_columns(text, oid) from public;
 revoke all on function odoo_eventd.model_table(text) from public;
 revoke all on function odoo_eventd.is_relation(odoo_eventd.capture) from public;
-revoke all on function odoo_eventd.relation_body(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.rows_query(oid, text, name[], name[], text[], name[], text, boolean, name[], name[], text, text) from public;
+revoke all on function odoo_eventd.rows_query_now(bigint, oid, text, boolean, name[]) from public;
+revoke all on function odoo_eventd.unreadable_columns_query(bigint, oid, text, name) from public;
+revoke all on function odoo_eventd.captured_expressions(oid, name[], text[], name[], name[], name[]) from public;
+revoke all on function odoo_eventd.written_by(oid) from public;
+revoke all on function odoo_eventd.gathering(odoo_eventd.capture, integer) from public;
+revoke all on function odoo_eventd.idle_body(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.doorbell(odoo_eventd.installation) from public;
 revoke all on function odoo_eventd.outbox_room(odoo_eventd.installation, text) from public;
 revoke all on function odoo_eventd.captures_of(text) from public;

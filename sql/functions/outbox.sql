@@ -113,15 +113,16 @@ end $$;
 comment on function odoo_eventd.read_transaction(xid8) is
   'One large transaction, by table and record, in order; sorted once. To be fetched in pieces.';
 
+drop function if exists odoo_eventd.captures();
 create or replace function odoo_eventd.captures() returns table (
-  generation bigint, capture_id integer, model text, columns name[], types text[]
+  generation bigint, capture_id integer, model text, columns name[], types text[], format smallint
 )
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
   return query
-    select g.generation, g.capture_id, c.model, g.columns, g.types
+    select g.generation, g.capture_id, c.model, g.columns, g.types, g.format
     from odoo_eventd.capture_generation g join odoo_eventd.capture c on c.capture_id = g.capture_id;
 end $$;
 comment on function odoo_eventd.captures() is 'What the rows of each generation mean.';

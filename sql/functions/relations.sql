@@ -26,122 +26,6 @@ as $$
 $$;
 comment on function odoo_eventd.captures_of(text) is 'A model''s own capture and those of its many2many fields'' relation tables, by name.';
 
-create or replace function odoo_eventd.relation_body(of_capture odoo_eventd.capture) returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-  installed odoo_eventd.installation;
-  made odoo_eventd.capture_generation;
-  ring_table text;
-  pair text;         -- both columns, as text[]; of any row
-  drifted text;      -- the same of a row that came through JSON
-  into_outbox text;
-  room bigint;
-begin
-  select * into strict installed from odoo_eventd.installation;
-  if not installed.capture or of_capture.switched_off or not of_capture.active then
-    return format(E'\n-- %s: not captured (%s).\nbegin\n  return null;\nend ', of_capture.model,
-                  case when of_capture.active then 'switched off' else 'no subscription needs it' end);
-  end if;
-  select * into strict made from odoo_eventd.capture_generation g where g.generation = of_capture.generation;
-  select format('odoo_eventd.outbox_%s', r.current) into strict ring_table from odoo_eventd.ring r;
-  room := odoo_eventd.outbox_room(installed, ring_table);
-
-  -- A column that went keeps its place in the images.
-  select format('array[%s]::text[]', string_agg(case when a.attname is null then $g$E'\x01gone'$g$ else format('r.%I::text', w.name) end,
-                                                ', ' order by w.ord))
-    into pair
-    from unnest(made.columns) with ordinality w (name, ord)
-    left join pg_attribute a on a.attrelid = of_capture.table_oid and a.attname = w.name and not a.attisdropped;
-  drifted := format('odoo_eventd.drifted_image(to_jsonb(r), %L, %L)', made.columns, '{}');
-  into_outbox := format('insert into %s (id, xid, generation, op, record_id, at, user_id, old, new)', ring_table);
-
-  return format($body$
--- Relation table %s: made by odoo_eventd.sync_capture, generation %s. Do not edit: it is replaced when subscriptions change.
-declare
-  intact boolean := true;    -- the columns are what they were when this was written
-begin
-  -- A copy of the database, under another name or restored elsewhere, stays silent.
-  if current_database() <> %L or tg_relid <> %s then
-    return null;
-  end if;
-$body$, of_capture.model, of_capture.generation, installed.database_name, of_capture.table_oid)
-
-  -- As in a model's function: if a column was dropped, renamed or retyped, this fails and not the user's statement.
-  || format($body$
-  begin
-    if tg_op = 'INSERT' then
-      perform case when false then %1$s end from new_rows r limit 1;
-    elsif tg_op = 'DELETE' then
-      perform case when false then %1$s end from old_rows r limit 1;
-    elsif tg_op = 'UPDATE' then
-      perform case when false then %1$s end from new_rows r limit 1;
-      perform case when false then %1$s end from old_rows r limit 1;
-    end if;
-    if tg_op <> 'TRUNCATE' and not found then
-      return null;
-    end if;
-  exception when others then
-    intact := false;
-  end;
-$body$, pair)
-
-  || format($body$
-  -- Without an outbox to write to nothing is kept, and Odoo goes on; `odoo-eventd status` tells.
-  if (has_table_privilege(to_regclass('%1$s'), 'insert')
-      and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')) is not true then
-    return null;
-  end if;
-  -- Nor is it when the outbox has outgrown its room. Who was not captured is noted, as long as that takes little room itself.
-  if pg_relation_size(to_regclass('%1$s'), 'main') + pg_relation_size(%2$s::oid::regclass, 'main') > %3$s then
-    if pg_relation_size(to_regclass('odoo_eventd.capture_overflow'), 'main') < 67108864
-       and has_table_privilege(to_regclass('odoo_eventd.capture_overflow'), 'insert') then
-      insert into odoo_eventd.capture_overflow values (pg_current_xact_id(), %4$s, now());
-    end if;
-    return null;
-  end if;
-$body$, ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_regclass(ring_table)), room, of_capture.capture_id)
-
-  -- The record id only orders the rows; which record a link is about depends on the field.
-  || format($body$
-  if tg_op = 'TRUNCATE' then
-    %1$s
-    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'T', 0, now(), null, null, null);
-  elsif intact and tg_op = 'INSERT' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'I', 0, now(), null, null, %3$s from new_rows r;
-  elsif intact and tg_op = 'DELETE' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'D', 0, now(), null, %3$s, null from old_rows r;
-  elsif intact then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'D'::"char", 0, now(), null::integer, x.pair, null::text[]
-      from (select %3$s as pair from old_rows r except all select %3$s from new_rows r) x
-    union all
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'I'::"char", 0, now(), null::integer, null::text[], x.pair
-      from (select %3$s as pair from new_rows r except all select %3$s from old_rows r) x;
-  elsif tg_op = 'INSERT' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i', 0, now(), null, null, %4$s from new_rows r;
-  elsif tg_op = 'DELETE' then
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd', 0, now(), null, %4$s, null from old_rows r;
-  else
-    %1$s
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'd'::"char", 0, now(), null::integer, x.pair, null::text[]
-      from (select %4$s as pair from old_rows r except all select %4$s from new_rows r) x
-    union all
-    select nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %2$s, 'i'::"char", 0, now(), null::integer, null::text[], x.pair
-      from (select %4$s as pair from new_rows r except all select %4$s from old_rows r) x;
-  end if;
-$body$, into_outbox, of_capture.generation, pair, drifted)
-
-  || odoo_eventd.doorbell(installed)
-
-  || E'  return null;\nend ';
-end $$;
-comment on function odoo_eventd.relation_body(odoo_eventd.capture) is 'The body of a relation table''s trigger function, as SQL text.';
-
 -- What the service asks.
 
 create or replace function odoo_eventd.read_links(of_xid xid8, of_capture integer, after_id bigint, max_rows integer)
@@ -220,27 +104,27 @@ begin
   if in_table is null then
     return;
   end if;
-  select coalesce(array_agg(c.column_name::text order by c.column_name), '{}'), coalesce(array_agg(c.type_name order by c.column_name), '{}'),
-         coalesce(format('array[%s]::text[]', string_agg(odoo_eventd.captured_value(format('r.%I', c.column_name), c.type_name, true), ', '
-                                                         order by c.column_name)), '''{}''::text[]')
-    into now_there, now_of_type, image_of
+  select coalesce(array_agg(c.column_name::text order by c.column_name), '{}'), coalesce(array_agg(c.type_name order by c.column_name), '{}')
+    into now_there, now_of_type
     from odoo_eventd.capturable_columns(of_model, in_table) c
    where c.column_name = any (wanted)
      -- No more can be read than is captured.
      and exists (select from odoo_eventd.capture k join odoo_eventd.capture_generation g on g.generation = k.generation
                   where k.model = of_model and k.active and c.column_name = any (g.columns));
+  select coalesce(odoo_eventd.image_of(array_agg(e.tagged_new order by e.ord)), '''{}''::text[]') into image_of
+    from odoo_eventd.captured_expressions(in_table, now_there::name[], now_of_type, now_there::name[]) e;
   -- Odoo stamps a record of which it writes a many2many field: then the stamp is of this transaction, or of a later one.
   if (select count(*) from pg_attribute a where a.attrelid = in_table and not a.attisdropped
         and (a.attname, a.atttypid) in (values ('write_date'::name, 'timestamp'::regtype::oid), ('write_uid', 'integer'::regtype))) = 2
   then
-    written_by := 'case when r.write_date = g.at at time zone ''utc'' then r.write_uid end';
+    written_by := 'case when n.write_date = g.at at time zone ''utc'' then n.write_uid end';
   end if;
   -- A transaction of which the model's own rows may be missing might have made the record, or have removed it and made it again.
   if exists (select from odoo_eventd.capture_gap) or exists (select from odoo_eventd.capture_overflow) then
     sound := 'not exists (select from odoo_eventd.capture c where c.model = $5 and odoo_eventd.is_in_gap(g.xid::xid8, c.generation))';
   end if;
   return query execute
-    format('select g.place, $4, $6, %s, %s from unnest($1, $2, $3) with ordinality g (id, xid, at, place) join %s r on r.id = g.id where %s',
+    format('select g.place, $4, $6, %s, %s from unnest($1, $2, $3) with ordinality g (id, xid, at, place) join %s n on n.id = g.id where %s',
            image_of, written_by, in_table::regclass, sound)
     using ids, xids, times, now_there, of_model, now_of_type;
   -- Of a record that was removed since, what it was then; the rows of its removal are in the outbox, for the position is before them.
@@ -248,14 +132,15 @@ begin
     into gone using ids;
   if gone is not null then
     return query execute
-      format('select g.place, $4, $6, array(select d.old[array_position(d.columns, c::name)] from unnest($4) with ordinality n (c, ord) order by n.ord),
+      format('select g.place, $4, $6, array(select case when d.op = ''D'' and d.types[array_position(d.columns, c::name)] <> ''bytea'' then ''='' else '''' end
+                                                   || d.old[array_position(d.columns, c::name)] from unnest($4) with ordinality n (c, ord) order by n.ord),
                      null::integer
                 from unnest($1, $2, $3) with ordinality g (id, xid, at, place)
-                join (select distinct on (o.record_id) o.record_id, o.old, k.columns
+                join (select distinct on (o.record_id) o.record_id, o.op, o.old, k.columns, k.types
                         from odoo_eventd.outbox o
                         join odoo_eventd.capture_generation k on k.generation = o.generation
                         join odoo_eventd.capture c on c.capture_id = k.capture_id
-                       where c.model = $5 and o.op = ''D'' and o.record_id = any ($7) and k.columns @> $4::name[]
+                       where c.model = $5 and o.op in (''D'', ''d'') and k.format = 2 and o.record_id = any ($7) and k.columns @> $4::name[]
                        order by o.record_id, o.id desc) d on d.record_id = g.id
                where %s', sound)
       using ids, xids, times, now_there, of_model, now_of_type, gone;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::body::Values;
 use super::plan::{Inherited, Level, Output, Plan, Step, Via};
-use crate::event::{Change, is_digest};
+use crate::event::Change;
 
 /// Columns of a record as text, in the order of its level.
 pub type Row = Vec<Option<String>>;
@@ -120,8 +120,9 @@ impl OfParent {
         for &place in &inherited.columns {
             let value = image.zip(parent.layout.index_of(&columns[place].name));
             // Of a text that was too long to be kept nothing is known.
-            if let Some(value) = value.and_then(|(image, index)| image.get(index))
-                && !value.as_deref().is_some_and(is_digest)
+            if let Some((image, index)) = value
+                && let Some(value) = image.get(index)
+                && !image.is_unknown(index)
             {
                 row[place].clone_from(value);
                 known.insert(place);

@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use crate::event::{Layout, RowChange, restore_images};
+use crate::event::{Layout, RowChange, read_images};
 use crate::{Error, Result};
 
 /// How far the outbox was read: everything that snapshot `done` sees, and of what `target` sees beyond it, the rows up to
@@ -153,7 +153,7 @@ impl Layouts {
     pub async fn load(client: &impl GenericClient) -> Result<Self> {
         let rows = client
             .query(
-                "select generation, capture_id, model, columns::text[] as columns, types from odoo_eventd.captures()",
+                "select generation, capture_id, model, columns::text[] as columns, types, format from odoo_eventd.captures()",
                 &[],
             )
             .await
@@ -166,6 +166,7 @@ impl Layouts {
                     model: row.get::<_, String>("model").into(),
                     columns: row.get("columns"),
                     types: row.get("types"),
+                    format: row.get("format"),
                 };
                 (row.get::<_, i64>("generation"), Arc::new(layout))
             })
@@ -298,8 +299,7 @@ pub(super) async fn row_change(
         ))
     })?;
     let op = row.get::<_, i8>("op").to_ne_bytes()[0];
-    let (mut old, mut new) = (row.get("old"), row.get("new"));
-    restore_images(op, &mut old, &mut new);
+    let (old, new, layout) = read_images(op, &layout, row.get("old"), row.get("new"));
     Ok(RowChange {
         id,
         op,

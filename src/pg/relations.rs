@@ -6,7 +6,7 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 
 use super::outbox::{Layouts, row_change};
-use crate::event::{Change, EventType, Image, Layout, RowChange, restore_images};
+use crate::event::{Change, EventType, Layout, RowChange, read_images};
 use crate::relations::Step;
 use crate::{Error, Result};
 
@@ -77,10 +77,10 @@ pub async fn writes_as_of_now(
                 model: model.into(),
                 columns: row.get("columns"),
                 types: row.get("types"),
+                format: 2,
             })
         });
-        let mut image: Option<Image> = Some(row.get("image"));
-        restore_images(b'I', &mut None, &mut image);
+        let (_, image, _) = read_images(b'i', layout, None, row.get("image"));
         let change = Change {
             record_id: of.record_id,
             event_type: EventType::Write,

@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "000012_assistants"),
     migration!(13, "000013_progress"),
     migration!(14, "000014_error_details"),
+    migration!(19, "000019_tagged_values"),
 ];
 
 macro_rules! function_file {

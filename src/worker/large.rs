@@ -106,7 +106,7 @@ fn size(row: &RowChange) -> usize {
     [&row.old, &row.new]
         .into_iter()
         .flatten()
-        .flatten()
+        .flat_map(|image| image.iter())
         .map(|value| value.as_ref().map_or(0, String::len))
         .sum()
 }

@@ -3,11 +3,16 @@
 mod allowed;
 mod beside;
 mod contents;
+mod hard_types;
+mod nested;
 mod never_fails;
 mod statements;
 mod stopped;
 
-use odoo_eventd::event::{Image, restore_images};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use odoo_eventd::event::{self, EventType, Image, Layout, Mark, RowChange, read_images};
 use odoo_eventd::pg::schema::{self, Roles};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -112,7 +117,7 @@ impl Captured {
         let rows = self
             .owner
             .query(
-                "select o.id, o.op::text, o.record_id, o.user_id, o.old, o.new, g.columns::text[]
+                "select o.id, o.op::text, o.record_id, o.user_id, o.old, o.new, g.columns::text[], g.types
                    from odoo_eventd.outbox o left join odoo_eventd.capture_generation g on g.generation = o.generation
                   where o.id > $1 order by o.id",
                 &[&self.last_seen],
@@ -123,12 +128,22 @@ impl Captured {
         for row in rows {
             self.last_seen = row.get(0);
             let user: Option<i32> = row.get(3);
-            let (mut old, mut new): (Option<Image>, Option<Image>) = (row.get(4), row.get(5));
-            restore_images(row.get::<_, String>(1).as_bytes()[0], &mut old, &mut new);
+            let layout = Arc::new(Layout {
+                capture_id: 0,
+                model: "".into(),
+                columns: row.get(6),
+                types: row.get(7),
+                format: 2,
+            });
+            let op = row.get::<_, String>(1).as_bytes()[0];
+            let (old, new, _) = read_images(op, &layout, row.get(4), row.get(5));
             let value = |image: &Option<Image>, index: usize| {
-                image
-                    .as_ref()
-                    .map(|image| image[index].clone().unwrap_or_else(|| "null".to_owned()))
+                image.as_ref().map(|image| match image.mark(index) {
+                    Some(Mark::Digest(digest)) => digest.clone(),
+                    Some(Mark::Gone) => "(gone)".to_owned(),
+                    Some(Mark::Unreadable) => "(unreadable)".to_owned(),
+                    None => image[index].clone().unwrap_or_else(|| "null".to_owned()),
+                })
             };
             let columns: Vec<String> = row.get(6);
             let values: Vec<String> = columns
@@ -147,6 +162,75 @@ impl Captured {
                 row.get::<_, String>(1),
                 row.get::<_, i64>(2),
                 values.join(", ")
+            ));
+        }
+        lines
+    }
+
+    /// What the service would make of the transactions since the last call: `create 7: state new`, `write 7: state old -> new`.
+    pub(crate) async fn changes(&mut self) -> Vec<String> {
+        let rows = self
+            .owner
+            .query(
+                "select o.id, o.xid::text, o.op::text, o.record_id, o.user_id, o.old, o.new, g.columns::text[], g.types, o.generation
+                   from odoo_eventd.outbox o join odoo_eventd.capture_generation g on g.generation = o.generation
+                  where o.id > $1 order by o.id",
+                &[&self.last_seen],
+            )
+            .await
+            .unwrap();
+        let mut layouts: HashMap<i64, Arc<Layout>> = HashMap::new();
+        let mut by_transaction: BTreeMap<String, Vec<RowChange>> = BTreeMap::new();
+        for row in rows {
+            self.last_seen = row.get(0);
+            let layout = layouts.entry(row.get(9)).or_insert_with(|| {
+                Arc::new(Layout {
+                    capture_id: 0,
+                    model: "".into(),
+                    columns: row.get(7),
+                    types: row.get(8),
+                    format: 2,
+                })
+            });
+            let op = row.get::<_, String>(2).as_bytes()[0];
+            let (old, new, layout) = read_images(op, layout, row.get(5), row.get(6));
+            by_transaction.entry(row.get(1)).or_default().push(RowChange {
+                id: row.get(0),
+                op,
+                record_id: row.get(3),
+                user_id: row.get(4),
+                old,
+                new,
+                layout,
+            });
+        }
+        let mut lines = Vec::new();
+        for change in by_transaction
+            .into_values()
+            .flat_map(event::fold_table)
+            .filter(|change| !change.is_void())
+        {
+            let value = |image: &Option<Image>, index: usize| {
+                image.as_ref().map(|image| match image.mark(index) {
+                    Some(mark) => format!("({mark:?})"),
+                    None => image[index].clone().unwrap_or_else(|| "null".to_owned()),
+                })
+            };
+            let told: Vec<String> = (0..change.layout.columns.len())
+                .filter(|index| change.event_type != EventType::Write || change.changed.contains(index))
+                .map(|index| {
+                    let values: Vec<String> = [value(&change.old, index), value(&change.new, index)]
+                        .into_iter()
+                        .flatten()
+                        .collect();
+                    format!("{} {}", change.layout.columns[index], values.join(" -> "))
+                })
+                .collect();
+            lines.push(format!(
+                "{} {}: {}",
+                change.event_type.as_str(),
+                change.record_id,
+                told.join(", ")
             ));
         }
         lines

@@ -78,18 +78,18 @@ async fn a_column_that_is_dropped_renamed_or_retyped_fails_no_statement_and_the_
         (
             "alter table crm_tag alter column name drop default, alter column name type varchar using name ->> 'en_US'",
             Some("columns have another type: name"),
-            ["D color name", "I color name", "U color"],
+            ["d color name", "i color name", "u color"],
         ),
         (
             "alter table crm_tag alter column color type numeric using color::numeric",
             Some("columns have another type: color"),
-            ["D color name", "I color name", "U color"],
+            ["d color name", "i color name", "u color"],
         ),
         // Only who did it was read from there.
         (
             "alter table crm_tag drop column write_date cascade",
             None,
-            ["D color name", "I color name", "u color"],
+            ["D color name", "I color name", "U color"],
         ),
         (
             "alter table crm_tag add column x_new integer default 7",
@@ -132,7 +132,7 @@ async fn a_gone_column_is_marked_and_not_taken_for_null() {
     captured
         .write("insert into crm_tag (id, color, title) values (950, null, '{}')")
         .await;
-    assert_eq!(captured.rows().await, ["i 950: color null, name \u{1}gone"]);
+    assert_eq!(captured.rows().await, ["i 950: color null, name (gone)"]);
 }
 
 #[tokio::test]
@@ -159,9 +159,9 @@ async fn update_and_alter_of_one_table_work_in_one_transaction_with_a_rewrite_of
         .await;
     let rows = captured.rows().await;
     let of = |op: &str| rows.iter().filter(|row| row.starts_with(op)).count();
-    let tags = of("U ") / 2;
+    let tags = of("U ");
     assert!(tags >= 20_000);
-    assert_eq!(of("u "), 2 * tags);
+    assert_eq!(of("u "), 3 * tags);
 }
 
 #[tokio::test]
