@@ -328,7 +328,7 @@ async fn no_text_of_a_user_is_taken_for_a_mark() {
             captured.write(&write.replace('T', text)).await;
         }
         let told = captured.changes().await;
-        assert_eq!(told.len(), 3 + 2 + 2 + 3, "{text:?}: {told:?}");
+        assert_eq!(told.len(), 1 + 2 + 2 + 3, "{text:?}: {told:?}");
         assert!(told[0].contains(&format!("c {text}")), "{text:?}: {told:?}");
     }
 }
