@@ -20,6 +20,7 @@ mod capture;
 mod capture_upgrades;
 mod cluster;
 mod command_line;
+mod deep;
 mod delivery_options;
 mod doctor;
 mod documented;
