@@ -13,6 +13,8 @@
 
 begin;
 set local client_min_messages = warning;
+-- Anybody can hold it: not for ever.
+set local lock_timeout = '60s';
 select pg_advisory_xact_lock(1868853103, 4) \g /dev/null
 -- If a table of ours is in use for longer: nothing was changed, run this again.
 set local lock_timeout = '1s';
@@ -30,7 +32,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \endif
 select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5, :version < 6 as m6,
        :version < 7 as m7, :version < 8 as m8, :version < 9 as m9, :version < 10 as m10, :version < 11 as m11, :version < 12 as m12,
-       :version < 13 as m13, :version < 14 as m14 \gset
+       :version < 13 as m13, :version < 14 as m14, :version < 15 as m15 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -87,6 +89,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000014_error_details.sql
   insert into odoo_eventd.schema_migration (version, name) values (14, '000014_error_details');
 \endif
+\if :m15
+  \ir migrations/000015_troubles.sql
+  insert into odoo_eventd.schema_migration (version, name) values (15, '000015_troubles');
+\endif
 
 \ir functions/guard.sql
 \ir functions/registry.sql
@@ -95,6 +101,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/callbacks.sql
 \ir functions/subscriptions.sql
 \ir functions/capture.sql
+\ir functions/locks.sql
 \ir functions/relations.sql
 \ir functions/drift.sql
 \ir functions/outbox.sql

@@ -15,6 +15,8 @@ begin
   if not (select r.rolsuper or r.rolcreaterole from pg_roles r where r.rolname = session_user) then
     return;
   end if;
+  -- Anybody can hold it: not for ever.
+  perform set_config('lock_timeout', '60s', true);
   perform pg_advisory_xact_lock(1868853103, 4);
   for made in
     select r.rolname, shobj_description(r.oid, 'pg_authid') as known_for from pg_roles r

@@ -6,7 +6,10 @@ do $uninstall$
 declare
   doomed record;
 begin
-  perform pg_advisory_xact_lock(1868853103, 3);
+  -- One change of the capture at a time; the table came with schema version 15.
+  if to_regclass('odoo_eventd.capture_lock') is not null then
+    lock table odoo_eventd.capture_lock in exclusive mode;
+  end if;
   for doomed in
     select t.tgname, t.tgrelid::regclass as relation
       from pg_trigger t join pg_proc p on p.oid = t.tgfoid

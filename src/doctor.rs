@@ -47,7 +47,7 @@ pub struct Finding {
 }
 
 /// Every code that [`judge`] can return.
-pub const CODES: [&str; 22] = [
+pub const CODES: [&str; 24] = [
     "server-version",
     "odoo-version",
     "read-only",
@@ -64,6 +64,8 @@ pub const CODES: [&str; 22] = [
     "deliveries",
     "subscriptions",
     "service",
+    "troubles",
+    "strangers",
     "other-listeners",
     "transactions",
     "notify-queue",

@@ -25,11 +25,13 @@ pub enum Step {
     WhileRotating,
     /// What was read of the outbox is being emptied.
     WhileEmptying,
+    /// A subscription is being looked at.
+    WhileLooking,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AfterCapture,
         Self::AfterClaim,
         Self::BeforeSend,
@@ -38,6 +40,7 @@ impl Step {
         Self::WhileDroppingADay,
         Self::WhileRotating,
         Self::WhileEmptying,
+        Self::WhileLooking,
     ];
 
     /// Its name in `ODOO_EVENTD_FAILPOINT`.
@@ -51,6 +54,7 @@ impl Step {
             Self::WhileDroppingADay => "while-dropping-a-day",
             Self::WhileRotating => "while-rotating",
             Self::WhileEmptying => "while-emptying",
+            Self::WhileLooking => "while-looking",
         }
     }
 }

@@ -61,6 +61,7 @@ pub struct Metrics {
     fenced: Gauge,
     capture_off: Gauge,
     capture_gaps: Gauge,
+    troubles: Gauge,
     outbox_bytes: Gauge,
     outbox_max_bytes: Gauge,
     outbox_unread: Gauge,
@@ -142,6 +143,10 @@ impl Metrics {
             ),
             capture_off: register!("capture_off", "1 after `capture off`"),
             capture_gaps: register!("capture_gaps", "Gaps in capture that go on"),
+            troubles: register!(
+                "troubles",
+                "Things that are tried again and again in vain; `odoo-eventd status` tells which"
+            ),
             outbox_bytes: register!("outbox_bytes", "What the outbox's rows take"),
             outbox_max_bytes: register!("outbox_max_bytes", "Beyond this capture stops"),
             outbox_unread: register!(
@@ -261,6 +266,7 @@ impl Metrics {
         self.fenced.set(i64::from(health.fence.is_some()));
         self.capture_off.set(i64::from(!health.capture));
         self.capture_gaps.set(health.gaps_open);
+        self.troubles.set(health.troubles_open);
         self.outbox_bytes.set(health.outbox_bytes);
         self.outbox_max_bytes.set(health.outbox_max_bytes);
         self.outbox_unread.set(health.outbox_unread);

@@ -15,9 +15,16 @@ declare
   given bigint;
 begin
   perform odoo_eventd.assert_listener();
-  insert into odoo_eventd.assistant default values returning number into strict given;
-  perform pg_advisory_lock(1868853103, odoo_eventd.assistant_lock(given));
-  return given;
+  -- A number is drawn once, so nobody of ours holds its lock. A stranger who does is left with it, and with that number.
+  for try in 1..100 loop
+    insert into odoo_eventd.assistant default values returning number into strict given;
+    if pg_try_advisory_lock(1868853103, odoo_eventd.assistant_lock(given)) then
+      return given;
+    end if;
+    delete from odoo_eventd.assistant a where a.number = given;
+  end loop;
+  raise exception 'somebody holds the locks of odoo-eventd''s assistants, up to (1868853103, %)', odoo_eventd.assistant_lock(given)
+    using errcode = 'lock_not_available', hint = 'pg_locks tells who; end him with pg_terminate_backend.';
 end $$;
 comment on function odoo_eventd.begin_assisting() is 'A new assistant''s number. It is taken for alive until this session ends, or end_assisting().';
 
@@ -43,9 +50,7 @@ begin
   perform odoo_eventd.assert_listener();
   update odoo_eventd.assistant a set ended_at = now()
    where a.ended_at is null
-     and not exists (select from pg_locks l join pg_database d on d.oid = l.database
-                      where l.locktype = 'advisory' and d.datname = current_database() and l.objsubid = 2 and l.granted
-                        and l.classid = 1868853103 and l.objid = odoo_eventd.assistant_lock(a.number)::bigint::oid);
+     and not exists (select from odoo_eventd.lock_holders(odoo_eventd.assistant_lock(a.number)) h where h.is_ours);
   delete from odoo_eventd.assistant a where a.ended_at < now() - interval '1 day';
 end $$;
 comment on function odoo_eventd.note_ended_assistants() is 'Takes assistants for dead whose session is gone: what they write from now on is refused.';

@@ -695,12 +695,6 @@ comment on function odoo_eventd.rename_capture_functions() is 'Gives trigger fun
 revoke all on function odoo_eventd.renew_generation(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.rename_capture_functions() from public;
 
--- One change of capture at a time in a database: plans are made from what is there.
-create or replace function odoo_eventd.lock_capture() returns void
-language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select pg_advisory_xact_lock(1868853103, 3) $$;
-comment on function odoo_eventd.lock_capture() is 'Serializes changes of the capture; no writer of Odoo''s waits for it.';
-
 create or replace function odoo_eventd.triggers_of_capture() returns table (name name, definition text)
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -54,15 +54,26 @@ as $$
 declare
   looked pg_snapshot;
   known odoo_eventd.capture;
+  failed text;
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
   -- Before the look: whatever had ended by then ended under triggers that are still there.
   looked := pg_current_snapshot();
   for known in select * from odoo_eventd.capture c where c.active loop
-    perform odoo_eventd.note_missing_triggers(known);
+    begin
+      perform odoo_eventd.note_missing_triggers(known);
+    exception when others then
+      failed := coalesce(failed, format('%s: %s (SQLSTATE %s)', known.model, sqlerrm, sqlstate));
+    end;
   end loop;
-  update odoo_eventd.capture_check c set seen = looked, checked_at = now();
+  -- Only if all were looked at: a gap of the one that was not begins where it was last seen whole.
+  if failed is null then
+    update odoo_eventd.capture_check c set seen = looked, checked_at = now();
+    perform odoo_eventd.end_trouble('look at a captured table''s triggers');
+  else
+    perform odoo_eventd.note_trouble('look at a captured table''s triggers', failed);
+  end if;
   return query select odoo_eventd.unsynced_models();
 end $$;
 comment on function odoo_eventd.note_drift() is

@@ -28,13 +28,14 @@ begin
           and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) order by o.xid, o.id limit 1000) x), 0),
     'gaps_open', (select count(*) from odoo_eventd.capture_gap g where g.ended_at is null)
                  + (select count(*) from (select from odoo_eventd.capture_overflow limit 1) x),
+    'troubles_open', (select count(*) from odoo_eventd.trouble t),
     'unfinished', (select count(*) from (select from odoo_eventd.delivery d where d.due_at is not null limit 100000) x),
     'oldest_due_age_s', coalesce((select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8
                                     from odoo_eventd.due_subscriptions() d), 0),
     'subscriptions', (select jsonb_build_object(
         'ready', count(*) filter (where s.active and s.state = 'ready'),
         'invalid', count(*) filter (where s.active and s.state = 'invalid'),
-        'pending', count(*) filter (where s.active and s.state is null),
+        'pending', count(*) filter (where s.active and (s.state is null or s.state = 'waiting')),
         'inactive', count(*) filter (where not s.active)) from public.mcp_event_subscription s),
     'log', (select jsonb_build_object(
         'days', count(*), 'oldest', min(d.day), 'newest', max(d.day), 'bytes', coalesce(sum(pg_total_relation_size(d.relation)), 0),
@@ -94,9 +95,11 @@ begin
         from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
         where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
           and exists (select from unnest(s.setconfig) u (setting) where u.setting ~* '^session_replication_role=(replica|.replica)')), '[]'),
-    'leader_pid', (select l.pid from pg_locks l
-        where l.locktype = 'advisory' and l.classid = 1868853103 and l.objid = 1 and l.objsubid = 2 and l.granted
-          and l.database = (select d.oid from pg_database d where d.datname = current_database()) limit 1),
+    'leader_pid', (select l.pid from odoo_eventd.leader() l),
+    'troubles', odoo_eventd.troubles(),
+    'strangers', odoo_eventd.strangers(),
+    'waiting', coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'error', s.error) order by s.id)
+        from public.mcp_event_subscription s where s.active and s.state = 'waiting'), '[]'),
     'other_listeners', coalesce((select jsonb_agg(distinct coalesce(nullif(a.application_name, ''), a.usename::text, '?'))
         from pg_stat_activity a
         where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~* '(^|;)\s*listen\s' and a.application_name <> 'odoo-eventd'), '[]'),

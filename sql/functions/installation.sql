@@ -89,10 +89,9 @@ begin
       'unfinished', (select count(*) from (select from odoo_eventd.delivery d where d.due_at is not null limit 100001) x),
       'oldest_due_age_s', (select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8 from odoo_eventd.due_subscriptions() d)),
     'service', (
-      select jsonb_build_object('pid', l.pid, 'since', at.led_since, 'term', at.term)
-      from pg_locks l
-      where l.locktype = 'advisory' and l.classid = 1868853103 and l.objid = 1 and l.objsubid = 2 and l.granted
-        and l.database = (select d.oid from pg_database d where d.datname = current_database()) limit 1));
+      select jsonb_build_object('pid', l.pid, 'since', at.led_since, 'term', at.term) from odoo_eventd.leader() l),
+    'troubles', odoo_eventd.troubles(),
+    'strangers', odoo_eventd.strangers());
 end $$;
 comment on function odoo_eventd.status() is 'Everything `odoo-eventd status` shows, as JSON.';
 

@@ -135,6 +135,9 @@ declare
   next_table integer;
   known odoo_eventd.capture;
   is_empty boolean := false;
+  moved integer := 0;
+  failed text[] := '{}';
+  why text;
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
@@ -152,10 +155,27 @@ begin
     return false;
   end if;
   update odoo_eventd.ring r set current = next_table, rotated_at = now();
-  -- Bodies only: no lock on any table. Statements that are running finish in the old table; it is read like the others.
+  -- Bodies only: no lock on any table. Statements that are running finish in the old table; it is read like the others. So is what a
+  -- function goes on to write there that cannot be replaced now, because of somebody's event trigger: it stays as it was, the others
+  -- move, and the next rotation tries again.
   for known in select * from odoo_eventd.capture c where c.active order by c.model loop
-    perform odoo_eventd.replace_capture_function(known);
+    begin
+      perform odoo_eventd.replace_capture_function(known);
+      moved := moved + 1;
+    exception when others then
+      failed := failed || known.model;
+      why := coalesce(why, format('%s (SQLSTATE %s)', sqlerrm, sqlstate));
+    end;
   end loop;
+  if failed = '{}' then
+    perform odoo_eventd.end_trouble('send capture to the outbox''s next table');
+    return true;
+  end if;
+  if moved = 0 then
+    -- Nothing would be written to the next table: the ring stays where it is.
+    raise exception 'no capture function can be replaced: %', why using errcode = 'object_not_in_prerequisite_state';
+  end if;
+  perform odoo_eventd.note_trouble('send capture to the outbox''s next table', format('%s: %s', array_to_string(failed, ', '), why));
   return true;
 end $$;
 comment on function odoo_eventd.rotate_outbox(bigint) is 'Lets capture write to the next table of the ring, if the current one is large and another is empty.';
@@ -180,19 +200,21 @@ end $$;
 comment on function odoo_eventd.has_unread(integer) is 'Whether a table of the ring may hold rows that are not finished with.';
 revoke all on function odoo_eventd.has_unread(integer) from public;
 
-create or replace function odoo_eventd.clear_outbox(lock_wait_ms integer default 50) returns setof integer
+drop function if exists odoo_eventd.clear_outbox(integer);
+create or replace function odoo_eventd.clear_outbox(lock_wait_ms integer default 50, current_too boolean default false) returns setof integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   at odoo_eventd.position;
   slot integer;
+  failed text;
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
   perform set_config('lock_timeout', lock_wait_ms || 'ms', true);
   for slot in
     select n from odoo_eventd.ring r, generate_series(0, 3) n
-     where n <> r.current and pg_relation_size(format('odoo_eventd.outbox_%s', n)::regclass) > 0
+     where (n <> r.current or current_too) and pg_relation_size(format('odoo_eventd.outbox_%s', n)::regclass) > 0
   loop
     continue when odoo_eventd.has_unread(slot);
     -- A transaction that wrote here holds ROW EXCLUSIVE until its end, and one that dumps the database reads: then this table stays as
@@ -206,8 +228,16 @@ begin
       end if;
     exception when lock_not_available then
       null;
+    when others then
+      failed := format('%s (SQLSTATE %s)', sqlerrm, sqlstate);
     end;
   end loop;
+  -- One that cannot be emptied keeps no other from it.
+  if failed is null then
+    perform odoo_eventd.end_trouble('empty what was read of the outbox');
+  else
+    perform odoo_eventd.note_trouble('empty what was read of the outbox', failed);
+  end if;
   delete from odoo_eventd.progress p where p.n < (select max(m.n) from odoo_eventd.progress m);
   select * into strict at from odoo_eventd.position;
   if exists (select from odoo_eventd.capture_overflow)
@@ -221,5 +251,5 @@ begin
     end;
   end if;
 end $$;
-comment on function odoo_eventd.clear_outbox(integer) is
-  'Empties the tables of the ring that were read to the end; one that is still written to or dumped stays until the next call.';
+comment on function odoo_eventd.clear_outbox(integer, boolean) is
+  'Empties the tables of the ring that were read to the end, the current one only if told so; one that is still written to or dumped stays until the next call.';

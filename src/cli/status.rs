@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::connect_installed;
 use super::output::{self, Json, cell, data};
 use crate::pg::connect::Database;
+use crate::worker::roster::TERM_FAILS;
 use crate::{Result, ops};
 
 /// Shows the state of capture, queues and service. Exits with 1 when something needs a person.
@@ -42,6 +43,7 @@ fn print(status: &Value) -> Result<()> {
             cell(service.get("pid")),
             cell(service.get("term"))
         ))?,
+        None if troubles(status, true).next().is_some() => data("service    failing: it begins again and again")?,
         None => data("service    not running")?,
     }
     let outbox = &status["outbox"];
@@ -106,6 +108,12 @@ fn print(status: &Value) -> Result<()> {
     output::table(&SUBSCRIPTIONS, &rows(&status["subscriptions"], &SUBSCRIPTIONS))
 }
 
+/// What is tried in vain; `of_service`: whether the service itself is.
+fn troubles(status: &Value, of_service: bool) -> impl Iterator<Item = &Value> {
+    let all = status["troubles"].as_array().into_iter().flatten();
+    all.filter(move |trouble| !of_service || trouble["what"] == TERM_FAILS)
+}
+
 /// What needs a person, in sentences.
 fn problems(status: &Value) -> Vec<String> {
     let mut found = Vec::new();
@@ -114,6 +122,25 @@ fn problems(status: &Value) -> Vec<String> {
     }
     if status["capture"].as_bool() == Some(false) {
         found.push("capture is switched off: `odoo-eventd capture on` resumes it".to_owned());
+    }
+    for trouble in troubles(status, false) {
+        found.push(format!(
+            "cannot {}: {} ({} times since {})",
+            cell(trouble.get("what")),
+            cell(trouble.get("error")),
+            cell(trouble.get("times")),
+            cell(trouble.get("since"))
+        ));
+    }
+    for stranger in status["strangers"].as_array().into_iter().flatten() {
+        found.push(format!(
+            "a stranger holds the lock of the {}: pid {}, role {}, application {}; end it: select pg_terminate_backend({})",
+            cell(stranger.get("lock")),
+            cell(stranger.get("pid")),
+            cell(stranger.get("role")),
+            cell(stranger.get("application")),
+            cell(stranger.get("pid"))
+        ));
     }
     found.extend(waiting(status));
     for model in status["models"].as_array().into_iter().flatten() {
@@ -134,7 +161,7 @@ fn problems(status: &Value) -> Vec<String> {
     for subscription in status["subscriptions"].as_array().into_iter().flatten() {
         let state = subscription["state"].as_str();
         if subscription["active"].as_bool() == Some(true)
-            && let Some(state @ ("invalid" | "disabled")) = state
+            && let Some(state @ ("invalid" | "disabled" | "waiting")) = state
         {
             found.push(format!(
                 "subscription {} is {state}: {}",

@@ -16,6 +16,8 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     deliveries(facts, findings);
     subscriptions(facts.database, findings);
     service(facts.database, findings);
+    troubles(facts.database, findings);
+    strangers(facts.database, findings);
 }
 
 fn outbox(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -84,6 +86,66 @@ fn subscriptions(told: &Value, findings: &mut Vec<Finding>) {
             Level::Wrong,
             format!("not served: {}", invalid.join("; ")),
             "mend or deactivate them",
+        );
+    }
+}
+
+/// What the service tries again and again.
+fn troubles(told: &Value, findings: &mut Vec<Finding>) {
+    let failing: Vec<String> = list(&told["troubles"])
+        .map(|t| {
+            format!(
+                "cannot {}: {} ({} times since {})",
+                text(&t["what"]),
+                text(&t["error"]),
+                t["times"],
+                text(&t["since"])
+            )
+        })
+        .chain(list(&told["waiting"]).map(|s| format!("subscription {} waits: {}", s["id"], text(&s["error"]))))
+        .collect();
+    if failing.is_empty() {
+        add(findings, "troubles", Level::Ok, "nothing is tried in vain", "");
+    } else {
+        add(
+            findings,
+            "troubles",
+            Level::Wrong,
+            failing.join("; "),
+            "everything else goes on, and these are tried again: take away what the errors name, an event trigger for one \
+             (select evtname, evtfoid::regproc from pg_event_trigger)",
+        );
+    }
+}
+
+/// Who holds a lock that is the service's.
+fn strangers(told: &Value, findings: &mut Vec<Finding>) {
+    let held: Vec<String> = list(&told["strangers"])
+        .map(|s| {
+            format!(
+                "the lock of the {} is held by pid {} (role {}, application {})",
+                text(&s["lock"]),
+                s["pid"],
+                text(&s["role"]),
+                text(&s["application"])
+            )
+        })
+        .collect();
+    if held.is_empty() {
+        add(
+            findings,
+            "strangers",
+            Level::Ok,
+            "nobody else holds the service's locks",
+            "",
+        );
+    } else {
+        add(
+            findings,
+            "strangers",
+            Level::Warning,
+            held.join("; "),
+            "deliveries go on without it, and may be slower; end whoever it is with pg_terminate_backend and ask why",
         );
     }
 }

@@ -8,7 +8,7 @@ use super::parse::{Limits, Node, NodeKind};
 pub(super) struct Builder {
     /// Leaves that may still come.
     leaves: usize,
-    /// How many operators may stand above each other.
+    /// How many operators and sub-domains may stand above each other.
     depth: usize,
 }
 
@@ -25,6 +25,10 @@ impl Builder {
 
     /// Reads a literal as a domain: terms in prefix notation, all of them required.
     pub(super) fn domain(&mut self, node: &Node) -> Result<Domain, DomainError> {
+        self.terms(node).map(|(domain, _)| domain)
+    }
+
+    fn terms(&mut self, node: &Node) -> Result<Term, DomainError> {
         let NodeKind::List(items) = &node.kind else {
             let error = DomainError::new("a domain is a list").at(node.span);
             return Err(match &node.kind {
@@ -37,7 +41,7 @@ impl Builder {
         for item in items.iter().rev() {
             let term = match &item.kind {
                 NodeKind::Str(symbol) => self.combine(symbol, &mut stack, item.span)?,
-                NodeKind::List(parts) => (self.leaf(parts, item.span)?, 0),
+                NodeKind::List(parts) => self.leaf(parts, item.span)?,
                 NodeKind::Expr(expr) => {
                     expr.check()?;
                     return Err(not_a_term(item.span));
@@ -47,7 +51,8 @@ impl Builder {
             stack.push(term);
         }
         stack.reverse();
-        Ok(Domain::and(stack.into_iter().map(|(domain, _)| domain)))
+        let height = stack.iter().map(|(_, height)| *height).max().unwrap_or(0);
+        Ok((Domain::and(stack.into_iter().map(|(domain, _)| domain)), height))
     }
 
     fn combine(&self, symbol: &str, stack: &mut Vec<Term>, span: Span) -> Result<Term, DomainError> {
@@ -88,15 +93,19 @@ impl Builder {
                 return Err(error.hint("a leaf is written ('field', 'operator', value)"));
             }
         };
+        self.limited(height, span).map(|height| (term, height))
+    }
+
+    fn limited(&self, height: usize, span: Span) -> Result<usize, DomainError> {
         if height > self.depth {
             return Err(
                 DomainError::new(format!("more than {} operators stand above each other", self.depth)).at(span),
             );
         }
-        Ok((term, height))
+        Ok(height)
     }
 
-    fn leaf(&mut self, parts: &[Node], span: Span) -> Result<Domain, DomainError> {
+    fn leaf(&mut self, parts: &[Node], span: Span) -> Result<Term, DomainError> {
         self.leaves = self
             .leaves
             .checked_sub(1)
@@ -121,7 +130,7 @@ impl Builder {
         };
         let path_text = match &path.kind {
             NodeKind::Str(text) => text,
-            NodeKind::Int(_) | NodeKind::Bool(_) => return constant_leaf(path, symbol, value),
+            NodeKind::Int(_) | NodeKind::Bool(_) => return Ok((constant_leaf(path, symbol, value)?, 0)),
             _ => return Err(DomainError::new("a leaf starts with the name of a field").at(path.span)),
         };
         let spans = Spans {
@@ -130,21 +139,26 @@ impl Builder {
             value: value.span,
         };
         let operator = Operator::parse(symbol).ok_or_else(|| unknown_operator(symbol, operator.span))?;
+        let mut height = 0;
         let value = match operator {
             Operator::Any | Operator::NotAny => {
                 let NodeKind::List(_) = value.kind else {
                     return Err(DomainError::new(format!("'{operator}' takes a domain: a list")).at(value.span));
                 };
-                Value::Domain(Box::new(self.domain(value)?))
+                // What it holds stands below whatever stands above this leaf.
+                let (domain, below) = self.terms(value)?;
+                height = self.limited(below + 1, span)?;
+                Value::Domain(Box::new(domain))
             }
             _ => build_value(value)?,
         };
-        Ok(Domain::Leaf(Leaf {
+        let leaf = Leaf {
             path: path_text.clone(),
             operator,
             value,
             spans,
-        }))
+        };
+        Ok((Domain::Leaf(leaf), height))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Text to [`Domain`]: Python literals as Odoo stores them, and JSON.
 //!
 //! A text that is valid JSON is read as JSON, any other as Python. Nothing is executed; time and memory are bounded by
-//! [`Limits`] before anything is built, and recursion by their depth.
+//! [`Limits`] before anything is built, and recursion by their depth: that of the parser, and that of the tree it builds, which is
+//! walked and dropped by recursion too. A chain makes a tree as high as it is long, without any brackets, and chains within brackets
+//! add up; hence each node knows its height.
 
 use super::ast::Domain;
 use super::build::Builder;
@@ -14,18 +16,18 @@ use super::lexer::{Dialect, Lexer, Token, TokenKind};
 pub struct Limits {
     /// Bytes of text.
     pub text: usize,
-    /// Brackets within brackets.
+    /// Brackets within brackets, links of a chain, operators and sub-domains below each other.
     pub depth: usize,
     /// Leaves, those of sub-domains included.
     pub leaves: usize,
 }
 
 impl Default for Limits {
-    /// 256 KiB, 100 brackets deep, 2,000 leaves: far beyond what people write, far below what hurts.
+    /// 256 KiB, 50 deep, 2,000 leaves: far beyond what people write, far below what hurts.
     fn default() -> Self {
         Self {
             text: 256 * 1024,
-            depth: 100,
+            depth: 50,
             leaves: 2000,
         }
     }
@@ -67,6 +69,8 @@ pub fn parse_within(text: &str, limits: Limits) -> Result<Domain, DomainError> {
 pub(super) struct Node {
     pub(super) kind: NodeKind,
     pub(super) span: Span,
+    /// Of the tree that it is; one without parts is 0 high.
+    height: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -135,7 +139,7 @@ impl<'a> Parser<'a> {
         result
     }
 
-    /// Counts the links of a chain: a long sum is as deep a tree as nested brackets are.
+    /// Counts the links of a chain that makes no tree.
     fn longer(&self, length: usize) -> Result<usize, DomainError> {
         if length >= self.limits.depth {
             return Err(
@@ -146,16 +150,21 @@ impl<'a> Parser<'a> {
         Ok(length + 1)
     }
 
+    /// The height of what stands upon parts of these heights: a long sum is as high a tree as nested brackets are, and what either
+    /// holds is added to it.
+    fn above(&self, parts: impl IntoIterator<Item = usize>) -> Result<usize, DomainError> {
+        self.longer(parts.into_iter().max().unwrap_or(0))
+    }
+
     /// A value, possibly a sum of dates and deltas.
     fn expression(&mut self) -> Result<Node, DomainError> {
         let mut left = self.postfix()?;
-        let mut length = 0;
         while self.at_symbol('+') || self.at_symbol('-') {
-            length = self.longer(length)?;
             let minus = self.at_symbol('-');
             self.advance()?;
             let right = self.postfix()?;
             let span = left.span.to(right.span);
+            let height = self.above([left.height, right.height])?;
             let sum = ExprKind::Sum {
                 left: Box::new(into_expr(left)?),
                 minus,
@@ -164,6 +173,7 @@ impl<'a> Parser<'a> {
             left = Node {
                 kind: NodeKind::Expr(Expr { kind: sum, span }),
                 span,
+                height,
             };
         }
         if let TokenKind::Symbol(symbol @ ('*' | '/' | '%' | '<' | '>' | '&' | '|' | '^' | '@')) = self.token.kind {
@@ -199,7 +209,7 @@ impl<'a> Parser<'a> {
                         .at(self.token.span)
                         .hint("a comma may be missing before it"));
                 };
-                let (arguments, end) = self.deeper(Self::arguments)?;
+                let (arguments, height, end) = self.deeper(Self::arguments)?;
                 let span = node.span.to(end);
                 node = Node {
                     kind: NodeKind::Expr(Expr {
@@ -207,6 +217,7 @@ impl<'a> Parser<'a> {
                         span,
                     }),
                     span,
+                    height: self.above([height])?,
                 };
             } else if self.at_symbol('[') {
                 return Err(DomainError::new("a list cannot stand here")
@@ -220,18 +231,20 @@ impl<'a> Parser<'a> {
 
     fn attribute(&mut self, target: Node, name: String, span: Span) -> Result<Node, DomainError> {
         let whole = target.span.to(span);
+        let below = target.height;
         let kind = match target.kind {
             NodeKind::Expr(Expr {
                 kind: ExprKind::Name(before),
                 ..
             }) => ExprKind::Name(format!("{before}.{name}")),
             NodeKind::Expr(expr) if self.at_symbol('(') => {
-                let (arguments, end) = self.deeper(Self::arguments)?;
+                let (arguments, height, end) = self.deeper(Self::arguments)?;
                 let span = whole.to(end);
                 let kind = ExprKind::Method(Box::new(expr), name, arguments);
                 return Ok(Node {
                     kind: NodeKind::Expr(Expr { kind, span }),
                     span,
+                    height: self.above([below, height])?,
                 });
             }
             _ => return Err(DomainError::new(format!("there is no attribute {name} here")).at(span)),
@@ -239,18 +252,21 @@ impl<'a> Parser<'a> {
         Ok(Node {
             kind: NodeKind::Expr(Expr { kind, span: whole }),
             span: whole,
+            height: below,
         })
     }
 
-    /// At the opening parenthesis of a call.
-    fn arguments(&mut self) -> Result<(Arguments, Span), DomainError> {
+    /// At the opening parenthesis of a call. Also tells the height of the highest one.
+    fn arguments(&mut self) -> Result<(Arguments, usize, Span), DomainError> {
         self.advance()?;
         let mut arguments = Arguments::default();
+        let mut height = 0;
         loop {
             if self.at_symbol(')') {
-                return Ok((arguments, self.advance()?.span));
+                return Ok((arguments, height, self.advance()?.span));
             }
             let node = self.deeper(Self::expression)?;
+            height = height.max(node.height);
             if self.at_symbol('=') {
                 let NodeKind::Expr(Expr {
                     kind: ExprKind::Name(name),
@@ -261,6 +277,7 @@ impl<'a> Parser<'a> {
                 };
                 self.advance()?;
                 let value = self.deeper(Self::expression)?;
+                height = height.max(value.height);
                 arguments.named.push((name, into_expr(value)?));
             } else {
                 arguments.positional.push(into_expr(node)?);
@@ -296,7 +313,7 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Name(name) => self.name(name, span),
         };
-        Ok(Node { kind, span })
+        Ok(Node { kind, span, height: 0 })
     }
 
     fn name(&self, name: String, span: Span) -> NodeKind {
@@ -327,6 +344,7 @@ impl<'a> Parser<'a> {
         Ok(Node {
             kind: NodeKind::Str(text),
             span,
+            height: 0,
         })
     }
 
@@ -344,7 +362,7 @@ impl<'a> Parser<'a> {
             },
             _ => return Err(DomainError::new("a sign needs a number").at(span)),
         };
-        Ok(Node { kind, span })
+        Ok(Node { kind, span, height: 0 })
     }
 
     /// After an opening bracket or parenthesis: a list, a tuple, or a value in parentheses.
@@ -360,6 +378,7 @@ impl<'a> Parser<'a> {
                     return Ok(inner);
                 }
                 return Ok(Node {
+                    height: self.above(items.iter().map(|item| item.height))?,
                     kind: NodeKind::List(items),
                     span,
                 });

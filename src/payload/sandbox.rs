@@ -4,12 +4,18 @@
 //! large a value gets in between: forty lines of `{% set x = x ~ x %}` ask for a terabyte with eighty instructions. So templates
 //! have `if` and `for`, no assignments and no macros; `~`, `*` and concatenating loop heads are refused before anything runs; and
 //! every filter that makes text pays for it from a budget of bytes.
+//!
+//! Nor does minijinja see how deep a template is: its parser counts brackets and blocks, but neither signs nor `not`s nor `elif`s, and
+//! a chain of operators, filters or attributes makes a tree as deep as it is long, which is compiled and dropped by recursion. So
+//! the depth is counted along its own tokens, before it parses them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, filters, tests as questions};
 
@@ -25,6 +31,13 @@ const FILTERS: &str = "abs bool date default dictsort first float int items join
 
 /// What can be asked of a value after `is`.
 const TESTS: &str = "boolean defined eq even ge gt in le lt mapping ne none number odd sequence string undefined";
+
+/// How deep a template may be: blocks within blocks, brackets within brackets, the links of a chain, all added up. The ready-made shapes
+/// come to some ten. What the worst of it costs fits into half of a thread's stack, in a build without optimizations too.
+const MAX_DEPTH: usize = 100;
+
+/// As what a bracket counts: the parser goes through all levels of precedence for each.
+const BRACKET: usize = 4;
 
 /// The filter that puts a value into a JSON string; added by [`prepare`], not written by people.
 const INTO_STRING: &str = "__into_string";
@@ -46,8 +59,11 @@ pub(super) struct Refused {
 pub(super) fn prepare(source: &str) -> Result<String, Refused> {
     let mut out = String::with_capacity(source.len() + 64);
     let (mut rest, mut in_string, mut escaped, mut additions) = (source, false, false, 0);
+    let (mut line, mut counted) = (1, 0);
     while let Some(character) = rest.chars().next() {
-        let line = 1 + source[..source.len() - rest.len()].matches('\n').count();
+        let at = source.len() - rest.len();
+        line += source[counted..at].matches('\n').count();
+        counted = at;
         if let Some(inner) = rest.strip_prefix("{#") {
             let length = inner.find("#}").map_or(rest.len(), |end| end + 4);
             out.push_str(&rest[..length]);
@@ -70,7 +86,89 @@ pub(super) fn prepare(source: &str) -> Result<String, Refused> {
             rest = &rest[character.len_utf8()..];
         }
     }
+    refuse_depth(&out)?;
     Ok(out)
+}
+
+/// What stands between two brackets of a tag, or in the whole of it, as far as it was read.
+#[derive(Default)]
+struct Bracket {
+    /// Operators, brackets and the like since the last comma: so many trees stand upon each other.
+    links: usize,
+    /// The highest tree in a bracket since the last comma. A chain that goes on behind it stands upon it.
+    beneath: usize,
+    /// The highest tree before the last comma.
+    highest: usize,
+}
+
+impl Bracket {
+    fn height(&self) -> usize {
+        self.highest.max(self.links + self.beneath)
+    }
+}
+
+/// Refuses a template that is deeper than [`MAX_DEPTH`]. What is not a token is left to the parser, which comes no further either.
+fn refuse_depth(source: &str) -> Result<(), Refused> {
+    // For each block that is open, itself and the `elif`s in it: each is an `if` in the `else` of the one before.
+    let mut blocks: Vec<usize> = Vec::new();
+    let mut brackets: Vec<Bracket> = Vec::new();
+    let mut is_keyword = false;
+    for (token, span) in tokenize(source, false, SyntaxConfig::default()).map_while(Result::ok) {
+        let is_first = std::mem::take(&mut is_keyword);
+        match token {
+            Token::TemplateData(_) => continue,
+            Token::VariableStart | Token::BlockStart => {
+                is_keyword = matches!(token, Token::BlockStart);
+                brackets = vec![Bracket::default()];
+            }
+            Token::VariableEnd | Token::BlockEnd => brackets.clear(),
+            Token::Ident("if" | "for") if is_first => blocks.push(1),
+            Token::Ident("elif") if is_first => blocks.iter_mut().last().into_iter().for_each(|links| *links += 1),
+            Token::Ident("endif" | "endfor") if is_first => drop(blocks.pop()),
+            Token::Comma => {
+                if let Some(bracket) = brackets.last_mut() {
+                    let highest = bracket.height();
+                    *bracket = Bracket {
+                        highest,
+                        ..Bracket::default()
+                    };
+                }
+            }
+            Token::BracketClose | Token::ParenClose | Token::BraceClose => {
+                if let Some(closed) = brackets.pop()
+                    && let Some(around) = brackets.last_mut()
+                {
+                    around.beneath = around.beneath.max(closed.height());
+                }
+            }
+            Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => {}
+            Token::Ident(word) if !matches!(word, "and" | "or" | "not" | "is" | "in" | "if" | "else") => {}
+            Token::BracketOpen | Token::ParenOpen | Token::BraceOpen => {
+                brackets
+                    .iter_mut()
+                    .last()
+                    .into_iter()
+                    .for_each(|around| around.links += BRACKET);
+                brackets.push(Bracket::default());
+            }
+            _ => brackets
+                .iter_mut()
+                .last()
+                .into_iter()
+                .for_each(|bracket| bracket.links += 1),
+        }
+        let (links, inner) = match brackets.split_last() {
+            Some((inner, around)) => (around.iter().map(|bracket| bracket.links).sum(), inner.height()),
+            None => (0, 0),
+        };
+        if blocks.iter().sum::<usize>() + links + inner > MAX_DEPTH {
+            return Err(Refused {
+                line: span.start_line.into(),
+                what: format!("more than {MAX_DEPTH} blocks, brackets and operators stand within or upon each other"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A `{{ .. }}` or `{% .. %}`.

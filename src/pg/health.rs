@@ -25,6 +25,9 @@ pub struct Health {
     pub outbox_oldest_unread_age_s: f64,
     /// Gaps in capture that go on.
     pub gaps_open: i64,
+    /// Things that are tried in vain.
+    #[serde(default)]
+    pub troubles_open: i64,
     /// Deliveries that have not ended.
     pub unfinished: i64,
     /// For how long the oldest of them could have been sent.

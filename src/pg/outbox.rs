@@ -335,13 +335,14 @@ pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
     }
 }
 
-/// Empties the tables of the ring that were read to their end, but for those that somebody still writes to or dumps. Returns how many.
+/// Empties the tables of the ring that were read to their end, but for those that somebody still writes to or dumps; the one that is
+/// written to now only if it is to be (`current_too`). Returns how many.
 ///
 /// # Errors
 /// Database errors.
-pub async fn clear(client: &Client) -> Result<usize> {
+pub async fn clear(client: &Client, current_too: bool) -> Result<usize> {
     let rows = client
-        .query("select odoo_eventd.clear_outbox()", &[])
+        .query("select odoo_eventd.clear_outbox(current_too => $1)", &[&current_too])
         .await
         .map_err(|e| Error::database("empty what was read of the outbox", e))?;
     Ok(rows.len())

@@ -39,7 +39,8 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "000012_assistants"),
     migration!(13, "000013_progress"),
     migration!(14, "000014_error_details"),
-    migration!(19, "000019_tagged_values"),
+    migration!(15, "000015_troubles"),
+    migration!(16, "000016_tagged_values"),
 ];
 
 macro_rules! function_file {
@@ -57,6 +58,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("callbacks"),
     function_file!("subscriptions"),
     function_file!("capture"),
+    function_file!("locks"),
     function_file!("relations"),
     function_file!("drift"),
     function_file!("outbox"),
@@ -192,7 +194,7 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
     let mut steps = vec![
         Step {
             title: "One installation at a time in this database".to_owned(),
-            sql: "set local client_min_messages = warning;\nselect pg_advisory_xact_lock(1868853103, 4);\n\
+            sql: "set local client_min_messages = warning;\nset local lock_timeout = '60s';\nselect pg_advisory_xact_lock(1868853103, 4);\n\
                   set local lock_timeout = '1s';"
                 .to_owned(),
         },
@@ -246,10 +248,14 @@ pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
     let before = installed(client).await?;
     require_owner(client, &before.owner).await?;
     let transaction = begin(client).await?;
-    transaction
-        .batch_execute("select pg_advisory_xact_lock(1868853103, 4)")
-        .await
-        .map_err(|e| Error::database("wait for other installations", e))?;
+    let waited = transaction
+        .batch_execute("set local lock_timeout = '60s'; select pg_advisory_xact_lock(1868853103, 4)")
+        .await;
+    if let Err(error) = waited {
+        drop(transaction);
+        let error = Error::database("wait for other installations", error);
+        return Err(error.with_hint(who_holds_the_installation(client).await?));
+    }
     // Another process may have installed while this one waited.
     let found = installed(transaction.client()).await?;
     refuse_newer(&found)?;
@@ -311,6 +317,26 @@ pub async fn uninstall(client: &mut Client, purge: bool, lock_wait_ms: u32) -> R
         .map_err(|e| Error::database("commit the removal", e))
 }
 
+/// Anybody who can log in can hold an advisory lock.
+async fn who_holds_the_installation(client: &Client) -> Result<String> {
+    let holders: Option<String> = client
+        .query_one(
+            "select string_agg(format('pid %s (role %s, application %s)', a.pid, a.usename, quote_literal(a.application_name)), ', ')
+               from pg_locks l join pg_stat_activity a on a.pid = l.pid
+              where l.locktype = 'advisory' and l.classid = 1868853103 and l.objid = 4 and l.granted and a.datname = current_database()",
+            &[],
+        )
+        .await
+        .map_err(|e| Error::database("ask who installs", e))?
+        .get(0);
+    Ok(match holders {
+        Some(holders) => {
+            format!("its lock is held by {holders}: if that is no installation, end it with pg_terminate_backend")
+        }
+        None => "nobody holds its lock any more: try again".to_owned(),
+    })
+}
+
 async fn begin(client: &mut Client) -> Result<Transaction<'_>> {
     client
         .transaction()
@@ -355,7 +381,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=14));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=15));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

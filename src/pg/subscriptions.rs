@@ -181,6 +181,19 @@ pub async fn mark_ready(client: &Client, ids: &[i32]) -> Result<()> {
     Ok(())
 }
 
+/// Marks subscriptions that wait until what they need can be captured, each with its reason.
+///
+/// # Errors
+/// Database errors.
+pub async fn mark_waiting(client: &Client, waiting: &[(i32, String)]) -> Result<()> {
+    let (ids, reasons): (Vec<i32>, Vec<&str>) = waiting.iter().map(|(id, reason)| (*id, reason.as_str())).unzip();
+    client
+        .execute("select odoo_eventd.mark_waiting($1, $2)", &[&ids, &reasons])
+        .await
+        .map_err(|e| Error::database("mark subscriptions as waiting", e))?;
+    Ok(())
+}
+
 /// Brings a model's capture in step with its active subscriptions. True if something changed.
 ///
 /// # Errors

@@ -11,7 +11,11 @@ use crate::subscription::Subscription;
 
 /// Clones share the list.
 #[derive(Debug, Clone, Default)]
-pub struct Quarantine(Arc<Mutex<HashMap<i32, Entry>>>);
+pub struct Quarantine {
+    entries: Arc<Mutex<HashMap<i32, Entry>>>,
+    /// Versions of rows that were looked at, and the process lived.
+    survived: Arc<Mutex<HashMap<i32, String>>>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -23,7 +27,7 @@ struct Entry {
 impl Quarantine {
     fn entries(&self) -> MutexGuard<'_, HashMap<i32, Entry>> {
         // Whole after every statement, so a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts this version of a subscription away.
@@ -42,6 +46,18 @@ impl Quarantine {
             .get(&row.id)
             .filter(|entry| entry.write_stamp == row.write_stamp)
             .map(|entry| entry.reason.clone())
+    }
+
+    /// Whether this version of a row was looked at before, by this term.
+    pub fn has_survived(&self, row: &Subscription) -> bool {
+        let survived = self.survived.lock().unwrap_or_else(PoisonError::into_inner);
+        survived.get(&row.id) == Some(&row.write_stamp)
+    }
+
+    /// These were looked at; others are forgotten.
+    pub fn note_survived<'r>(&self, rows: impl Iterator<Item = &'r Subscription>) {
+        let looked = rows.map(|row| (row.id, row.write_stamp.clone())).collect();
+        *self.survived.lock().unwrap_or_else(PoisonError::into_inner) = looked;
     }
 
     /// Whether something was added since this was asked last.

@@ -5,6 +5,7 @@
 //! triggers is tried again with growing pauses; everything else goes on meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,16 +21,22 @@ use super::slots::Slots;
 use super::tally::Tally;
 use crate::domain::check::{Context, check_text};
 use crate::domain::judge::Judge;
+use crate::failpoint::{self, Step};
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::looking::Looking;
 use crate::pg::subscriptions::GiveUp;
+use crate::pg::troubles::{Troubles, is_of_the_statement};
 use crate::pg::{deliveries, judge, records, registry, subscriptions};
 use crate::relations::{Derivation, Derivations};
 use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
+
+/// What is told while terms begin and end.
+pub const TERM_FAILS: &str = "serve this database";
 
 /// How often changes of subscriptions are looked for; SPEC promises a second.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -239,8 +246,8 @@ impl Roster {
 pub struct Looked {
     /// Those that can be served.
     pub accepted: Vec<Accepted>,
-    /// Models, or relation tables, that were too busy to set up their triggers.
-    pub busy: BTreeSet<String>,
+    /// Models, or relation tables, of which the capture could not be set up now, each with the reason: mostly they were too busy.
+    pub busy: BTreeMap<String, String>,
     /// Whether there are active ones that cannot be served.
     pub has_invalid: bool,
     /// What they were checked against.
@@ -273,19 +280,26 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         tracing::warn!(subscription.id = row.id, error = row.reason, "subscription is invalid");
         subscriptions::refuse_unreadable(client, row).await?;
     }
-    for row in rows {
+    let looking = match rules {
+        Some(_) => Looking::begin(client, &rows, |row| quarantine.has_survived(row)).await?,
+        None => Looking::default(),
+    };
+    let all: Vec<Subscription> = rows;
+    for row in &all {
         if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
         }
-        let checked = match quarantine.reason_for(&row) {
-            Some(reason) => Err(Error::usage(reason)),
-            None => match check(row.clone(), &registry, rules) {
-                Ok(subscription) => match may_read_related(client, subscription, &registry).await? {
-                    Ok(subscription) => may_read_values(client, subscription).await?,
-                    refused => refused,
-                },
-                refused => refused,
-            },
+        let checked = if looking.is_aside(row) {
+            Err(put_aside())
+        } else {
+            looking.at(client, row).await?;
+            let looked = match look_at(client, row, &registry, rules, quarantine).await {
+                // A statement that this row alone asks for.
+                Err(error) if is_of_the_statement(&error) => Err(error),
+                looked => looked?,
+            };
+            looking.survived(client, row).await?;
+            looked
         };
         match checked {
             Ok(subscription) => {
@@ -300,12 +314,19 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
                 };
                 if row.state.as_deref() != Some("invalid") || row.error.as_deref() != Some(&reason) {
                     tracing::warn!(subscription.id = row.id, error = %error.chain(), "subscription is invalid");
-                    subscriptions::refuse(client, &row, &reason).await?;
+                    subscriptions::refuse(client, row, &reason).await?;
                 }
             }
         }
     }
-    let mut busy = BTreeSet::new();
+    if rules.is_some() {
+        // One commit, and only where something was noted.
+        if !all.iter().all(|row| !row.active || quarantine.has_survived(row)) {
+            Looking::end(client).await?;
+        }
+        quarantine.note_survived(all.iter().filter(|row| !looking.is_aside(row)));
+    }
+    let mut busy = BTreeMap::new();
     for model in subscriptions::unsynced_models(client).await? {
         match subscriptions::sync_capture(client, &model, LOCK_WAIT).await {
             Ok(changed) => {
@@ -318,7 +339,10 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
                     model,
                     "the table is busy: its triggers will be set up when a lock can be had"
                 );
-                busy.insert(model);
+                busy.insert(
+                    model,
+                    "the table is busy: it is captured as soon as a lock can be had".to_owned(),
+                );
             }
             Err(error) if is_of_the_model(&error) => {
                 tracing::warn!(model, error = %error.chain(), "capture cannot be set up");
@@ -326,13 +350,33 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
                     subscriptions::refuse(client, &subscription.row, &error.chain()).await?;
                 }
             }
+            // Whatever is in the way of this table's capture, an event trigger of somebody else's for one: what was captured before is
+            // captured still, and all others go on.
+            Err(error) if is_of_the_statement(&error) => {
+                tracing::error!(model, error = %error.chain(), "capture cannot be set up now: it is tried again");
+                busy.insert(model, error.chain());
+            }
             Err(error) => return Err(error),
         }
     }
-    subscriptions::settle_capture(client).await?;
+    let waiting: Vec<(i32, String)> = accepted
+        .iter()
+        .filter_map(|s| Some((s.row.id, busy.iter().find(|(table, _)| s.needs(table))?.1.clone())))
+        .collect();
+    if !waiting.is_empty() {
+        subscriptions::mark_waiting(client, &waiting).await?;
+    }
+    let is_settled = match subscriptions::settle_capture(client).await {
+        Err(error) if is_of_the_statement(&error) => {
+            tracing::error!(error = %error.chain(), "it cannot be noted what is captured: nobody new is served until it is");
+            busy.insert(String::new(), error.chain());
+            false
+        }
+        settled => settled.map(|()| true)?,
+    };
     let ready: Vec<i32> = accepted
         .iter()
-        .filter(|s| !is_busy(s, &busy))
+        .filter(|s| !is_busy(s, &busy) && (is_settled || s.row.state.as_deref() == Some("ready")))
         .map(|s| s.row.id)
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
@@ -387,8 +431,8 @@ pub async fn as_recorded(
 }
 
 /// Whether one of the tables that a subscription needs was too busy to set up its triggers.
-fn is_busy(subscription: &Accepted, busy: &BTreeSet<String>) -> bool {
-    busy.iter().any(|table| subscription.needs(table))
+fn is_busy(subscription: &Accepted, busy: &BTreeMap<String, String>) -> bool {
+    busy.keys().any(|table| subscription.needs(table))
 }
 
 /// Whether setting up capture failed for a reason that lies in the one model.
@@ -400,6 +444,46 @@ fn is_of_the_model(error: &Error) -> bool {
             &SqlState::INSUFFICIENT_PRIVILEGE,
         ]
         .contains(&state)
+    })
+}
+
+/// What a process died of is not looked at again.
+fn put_aside() -> Error {
+    Error::usage("the service died while it looked at this subscription, twice: it is put aside").with_hint(
+        "change what is unusual in its template, domain or fields; whoever writes the row has it looked at again",
+    )
+}
+
+/// Looks at one subscription.
+///
+/// The outer error is the database's; the inner one the subscription's.
+async fn look_at(
+    client: &Client,
+    row: &Subscription,
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+    quarantine: &Quarantine,
+) -> Result<Result<Accepted>> {
+    if rules.is_some() {
+        failpoint::reach(Step::WhileLooking);
+    }
+    if let Some(reason) = quarantine.reason_for(row) {
+        return Ok(Err(Error::usage(reason)));
+    }
+    // A panic is a bug of ours, and no reason to serve nobody.
+    let checked = catch_unwind(AssertUnwindSafe(|| check(row.clone(), registry, rules)));
+    let checked = checked.unwrap_or_else(|_| {
+        Err(
+            Error::usage("the service failed while it looked at this subscription: that is a bug of odoo-eventd")
+                .with_hint("its log tells more; a simpler template, domain or list of fields may get by"),
+        )
+    });
+    Ok(match checked {
+        Ok(subscription) => match may_read_related(client, subscription, registry).await? {
+            Ok(subscription) => may_read_values(client, subscription).await?,
+            refused => refused,
+        },
+        refused => refused,
     })
 }
 
@@ -536,6 +620,8 @@ impl Keeper {
         let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
         let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+        let mut troubles = Troubles::default();
+        let mut is_first = true;
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
             let client = self.connections.at_once().await;
@@ -547,7 +633,10 @@ impl Keeper {
                 let drifted = match subscriptions::note_drift(&client, LOCK_WAIT).await {
                     // Somebody is changing the capture; that is looked at afterwards.
                     Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Vec::new(),
-                    looked => looked?,
+                    looked => troubles
+                        .settle(&client, "look for drift", looked)
+                        .await?
+                        .unwrap_or_default(),
                 };
                 // A table that stays busy has its own, growing pauses.
                 must_look |= retry_at.is_none() && !drifted.is_empty();
@@ -575,6 +664,9 @@ impl Keeper {
                 self.publish(&aside, version, looked).await?;
                 drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
                 drop_idle_at = Some(Instant::now() + drop_idle_pause);
+                if std::mem::take(&mut is_first) {
+                    crate::pg::troubles::end(&aside, TERM_FAILS).await?;
+                }
                 known_version = Some(version);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
@@ -587,7 +679,7 @@ impl Keeper {
                 continue;
             }
             if drop_idle_at.is_some_and(|at| at <= Instant::now()) {
-                self.drop_idle(&cancel).await?;
+                self.drop_idle(&mut troubles, &cancel).await?;
                 // Those of a table that was busy are left.
                 drop_idle_pause = (drop_idle_pause * 2).min(DROP_IDLE_PAUSE_MOST);
                 drop_idle_at = Some(Instant::now() + drop_idle_pause);
@@ -614,15 +706,18 @@ impl Keeper {
         Ok(())
     }
 
-    async fn drop_idle(&self, cancel: &CancellationToken) -> Result<()> {
+    async fn drop_idle(&self, troubles: &mut Troubles, cancel: &CancellationToken) -> Result<()> {
         let Some(client) = self.process.aside(&self.database, cancel).await? else {
             return Ok(());
         };
         loop {
-            let dropped = subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await?;
-            if dropped.is_empty() {
+            let dropped = subscriptions::drop_idle_triggers(&client, LOCK_WAIT).await;
+            let dropped = troubles
+                .settle(&client, "drop triggers that nobody needs", dropped)
+                .await?;
+            let Some(dropped) = dropped.filter(|dropped| !dropped.is_empty()) else {
                 return Ok(());
-            }
+            };
             for trigger in dropped {
                 tracing::info!(trigger, "dropped a trigger that no subscription needs");
             }

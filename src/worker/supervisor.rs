@@ -30,11 +30,11 @@ use super::quarantine::Quarantine;
 use super::reached::Reached;
 use super::recorder::{Log, Unrecorded};
 use super::retention::Retention;
-use super::roster::{Keeper, Roster, ServiceRules};
+use super::roster::{Keeper, Roster, ServiceRules, TERM_FAILS};
 use super::sent_away::{self, more_telling, reason};
 use super::slots::{Limits, Slots};
 use super::vitals::{Phase, Vitals};
-use super::wake::{Doorbell, LEAD_LOCK, LOCK_CLASS};
+use super::wake::{Doorbell, LOCK_CLASS};
 use super::{monitor, sweeper};
 use crate::http::client::Client;
 use crate::http::guard::Guard;
@@ -43,7 +43,7 @@ use crate::pg::connections::Connections;
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::{deliveries, outbox, pooler, scarce, schema};
+use crate::pg::{deliveries, outbox, pooler, scarce, schema, troubles};
 use crate::sealing::Keyring;
 use crate::{Error, Result};
 
@@ -199,6 +199,10 @@ pub async fn run(
                     _ => Duration::ZERO,
                 };
                 let wait = pause.max(away);
+                if away.is_zero() && kept.session_since.is_some() && !error.is_lease_lost() {
+                    let told = Box::pin(tell_why_it_ended(&current.database, &error));
+                    stop.run_until_cancelled(told).await;
+                }
                 tracing::warn!(error = %error.chain(), retry_in_ms = wait.as_millis(), stays_away = !away.is_zero(), "the term ended: trying again");
                 pause = (pause * 2).min(RECONNECT_MOST);
                 wait
@@ -231,6 +235,17 @@ fn may_heal(error: &Error) -> bool {
 async fn has_restarted(database: &Database, kept: &Kept, stop: &CancellationToken) -> bool {
     let asked = Box::pin(database.has_restarted(kept.server_start));
     stop.run_until_cancelled(asked).await.unwrap_or(true)
+}
+
+/// Where `status` finds it, which would see no service and no reason. What cannot be told now is in the log.
+async fn tell_why_it_ended(database: &Database, error: &Error) {
+    let told = within(ANSWER_WITHIN, "tell why the term ended", async {
+        let client = database.connect().await?;
+        troubles::note(&client, TERM_FAILS, &error.chain()).await
+    });
+    if let Err(failed) = told.await {
+        tracing::debug!(error = %failed.chain(), "cannot tell why the term ended");
+    }
 }
 
 /// From connecting to the end of the term.
@@ -529,7 +544,7 @@ fn behind_a_pooler(found: &str) -> Error {
 async fn try_to_lead(session: &tokio_postgres::Client) -> Result<bool> {
     within(ANSWER_WITHIN, "ask for the lead", async {
         let row = session
-            .query_one("select pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &LEAD_LOCK])
+            .query_one("select odoo_eventd.try_to_lead()", &[])
             .await
             .map_err(|e| Error::database("ask for the lead", e))?;
         Ok(row.get(0))

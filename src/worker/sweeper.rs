@@ -12,6 +12,7 @@ use super::retention::Retention;
 use crate::failpoint::{self, Step};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::troubles::Troubles;
 use crate::pg::{deliveries, outbox, scarce};
 use crate::{Error, Result};
 
@@ -36,10 +37,12 @@ pub async fn run(
     mut retention: Retention,
     cancel: CancellationToken,
 ) -> Result<()> {
+    let mut troubles = Troubles::default();
     loop {
         {
             let client = connections.at_once().await;
-            deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await?;
+            let made = deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await;
+            troubles.settle(&client, "make the log's next days", made).await?;
             begun.give_back_before(&client, term).await?;
             let interrupted = deliveries::recover_interrupted(&client, term).await?;
             if interrupted > 0 {
@@ -49,18 +52,34 @@ pub async fn run(
                 );
             }
             deliveries::wake_all_lanes(&client).await?;
-            if outbox::rotate(&client, ROTATE_OVER_BYTES).await? {
+            let rotated = outbox::rotate(&client, ROTATE_OVER_BYTES).await;
+            let rotated = troubles
+                .settle(&client, "let the outbox go on in its next table", rotated)
+                .await?;
+            if rotated == Some(true) {
                 tracing::info!("the outbox goes on in its next table");
             }
-            retention.rotate(&client).await?;
-            let emptied = failpoint::during(Step::WhileEmptying, outbox::clear(&client)).await?;
+            let old = retention.rotate(&client).await;
+            let old = troubles
+                .settle(&client, "let an old outbox go on in its next table", old)
+                .await?;
+            // Where capture cannot be sent to another table, the one it is in is emptied, whenever nobody is writing to it.
+            let current_too = rotated.is_none() || old.is_none();
+            let emptied = failpoint::during(Step::WhileEmptying, outbox::clear(&client, current_too)).await;
+            let emptied = troubles
+                .settle(&client, "empty the outbox", emptied)
+                .await?
+                .unwrap_or(0);
             if emptied > 0 {
                 tracing::info!(tables = emptied, "emptied what was read of the outbox");
             }
         }
         if retention.is_due() {
             match process.aside_now(&database).await {
-                Ok(client) => retention.let_go(&client, term).await?,
+                Ok(client) => {
+                    let gone = retention.let_go(&client, term).await;
+                    troubles.settle(&client, "let go of old days of the log", gone).await?;
+                }
                 // It stays due. Everything else here needs no connection more, and must not wait for one.
                 Err(error) if scarce::is_scarce(&error) => {
                     tracing::debug!(error = %error.chain(), "old days of the log are looked at later");

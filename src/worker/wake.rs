@@ -33,8 +33,6 @@ use crate::{Error, Result};
 
 /// `classid` of every advisory lock of ours: "odoo" in ASCII.
 pub const LOCK_CLASS: i32 = 1_868_853_103;
-/// `objid` of the lead.
-pub const LEAD_LOCK: i32 = 1;
 /// `objid` of the doorbell.
 pub const BELL_LOCK: i32 = 2;
 

@@ -20,6 +20,8 @@ mod shown;
 mod stored;
 mod x2many;
 
+use std::cell::Cell;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -34,7 +36,11 @@ use literal::Literal;
 pub use shown::shown_by;
 
 /// How many relational steps (paths, sub-domains, name searches) may be nested: each is a sub-query for PostgreSQL to plan.
-const MAX_STEPS: usize = 40;
+const MAX_STEPS: usize = 20;
+
+/// How many leaves one domain may come to in the end, those of domains and paths that fields declare included. A field whose declaration
+/// leads back to itself doubles them at each step.
+const MAX_LEAVES: usize = 20_000;
 
 /// For whom, where and when a domain is meant.
 #[derive(Debug, Clone)]
@@ -160,6 +166,8 @@ struct Checker<'a> {
     context: &'a Context,
     clock: Clock,
     version: u16,
+    /// Leaves that may still come.
+    leaves: Cell<usize>,
 }
 
 /// A leaf under way: its path may have been shortened and its operator negated.
@@ -198,6 +206,7 @@ impl<'a> Checker<'a> {
             context,
             clock,
             version: registry.facts().version,
+            leaves: Cell::new(MAX_LEAVES),
         })
     }
 
@@ -429,13 +438,26 @@ impl<'a> Checker<'a> {
         }))
     }
 
-    /// A leaf with its final operator.
-    fn leaf(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+    /// Refuses what is nested too deeply, or has become too much altogether.
+    fn within_limits(&self, step: Step<'_>) -> Result<(), DomainError> {
         if step.depth > MAX_STEPS {
             return Err(
                 DomainError::new(format!("more than {MAX_STEPS} relational steps are nested")).at(step.spans.path),
             );
         }
+        let Some(left) = self.leaves.get().checked_sub(1) else {
+            return Err(DomainError::new(format!(
+                "with what the fields in it stand for, the domain has more than {MAX_LEAVES} leaves"
+            ))
+            .at(step.spans.path));
+        };
+        self.leaves.set(left);
+        Ok(())
+    }
+
+    /// A leaf with its final operator.
+    fn leaf(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+        self.within_limits(step)?;
         let (head, rest) = match step.path.split_once('.') {
             Some((head, rest)) => (head, Some(rest)),
             None => (step.path, None),

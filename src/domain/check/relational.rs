@@ -18,6 +18,8 @@ impl Checker<'_> {
         step: Step<'_>,
         negate: bool,
     ) -> Result<Plan, DomainError> {
+        // Parents may inherit from each other in a circle.
+        self.within_limits(step)?;
         let field = self.field(model, head, step.spans)?;
         if let Some(parent) = model.inherited_from(field) {
             let parent_model = self.model(&parent.parent)?;

@@ -38,6 +38,7 @@ impl Fault for KilledAt {
             Step::WhileDroppingADay => "SIGKILL while dropping a day of the log",
             Step::WhileRotating => "SIGKILL while rotating the outbox",
             Step::WhileEmptying => "SIGKILL while emptying the outbox",
+            Step::WhileLooking => "SIGKILL while looking at a subscription",
         }
     }
 
@@ -45,7 +46,7 @@ impl Fault for KilledAt {
         async move {
             let nth = match self.0 {
                 // Once in fifteen seconds, beginning with the term.
-                Step::WhileDroppingADay | Step::WhileRotating | Step::WhileEmptying => 1,
+                Step::WhileDroppingADay | Step::WhileRotating | Step::WhileEmptying | Step::WhileLooking => 1,
                 _ => world.random.random_range(1..=20),
             };
             world.kill_services().await;
