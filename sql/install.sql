@@ -12,6 +12,8 @@
 \if :{?installer} \else \set installer odoo_eventd_installer \endif
 
 begin;
+\ir session.sql
+\ir premises.sql
 set local client_min_messages = warning;
 select pg_advisory_xact_lock(1868853103, 4) \g /dev/null
 -- If a table of ours is in use for longer: nothing was changed, run this again.
@@ -89,6 +91,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \endif
 
 \ir functions/guard.sql
+\ir functions/grants.sql
 \ir functions/registry.sql
 \ir functions/models.sql
 \ir functions/secrets.sql

@@ -12,6 +12,7 @@ declare
   made record;
   others text;
 begin
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   if not (select r.rolsuper or r.rolcreaterole from pg_roles r where r.rolname = session_user) then
     return;
   end if;

@@ -6,6 +6,8 @@ do $uninstall$
 declare
   doomed record;
 begin
+  -- As session.sql does for an installation.
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('quote_all_identifiers', 'off', true);
   perform pg_advisory_xact_lock(1868853103, 3);
   for doomed in
     select t.tgname, t.tgrelid::regclass as relation

@@ -529,7 +529,10 @@ fn behind_a_pooler(found: &str) -> Error {
 async fn try_to_lead(session: &tokio_postgres::Client) -> Result<bool> {
     within(ANSWER_WITHIN, "ask for the lead", async {
         let row = session
-            .query_one("select pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &LEAD_LOCK])
+            .query_one(
+                "select pg_catalog.pg_try_advisory_lock($1, $2)",
+                &[&LOCK_CLASS, &LEAD_LOCK],
+            )
             .await
             .map_err(|e| Error::database("ask for the lead", e))?;
         Ok(row.get(0))
