@@ -8,7 +8,8 @@ do $premises$
 declare
   ours constant name := 'odoo_eventd';
   owner oid := (select c.relowner from pg_class c where c.oid = to_regclass('public.ir_model') and c.relkind = 'r');
-  is_begun constant boolean := to_regclass('odoo_eventd.schema_migration') is not null;
+  is_begun constant boolean := exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                                        where n.nspname = ours and c.relname = 'schema_migration');
   foreign_thing text;
 begin
   if owner is null then

@@ -167,8 +167,11 @@ impl Source {
                                 p.oid is null or p.prosecdef and p.proowner operator(pg_catalog.=) (
                                   select m.relowner from pg_catalog.pg_class m
                                    where m.oid operator(pg_catalog.=) pg_catalog.to_regclass('public.ir_model'))
-                           from (select) one left join pg_catalog.pg_proc p
-                             on p.oid operator(pg_catalog.=) pg_catalog.to_regprocedure('odoo_eventd.registry_facts()')";
+                           from (select) one
+                           left join pg_catalog.pg_namespace n on n.nspname operator(pg_catalog.=) 'odoo_eventd'
+                           left join pg_catalog.pg_proc p
+                             on p.pronamespace operator(pg_catalog.=) n.oid and p.proname operator(pg_catalog.=) 'registry_facts'
+                            and p.pronargs operator(pg_catalog.=) 0";
         let row = client
             .query_one(installed, &[])
             .await

@@ -119,7 +119,8 @@ pub async fn installed(client: &Client) -> Result<Installed> {
     let row = client
         .query_one(
             "select (select pg_catalog.pg_get_userbyid(m.relowner)::pg_catalog.text), f.relname is not null, v.relname is not null,
-                    pg_catalog.to_regprocedure('odoo_eventd.assert_listener()') is not null,
+                    exists (select from pg_catalog.pg_proc p where p.pronamespace operator(pg_catalog.=) n.oid
+                                                               and p.proname operator(pg_catalog.=) 'assert_listener'),
                     n.nspowner operator(pg_catalog.<>) m.relowner,
                     v.relowner operator(pg_catalog.=) m.relowner and v.relkind operator(pg_catalog.=) 'r' and exists (
                       select from pg_catalog.pg_attribute a
@@ -133,7 +134,8 @@ pub async fn installed(client: &Client) -> Result<Installed> {
                  on f.oid operator(pg_catalog.=) pg_catalog.to_regclass('public.ir_model_fields')
                 and f.relkind operator(pg_catalog.=) 'r' and f.relowner operator(pg_catalog.=) m.relowner
                left join pg_catalog.pg_namespace n on n.nspname operator(pg_catalog.=) 'odoo_eventd'
-               left join pg_catalog.pg_class v on v.oid operator(pg_catalog.=) pg_catalog.to_regclass('odoo_eventd.schema_migration')",
+               left join pg_catalog.pg_class v
+                 on v.relnamespace operator(pg_catalog.=) n.oid and v.relname operator(pg_catalog.=) 'schema_migration'",
             &[],
         )
         .await

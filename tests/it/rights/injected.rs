@@ -40,7 +40,7 @@ async fn names_are_never_sql_whatever_is_in_them() {
     for (at, name) in NAMES.iter().enumerate() {
         odoo.execute(
             "insert into public.ir_model_fields (model, model_id, name, ttype, state, field_description, store, relation, relation_table, column1, column2)
-             select 'sale.order', m.id, $1, 'many2many', 'manual', '{\"en_US\": \"x\"}', true, 'crm.tag', $2, $3, $4
+             select 'sale.order', m.id, $1, 'many2many', 'base', '{\"en_US\": \"x\"}', true, 'crm.tag', $2, $3, $4
                from public.ir_model m where m.model = 'sale.order'",
             &[&format!("x_pairs_{at}"), name, &format!("{name}1"), &format!("{name}2")],
         )
@@ -58,14 +58,14 @@ async fn names_are_never_sql_whatever_is_in_them() {
         .unwrap();
         odoo.execute(
             "insert into public.ir_model_fields (model, model_id, name, ttype, state, field_description, store)
-             select 'sale.order', m.id, $1, 'char', 'manual', '{\"en_US\": \"x\"}', true from public.ir_model m where m.model = 'sale.order'",
+             select 'sale.order', m.id, $1, 'char', 'base', '{\"en_US\": \"x\"}', true from public.ir_model m where m.model = 'sale.order'",
             &[name],
         )
         .await
         .unwrap();
         // A model of that name has the table of that name, where no point is in it.
         odoo.execute(
-            "insert into public.ir_model (model, name) values ($1, '{\"en_US\": \"x\"}')",
+            "insert into public.ir_model (model, name, \"order\") values ($1, '{\"en_US\": \"x\"}', 'id')",
             &[&format!("m{name}")],
         )
         .await
@@ -78,7 +78,7 @@ async fn names_are_never_sql_whatever_is_in_them() {
         .unwrap();
         odoo.execute(
             "insert into public.ir_model_fields (model, model_id, name, ttype, state, field_description, store)
-             select m.model, m.id, 'name', 'char', 'manual', '{\"en_US\": \"x\"}', true from public.ir_model m where m.model = $1",
+             select m.model, m.id, 'name', 'char', 'base', '{\"en_US\": \"x\"}', true from public.ir_model m where m.model = $1",
             &[&format!("m{name}")],
         )
         .await

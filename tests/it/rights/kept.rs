@@ -34,7 +34,7 @@ async fn every_function_that_everybody_may_call_looks_at_its_caller_or_at_nothin
         .query(
             "select p.proname::text, p.provolatile = 'i',
                     'select odoo_eventd.' || quote_ident(p.proname) || '('
-                    || coalesce((select string_agg('null::' || format_type(t, null), ', ' order by n) from unnest(p.proargtypes) with ordinality u (t, n)), '')
+                    || coalesce((select string_agg(case t when 'text'::regtype then '''x''' else 'null' end || '::' || format_type(t, null), ', ' order by n) from unnest(p.proargtypes) with ordinality u (t, n)), '')
                     || ')'
                from pg_proc p
               where p.pronamespace = 'odoo_eventd'::regnamespace and has_function_privilege(p.oid, 'execute')

@@ -49,7 +49,7 @@ async fn what_others_call_like_a_models_table_is_read_by_nobody() {
     eventd_ok(&database.admin_url(), &["install"]).await;
     let odoo = database.client().await;
     odoo.batch_execute(
-        "insert into ir_model (model, name) values ('sequence.mixin', '{\"en_US\": \"Mixin\"}');
+        "insert into ir_model (model, name, \"order\") values ('sequence.mixin', '{\"en_US\": \"Mixin\"}', 'id');
          insert into ir_model_fields (model, model_id, name, ttype, state, field_description, store)
          select 'sequence.mixin', m.id, f.name, f.ttype, 'base', '{\"en_US\": \"x\"}', true
            from ir_model m, (values ('id', 'integer'), ('name', 'char')) f (name, ttype) where m.model = 'sequence.mixin';
@@ -330,12 +330,14 @@ async fn casts_of_odoos_types_are_not_called_with_a_superusers_rights() {
     )
     .await
     .unwrap_or_else(|error| panic!("{:?}", error.as_db_error()));
+    // The key's own check has called it, with the rights of Odoo's role.
+    let before = trap::sprung(&admin).await;
     for domain in ["[('tag_ids', '=', 1)]", "[('client_order_ref', '=', 'x')]"] {
         eventd(
             &database.admin_url(),
             &["domain", "eval", "--model", "sale.order", domain],
         )
         .await;
-        assert_eq!(trap::sprung(&admin).await, [""; 0], "{domain}");
+        assert_eq!(trap::sprung(&admin).await, before, "{domain}");
     }
 }
