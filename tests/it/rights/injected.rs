@@ -116,14 +116,25 @@ async fn names_are_never_sql_whatever_is_in_them() {
         }
     }
     let service = Service::start(&database.url(), &[]);
-    wait_until_leading(&database).await;
+    if tokio::time::timeout(SOON, wait_until_leading(&database)).await.is_err() {
+        let (_, log) = service.terminate().await;
+        panic!(
+            "{}",
+            log.lines()
+                .filter(|l| l.contains("WARN") || l.contains("ERROR"))
+                .take(12)
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
+    }
     let odoo = trap::pinned(&database, ODOO).await;
     for name in NAMES {
         let quoted = name.replace('"', "\"\"");
+        let model = quoted.replace('.', "_");
         odoo.batch_execute(&format!(
             "insert into public.\"{quoted}\" values (1, 1); update public.\"{quoted}\" set \"{quoted}2\" = 2; delete from public.\"{quoted}\";
              insert into public.\"{quoted}\" values (1, 1);
-             insert into public.\"m{quoted}\" values (1, 'x'); update public.\"m{quoted}\" set name = 'y'; delete from public.\"m{quoted}\";
+             insert into public.\"m{model}\" values (1, 'x'); update public.\"m{model}\" set name = 'y'; delete from public.\"m{model}\";
              update public.sale_order set \"{quoted}\" = 'x' where id = 1; truncate public.\"{quoted}\""
         ))
         .await
