@@ -12,6 +12,8 @@
 \if :{?installer} \else \set installer odoo_eventd_installer \endif
 
 begin;
+\ir session.sql
+\ir premises.sql
 set local client_min_messages = warning;
 -- Anybody can hold it: not for ever.
 set local lock_timeout = '60s';
@@ -95,6 +97,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \endif
 
 \ir functions/guard.sql
+\ir functions/grants.sql
 \ir functions/registry.sql
 \ir functions/models.sql
 \ir functions/secrets.sql

@@ -10,8 +10,9 @@ reset role;
 do $purge$
 declare
   made record;
-  others text;
+  others pg_catalog.text; -- Types are looked for before the path is set.
 begin
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   if not (select r.rolsuper or r.rolcreaterole from pg_roles r where r.rolname = session_user) then
     return;
   end if;

@@ -167,7 +167,7 @@ async fn preview_capture(client: &Client, accepted: &Accepted) -> Result<Value> 
     let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
     let row = client
         .query_one(
-            "select odoo_eventd.preview_capture($1, $2::text[]::name[])",
+            "select odoo_eventd.preview_capture($1, $2::pg_catalog.text[]::pg_catalog.name[])",
             &[&accepted.row.model, &columns],
         )
         .await

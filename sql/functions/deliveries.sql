@@ -79,6 +79,7 @@ begin
     -- Made apart and attached: ATTACH does not wait for readers of the log, CREATE .. PARTITION OF would.
     execute format('create table odoo_eventd.mcp_webhook_delivery_%s (like public.mcp_webhook_delivery including defaults including constraints)',
                    to_char(day, 'YYYYMMDD'));
+    perform odoo_eventd.revoke_grants(format('odoo_eventd.mcp_webhook_delivery_%s', to_char(day, 'YYYYMMDD'))::regclass);
     execute format('alter table public.mcp_webhook_delivery attach partition odoo_eventd.mcp_webhook_delivery_%s for values from (%L) to (%L)',
                    to_char(day, 'YYYYMMDD'), day, day + 1);
   end loop;

@@ -182,3 +182,6 @@ revoke all on function odoo_eventd.outbox_room(odoo_eventd.installation, text) f
 revoke all on function odoo_eventd.captures_of(text) from public;
 revoke all on function odoo_eventd.lock_capture() from public;
 revoke all on function odoo_eventd.assert_term(bigint) from public;
+revoke all on function odoo_eventd.settle_gaps() from public;
+revoke all on function odoo_eventd.is_in_gap(xid8, bigint) from public;
+revoke all on function odoo_eventd.has_gaps(pg_snapshot) from public;

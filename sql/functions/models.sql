@@ -3,6 +3,7 @@
 create or replace function odoo_eventd.model_table(of_model text) returns oid
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
+  -- A table of anybody but the owner of Odoo's tables is none of Odoo's, whatever it is called: what hangs on it would run as the owner.
   -- INHERITS (is_partial): an UPDATE of the parent fires nothing on the child, so neither can be captured exactly.
   -- The registry goes through all models at each call, and looking for drift asks for each captured one: it is left to those whose table
   -- may have another name. For all others the second branch is never begun.
@@ -10,6 +11,7 @@ as $$
   from public.ir_model m
   join pg_class c on c.relname = replace(m.model, '.', '_') and c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
   where m.model = of_model and m.model not like 'ir.%' and m.model not like 'project.task.stage.%'
+    and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)
     and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped)
     and not exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))
   union all
@@ -22,6 +24,7 @@ as $$
   select c.oid
   from pg_class c
   where c.relname = of_model::name and c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+    and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)
     and exists (select from public.ir_model_fields f where f.relation_table = of_model and f.ttype = 'many2many' and f.store)
     and not exists (select from public.ir_model m where m.model = of_model)
     and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped)

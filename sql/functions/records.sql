@@ -16,12 +16,14 @@ begin
     raise exception 'model "%" is not among the allowed models', of_model
       using errcode = 'insufficient_privilege', hint = 'The owner adds models to odoo_eventd.allowed_model.';
   end if;
-  -- Most tables have the model's name, and asking for one is much cheaper than asking for all. Read only, so views and INHERITS will do.
+  -- Most tables have the model's name, and asking for one is much cheaper than asking for all. Read only, so views and INHERITS will do,
+  -- but only the owner's: a view of somebody else, or the row security of his table, would call his functions with the owner's rights.
   select c.oid::regclass into found_table
     from public.ir_model m
     join pg_class c on c.relname = replace(m.model, '.', '_') and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped
-   where m.model = of_model and m.model not like 'ir.%' and m.model not like 'project.task.stage.%';
+   where m.model = of_model and m.model not like 'ir.%' and m.model not like 'project.task.stage.%'
+     and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass);
   if found then
     return found_table;
   end if;
@@ -48,11 +50,18 @@ begin
   from_table := odoo_eventd.readable_table(of_model);
   -- A file of more than 64 KiB is left out; the encoding says nothing about what it holds.
   select string_agg(case when c.type_name = 'bytea' then format($v$case when octet_length(t.%1$I) <= 65536 then encode(t.%1$I, 'base64') end$v$, w.name)
+                         -- A cast of somebody's own type is a function of his; printing is not.
+                         when not coalesce(r.rolsuper, false)
+                           then format($v$case when num_nonnulls(t.%1$I) = 1 then format('%%s', t.%1$I) end$v$, w.name)
                          else format('t.%I::text', w.name) end, ', ' order by w.ord),
          min(w.name) filter (where c.column_name is null)
     into vals_of_row, missing
     from unnest(columns) with ordinality w (name, ord)
-    left join odoo_eventd.capturable_columns(of_model, from_table) c on c.column_name = w.name;
+    left join odoo_eventd.capturable_columns(of_model, from_table) c on c.column_name = w.name
+    left join pg_attribute a on a.attrelid = from_table and a.attname = w.name and not a.attisdropped
+    left join pg_type d on d.oid = a.atttypid
+    left join pg_type y on y.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
+    left join pg_roles r on r.oid = y.typowner;
   if missing is not null then
     raise exception 'model "%" has no column "%" that may be read', of_model, missing using errcode = 'undefined_column';
   end if;
@@ -126,7 +135,9 @@ begin
         select t.%1$I::bigint, t.id::bigint from %2$s t where t.%1$I = any ($1)%3$s order by %4$s limit $2$q$,
         f.relation_field, from_table, conditions, in_order) using ids, most_rows;
   else
-    links := to_regclass(format('public.%I', f.relation_table));
+    links := (select c.oid from pg_class c
+               where c.oid = to_regclass(format('public.%I', f.relation_table)) and c.relkind = 'r' and c.relowner = (
+                       select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass));
     if links is null then
       raise exception 'field "%" of "%" has no table of pairs', field, of_model using errcode = 'undefined_table';
     end if;
@@ -135,5 +146,7 @@ begin
         f.column1, links, from_table, f.column2, conditions, in_order) using ids, most_rows;
   end if;
 end $$;
+revoke all on function odoo_eventd.readable_table(text) from public;
+revoke all on function odoo_eventd.order_of(text, name[]) from public;
 comment on function odoo_eventd.read_related(text, text, bigint[], text, integer) is
   'The records that a one2many or many2many field of these records leads to, in Odoo''s order, archived ones left out; at most so many.';

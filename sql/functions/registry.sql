@@ -42,12 +42,18 @@ begin
                -- A parent or a child of INHERITS: one row may show in two tables.
                exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhrelid, i.inhparent)),
                exists (select from pg_catalog.pg_attribute a
+                         join pg_catalog.pg_type t on t.oid = a.atttypid
+                         join pg_catalog.pg_roles r on r.oid = t.typowner and r.rolsuper
                         where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped),
                coalesce((n.row->>'transient')::boolean, false),
                (n.row->>'abstract')::boolean
           from named n
           left join pg_catalog.pg_class c
             on c.relname = n.table_name and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+           -- What anybody else calls like a model's table is none, and a view is read only by those whose rights its owner has anyway:
+           -- its functions are called with the rights of whoever reads it.
+           and c.relowner = (select o.relowner from pg_catalog.pg_class o where o.oid = 'public.ir_model'::regclass)
+           and (c.relkind <> 'v' or pg_has_role(c.relowner, session_user, 'member'))
     $query$;
 end
 $function$;
@@ -65,6 +71,7 @@ begin
           from pg_catalog.pg_class c
           join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+           and c.relowner = (select o.relowner from pg_catalog.pg_class o where o.oid = 'public.ir_model'::regclass)
     $query$;
 end
 $function$;
@@ -175,9 +182,18 @@ begin
     perform odoo_eventd.assert_listener();
     return query execute $query$
         select (select m.latest_version::text from public.ir_module_module m where m.name = 'base'),
-               -- Odoo uses unaccent() whenever its own schema has one with one argument.
-               exists (select from pg_catalog.pg_proc p
-                        where p.proname = 'unaccent' and p.pronargs = 1 and p.pronamespace = 'public'::regnamespace),
+               -- Odoo uses unaccent() whenever its own schema has one with one argument, whoever made it. Here it is called with the
+               -- rights of whoever logged in, so it must be a superuser's, as the extension's is, or of Odoo's role, where that has these
+               -- rights anyway. Null: there is another, and what Odoo would answer cannot be asked.
+               case when not exists (select from pg_catalog.pg_proc p
+                                      where p.proname = 'unaccent' and p.pronargs = 1 and p.pronamespace = 'public'::regnamespace) then false
+                    when (select count(*) from pg_catalog.pg_proc p
+                           where p.proname = 'unaccent' and p.pronargs = 1 and p.pronamespace = 'public'::regnamespace) = 1
+                     and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_roles r on r.oid = p.proowner
+                                  where p.oid = to_regprocedure('public.unaccent(pg_catalog.text)') and p.prorettype = 'pg_catalog.text'::regtype
+                                    and (r.rolsuper
+                                         or r.oid = (select o.relowner from pg_catalog.pg_class o where o.oid = 'public.ir_model'::regclass)
+                                            and pg_has_role(r.oid, session_user, 'member'))) then true end,
                coalesce((select array_agg(l.code::text order by l.code) from public.res_lang l where l.active), '{}'),
                coalesce((select array_agg(m.name::text order by m.name) from public.ir_module_module m
                           where m.state in ('installed', 'to upgrade', 'to remove')), '{}'),

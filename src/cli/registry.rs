@@ -50,7 +50,7 @@ async fn pull(database: Database, args: Pull) -> Result<()> {
     let client = super::connect_installed(&database).await?;
     let known = registry::load(&client).await?;
     let name = client
-        .query_one("select current_database()::text", &[])
+        .query_one("select pg_catalog.current_database()::pg_catalog.text", &[])
         .await
         .map_err(|e| Error::database("ask for the database's name", e))?;
     let mut models: Vec<&str> = known

@@ -130,17 +130,25 @@ impl Chunk {
                 format!("case when {condition} then {place} end")
             })
             .collect();
-        let arrays: Vec<String> = (1..=columns.len()).map(|number| format!("${number}::text[]")).collect();
+        let arrays: Vec<String> = (1..=columns.len())
+            .map(|number| format!("pg_catalog.unnest(${number}::pg_catalog.text[])"))
+            .collect();
         let names: Vec<String> = (1..=columns.len()).map(|number| format!("c{number}")).collect();
         let casts: Vec<String> = columns
             .iter()
             .zip(&names)
-            .map(|(column, name)| format!("given.{name}::{} as {}", column.type_name, quote(&column.name)))
+            .map(|(column, name)| {
+                format!(
+                    "given.{name}::{} as {}",
+                    sql::catalogue_type(&column.type_name),
+                    quote(&column.name)
+                )
+            })
             .collect();
         // OFFSET 0 keeps the casts here: each value is read once, not once in every domain that looks at it.
         let sql = format!(
-            "select image.ordinality, array_remove(array[{}]::int4[], null) from (select given.ordinality, {} from \
-             unnest({}) with ordinality given ({}, ordinality) offset 0) image",
+            "select image.ordinality, pg_catalog.array_remove(array[{}]::integer[], null) from (select given.ordinality, {} from \
+             rows from ({}) with ordinality given ({}, ordinality) offset 0) image",
             cases.join(", "),
             casts.join(", "),
             arrays.join(", "),

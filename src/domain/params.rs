@@ -75,31 +75,31 @@ impl Params {
     /// The typed expression of a bound value.
     pub(super) fn bind(&mut self, bound: &Bound) -> String {
         let (value, cast) = match bound {
-            Bound::Bool(value) => (Param::Bool(*value), "bool"),
-            Bound::Int4(number) => (Param::Int4(*number), "int4"),
-            Bound::Int8(number) => (Param::Int8(*number), "int8"),
-            Bound::Float8(number) => (Param::Float8(*number), "float8"),
-            Bound::Numeric(digits) => (Param::Text(digits.clone()), "text::numeric"),
-            Bound::Text(text) => (Param::Text(text.clone()), "text"),
-            Bound::Date(text) => (Param::Text(text.clone()), "text::date"),
-            Bound::Timestamp(text) => (Param::Text(text.clone()), "text::timestamp"),
-            Bound::Json(value) => (Param::Text(value.to_string()), "text::jsonb"),
-            Bound::Bools(values) => (Param::Bools(values.clone()), "bool[]"),
+            Bound::Bool(value) => (Param::Bool(*value), "pg_catalog.bool"),
+            Bound::Int4(number) => (Param::Int4(*number), "pg_catalog.int4"),
+            Bound::Int8(number) => (Param::Int8(*number), "pg_catalog.int8"),
+            Bound::Float8(number) => (Param::Float8(*number), "pg_catalog.float8"),
+            Bound::Numeric(digits) => (Param::Text(digits.clone()), "pg_catalog.text::pg_catalog.numeric"),
+            Bound::Text(text) => (Param::Text(text.clone()), "pg_catalog.text"),
+            Bound::Date(text) => (Param::Text(text.clone()), "pg_catalog.text::pg_catalog.date"),
+            Bound::Timestamp(text) => (Param::Text(text.clone()), "pg_catalog.text::pg_catalog.timestamp"),
+            Bound::Json(value) => (Param::Text(value.to_string()), "pg_catalog.text::pg_catalog.jsonb"),
+            Bound::Bools(values) => (Param::Bools(values.clone()), "pg_catalog.bool[]"),
             Bound::Ints(numbers) => match narrow(numbers) {
-                Some(numbers) => (Param::Int4s(numbers), "int4[]"),
-                None => (Param::Int8s(numbers.clone()), "int8[]"),
+                Some(numbers) => (Param::Int4s(numbers), "pg_catalog.int4[]"),
+                None => (Param::Int8s(numbers.clone()), "pg_catalog.int8[]"),
             },
-            Bound::Floats(numbers) => (Param::Floats(numbers.clone()), "float8[]"),
-            Bound::Numerics(digits) => (Param::Texts(digits.clone()), "text[]::numeric[]"),
-            Bound::Texts(texts) => (Param::Texts(texts.clone()), "text[]"),
-            Bound::Dates(texts) => (Param::Texts(texts.clone()), "text[]::date[]"),
-            Bound::Timestamps(texts) => (Param::Texts(texts.clone()), "text[]::timestamp[]"),
+            Bound::Floats(numbers) => (Param::Floats(numbers.clone()), "pg_catalog.float8[]"),
+            Bound::Numerics(digits) => (Param::Texts(digits.clone()), "pg_catalog.text[]::pg_catalog.numeric[]"),
+            Bound::Texts(texts) => (Param::Texts(texts.clone()), "pg_catalog.text[]"),
+            Bound::Dates(texts) => (Param::Texts(texts.clone()), "pg_catalog.text[]::pg_catalog.date[]"),
+            Bound::Timestamps(texts) => (Param::Texts(texts.clone()), "pg_catalog.text[]::pg_catalog.timestamp[]"),
         };
         format!("{}::{cast}", self.push(value))
     }
 
     pub(super) fn text(&mut self, text: &str) -> String {
-        format!("{}::text", self.push(Param::Text(text.to_owned())))
+        format!("{}::pg_catalog.text", self.push(Param::Text(text.to_owned())))
     }
 }
 

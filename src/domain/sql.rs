@@ -2,6 +2,10 @@
 //!
 //! Identifiers come from the registry, never from the domain's text, and are quoted; the text's values become parameters
 //! `$n` of an explicit type. Equal values share one parameter, so that a thousand subscriptions stay one statement.
+//!
+//! Functions, operators and types are the catalogue's, and say so: in a session whose path is somebody else's (behind a pooler) others
+//! could have made ones that suit better. Hence `operator(pg_catalog.=)` and none of the forms that stand for an operator without naming
+//! it: `LIKE`, `IN`, `NULLIF`, `IS DISTINCT FROM`.
 
 use std::fmt::Write as _;
 
@@ -51,6 +55,20 @@ fn inherited_name(link: &str, column: &str) -> String {
 /// An identifier between double quotes.
 pub(crate) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// An operator, the catalogue's. It binds more tightly than its name alone would, and all these alike.
+fn op(symbol: &str) -> String {
+    format!("operator(pg_catalog.{symbol})")
+}
+
+/// A type of a column that domains look at, as `format_type` names it. Those that the grammar itself knows are the catalogue's anyway,
+/// and some of them by that name only.
+pub(super) fn catalogue_type(name: &str) -> String {
+    match name {
+        "text" | "date" | "jsonb" | "bytea" | "bool" | "int4" | "float8" => format!("pg_catalog.{name}"),
+        _ => name.to_owned(),
+    }
 }
 
 /// A table of Odoo's schema.
@@ -140,7 +158,7 @@ impl Printer<'_> {
             Plan::Any(items) => self.joined(items, " or ", scope),
             Plan::Compare { left, operator, right } => {
                 let (left, right) = (self.scalar(left, scope), self.params.bind(right));
-                let _ = write!(self.out, "({left} {} {right})", operator.sql());
+                let _ = write!(self.out, "({left} {} {right})", op(operator.sql()));
             }
             Plan::Like {
                 left,
@@ -151,12 +169,17 @@ impl Printer<'_> {
             } => {
                 let (mut left, mut right) = (self.scalar(left, scope), self.params.text(pattern));
                 if *unaccent {
-                    left = format!("public.unaccent({left})");
+                    // Exactly the function that the registry has looked at, not another of that name for another type.
+                    left = format!("public.unaccent({left}::pg_catalog.text)");
                     right = format!("public.unaccent({right})");
                 }
-                let not = if *negated { "not " } else { "" };
-                let like = if *ignore_case { "ilike" } else { "like" };
-                let _ = write!(self.out, "({left} {not}{like} {right})");
+                let like = op(match (negated, ignore_case) {
+                    (false, false) => "~~",
+                    (false, true) => "~~*",
+                    (true, false) => "!~~",
+                    (true, true) => "!~~*",
+                });
+                let _ = write!(self.out, "({left} {like} {right})");
             }
             Plan::IsNull(scalar) => {
                 let scalar = self.scalar(scalar, scope);
@@ -169,15 +192,15 @@ impl Printer<'_> {
             Plan::OneOf { left, values, negated } => {
                 let (left, values) = (self.scalar(left, scope), self.params.bind(values));
                 let _ = match negated {
-                    false => write!(self.out, "({left} = any ({values}))"),
-                    true => write!(self.out, "({left} <> all ({values}))"),
+                    false => write!(self.out, "({left} {} any ({values}))", op("=")),
+                    true => write!(self.out, "({left} {} all ({values}))", op("<>")),
                 };
             }
             Plan::InQuery { left, query, negated } => {
                 let left = self.scalar(left, scope);
                 let query = self.query(query);
                 let not = if *negated { "not " } else { "" };
-                let _ = write!(self.out, "({left} {not}in ({query}))");
+                let _ = write!(self.out, "({not}{left} {} any ({query}))", op("="));
             }
             Plan::Exists(query) => {
                 let query = self.query(query);
@@ -201,8 +224,10 @@ impl Printer<'_> {
                 let roots = self.members(roots);
                 let _ = write!(
                     self.out,
-                    "({} like any (array(select {alias}.parent_path || '%' from {} {alias} where {alias}.id {roots})))",
+                    "({} {} any (array(select {alias}.parent_path {} '%' from {} {alias} where {alias}.id {roots})))",
                     scope.column("parent_path"),
+                    op("~~"),
+                    op("||"),
                     table(tree),
                 );
             }
@@ -212,12 +237,12 @@ impl Printer<'_> {
                 left_contains,
             } => {
                 let (left, right) = (self.scalar(left, scope), self.params.bind(right));
-                let operator = if *left_contains { "@>" } else { "<@" };
+                let operator = op(if *left_contains { "@>" } else { "<@" });
                 let _ = write!(self.out, "({left} {operator} {right})");
             }
             Plan::HasKey { left, key } => {
                 let (left, key) = (self.scalar(left, scope), self.params.text(key));
-                let _ = write!(self.out, "({left} ? {key})");
+                let _ = write!(self.out, "({left} {} {key})", op("?"));
             }
         }
     }
@@ -245,10 +270,11 @@ impl Printer<'_> {
         let members = to.map(|members| self.members(members));
         let _ = write!(
             self.out,
-            "({}exists (select from {} {alias} where {alias}.{} = {}",
+            "({}exists (select from {} {alias} where {alias}.{} {} {}",
             if negated { "not " } else { "" },
             table(name),
             quote(own),
+            op("="),
             scope.column("id"),
         );
         if let Some(members) = members {
@@ -281,12 +307,14 @@ impl Printer<'_> {
             // The parent's record always exists, and null counts as false here: a semi-join gives the same rows, faster.
             let _ = write!(
                 self.out,
-                "({link} in (select {alias}.id from {name} {alias} where {condition}))"
+                "({link} {} any (select {alias}.id from {name} {alias} where {condition}))",
+                op("=")
             );
         } else {
             let _ = write!(
                 self.out,
-                "(select {condition} from (select) one left join {name} {alias} on {alias}.id = {link})"
+                "(select {condition} from (select) one left join {name} {alias} on {alias}.id {} {link})",
+                op("=")
             );
         }
     }
@@ -295,9 +323,9 @@ impl Printer<'_> {
         match members {
             Members::Ids(ids) => {
                 let ids = self.params.bind(&Bound::Ints(ids.iter().copied().map(Some).collect()));
-                format!("= any ({ids})")
+                format!("{} any ({ids})", op("="))
             }
-            Members::Query(query) => format!("in ({})", self.query(query)),
+            Members::Query(query) => format!("{} any ({})", op("="), self.query(query)),
         }
     }
 
@@ -333,9 +361,11 @@ impl Printer<'_> {
                 let roots = match roots {
                     Members::Ids(ids) => {
                         let ids = self.params.bind(&Bound::Ints(ids.iter().copied().map(Some).collect()));
-                        format!("select unnest({ids})::int8")
+                        format!("select pg_catalog.unnest({ids})::pg_catalog.int8")
                     }
-                    Members::Query(query) => format!("select id::int8 from ({}) roots (id)", self.query(query)),
+                    Members::Query(query) => {
+                        format!("select id::pg_catalog.int8 from ({}) roots (id)", self.query(query))
+                    }
                 };
                 let through = match **through {
                     Plan::Const(Some(true)) => "true".to_owned(),
@@ -343,11 +373,13 @@ impl Printer<'_> {
                 };
                 let step = match down {
                     true => format!(
-                        "select {row}.id::int8 from {tree} {row} join {walk} on {row}.{parent} = {walk}.id where {through}"
+                        "select {row}.id::pg_catalog.int8 from {tree} {row} join {walk} on {row}.{parent} {} {walk}.id where {through}",
+                        op("=")
                     ),
                     false => format!(
-                        "select {row}.{parent}::int8 from {tree} {row} join {walk} on {row}.id = {walk}.id \
-                         where {row}.{parent} is not null and {through}"
+                        "select {row}.{parent}::pg_catalog.int8 from {tree} {row} join {walk} on {row}.id {} {walk}.id \
+                         where {row}.{parent} is not null and {through}",
+                        op("=")
                     ),
                 };
                 // UNION, not UNION ALL: a loop in the data ends.
@@ -357,7 +389,8 @@ impl Printer<'_> {
                 let row = self.params.alias();
                 let roots = self.members(roots);
                 format!(
-                    "(select unnest(string_to_array(rtrim({row}.parent_path, '/'), '/'))::int8 as id from {} {row} \
+                    "(select pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.rtrim({row}.parent_path, '/'), '/'))::pg_catalog.int8 as id \
+                     from {} {row} \
                      where {row}.id {roots})",
                     table(tree)
                 )
@@ -372,7 +405,7 @@ impl Printer<'_> {
                 let column = scope.column(column);
                 let texts: Vec<String> = languages
                     .iter()
-                    .map(|language| format!("{column} ->> {}", self.params.text(language)))
+                    .map(|language| format!("{column} {} {}", op("->>"), self.params.text(language)))
                     .collect();
                 match texts.as_slice() {
                     [only] => format!("({only})"),
@@ -385,18 +418,27 @@ impl Printer<'_> {
                 fallback,
                 sql_type,
             } => {
-                let stored = format!("{} -> {}", scope.column(column), self.params.text(&company.to_string()));
+                let stored = format!(
+                    "{} {} {}",
+                    scope.column(column),
+                    op("->"),
+                    self.params.text(&company.to_string())
+                );
                 let value = match fallback {
                     None => format!("({stored})"),
-                    Some(fallback) => format!("coalesce({stored}, to_jsonb({}))", self.params.bind(fallback)),
+                    Some(fallback) => format!(
+                        "coalesce({stored}, pg_catalog.to_jsonb({}))",
+                        self.params.bind(fallback)
+                    ),
                 };
-                format!("({value} ->> 0)::{sql_type}")
+                format!("({value} {} 0)::{}", op("->>"), catalogue_type(sql_type))
             }
             Scalar::Existing { table: name, id } => {
                 let (alias, id) = (self.params.alias(), self.scalar(id, scope));
                 format!(
-                    "(select {alias}.id from {} {alias} where {alias}.id = {id})",
-                    table(name)
+                    "(select {alias}.id from {} {alias} where {alias}.id {} {id})",
+                    table(name),
+                    op("=")
                 )
             }
             Scalar::DatePart {
@@ -407,20 +449,34 @@ impl Printer<'_> {
             } => {
                 let mut of = self.scalar(of, scope);
                 if let Some(zone) = zone {
-                    of = format!("timezone({}, timezone('UTC', {of}))", self.params.text(zone));
+                    of = format!(
+                        "pg_catalog.timezone({}, pg_catalog.timezone('UTC', {of}))",
+                        self.params.text(zone)
+                    );
                 }
                 match first_day {
-                    None => format!("date_part('{part}', {of})"),
-                    Some(day) => format!("mod(7 - {day} + date_part('{part}', {of})::int4, 7)"),
+                    None => format!("pg_catalog.date_part('{part}', {of})"),
+                    Some(day) => format!(
+                        "pg_catalog.mod({} {} pg_catalog.date_part('{part}', {of})::pg_catalog.int4, 7)",
+                        7 - day,
+                        op("+")
+                    ),
                 }
             }
-            Scalar::JsonItem { column, key } => format!("({} -> {})", scope.column(column), self.params.text(key)),
-            Scalar::JsonText { column, key } => format!("({} ->> {})", scope.column(column), self.params.text(key)),
-            Scalar::AsText(inner) => format!("({})::text", self.scalar(inner, scope)),
-            Scalar::ReferencedId(column) => format!("split_part({}, ',', 2)::int4", scope.column(column)),
+            Scalar::JsonItem { column, key } => {
+                format!("({} {} {})", scope.column(column), op("->"), self.params.text(key))
+            }
+            Scalar::JsonText { column, key } => {
+                format!("({} {} {})", scope.column(column), op("->>"), self.params.text(key))
+            }
+            Scalar::AsText(inner) => format!("({})::pg_catalog.text", self.scalar(inner, scope)),
+            Scalar::ReferencedId(column) => format!(
+                "pg_catalog.split_part({}, ',', 2)::pg_catalog.int4",
+                scope.column(column)
+            ),
             Scalar::Words(words) => {
                 let words: Vec<String> = words.iter().map(|word| self.scalar(word, scope)).collect();
-                format!("concat_ws(' ', {})", words.join(", "))
+                format!("pg_catalog.concat_ws(' ', {})", words.join(", "))
             }
         }
     }

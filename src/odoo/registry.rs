@@ -29,6 +29,8 @@ pub struct Facts {
     pub version: u16,
     /// Whether Odoo's schema has an `unaccent(text)`, which Odoo then uses in `ilike`.
     pub unaccent: bool,
+    /// Whether it has one that must not be called from here, because somebody made it who could act for this session by it.
+    pub foreign_unaccent: bool,
     /// Codes of the active languages.
     pub languages: BTreeSet<String>,
     /// First day of the week (1 = Monday .. 7 = Sunday) by language code.
@@ -292,7 +294,9 @@ impl Model {
 
     /// True if records know the path of their ancestors (`_parent_store`): Odoo then searches hierarchies by it.
     pub fn has_parent_path(&self) -> bool {
-        self.field("parent_path").is_some_and(|field| field.column.is_some())
+        self.field("parent_path")
+            .and_then(|field| field.column.as_ref())
+            .is_some_and(|column| matches!(column.type_name.as_str(), "character varying" | "text"))
     }
 }
 

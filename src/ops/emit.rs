@@ -182,11 +182,11 @@ impl Pages {
             );
         }
         let table = selection.table().replace('"', "\"\"");
-        let of = format!("from public.\"{table}\" record where record.id > $1 and ({condition})");
+        let of = format!("from public.\"{table}\" record where record.id operator(pg_catalog.>) $1 and ({condition})");
         Self {
             model: selection.model().to_owned(),
-            page_sql: format!("select record.id::int8 {of} order by record.id limit $2"),
-            count_sql: format!("select count(*) from (select {of} limit $2) x"),
+            page_sql: format!("select record.id::pg_catalog.int8 {of} order by record.id limit $2"),
+            count_sql: format!("select pg_catalog.count(*) from (select {of} limit $2) x"),
             params,
         }
     }

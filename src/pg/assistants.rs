@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// Database errors.
 pub async fn begin(session: &Client) -> Result<i64> {
     let row = session
-        .query_one("select -odoo_eventd.begin_assisting()", &[])
+        .query_one("select operator(pg_catalog.-) odoo_eventd.begin_assisting()", &[])
         .await
         .map_err(|e| Error::database("begin to assist", e))?;
     Ok(row.get(0))
@@ -22,7 +22,10 @@ pub async fn begin(session: &Client) -> Result<i64> {
 /// Database errors.
 pub async fn end(session: &Client, term: i64) -> Result<()> {
     session
-        .execute("select odoo_eventd.end_assisting(-$1::int8)", &[&term])
+        .execute(
+            "select odoo_eventd.end_assisting(operator(pg_catalog.-) $1::bigint)",
+            &[&term],
+        )
         .await
         .map_err(|e| Error::database("end assisting", e))?;
     Ok(())

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,6 +24,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that does not say within that time whether it restarted is taken for one that did.
 const RESTART_ASKED_WITHIN: Duration = Duration::from_secs(3);
 
+/// What holds in every session before its first statement, whatever the database, the role or the URL's own `options` say.
+///
+/// Whoever may make an object in a schema of somebody's path could make one that suits our statements better than what they mean: a
+/// function for other types of arguments, an operator, a view. So names are looked for in the catalogue alone, and a session's temporary
+/// objects, which else come first, come last. The rest decides how SQL and the values in it are read, and what `format_type` says.
+///
+/// They come with the connection, and are not statements: a pooler in transaction mode would leave a session with that path to Odoo,
+/// whose statements find no table then. PgBouncer knows such options of none but a few settings and refuses the others. It gets none, and
+/// our statements have to do without: each names the schema of whatever it uses, operators too (`tests/it/rights.rs`).
+const PINNED: &str = "-c search_path=pg_catalog,pg_temp -c quote_all_identifiers=off -c standard_conforming_strings=on \
+     -c backslash_quote=safe_encoding -c transform_null_equals=off -c array_nulls=on -c datestyle=ISO,YMD -c intervalstyle=postgres \
+     -c bytea_output=hex -c extra_float_digits=1 -c default_transaction_isolation=read\\ committed";
+
 /// What every session begins with.
 ///
 /// Keepalives as on our side, where they are part of the connection's settings: a server that never hears of the connection's end would
@@ -35,7 +49,8 @@ const RESTART_ASKED_WITHIN: Duration = Duration::from_secs(3);
 /// in any case, so that a reload of the server's settings does not change it.
 const SESSION: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
      set tcp_user_timeout = 30000; set jit = off; \
-     select set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'local'), false)";
+     select pg_catalog.set_config('synchronous_commit', \
+                pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), 'off', 'local'), false)";
 
 /// What arrives at a session unasked; see [`Database::connect_lead`].
 pub type Notifications = mpsc::UnboundedReceiver<Result<String>>;
@@ -48,6 +63,10 @@ type Connection = tokio_postgres::Connection<
 #[derive(Clone)]
 pub struct Database {
     config: Config,
+    /// The same with [`PINNED`].
+    pinned: Config,
+    /// Whatever is between us and the server refuses connections that bring options.
+    refuses_options: Arc<AtomicBool>,
     tls: MakeRustlsConnect,
     mode: Mode,
 }
@@ -83,8 +102,16 @@ impl Database {
         if config.get_application_name().is_none() {
             config.application_name("odoo-eventd");
         }
+        let mut pinned = config.clone();
+        // The last of several is the one that counts.
+        pinned.options(match config.get_options() {
+            Some(own) => format!("{own} {PINNED}"),
+            None => PINNED.to_owned(),
+        });
         Ok(Self {
             config,
+            pinned,
+            refuses_options: Arc::default(),
             tls: MakeRustlsConnect::new(tls.client_config()?),
             mode: tls.mode,
         })
@@ -160,13 +187,24 @@ impl Database {
 
     /// The time limit is for all of it: the driver's own ends with the TCP connection, and whoever accepts that may stay silent.
     async fn establish(&self) -> Result<(Client, Connection)> {
-        tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone()))
+        tokio::time::timeout(CONNECT_TIMEOUT, self.open())
             .await
             .map_err(|_| {
                 Error::database(format_args!("connect to {self}"), "it did not answer in time")
                     .with_hint("check that it is PostgreSQL that listens there, and what is in between")
             })?
             .map_err(|e| self.refused(e))
+    }
+
+    /// With what every session is to have; without, where that is refused.
+    async fn open(&self) -> std::result::Result<(Client, Connection), tokio_postgres::Error> {
+        if !self.refuses_options.load(Ordering::Relaxed) {
+            match self.pinned.connect(self.tls.clone()).await {
+                Err(error) if is_about_options(&error) => self.refuses_options.store(true, Ordering::Relaxed),
+                opened => return opened,
+            }
+        }
+        self.config.connect(self.tls.clone()).await
     }
 
     /// Whether the server as a whole went down, or is on its way down or up, and not only this database is in somebody's way: it refuses
@@ -176,8 +214,9 @@ impl Database {
         use tokio_postgres::error::SqlState;
         let mut elsewhere = self.clone();
         elsewhere.config.dbname("postgres");
+        elsewhere.pinned.dbname("postgres");
         let asked = async {
-            let (client, connection) = match elsewhere.config.connect(elsewhere.tls).await {
+            let (client, connection) = match elsewhere.open().await {
                 Ok(connected) => connected,
                 Err(error) => {
                     return match error.code() {
@@ -203,7 +242,7 @@ impl Database {
     /// # Errors
     /// Never in practice: the pool's builder refuses only combinations that are not used here.
     pub fn pool(&self, size: usize) -> Result<deadpool_postgres::Pool> {
-        let manager = deadpool_postgres::Manager::from_config(self.config.clone(), self.tls.clone(), POOLED);
+        let manager = deadpool_postgres::Manager::from_connect(self.config.clone(), Opened(self.clone()), POOLED);
         pool_of(manager, size)
     }
 
@@ -242,7 +281,7 @@ impl Database {
     async fn introduce(&self, client: &Client) -> Result<()> {
         let row = client
             .query_one(
-                "select current_setting('server_version_num')::int4, current_setting('server_version')",
+                "select pg_catalog.current_setting('server_version_num')::integer, pg_catalog.current_setting('server_version')",
                 &[],
             )
             .await
@@ -266,10 +305,18 @@ impl Database {
 /// Database errors.
 pub async fn server_start(client: &Client) -> Result<Timestamp> {
     let row = client
-        .query_one("select pg_postmaster_start_time()", &[])
+        .query_one("select pg_catalog.pg_postmaster_start_time()", &[])
         .await
         .map_err(|e| Error::database("ask when the server was started", e))?;
     Ok(row.get(0))
+}
+
+/// PgBouncer's words: `unsupported startup parameter: options`, and since 1.20 `unsupported startup parameter in options: search_path`.
+fn is_about_options(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|said| {
+        *said.code() == tokio_postgres::error::SqlState::PROTOCOL_VIOLATION
+            && said.message().contains("startup parameter")
+    })
 }
 
 /// rustls' errors come wrapped in an I/O error, which tells the errors below its own.
@@ -308,6 +355,26 @@ fn pool_of(manager: deadpool_postgres::Manager, size: usize) -> Result<deadpool_
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .build()
         .map_err(|error| Error::other("cannot make a connection pool").with_source(error))
+}
+
+/// Connects as [`Database::connect`] does.
+struct Opened(Database);
+
+impl deadpool_postgres::Connect for Opened {
+    fn connect(&self, _config: &Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
+        Box::pin(async move {
+            let (client, connection) = self.0.open().await?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "ends with the client; the pool keeps it to know when the connection has ended"
+            )]
+            let driver = tokio::spawn(async move {
+                // What went wrong reaches whoever awaits an answer.
+                let _ = connection.await;
+            });
+            Ok((client, driver))
+        })
+    }
 }
 
 /// "Connects" once, to what is connected already.
@@ -355,6 +422,16 @@ mod tests {
         let database = Database::parse("postgres://odoo:s3cret@db.example:6432/prod").unwrap();
         assert_eq!(database.to_string(), "database \"prod\" on db.example:6432");
         assert!(!format!("{database:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_pinned_comes_behind_the_options_of_the_connection_string() {
+        let url = "postgres://odoo@db.example/prod?options=-c%20search_path%3Dpublic%20-c%20statement_timeout%3D5s";
+        let database = Database::parse(url).unwrap();
+        assert_eq!(
+            database.pinned.get_options(),
+            Some(format!("-c search_path=public -c statement_timeout=5s {PINNED}").as_str())
+        );
     }
 
     #[test]

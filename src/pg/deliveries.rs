@@ -150,8 +150,8 @@ pub async fn commit_batch(
     let last_id = target.map(|t| t.last_id);
     let statement = client
         .prepare_cached(
-            "select ord, log_id, log_date from odoo_eventd.commit_batch($1, $2::text::pg_snapshot, $3::text::pg_snapshot,
-                    $4::text::xid8, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            "select ord, log_id, log_date from odoo_eventd.commit_batch($1, $2::pg_catalog.text::pg_catalog.pg_snapshot, $3::pg_catalog.text::pg_catalog.pg_snapshot,
+                    $4::pg_catalog.text::pg_catalog.xid8, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         )
         .await
         .map_err(|e| failed("prepare committing deliveries", e))?;

@@ -153,7 +153,7 @@ impl Layouts {
     pub async fn load(client: &impl GenericClient) -> Result<Self> {
         let rows = client
             .query(
-                "select generation, capture_id, model, columns::text[] as columns, types, format from odoo_eventd.captures()",
+                "select generation, capture_id, model, columns::pg_catalog.text[] as columns, types, format from odoo_eventd.captures()",
                 &[],
             )
             .await
@@ -185,8 +185,7 @@ impl Layouts {
     }
 }
 
-const READ: &str =
-    "select * from odoo_eventd.read_outbox($1::text::pg_snapshot, $2::text::pg_snapshot, $3::text::xid8, $4, $5)";
+const READ: &str = "select * from odoo_eventd.read_outbox($1::pg_catalog.text::pg_catalog.pg_snapshot, $2::pg_catalog.text::pg_catalog.pg_snapshot, $3::pg_catalog.text::pg_catalog.xid8, $4, $5)";
 
 /// Reads what is beyond a position, at most `max_rows` rows.
 ///
@@ -252,7 +251,7 @@ impl LargeRows {
     pub async fn open(transaction: &Transaction<'_>, xid: u64) -> Result<Self> {
         transaction
             .bind(
-                "select * from odoo_eventd.read_transaction($1::text::xid8)",
+                "select * from odoo_eventd.read_transaction($1::pg_catalog.text::pg_catalog.xid8)",
                 &[&xid.to_string()],
             )
             .await
@@ -323,7 +322,7 @@ fn parse_xid(text: &str) -> Result<u64> {
 pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
     let rotated = client
         .query_one(
-            "select odoo_eventd.rotate_outbox($1) from (select set_config('lock_timeout', '300ms', true) offset 0) first",
+            "select odoo_eventd.rotate_outbox($1) from (select pg_catalog.set_config('lock_timeout', '300ms', true) offset 0) first",
             &[&over_bytes],
         )
         .await;

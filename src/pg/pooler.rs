@@ -49,11 +49,13 @@ async fn look(database: &Database) -> Result<Option<&'static str>> {
     let failed = |e| Error::database("look for a pooler", e);
     let seen = async |client: &tokio_postgres::Client| -> Result<Option<String>> {
         let rows = client
-            .simple_query(&format!("select nullif(current_setting('{PROBE}', true), '')"))
+            .simple_query(&format!("select pg_catalog.current_setting('{PROBE}', true)"))
             .await
             .map_err(failed)?;
         Ok(rows.iter().find_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            tokio_postgres::SimpleQueryMessage::Row(row) => {
+                row.get(0).filter(|value| !value.is_empty()).map(str::to_owned)
+            }
             _ => None,
         }))
     };

@@ -23,6 +23,24 @@ type Catalogue = HashMap<String, HashMap<String, String>>;
 /// * [`Error::unfit`] if the database is not an Odoo 16 to 19 database.
 pub async fn load(client: &Client) -> Result<Registry> {
     let source = Source::detect(client).await?;
+    if source == Source::Functions {
+        return read(client, source).await;
+    }
+    Source::require_plain_tables(client).await?;
+    // The texts name no schema of what the catalogue has, and the session's path may be anybody's.
+    let failed = |e| Error::database("begin to read Odoo's registry", e);
+    client
+        .batch_execute(
+            "begin read only; set local search_path = pg_catalog, pg_temp; set local quote_all_identifiers = off",
+        )
+        .await
+        .map_err(failed)?;
+    let registry = read(client, source).await;
+    client.batch_execute("rollback").await.map_err(failed)?;
+    registry
+}
+
+async fn read(client: &Client, source: Source) -> Result<Registry> {
     // Pipelined: the queries do not depend on each other, and one load is one round trip.
     let (facts, models, columns, fields, inherits, defaults, selections, secrets) = tokio::try_join!(
         source.rows(client, "registry_facts"),
@@ -101,7 +119,7 @@ pub async fn load(client: &Client) -> Result<Registry> {
 /// What the last `registry pull` brought; none before the first, or where the installation is older than that command.
 async fn load_pulled(client: &Client) -> Result<Option<Pulled>> {
     let failed = |e| Error::database("read what Odoo told about its fields", e);
-    let known = "select to_regprocedure('odoo_eventd.registry_pulled()') is not null";
+    let known = "select pg_catalog.to_regprocedure('odoo_eventd.registry_pulled()') is not null";
     if !client.query_one(known, &[]).await.map_err(failed)?.get::<_, bool>(0) {
         return Ok(None);
     }
@@ -144,8 +162,16 @@ enum Source {
 
 impl Source {
     async fn detect(client: &Client) -> Result<Self> {
-        let installed = "select coalesce(has_function_privilege(to_regprocedure('odoo_eventd.registry_facts()'), 'execute'), \
-                         false), to_regclass('public.ir_model_fields') is not null";
+        let installed = "select coalesce(pg_catalog.has_function_privilege(p.oid, 'execute'), false),
+                                pg_catalog.to_regclass('public.ir_model_fields') is not null,
+                                p.oid is null or p.prosecdef and p.proowner operator(pg_catalog.=) (
+                                  select m.relowner from pg_catalog.pg_class m
+                                   where m.oid operator(pg_catalog.=) pg_catalog.to_regclass('public.ir_model'))
+                           from (select) one
+                           left join pg_catalog.pg_namespace n on n.nspname operator(pg_catalog.=) 'odoo_eventd'
+                           left join pg_catalog.pg_proc p
+                             on p.pronamespace operator(pg_catalog.=) n.oid and p.proname operator(pg_catalog.=) 'registry_facts'
+                            and p.pronargs operator(pg_catalog.=) 0";
         let row = client
             .query_one(installed, &[])
             .await
@@ -156,7 +182,47 @@ impl Source {
                     .with_hint("name an Odoo database in --database-url"),
             );
         }
+        if !row.get::<_, Option<bool>>(2).unwrap_or_default() {
+            return Err(
+                Error::unfit("function odoo_eventd.registry_facts() is not what `odoo-eventd install` makes")
+                    .with_hint(
+                        "find out who made the schema odoo_eventd; drop or rename it, or run `odoo-eventd install`",
+                    ),
+            );
+        }
         Ok(if row.get(0) { Self::Functions } else { Self::Texts })
+    }
+
+    /// With the caller's own rights only what brings no code of anybody else's along is read: tables of the role that has Odoo's, whose
+    /// columns are of types that only a superuser makes, for a row that is turned into JSON calls the casts of its columns' types.
+    async fn require_plain_tables(client: &Client) -> Result<()> {
+        let foreign = "select c.relname::pg_catalog.text
+              from pg_catalog.pg_class c
+              join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
+             where n.nspname operator(pg_catalog.=) 'public' and c.relname operator(pg_catalog.=) any (array[
+                     'ir_model', 'ir_model_fields', 'ir_model_inherit', 'ir_model_fields_selection', 'ir_default', 'ir_property',
+                     'ir_module_module', 'res_lang', 'res_company', 'decimal_precision']::pg_catalog.name[])
+               and (c.relkind operator(pg_catalog.<>) 'r'
+                    or c.relowner operator(pg_catalog.<>) (select m.relowner from pg_catalog.pg_class m
+                         where m.oid operator(pg_catalog.=) pg_catalog.to_regclass('public.ir_model'))
+                    or exists (select from pg_catalog.pg_attribute a
+                                 join pg_catalog.pg_type t on t.oid operator(pg_catalog.=) a.atttypid
+                                 join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) t.typowner
+                                where a.attrelid operator(pg_catalog.=) c.oid and a.attnum operator(pg_catalog.>) 0
+                                  and not a.attisdropped and not r.rolsuper))
+             limit 1";
+        let found = client
+            .query_opt(foreign, &[])
+            .await
+            .map_err(|e| Error::database("look at Odoo's tables", e))?;
+        match found {
+            None => Ok(()),
+            Some(row) => Err(Error::unfit(format!(
+                "\"public.{}\" is not a table as Odoo makes it: reading it could run somebody else's code with your rights",
+                row.get::<_, &str>(0)
+            ))
+            .with_hint("run `odoo-eventd install` as the owner of Odoo's tables: then it is read with that role's rights")),
+        }
     }
 
     async fn rows(self, client: &Client, function: &str) -> Result<Vec<Row>> {
@@ -220,7 +286,8 @@ fn read_facts(rows: &[Row]) -> Result<Facts> {
     let company_roots: BTreeMap<String, String> = from_json(row.get("company_roots"));
     Ok(Facts {
         version,
-        unaccent: row.get("unaccent"),
+        unaccent: row.get::<_, Option<bool>>("unaccent") == Some(true),
+        foreign_unaccent: row.get::<_, Option<bool>>("unaccent").is_none(),
         languages: row.get::<_, Vec<String>>("languages").into_iter().collect(),
         modules: row.get::<_, Vec<String>>("modules").into_iter().collect(),
         company_roots: company_roots
@@ -311,7 +378,14 @@ fn read_link_table(row: &Row, catalogue: &Catalogue) -> Option<LinkTable> {
         other: row.get::<_, Option<String>>("column2")?,
     };
     let columns = catalogue.get(&link.table)?;
-    (columns.contains_key(&link.own) && columns.contains_key(&link.other)).then_some(link)
+    // Ids: the type of somebody else could bring a cast of his that a comparison with an id would call.
+    let is_id = |name: &str| {
+        matches!(
+            columns.get(name).map(String::as_str),
+            Some("integer" | "bigint" | "smallint")
+        )
+    };
+    (is_id(&link.own) && is_id(&link.other)).then_some(link)
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use crate::{Error, Result};
 /// Database errors.
 pub async fn inheriting(client: &impl GenericClient, step: &Step, parents: &[i64]) -> Result<Vec<(i64, i64)>> {
     let statement = client
-        .prepare_cached("select parent, id from odoo_eventd.inheriting_records($1, $2::text::name, $3)")
+        .prepare_cached(
+            "select parent, id from odoo_eventd.inheriting_records($1, $2::pg_catalog.text::pg_catalog.name, $3)",
+        )
         .await
         .map_err(|e| Error::database("prepare the look at inheriting records", e))?;
     let rows = client
@@ -56,7 +58,9 @@ pub async fn writes_as_of_now(
     let xids: Vec<String> = asked.iter().map(|a| a.xid.to_string()).collect();
     let times: Vec<Timestamp> = asked.iter().map(|a| a.at).collect();
     let statement = client
-        .prepare_cached("select * from odoo_eventd.current_records($1, $2, $3, $4, $5::text[]::name[])")
+        .prepare_cached(
+            "select * from odoo_eventd.current_records($1, $2, $3, $4, $5::pg_catalog.text[]::pg_catalog.name[])",
+        )
         .await
         .map_err(|e| Error::database("prepare the look at changed records", e))?;
     let rows = client
@@ -111,7 +115,7 @@ pub async fn read_links(
 ) -> Result<Vec<RowChange>> {
     let rows = client
         .query(
-            "select * from odoo_eventd.read_links($1::text::xid8, $2, $3, $4)",
+            "select * from odoo_eventd.read_links($1::pg_catalog.text::pg_catalog.xid8, $2, $3, $4)",
             &[&xid.to_string(), &capture_id, &after_id, &max_rows],
         )
         .await
@@ -139,7 +143,7 @@ pub async fn rows_of(
     }
     let rows = client
         .query(
-            "select * from odoo_eventd.read_parents($1::text::xid8, $2, $3)",
+            "select * from odoo_eventd.read_parents($1::pg_catalog.text::pg_catalog.xid8, $2, $3)",
             &[&xid.to_string(), &model, &ids],
         )
         .await

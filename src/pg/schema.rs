@@ -52,6 +52,7 @@ macro_rules! function_file {
 /// Applied by every install, in this order.
 const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("guard"),
+    function_file!("grants"),
     function_file!("registry"),
     function_file!("models"),
     function_file!("secrets"),
@@ -77,6 +78,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("installation"),
 ];
 
+const SESSION: &str = include_str!("../../sql/session.sql");
+const PREMISES: &str = include_str!("../../sql/premises.sql");
 const ROLES: &str = include_str!("../../sql/roles.sql");
 const UNINSTALL: &str = include_str!("../../sql/uninstall.sql");
 const PURGE: &str = include_str!("../../sql/purge.sql");
@@ -115,12 +118,27 @@ pub struct Installed {
 /// # Errors
 /// [`Error::unfit`] if this is not an Odoo database.
 pub async fn installed(client: &Client) -> Result<Installed> {
+    // Every name with its schema: this is asked before anything is known of the database, and of the session's path.
     let row = client
         .query_one(
-            "select (select pg_get_userbyid(c.relowner)::text from pg_class c where c.oid = to_regclass('public.ir_model')),
-                    to_regclass('public.ir_model_fields') is not null,
-                    to_regclass('odoo_eventd.schema_migration') is not null,
-                    to_regprocedure('odoo_eventd.assert_listener()') is not null",
+            "select (select pg_catalog.pg_get_userbyid(m.relowner)::pg_catalog.text), f.relname is not null, v.relname is not null,
+                    exists (select from pg_catalog.pg_proc p where p.pronamespace operator(pg_catalog.=) n.oid
+                                                               and p.proname operator(pg_catalog.=) 'assert_listener'),
+                    n.nspowner operator(pg_catalog.<>) m.relowner,
+                    v.relowner operator(pg_catalog.=) m.relowner and v.relkind operator(pg_catalog.=) 'r' and exists (
+                      select from pg_catalog.pg_attribute a
+                       where a.attrelid operator(pg_catalog.=) v.oid and a.attname operator(pg_catalog.=) 'version'
+                         and a.atttypid operator(pg_catalog.=) 'integer'::pg_catalog.regtype and not a.attisdropped),
+                    pg_catalog.pg_get_userbyid(n.nspowner)::pg_catalog.text
+               from (select) one
+               left join pg_catalog.pg_class m
+                 on m.oid operator(pg_catalog.=) pg_catalog.to_regclass('public.ir_model') and m.relkind operator(pg_catalog.=) 'r'
+               left join pg_catalog.pg_class f
+                 on f.oid operator(pg_catalog.=) pg_catalog.to_regclass('public.ir_model_fields')
+                and f.relkind operator(pg_catalog.=) 'r' and f.relowner operator(pg_catalog.=) m.relowner
+               left join pg_catalog.pg_namespace n on n.nspname operator(pg_catalog.=) 'odoo_eventd'
+               left join pg_catalog.pg_class v
+                 on v.relnamespace operator(pg_catalog.=) n.oid and v.relname operator(pg_catalog.=) 'schema_migration'",
             &[],
         )
         .await
@@ -133,20 +151,74 @@ pub async fn installed(client: &Client) -> Result<Installed> {
     };
     let mut version = 0;
     if row.get::<_, bool>(2) {
+        // What is in there would run with the rights of whoever looks.
+        if row.get::<_, Option<bool>>(4) != Some(false) || row.get::<_, Option<bool>>(5) != Some(true) {
+            return Err(not_ours(&row.get::<_, Option<String>>(6).unwrap_or_default(), &owner));
+        }
         version = client
             .query_one(
-                "select coalesce(max(version), 0)::int4 from odoo_eventd.schema_migration",
+                "select coalesce(pg_catalog.max(m.version), 0) from odoo_eventd.schema_migration m",
                 &[],
             )
             .await
             .map_err(|e| Error::database("read the installed version", e))?
             .get(0);
+    } else if row.get::<_, Option<bool>>(4) == Some(true) {
+        return Err(not_ours(&row.get::<_, Option<String>>(6).unwrap_or_default(), &owner));
     }
     Ok(Installed {
         version,
         owner,
         working: row.get(3),
     })
+}
+
+fn not_ours(schema_owner: &str, owner: &str) -> Error {
+    Error::unfit(format!(
+        "schema \"odoo_eventd\", which belongs to \"{schema_owner}\", is not what `install` makes for \"{owner}\", the owner of Odoo's tables"
+    ))
+    .with_hint("find out who made it and what for; rename or drop it, and run `odoo-eventd install`")
+}
+
+/// Refuses functions that are not as `install` makes them: they belong to the owner of Odoo's tables, who may have changed them, and what
+/// does not run with his rights would run with those of whoever calls it, a superuser perhaps.
+async fn require_our_functions(client: &Client) -> Result<()> {
+    let changed = client
+        .query_opt(
+            "select p.oid::pg_catalog.regprocedure::pg_catalog.text
+               from pg_catalog.pg_proc p
+               join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) p.pronamespace
+              where n.nspname operator(pg_catalog.=) 'odoo_eventd'
+                and (p.proowner operator(pg_catalog.<>) n.nspowner
+                     or not p.prosecdef and p.proname::pg_catalog.text operator(pg_catalog.<>) all ($1::pg_catalog.text[]))
+              limit 1",
+            &[&without_rights_of_their_own()],
+        )
+        .await
+        .map_err(|e| Error::database("look at the installed functions", e))?;
+    match changed {
+        None => Ok(()),
+        Some(row) => Err(Error::unfit(format!(
+            "function {} is not as `odoo-eventd install` makes it: it would run with the rights of whoever calls it",
+            row.get::<_, &str>(0)
+        ))
+        .with_hint("run `odoo-eventd install` as the owner of Odoo's tables")),
+    }
+}
+
+/// Our functions that are made without SECURITY DEFINER. Only others of ours call them.
+fn without_rights_of_their_own() -> Vec<&'static str> {
+    let headers = FUNCTIONS
+        .iter()
+        .flat_map(|(_, sql)| sql.split("function odoo_eventd.").skip(1));
+    headers
+        .filter_map(|text| {
+            let (name, _) = text.split_once('(')?;
+            let (header, _) = text.split_once("\nas ").or_else(|| text.split_once(" as "))?;
+            let is_made = header.contains("\nlanguage ") || header.contains(" language ");
+            (is_made && !header.contains("security definer")).then_some(name)
+        })
+        .collect()
 }
 
 /// The version of the schema that this program brings.
@@ -174,6 +246,7 @@ pub async fn require_installed(client: &Client) -> Result<Installed> {
         .with_hint("run `odoo-eventd install` to upgrade it"));
     }
     refuse_newer(&found)?;
+    require_our_functions(client).await?;
     Ok(found)
 }
 
@@ -192,6 +265,11 @@ fn refuse_newer(found: &Installed) -> Result<()> {
 /// The steps that `install` would run on a database in this state.
 pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
     let mut steps = vec![
+        how_to_read(),
+        Step {
+            title: "What is there already is what it must be".to_owned(),
+            sql: PREMISES.to_owned(),
+        },
         Step {
             title: "One installation at a time in this database".to_owned(),
             sql: "set local client_min_messages = warning;\nset local lock_timeout = '60s';\nselect pg_advisory_xact_lock(1868853103, 4);\n\
@@ -238,6 +316,14 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
     steps
 }
 
+/// First of all steps, and one of its own: what follows in the same message was read before this is carried out.
+fn how_to_read() -> Step {
+    Step {
+        title: "Names mean the catalogue's".to_owned(),
+        sql: SESSION.to_owned(),
+    }
+}
+
 /// Installs or upgrades, in one transaction. Returns the version before and after.
 ///
 /// # Errors
@@ -249,7 +335,7 @@ pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
     require_owner(client, &before.owner).await?;
     let transaction = begin(client).await?;
     let waited = transaction
-        .batch_execute("set local lock_timeout = '60s'; select pg_advisory_xact_lock(1868853103, 4)")
+        .batch_execute("set local lock_timeout = '60s'; select pg_catalog.pg_advisory_xact_lock(1868853103, 4)")
         .await;
     if let Err(error) = waited {
         drop(transaction);
@@ -275,6 +361,7 @@ pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
 /// The steps that `uninstall` runs.
 pub fn uninstall_plan(found: &Installed, purge: bool) -> Vec<Step> {
     let mut steps = vec![
+        how_to_read(),
         Step {
             title: "As the owner".to_owned(),
             sql: format!("set local role {};", quote_identifier(&found.owner)),
@@ -338,15 +425,23 @@ async fn who_holds_the_installation(client: &Client) -> Result<String> {
 }
 
 async fn begin(client: &mut Client) -> Result<Transaction<'_>> {
-    client
+    let transaction = client
         .transaction()
         .await
-        .map_err(|e| Error::database("begin a transaction", e))
+        .map_err(|e| Error::database("begin a transaction", e))?;
+    transaction
+        .batch_execute(SESSION)
+        .await
+        .map_err(|e| Error::database("set up a transaction", e))?;
+    Ok(transaction)
 }
 
 async fn require_owner(client: &Client, owner: &str) -> Result<()> {
     let may: bool = client
-        .query_one("select pg_has_role(session_user, $1::text::name, 'member')", &[&owner])
+        .query_one(
+            "select pg_catalog.pg_has_role(session_user, $1::pg_catalog.text::pg_catalog.name, 'member')",
+            &[&owner],
+        )
         .await
         .map_err(|e| Error::database("check the session's rights", e))?
         .get(0);
@@ -354,7 +449,7 @@ async fn require_owner(client: &Client, owner: &str) -> Result<()> {
         return Ok(());
     }
     let user: String = client
-        .query_one("select session_user::text", &[])
+        .query_one("select session_user::pg_catalog.text", &[])
         .await
         .map_err(|e| Error::database("check the session's rights", e))?
         .get(0);
@@ -396,12 +491,37 @@ mod tests {
             .collect();
         let migrations = MIGRATIONS.iter().map(|m| format!("migrations/{}.sql", m.name));
         let functions = FUNCTIONS.iter().map(|(name, _)| format!("functions/{name}.sql"));
-        let expected: Vec<String> = ["roles.sql".to_owned()]
+        let expected: Vec<String> = ["session.sql", "premises.sql", "roles.sql"]
+            .map(str::to_owned)
             .into_iter()
             .chain(migrations)
             .chain(functions)
             .collect();
         assert_eq!(included, expected);
+    }
+
+    #[test]
+    fn nothing_is_called_that_runs_with_the_callers_own_rights() {
+        let names = without_rights_of_their_own();
+        assert!(names.contains(&"home") && names.len() < 12, "{names:?}");
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                for name in &names {
+                    assert!(
+                        !text.contains(&format!("odoo_eventd.{name}(")),
+                        "{name} in {}",
+                        path.display()
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub async fn count_matching(client: &Client, domain: &TypedDomain) -> Result<i64
     let (sql, params) = statement(domain);
     let typed: Vec<(&(dyn ToSql + Sync), Type)> = params.as_sql().into_iter().zip(params.types()).collect();
     let rows = client
-        .query_typed(&format!("select count(*) from ({sql}) matching"), &typed)
+        .query_typed(&format!("select pg_catalog.count(*) from ({sql}) matching"), &typed)
         .await
         .map_err(|e| Error::database(format!("count the records of {} that match", domain.model()), e))?;
     Ok(rows.first().map_or(0, |row| row.get(0)))
@@ -42,7 +42,9 @@ pub(crate) fn statement(domain: &TypedDomain) -> (String, Params) {
     let condition = compile(domain, "record", &mut params, Row::Table);
     let table = domain.table().replace('"', "\"\"");
     (
-        format!("select record.id::int8 from public.\"{table}\" record where {condition} order by record.id"),
+        format!(
+            "select record.id::pg_catalog.int8 from public.\"{table}\" record where {condition} order by record.id"
+        ),
         params,
     )
 }

@@ -119,7 +119,7 @@ pub async fn rotate(client: &Client, subscription: i32, secret: &str, overlap: D
     let overlap_s = overlap.as_secs_f64();
     let row = client
         .query_one(
-            "select odoo_eventd.rotate_secret($1, $2, $3 * interval '1 s')",
+            "select odoo_eventd.rotate_secret($1, $2, pg_catalog.make_interval(secs => $3))",
             &[&subscription, &secret, &overlap_s],
         )
         .await

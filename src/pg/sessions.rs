@@ -29,7 +29,7 @@ impl Session {
     pub async fn of(client: &Client) -> Result<Self> {
         let row = client
             .query_one(
-                "select a.pid, a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()",
+                "select a.pid, a.backend_start from pg_catalog.pg_stat_activity a where a.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()",
                 &[],
             )
             .await
@@ -51,12 +51,15 @@ pub async fn end_holders(client: &Client, sessions: &[Session], lock_class: i32)
     let starts: Vec<Timestamp> = sessions.iter().map(|session| session.started_at).collect();
     client
         .execute(
-            "select pg_terminate_backend(a.pid)
-               from unnest($1::int4[], $2::timestamptz[]) s (pid, started_at)
-               join pg_stat_activity a on a.pid = s.pid and a.backend_start = s.started_at
-              where a.pid <> pg_backend_pid() and a.datname = current_database()
-                and exists (select from pg_locks l
-                             where l.pid = a.pid and l.locktype = 'advisory' and l.classid = $3::int4::oid)",
+            "select pg_catalog.pg_terminate_backend(a.pid)
+               from rows from (pg_catalog.unnest($1::integer[]), pg_catalog.unnest($2::pg_catalog.timestamptz[])) s (pid, started_at)
+               join pg_catalog.pg_stat_activity a
+                 on a.pid operator(pg_catalog.=) s.pid and a.backend_start operator(pg_catalog.=) s.started_at
+              where a.pid operator(pg_catalog.<>) pg_catalog.pg_backend_pid()
+                and a.datname operator(pg_catalog.=) pg_catalog.current_database()
+                and exists (select from pg_catalog.pg_locks l
+                             where l.pid operator(pg_catalog.=) a.pid and l.locktype operator(pg_catalog.=) 'advisory'
+                               and l.classid operator(pg_catalog.=) $3::integer::pg_catalog.oid)",
             &[&pids, &starts, &lock_class],
         )
         .await

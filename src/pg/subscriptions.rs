@@ -38,7 +38,7 @@ pub async fn unsynced_models(client: &Client) -> Result<Vec<String>> {
 pub async fn note_drift(client: &Client, lock_wait: Duration) -> Result<Vec<String>> {
     let rows = client
         .query(
-            "select odoo_eventd.note_drift() from (select set_config('lock_timeout', $1, true) offset 0) first",
+            "select odoo_eventd.note_drift() from (select pg_catalog.set_config('lock_timeout', $1, true) offset 0) first",
             &[&format!("{}ms", lock_wait.as_millis())],
         )
         .await
@@ -78,7 +78,8 @@ pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
 pub async fn load_all(client: &Client) -> Result<(Vec<Subscription>, Vec<Unreadable>)> {
     let rows = client
         .query(
-            "select l ->> 'id', l ->> 'model', l ->> 'write_stamp', l ->> 'active' = 'true', l ->> 'state', l::text
+            "select l operator(pg_catalog.->>) 'id', l operator(pg_catalog.->>) 'model', l operator(pg_catalog.->>) 'write_stamp',
+                    (l operator(pg_catalog.->>) 'active') operator(pg_catalog.=) 'true', l operator(pg_catalog.->>) 'state', l::pg_catalog.text
                from odoo_eventd.load_subscriptions() l",
             &[],
         )
@@ -161,8 +162,20 @@ async fn judge(
 ) -> Result<bool> {
     let answer = client
         .query_one(
-            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, $6::text[]::name[], $7::text[]::name[], $8::text[]::name[], $9)",
-            &[&id, &write_stamp, &verdict, &reason, &model, &columns, &compared, &whole, &elsewhere],
+            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, 
+                    $6::pg_catalog.text[]::pg_catalog.name[], $7::pg_catalog.text[]::pg_catalog.name[],
+                    $8::pg_catalog.text[]::pg_catalog.name[], $9)",
+            &[
+                &id,
+                &write_stamp,
+                &verdict,
+                &reason,
+                &model,
+                &columns,
+                &compared,
+                &whole,
+                &elsewhere,
+            ],
         )
         .await
         .map_err(|e| Error::database(format_args!("record the state of subscription {id}"), e))?;

@@ -108,7 +108,7 @@ impl Listener {
             let payload = format!("{HEARTBEAT}{number}");
             self.connections
                 .lead()
-                .execute("select pg_notify('odoo_eventd', $1)", &[&payload])
+                .execute("select pg_catalog.pg_notify('odoo_eventd', $1)", &[&payload])
                 .await
         } else {
             self.connections.lead().execute("select 1", &[]).await

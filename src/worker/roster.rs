@@ -541,7 +541,7 @@ async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Resu
 async fn how_to_read(client: &Client) -> Result<String> {
     let row = client
         .query_one(
-            "select quote_ident(current_user), current_setting('server_version_num')::int4",
+            "select pg_catalog.quote_ident(current_user), pg_catalog.current_setting('server_version_num')::integer",
             &[],
         )
         .await

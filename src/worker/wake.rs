@@ -136,7 +136,7 @@ impl Doorbell {
         let mut request = JoinSet::new();
         request.spawn(async move {
             client
-                .execute("select pg_advisory_lock($1, $2)", &[&LOCK_CLASS, &BELL_LOCK])
+                .execute("select pg_catalog.pg_advisory_lock($1, $2)", &[&LOCK_CLASS, &BELL_LOCK])
                 .await
                 .map(drop)
                 .map_err(|e| Error::database("arm the doorbell", e))
@@ -191,7 +191,7 @@ impl Doorbell {
     }
 
     async fn unlock(&self) -> Result<()> {
-        const UNLOCK: &str = "select pg_advisory_unlock($1, $2)";
+        const UNLOCK: &str = "select pg_catalog.pg_advisory_unlock($1, $2)";
         let mut unlocked = self.client.execute(UNLOCK, &[&LOCK_CLASS, &BELL_LOCK]).await;
         if unlocked
             .as_ref()
@@ -334,7 +334,9 @@ fn settle(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>
 async fn is_queued(client: &Client, pid: i32) -> Result<bool> {
     let row = client
         .query_one(
-            "select exists (select from pg_locks l where l.pid = $1 and l.locktype = 'advisory' and l.objid = $2::int4::oid)",
+            "select exists (select from pg_catalog.pg_locks l
+                             where l.pid operator(pg_catalog.=) $1 and l.locktype operator(pg_catalog.=) 'advisory'
+                               and l.objid operator(pg_catalog.=) $2::integer::pg_catalog.oid)",
             &[&pid, &BELL_LOCK],
         )
         .await
@@ -346,10 +348,12 @@ async fn is_queued(client: &Client, pid: i32) -> Result<bool> {
 async fn sharing(client: &Client) -> Result<HashSet<String>> {
     let rows = client
         .query(
-            "select l.virtualtransaction from pg_locks l
-              where l.locktype = 'advisory' and l.classid = $1::int4::oid and l.objid = $2::int4::oid and l.objsubid = 2
-                and l.granted and l.mode = 'ShareLock'
-                and l.database = (select d.oid from pg_database d where d.datname = current_database())",
+            "select l.virtualtransaction from pg_catalog.pg_locks l
+              where l.locktype operator(pg_catalog.=) 'advisory' and l.classid operator(pg_catalog.=) $1::integer::pg_catalog.oid
+                and l.objid operator(pg_catalog.=) $2::integer::pg_catalog.oid and l.objsubid operator(pg_catalog.=) 2
+                and l.granted and l.mode operator(pg_catalog.=) 'ShareLock'
+                and l.database operator(pg_catalog.=) (
+                      select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database())",
             &[&LOCK_CLASS, &BELL_LOCK],
         )
         .await

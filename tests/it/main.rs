@@ -59,6 +59,7 @@ mod relations;
 mod relations_gone;
 mod requests;
 mod retention;
+mod rights;
 mod safe_ddl;
 mod secrets;
 mod signature;

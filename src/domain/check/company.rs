@@ -159,7 +159,11 @@ impl Checker<'_> {
                     false => String::new(),
                 };
                 let (text, pattern) = (text(default), text(value));
-                if ignores_case && self.registry.facts().unaccent && !(text.is_ascii() && pattern.is_ascii()) {
+                let facts = self.registry.facts();
+                if ignores_case
+                    && (facts.unaccent || facts.foreign_unaccent)
+                    && !(text.is_ascii() && pattern.is_ascii())
+                {
                     return Ok(None);
                 }
                 let fold = |text: String| if ignores_case { text.to_lowercase() } else { text };
@@ -230,7 +234,7 @@ impl Checker<'_> {
                         false => text.clone(),
                     },
                     ignore_case,
-                    unaccent: ignore_case && self.registry.facts().unaccent,
+                    unaccent: ignore_case && self.unaccents().map_err(|error| error.at(step.spans.value))?,
                     negated: operator.is_negative(),
                 }
             }

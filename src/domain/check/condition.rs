@@ -205,6 +205,18 @@ impl Checker<'_> {
         (operator.has_wildcards() && value.is_falsy()) || (value.is_truthy() && operator.is_negative())
     }
 
+    /// Whether Odoo takes accents away where it matches patterns.
+    pub(super) fn unaccents(&self) -> Result<bool, DomainError> {
+        let facts = self.registry.facts();
+        if facts.foreign_unaccent {
+            return Err(DomainError::new(
+                "Odoo would call a function public.unaccent here, and whoever made that could act for odoo-eventd by it",
+            )
+            .hint("install the extension unaccent in schema public, or let a superuser own the only function public.unaccent(text)"));
+        }
+        Ok(facts.unaccent)
+    }
+
     fn pattern(&self, c: &Comparing<'_>, operator: Operator, value: &Literal) -> Result<Plan, DomainError> {
         let negated = operator.is_negative();
         if c.class == Class::Opaque {
@@ -232,7 +244,7 @@ impl Checker<'_> {
             Operator::Ilike | Operator::NotIlike | Operator::EqIlike | Operator::NotEqIlike
         );
         // 16 takes accents away in every pattern, later versions in those that ignore case.
-        let unaccent = self.registry.facts().unaccent && (ignore_case || self.version == 16);
+        let unaccent = (ignore_case || self.version == 16) && self.unaccents()?;
         let plan = match pattern {
             Some(pattern) => Plan::Like {
                 left,

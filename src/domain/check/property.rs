@@ -112,7 +112,7 @@ impl Checker<'_> {
                 if !ignore_case && (pattern.len() - pattern.trim_end_matches('\\').len()) % 2 == 1 {
                     return Err(DomainError::new("the pattern ends in a lone backslash").at(step.spans.value));
                 }
-                let unaccent = ignore_case && self.registry.facts().unaccent;
+                let unaccent = ignore_case && self.unaccents().map_err(|error| error.at(step.spans.value))?;
                 Ok(Plan::Like {
                     left,
                     pattern,

@@ -243,6 +243,11 @@ impl Database {
             .unwrap_or_else(|said| panic!("psql: {said}\nin: {name}"))
     }
 
+    /// Runs a file as the superuser with psql; the error is what psql wrote to stderr.
+    pub(crate) async fn admin_psql_file(&self, file: &Path) -> Result<String, String> {
+        self.run_psql(SUPERUSER, &["--file", file.to_str().unwrap()]).await
+    }
+
     async fn run_psql(&self, role: &str, arguments: &[&str]) -> Result<String, String> {
         let done = tokio::process::Command::new(psql_program(&self.server.cluster))
             .args([
