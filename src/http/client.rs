@@ -9,6 +9,7 @@
 //!   off when it is used up.
 //! * **A bounded answer.** The body is read up to a cap and not a byte further: the rest is neither collected nor waited for, the connection
 //!   is closed. Nothing is decompressed, so what arrives is what is counted.
+//! * **None of its secrets.** What the receiver says is kept without the secrets that it was sent.
 //!
 //! An attempt succeeds when within its time a 2xx status and the body (or as much of it as is kept) have arrived. An answer that
 //! begins with 2xx but breaks off or stays unfinished is a failure like any other, with its status recorded: whether the receiver's
@@ -31,7 +32,7 @@ use url::Position;
 
 use super::dial::{Broken, Dialer, Place};
 use super::guard::{Blocked, Guard, Reach};
-use super::mask::mask_url;
+use super::mask::{Concealed, mask_url};
 pub use super::pool::Reuse;
 use super::pool::{self, NotSent, Pool};
 use super::resolver::{GuardedResolver, SystemResolver};
@@ -39,6 +40,7 @@ use super::tls::{self, HostIdentity};
 use crate::Result;
 use crate::backoff::parse_retry_after;
 use crate::delivery::{Failure, Outcome, Verdict};
+use crate::signature::Secret;
 
 /// How much of an answer's body is kept when nobody says otherwise: 16 KiB, enough for any error message meant for people.
 pub const DEFAULT_RESPONSE_CAP_BYTES: usize = 16 * 1024;
@@ -129,6 +131,19 @@ pub struct Request {
     pub timeout: Duration,
     /// Which connections it may use: one that must not be lost, as it is made once, does not use an old one.
     pub reuse: Reuse,
+    /// What it was signed with: nobody sends that, but whoever knows it may say it.
+    pub secrets: Vec<Secret>,
+}
+
+impl Request {
+    /// All that is secret of it.
+    fn concealed(&self) -> Concealed {
+        let mut concealed = Concealed::of(&self.url, &self.headers);
+        for secret in &self.secrets {
+            secret.forms().for_each(|form| concealed.add(form));
+        }
+        concealed
+    }
 }
 
 impl fmt::Debug for Request {
@@ -248,7 +263,7 @@ impl Client {
         let started = Instant::now();
         let mut answer = Answer::default();
         let (timeout, audience) = (request.timeout, request.audience);
-        let ended = match tokio::time::timeout(timeout, Box::pin(self.exchange(request, &mut answer))).await {
+        let ended = match tokio::time::timeout(timeout, Box::pin(self.exchange(&request, &mut answer))).await {
             Ok(ended) => ended,
             Err(_) => Err(Trouble::new(
                 Failure::Timeout,
@@ -256,6 +271,11 @@ impl Client {
             )),
         };
         let mut attempt = answer.into_attempt(ended, started.elapsed());
+        if !attempt.response.text.is_empty() || attempt.detail.is_some() {
+            let concealed = request.concealed();
+            attempt.response.text = concealed.hide(&attempt.response.text, attempt.response.truncated);
+            attempt.detail = attempt.detail.map(|detail| concealed.hide(&detail, true));
+        }
         if audience == Audience::Callback && attempt.outcome.verdict == Verdict::Disable {
             // One record's receiver speaks for its own URL, not for the subscription of all records.
             attempt.outcome.verdict = Verdict::Fail;
@@ -264,8 +284,8 @@ impl Client {
     }
 
     /// Sends and reads, noting in `answer` what has arrived so far: the caller may run out of time at any point.
-    async fn exchange(&self, request: Request, answer: &mut Answer) -> Result<(), Trouble> {
-        let pools = self.pools_for(&request);
+    async fn exchange(&self, request: &Request, answer: &mut Answer) -> Result<(), Trouble> {
+        let pools = self.pools_for(request);
         let pool = match pools.guard.check_url(&request.url)? {
             Reach::Public => &pools.public,
             Reach::AllowListed => &pools.allow_listed,
@@ -276,7 +296,7 @@ impl Client {
         let (mut resends, mut new_resends) = (0, 0);
         loop {
             let mut connection = pool.connection(&place, reuse).await?;
-            let message = message(&request, connection.is_http2())?;
+            let message = message(request, connection.is_http2())?;
             let failed = match connection.send(message).await {
                 Ok(response) => {
                     let kept_for = pool::kept_for(response.headers());
@@ -593,6 +613,7 @@ mod tests {
             body: Bytes::from_static(b"s3cret"),
             timeout: Duration::from_secs(5),
             reuse: Reuse::Any,
+            secrets: vec![Secret::parse("s3cret").unwrap()],
         };
         assert!(!format!("{request:?}").contains("s3cret"));
     }

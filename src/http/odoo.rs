@@ -107,6 +107,7 @@ impl Odoo {
             body: Bytes::from(body.to_string()),
             timeout: CALL_TIMEOUT,
             reuse: Reuse::Any,
+            secrets: Vec::new(),
         };
         let attempt = self.client.send(request).await;
         let failed = |why: String| {

@@ -108,6 +108,7 @@ pub fn build(claimed: &Claimed, body: Bytes, subscription: &Accepted, unix_now: 
         } else {
             Reuse::Any
         },
+        secrets,
     })
 }
 

@@ -64,6 +64,7 @@ mod signature;
 mod support;
 mod tls;
 mod traces;
+mod unprintable;
 mod unprocessed;
 mod unsent;
 mod views;

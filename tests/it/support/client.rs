@@ -31,6 +31,7 @@ pub fn post(url: &str, timeout: Duration) -> Request {
         body: Bytes::from_static(b"{}"),
         timeout,
         reuse: Reuse::Any,
+        secrets: Vec::new(),
     }
 }
 
