@@ -58,7 +58,7 @@ const NEW_RESENDS_AT_MOST: u32 = 2;
 /// So many are sent again at once; before those that follow there is a pause that grows.
 const RESENDS_AT_ONCE: u32 = 2;
 const RESEND_PAUSE_FIRST: Duration = Duration::from_millis(5);
-const RESEND_PAUSE_LAST: Duration = Duration::from_millis(250);
+const RESEND_PAUSE_LAST: Duration = Duration::from_millis(100);
 
 /// What the client needs to know beforehand.
 #[derive(Clone)]

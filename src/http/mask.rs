@@ -354,7 +354,7 @@ fn number(digits: &[char], radix: u32) -> Option<u32> {
 fn within_base64(encoding: &impl Engine, secret: &str, before: usize) -> String {
     let encoded = encoding.encode([&[0; 2][..before], secret.as_bytes()].concat());
     let from = [0, 2, 3][before];
-    let to = encoded.len() - usize::from((before + secret.len()) % 3 != 0);
+    let to = encoded.len() - usize::from(!(before + secret.len()).is_multiple_of(3));
     let core = encoded.get(from..to).unwrap_or_default();
     if core.len() < SHORTEST {
         String::new()

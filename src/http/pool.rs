@@ -76,6 +76,9 @@ pub enum Reuse {
 /// A body as it is sent.
 type Body = Full<Bytes>;
 
+/// What a connection needs to be polled for anything to happen on it.
+type Driver = Pin<Box<http1::Connection<TokioIo<Wire>, Body>>>;
+
 /// The connections of one reach and one TLS identity. Clones share them.
 #[derive(Clone)]
 pub(super) struct Pool {
@@ -113,7 +116,7 @@ pub(super) enum Connection {
 pub(super) struct Http1 {
     sender: http1::SendRequest<Body>,
     /// `None` once it has ended.
-    driver: Option<Pin<Box<http1::Connection<TokioIo<Wire>, Body>>>>,
+    driver: Option<Driver>,
     gauge: Gauge,
     idle_since: Option<Instant>,
     kept_for: Duration,
