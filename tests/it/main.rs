@@ -34,6 +34,7 @@ mod fairness;
 mod faults;
 mod fixture;
 mod floods;
+mod half_open;
 mod harness;
 mod hostile;
 mod http;
