@@ -26,7 +26,9 @@ use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
+use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use sha2::Sha256;
@@ -35,6 +37,15 @@ use crate::{Error, Result};
 
 /// Marks a secret as Standard Webhooks' base64 form.
 pub const SECRET_PREFIX: &str = "whsec_";
+
+/// Before the prefix, where a program names the signature's version as well.
+const VERSION: &str = "v1,";
+
+/// Whoever copies a secret may lose the equals signs at its end.
+const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// How far `webhook-timestamp` may lie from the verifier's clock when nobody says otherwise.
 ///
@@ -53,14 +64,27 @@ pub struct Secret {
 impl Secret {
     /// Takes a secret as it was entered.
     ///
+    /// What editors and shells leave around it is not a part of it: a byte order mark before, line breaks after. `v1,whsec_..`, as some
+    /// programs write it, keys `webhook-signature` as `whsec_..` does.
+    ///
     /// # Errors
-    /// [`Error::is_usage`] when it is empty, or begins with `whsec_` and what follows is not base64 of at least one byte. The message
-    /// never repeats the secret.
+    /// [`Error::is_usage`] when it is empty, begins with `whsec_` and what follows is not base64 of at least one byte, or cannot be told
+    /// from what surrounds it: a space at either end, several lines. The message never repeats the secret.
     pub fn parse(text: impl Into<String>) -> Result<Self> {
-        let text = text.into();
-        let key = match text.strip_prefix(SECRET_PREFIX) {
+        let given = text.into();
+        let text = without_surroundings(&given);
+        if text.contains(['\r', '\n']) {
+            return Err(Error::usage("the secret has more than one line").with_hint("write it on one line, alone"));
+        }
+        if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+            return Err(Error::usage(
+                "the secret begins or ends with a space, which whoever copies it to the receiver loses",
+            )
+            .with_hint("write it without; if it belongs to it, encode the secret as whsec_ and base64"));
+        }
+        let key = match text.strip_prefix(VERSION).unwrap_or(text).strip_prefix(SECRET_PREFIX) {
             None => text.as_bytes().to_vec(),
-            Some(encoded) => STANDARD.decode(encoded).map_err(|_| {
+            Some(encoded) => PADDED_OR_NOT.decode(encoded).map_err(|_| {
                 Error::usage("the secret begins with whsec_ but what follows is not base64")
                     .with_hint("copy the secret again in full, or drop the prefix to use the text itself as the key")
             })?,
@@ -68,8 +92,27 @@ impl Secret {
         if key.is_empty() {
             return Err(Error::usage("the secret is empty"));
         }
-        Ok(Self { text, key })
+        Ok(Self {
+            text: text.to_owned(),
+            key,
+        })
     }
+
+    /// Every text that would tell it: as it was entered, and without what it begins with.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = &str> {
+        let key = std::str::from_utf8(&self.key).ok();
+        let bare = self.text.strip_prefix(VERSION).unwrap_or(&self.text);
+        let encoded = bare.strip_prefix(SECRET_PREFIX);
+        [Some(self.text.as_str()), encoded, key].into_iter().flatten()
+    }
+}
+
+/// A text without the marks that editors and shells leave around it: a byte order mark before, line breaks after.
+#[must_use]
+pub fn without_surroundings(text: &str) -> &str {
+    text.strip_prefix('\u{feff}')
+        .unwrap_or(text)
+        .trim_end_matches(['\r', '\n'])
 }
 
 impl Secret {

@@ -1,8 +1,14 @@
 //! Logging: set-up of the subscriber. Log lines go to stderr; data goes to stdout.
+//!
+//! What libraries say for their own developers is not logged, whatever the filter says: the database driver tells statements with their
+//! parameters, which are secrets when a subscription is written, and HTTP and TLS tell headers, URLs and bytes. Of them only
+//! warnings and errors pass. What this program says itself holds no secret at any level.
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
@@ -55,6 +61,12 @@ impl Log {
     }
 }
 
+/// Whether something may be logged at all; the filter chooses among what may.
+fn may_be_said(said: &Metadata<'_>) -> bool {
+    let crate_name = said.target().split("::").next().unwrap_or_default();
+    crate_name == env!("CARGO_CRATE_NAME") || *said.level() <= Level::WARN
+}
+
 /// Starts logging; only the service logs what goes well. `filter` is a level or a tracing filter; what cannot be read as one means the default.
 pub fn start(format: LogFormat, filter: Option<&str>, is_service: bool) -> Log {
     let default = if is_service { DEFAULT_FILTER } else { QUIET_FILTER };
@@ -69,7 +81,11 @@ pub fn start(format: LogFormat, filter: Option<&str>, is_service: bool) -> Log {
             .boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(may_be_said))
+        .with(lines)
+        .init();
     Log {
         filter: handle,
         is_fixed,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::signature::Secret;
+use crate::signature::{Secret, without_surroundings};
 use crate::{Error, Result};
 
 /// Where a secret comes from. All that are given count: during a rotation there are two.
@@ -13,7 +13,7 @@ pub struct SecretArgs {
     #[arg(long, value_name = "SECRET", env = "ODOO_EVENTD_SECRET", hide_env_values = true)]
     pub secret: Vec<String>,
 
-    /// A file that holds the secret; a line break at its end does not count
+    /// A file that holds the secret; a byte order mark and line breaks around it do not count
     #[arg(long, value_name = "FILE")]
     pub secret_file: Vec<PathBuf>,
 }
@@ -32,14 +32,18 @@ impl SecretArgs {
     }
 }
 
-/// Reads a secret from a file, without the line break that an editor leaves at its end.
+/// Reads a secret from a file, without the marks that an editor leaves around it.
 ///
 /// # Errors
 /// [`Error::is_usage`] when the file cannot be read.
 pub fn read_secret_file(file: &Path) -> Result<String> {
     std::fs::read_to_string(file)
-        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-        .map_err(|error| Error::usage(format!("cannot read the secret from {}", file.display())).with_source(error))
+        .map(|text| without_surroundings(&text).to_owned())
+        .map_err(|error| {
+            Error::usage(format!("cannot read the secret from {}", file.display()))
+                .with_source(error)
+                .with_hint("it must be a text in UTF-8 that can be read by this user")
+        })
 }
 
 impl std::fmt::Debug for SecretArgs {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::headers::parse_header;
+use crate::signature::without_surroundings;
 use crate::{Error, Result};
 
 /// Reads a subscription's `auth` into the header that is sent.
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::is_usage`] without the text, which is a secret, when it has none of these forms.
 pub fn parse_auth(text: &str) -> Result<(HeaderName, HeaderValue)> {
-    let text = text.trim();
+    let text = without_surroundings(text).trim();
     let (scheme, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
     let value = if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
@@ -59,6 +60,7 @@ mod tests {
                 "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
             ),
             ("X-Api-Key: a:b c", "x-api-key", "a:b c"),
+            ("\u{feff}X-Api-Key: a\r\n", "x-api-key", "a"),
             ("Authorization: Digest x", "authorization", "Digest x"),
         ] {
             let (found, sent) = parse_auth(text).unwrap();

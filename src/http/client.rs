@@ -2,11 +2,14 @@
 //!
 //! What an attempt is:
 //!
-//! * **One request.** No redirect is followed, nothing is sent again behind the caller's back, no proxy is taken from the environment.
+//! * **One request.** No redirect is followed, no proxy is taken from the environment. Nothing is sent again but what was not a
+//!   request: what the receiver itself says it never processed (HTTP/2: a stream above the last that GOAWAY names, REFUSED_STREAM), and
+//!   what never left here. That is sent on another connection, a bounded number of times.
 //! * **A total time.** Resolving, connecting, sending, the answer's head and its body share one budget; a receiver that drips bytes is cut
 //!   off when it is used up.
 //! * **A bounded answer.** The body is read up to a cap and not a byte further: the rest is neither collected nor waited for, the connection
 //!   is closed. Nothing is decompressed, so what arrives is what is counted.
+//! * **None of its secrets.** What the receiver says is kept without the secrets that it was sent.
 //!
 //! An attempt succeeds when within its time a 2xx status and the body (or as much of it as is kept) have arrived. An answer that
 //! begins with 2xx but breaks off or stays unfinished is a failure like any other, with its status recorded: whether the receiver's
@@ -20,18 +23,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
 use reqwest::dns::Resolve;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{ACCEPT, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
+use url::Position;
 
+use super::dial::{Broken, Dialer, Place};
 use super::guard::{Blocked, Guard, Reach};
-use super::mask::mask_url;
+use super::mask::{Concealed, mask_url};
+pub use super::pool::Reuse;
+use super::pool::{self, NotSent, Pool};
 use super::resolver::{GuardedResolver, SystemResolver};
 use super::tls::{self, HostIdentity};
+use crate::Result;
 use crate::backoff::parse_retry_after;
 use crate::delivery::{Failure, Outcome, Verdict};
-use crate::{Error, Result};
+use crate::signature::Secret;
 
 /// How much of an answer's body is kept when nobody says otherwise: 16 KiB, enough for any error message meant for people.
 pub const DEFAULT_RESPONSE_CAP_BYTES: usize = 16 * 1024;
@@ -39,24 +48,17 @@ pub const DEFAULT_RESPONSE_CAP_BYTES: usize = 16 * 1024;
 /// The `User-Agent` of every request.
 pub const USER_AGENT_VALUE: &str = concat!("odoo-eventd/", env!("CARGO_PKG_VERSION"));
 
-/// How long an unused connection is kept: below the 5 s after which Node, Apache and uvicorn close theirs.
-///
-/// A request written at the moment the other side hangs up fails although the receiver is well, and a one-shot is then over.
-const POOL_IDLE: Duration = Duration::from_secs(4);
+/// How often what was not a request is sent again. A receiver that ends its connections after a few requests each refuses one of many
+/// that are made at once several times, until its turn comes.
+const RESENDS_AT_MOST: u32 = 30;
 
-/// Unused connections kept for one host.
-const POOL_IDLE_PER_HOST: usize = 32;
+/// How often what was the only request on a new connection, and never left, is sent again: nobody is well who closes those.
+const NEW_RESENDS_AT_MOST: u32 = 2;
 
-/// The longest wait for a connection, TLS included, whatever the request's budget: more time is for slow answers, not for hosts that are away.
-///
-/// Also ends connections that are still being opened when their request has given up or found another.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often an HTTP/2 connection in use is asked whether it is alive, and how long it may take to answer.
-///
-/// All requests to a host share one such connection: without this, a silently dropped one would fail each of them by timeout.
-const HTTP2_PING_EVERY: Duration = Duration::from_secs(10);
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many are sent again at once; before those that follow there is a pause that grows.
+const RESENDS_AT_ONCE: u32 = 2;
+const RESEND_PAUSE_FIRST: Duration = Duration::from_millis(5);
+const RESEND_PAUSE_LAST: Duration = Duration::from_millis(100);
 
 /// What the client needs to know beforehand.
 #[derive(Clone)]
@@ -127,6 +129,21 @@ pub struct Request {
     pub body: Bytes,
     /// The total time of the attempt.
     pub timeout: Duration,
+    /// Which connections it may use: one that must not be lost, as it is made once, does not use an old one.
+    pub reuse: Reuse,
+    /// What it was signed with: nobody sends that, but whoever knows it may say it.
+    pub secrets: Vec<Secret>,
+}
+
+impl Request {
+    /// All that is secret of it.
+    fn concealed(&self) -> Concealed {
+        let mut concealed = Concealed::of(&self.url, &self.headers);
+        for secret in &self.secrets {
+            secret.forms().for_each(|form| concealed.add(form));
+        }
+        concealed
+    }
 }
 
 impl fmt::Debug for Request {
@@ -177,11 +194,19 @@ pub struct Client {
 }
 
 /// Connections that share an audience and a TLS identity; none is used for another.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Pools {
     guard: Guard,
-    public: reqwest::Client,
-    allow_listed: reqwest::Client,
+    public: Pool,
+    allow_listed: Pool,
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Pools {
@@ -189,32 +214,14 @@ impl Pools {
         let mut authorities = config.authorities.clone();
         authorities.extend(host.iter().flat_map(|host| host.authorities.iter().cloned()));
         let tls = tls::client_config(&authorities, host.and_then(|host| host.identity.clone()))?;
-        let build = |reach| {
-            reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .dns_resolver(GuardedResolver::new(Arc::clone(&config.resolver), guard.clone(), reach))
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .no_proxy()
-                .referer(false)
-                .tcp_nodelay(true)
-                .tcp_keepalive(Duration::from_secs(15))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_idle_timeout(POOL_IDLE)
-                .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
-                .http2_keep_alive_interval(HTTP2_PING_EVERY)
-                .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
-                .default_headers(HeaderMap::from_iter([(
-                    USER_AGENT,
-                    HeaderValue::from_static(USER_AGENT_VALUE),
-                )]))
-                .build()
-                .map_err(|error| Error::other("cannot set up the HTTP client").with_source(error))
+        let pool = |reach| {
+            let resolver = GuardedResolver::new(Arc::clone(&config.resolver), guard.clone(), reach);
+            Pool::new(Dialer::new(resolver, tls.clone()))
         };
         Ok(Self {
             guard: guard.clone(),
-            public: build(Reach::Public)?,
-            allow_listed: build(Reach::AllowListed)?,
+            public: pool(Reach::Public),
+            allow_listed: pool(Reach::AllowListed),
         })
     }
 }
@@ -256,7 +263,7 @@ impl Client {
         let started = Instant::now();
         let mut answer = Answer::default();
         let (timeout, audience) = (request.timeout, request.audience);
-        let ended = match tokio::time::timeout(timeout, Box::pin(self.exchange(request, &mut answer))).await {
+        let ended = match tokio::time::timeout(timeout, Box::pin(self.exchange(&request, &mut answer))).await {
             Ok(ended) => ended,
             Err(_) => Err(Trouble::new(
                 Failure::Timeout,
@@ -264,6 +271,11 @@ impl Client {
             )),
         };
         let mut attempt = answer.into_attempt(ended, started.elapsed());
+        if !attempt.response.text.is_empty() || attempt.detail.is_some() {
+            let concealed = request.concealed();
+            attempt.response.text = concealed.hide(&attempt.response.text, attempt.response.truncated);
+            attempt.detail = attempt.detail.map(|detail| concealed.hide(&detail, true));
+        }
         if audience == Audience::Callback && attempt.outcome.verdict == Verdict::Disable {
             // One record's receiver speaks for its own URL, not for the subscription of all records.
             attempt.outcome.verdict = Verdict::Fail;
@@ -272,17 +284,57 @@ impl Client {
     }
 
     /// Sends and reads, noting in `answer` what has arrived so far: the caller may run out of time at any point.
-    async fn exchange(&self, request: Request, answer: &mut Answer) -> Result<(), Trouble> {
-        let pools = self.pools_for(&request);
-        let client = match pools.guard.check_url(&request.url)? {
+    async fn exchange(&self, request: &Request, answer: &mut Answer) -> Result<(), Trouble> {
+        let pools = self.pools_for(request);
+        let pool = match pools.guard.check_url(&request.url)? {
             Reach::Public => &pools.public,
             Reach::AllowListed => &pools.allow_listed,
         };
-        let mut asked = reqwest::Request::new(request.method, request.url);
-        // Put in as they are: the builder would copy them one by one.
-        *asked.headers_mut() = request.headers;
-        *asked.body_mut() = Some(request.body.into());
-        let mut response = client.execute(asked).await?;
+        let place = Place::of(&request.url)
+            .ok_or_else(|| Trouble::new(Failure::InvalidRequest, "the URL names no host".to_owned()))?;
+        let mut reuse = request.reuse;
+        let (mut resends, mut new_resends) = (0, 0);
+        loop {
+            let mut connection = pool.connection(&place, reuse).await?;
+            let message = message(request, connection.is_http2())?;
+            let failed = match connection.send(message).await {
+                Ok(response) => {
+                    let kept_for = pool::kept_for(response.headers());
+                    if self.read(response, &mut connection, answer).await? {
+                        pool.give_back(&place, connection, kept_for);
+                    }
+                    return Ok(());
+                }
+                Err(failed) => failed,
+            };
+            let NotSent { error, is_unprocessed } = failed;
+            pool.failed(&place, &connection, is_unprocessed);
+            if !is_unprocessed {
+                return Err(error.into());
+            }
+            resends += 1;
+            new_resends += u32::from(!connection.is_reused());
+            if resends > RESENDS_AT_MOST || new_resends > NEW_RESENDS_AT_MOST {
+                let mut trouble = Trouble::from(error);
+                trouble.detail = format!("never processed, {resends} times: {}", trouble.detail);
+                return Err(trouble);
+            }
+            drop(connection);
+            reuse = Reuse::New;
+            if let Some(nth) = resends.checked_sub(RESENDS_AT_ONCE + 1) {
+                let pause = RESEND_PAUSE_FIRST * 2_u32.saturating_pow(nth.min(16));
+                tokio::time::sleep(pause.min(RESEND_PAUSE_LAST)).await;
+            }
+        }
+    }
+
+    /// Reads an answer as far as it is kept; true when it was read to its end.
+    async fn read(
+        &self,
+        response: hyper::Response<hyper::body::Incoming>,
+        connection: &mut pool::Connection,
+        answer: &mut Answer,
+    ) -> Result<bool, Trouble> {
         answer.status = Some(response.status().as_u16());
         answer.retry_after = response
             .headers()
@@ -290,18 +342,54 @@ impl Client {
             .and_then(|value| value.to_str().ok())
             .map(Into::into);
         answer.truncated = true;
+        let mut body = response.into_body();
         while answer.body.len() <= self.response_cap_bytes {
-            let Some(chunk) = response.chunk().await? else {
+            let Some(frame) = connection.drive(body.frame()).await.transpose().map_err(Broken::from)? else {
                 answer.truncated = false;
-                return Ok(());
+                return Ok(true);
             };
+            // Trailers say nothing to us.
+            let Ok(chunk) = frame.into_data() else { continue };
+            connection.gauge().taken(chunk.len());
             // One byte more than is kept tells whether there was more.
             let room = (self.response_cap_bytes + 1).saturating_sub(answer.body.len());
             answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
         answer.body.truncate(self.response_cap_bytes);
-        Ok(())
+        Ok(false)
     }
+}
+
+/// The request as it is written on a connection.
+fn message(request: &Request, is_http2: bool) -> Result<hyper::Request<Full<Bytes>>, Trouble> {
+    let cannot = |error: Box<dyn StdError + Send + Sync>| Trouble::from(Broken::Request(error));
+    // Neither user name and password nor the fragment are part of it.
+    let path = &request.url[Position::BeforePath..Position::AfterQuery];
+    let authority = &request.url[Position::BeforeHost..Position::AfterPort];
+    let mut message = hyper::Request::new(Full::new(request.body.clone()));
+    *message.method_mut() = request.method.clone();
+    *message.uri_mut() = if is_http2 {
+        hyper::Uri::builder()
+            .scheme(request.url.scheme())
+            .authority(authority)
+            .path_and_query(path)
+            .build()
+            .map_err(|error| cannot(error.into()))?
+    } else {
+        path.parse()
+            .map_err(|error: hyper::http::uri::InvalidUri| cannot(error.into()))?
+    };
+    *message.headers_mut() = request.headers.clone();
+    let headers = message.headers_mut();
+    headers
+        .entry(USER_AGENT)
+        .or_insert(HeaderValue::from_static(USER_AGENT_VALUE));
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    if !is_http2 {
+        let host = HeaderValue::try_from(authority).map_err(|error| cannot(error.into()))?;
+        headers.insert(HOST, host);
+    }
+    Ok(message)
 }
 
 /// What has arrived so far.
@@ -371,31 +459,23 @@ impl From<Blocked> for Trouble {
     }
 }
 
-impl From<reqwest::Error> for Trouble {
-    fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
+impl From<Broken> for Trouble {
+    fn from(error: Broken) -> Self {
         Self::new(classify(&error), chain(&error))
     }
 }
 
 /// Sorts an error by the types among its causes; no text is looked at.
-fn classify(error: &reqwest::Error) -> Failure {
-    if error.is_builder() {
-        return Failure::InvalidRequest;
-    }
-    let causes = causes(error);
+fn classify(error: &Broken) -> Failure {
     // The innermost cause that is understood decides: the layers above only say where it happened.
-    if let Some(failure) = causes.iter().rev().find_map(|cause| of_cause(*cause)) {
-        return failure;
-    }
-    if error.is_dns() {
-        Failure::Dns
-    } else if error.is_timeout() {
-        Failure::Timeout
-    } else if error.is_connect() {
-        Failure::Unreachable
-    } else {
-        Failure::Protocol
+    let understood = causes(error).into_iter().rev().find_map(of_cause);
+    match (error, understood) {
+        (Broken::Request(_), _) => Failure::InvalidRequest,
+        (_, Some(failure)) => failure,
+        (Broken::Name(_), None) => Failure::Dns,
+        (Broken::Connect(_), None) => Failure::Unreachable,
+        (Broken::Tls(_), None) => Failure::Tls,
+        (Broken::Exchange(_), None) => Failure::Protocol,
     }
 }
 
@@ -462,7 +542,7 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 's
 }
 
 /// All causes in one line, each said once.
-fn chain(error: &reqwest::Error) -> String {
+fn chain(error: &Broken) -> String {
     let mut text = String::new();
     for cause in causes(error) {
         let said = cause.to_string();
@@ -532,6 +612,8 @@ mod tests {
             headers: HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("s3cret"))]),
             body: Bytes::from_static(b"s3cret"),
             timeout: Duration::from_secs(5),
+            reuse: Reuse::Any,
+            secrets: vec![Secret::parse("s3cret").unwrap()],
         };
         assert!(!format!("{request:?}").contains("s3cret"));
     }

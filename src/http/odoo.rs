@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::client::{Audience, Client, ClientConfig, Request};
+use super::client::{Audience, Client, ClientConfig, Request, Reuse};
 use super::guard::{Guard, parse_url};
 use super::mask::mask_url;
 use crate::odoo::pulled::{ATTRIBUTES, Pulled};
@@ -106,6 +106,8 @@ impl Odoo {
             headers,
             body: Bytes::from(body.to_string()),
             timeout: CALL_TIMEOUT,
+            reuse: Reuse::Any,
+            secrets: Vec::new(),
         };
         let attempt = self.client.send(request).await;
         let failed = |why: String| {

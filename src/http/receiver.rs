@@ -15,12 +15,13 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::crowd::{Crowd, Member};
 use crate::signature::{self, Secret, VerifyError};
 use crate::{Error, Result};
 
@@ -29,6 +30,12 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// Ids remembered in order to recognise a repetition; forgotten all at once beyond this, which a development session does not reach.
 const MAX_IDS: usize = 100_000;
+
+/// Connections served at once: more than a service opens. Whoever has been silent for longest goes for another.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long a client may take to say what it wants, between requests too.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a receiver behaves.
 #[derive(Debug, Clone)]
@@ -122,15 +129,15 @@ impl Receiver {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            let mut connections = JoinSet::new();
+            let mut connections = Crowd::new(MAX_CONNECTIONS);
             loop {
                 tokio::select! {
                     accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => { connections.spawn(serve(stream, Arc::clone(&service))); }
+                        Ok((stream, _)) => connections.admit(|member| serve(stream, Arc::clone(&service), member)),
                         // Too many open files, mostly: some are closed in a moment.
                         Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                     },
-                    Some(_) = connections.join_next() => {}
+                    () = connections.left() => {}
                 }
             }
         });
@@ -156,15 +163,22 @@ struct Service {
     seen: Mutex<HashSet<String>>,
 }
 
-async fn serve(stream: TcpStream, service: Arc<Service>) {
+async fn serve(stream: TcpStream, service: Arc<Service>, member: Arc<Member>) {
     let answer = service_fn(|request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
+        let (service, answering) = (Arc::clone(&service), member.answering());
+        async move {
+            let answered = service.answer(request).await;
+            drop(answering);
+            Ok::<_, Infallible>(answered)
+        }
     });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_WITHIN);
     // A connection that fails is the sender's to report: it gets no answer.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), answer)
-        .await;
+    let _ = server.serve_connection(TokioIo::new(stream), answer).await;
 }
 
 impl Service {

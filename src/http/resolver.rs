@@ -1,6 +1,6 @@
 //! Resolves names for the client and lets only permitted addresses through.
 //!
-//! `reqwest` connects to exactly the addresses a resolver returns, which is what makes the check hold: there is no second look-up between
+//! The dialer connects to exactly the addresses a resolver returns, which is what makes the check hold: there is no second look-up between
 //! the check and the connection.
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ type UnderWay = Arc<Mutex<HashMap<String, Shared<BoxFuture<'static, Found>>>>>;
 
 impl Default for SystemResolver {
     fn default() -> Self {
-        // Port 0 stands for "the URL's port": reqwest puts it in.
+        // Port 0 stands for "the URL's port": the dialer puts it in.
         Self::with(|name| (name, 0).to_socket_addrs().map(Iterator::collect))
     }
 }
@@ -88,7 +88,7 @@ impl Resolve for SystemResolver {
 /// Any resolver behind a [`Guard`].
 ///
 /// A name with several addresses keeps the permitted ones. When none is left, the look-up fails with [`Blocked`] as its error;
-/// `reqwest` keeps it among the causes of the request's error.
+/// The dialer keeps it among the causes of the request's error.
 #[derive(Clone)]
 pub struct GuardedResolver {
     inner: Arc<dyn Resolve>,

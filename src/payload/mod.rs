@@ -8,6 +8,7 @@
 
 pub mod body;
 mod build;
+mod chat;
 pub mod content;
 pub mod fill;
 pub mod path;

@@ -26,7 +26,7 @@ const FUEL: u64 = 50_000;
 const FILTER_BYTES: usize = 16 << 20;
 
 /// What a value can be sent through, as written by people.
-const FILTERS: &str = "abs bool date default dictsort first float int items join last length list lower map max min reject \
+const FILTERS: &str = "abs bool date default dictsort first float int items join last length list lower map markdown max min reject \
      rejectattr replace reverse round select selectattr slack sort string sum times tojson trim truncate unique upper";
 
 /// What can be asked of a value after `is`.
@@ -372,6 +372,7 @@ fn add_text_filters(env: &mut Environment<'static>, budget: &Budget) {
     env.add_filter("upper", paying(str::to_uppercase));
     env.add_filter("lower", paying(str::to_lowercase));
     env.add_filter("trim", paying(|text| text.trim().to_owned()));
+    env.add_filter("markdown", paying(super::chat::escape_markdown));
     env.add_filter(
         "slack",
         paying(|text| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")),

@@ -17,7 +17,7 @@
 //! | `subscription_name` | its name, or `subscription N` |
 //!
 //! There are `if` and `for`, no assignments and no macros, and the filters `abs bool date default dictsort first float int items join
-//! last length list lower map max min reject rejectattr replace reverse round select selectattr slack sort string sum times
+//! last length list lower map markdown max min reject rejectattr replace reverse round select selectattr slack sort string sum times
 //! tojson trim truncate unique upper`; all within a budget of steps and bytes. A name that does not exist is an error, not an empty text.
 //! The result must be JSON, or nothing is sent.
 
@@ -31,14 +31,19 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
 use super::body::{Body, TooLarge, Values};
-use super::sandbox;
+use super::{chat, sandbox};
 use crate::delivery::Failure;
 use crate::{Error, Result};
 
 /// The longest template, in bytes.
 const MAX_SOURCE_BYTES: usize = 64 * 1024;
 
+/// How large a message may be before it is cut to what its receiver takes.
+const UNCUT_BYTES: usize = 1024 * 1024;
+
 /// The templates that come with the program, by the names they are asked for by.
+///
+/// Those for people are cut to what the receiver takes, and say so; what a record holds is text there, not markup.
 ///
 /// * `slack`: an incoming webhook. Also understood by Mattermost and Rocket.Chat.
 /// * `teams`: a workflow "when a webhook request is received", an adaptive card.
@@ -59,6 +64,8 @@ pub struct Template {
     /// Prepared for the sandbox.
     source: String,
     content_type: &'static str,
+    /// The ready-made one's name.
+    shape: Option<&'static str>,
 }
 
 /// What a template is rendered from.
@@ -124,10 +131,7 @@ impl Template {
     /// [`Error::is_usage`] with the line when it cannot be understood, or uses what templates do not have.
     pub fn parse(text: &str) -> Result<Self> {
         let name = text.trim();
-        let shape = SHAPES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|&(_, source)| source);
+        let shape = SHAPES.iter().find(|(known, _)| *known == name);
         if shape.is_none() && !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase()) {
             let known = SHAPES.map(|(known, _)| known).join(", ");
             return Err(Error::usage(format!("there is no ready-made payload {name:?}"))
@@ -139,7 +143,8 @@ impl Template {
             )));
         }
         let wrong = |line, what: &str| Error::usage(format!("the payload template is wrong in line {line}: {what}"));
-        let source = sandbox::prepare(shape.unwrap_or(text)).map_err(|refused| wrong(refused.line, &refused.what))?;
+        let source = sandbox::prepare(shape.map_or(text, |(_, source)| source))
+            .map_err(|refused| wrong(refused.line, &refused.what))?;
         if let Err(error) = sandbox::environment().template_from_str(&source) {
             return Err(wrong(
                 error.line().unwrap_or(0),
@@ -151,7 +156,11 @@ impl Template {
         } else {
             "application/json"
         };
-        Ok(Self { source, content_type })
+        Ok(Self {
+            source,
+            content_type,
+            shape: shape.map(|(name, _)| *name),
+        })
     }
 
     /// The names of the ready-made templates.
@@ -175,9 +184,15 @@ impl Template {
     pub fn render(&self, context: Context<'_>, max_bytes: usize) -> Result<Bytes, RenderError> {
         let env = sandbox::environment();
         let template = env.template_from_str(&self.source).map_err(|error| failed(&error))?;
+        let limit = self.shape.and_then(chat::limit_of);
         let mut out = Capped {
             bytes: Vec::new(),
-            left: max_bytes,
+            // What is cut to fit afterwards may be larger before.
+            left: if limit.is_some() {
+                max_bytes.max(UNCUT_BYTES)
+            } else {
+                max_bytes
+            },
         };
         if let Err(error) = template.render_captured_to(Value::from(Serde(Names::new(context))), &mut out) {
             return Err(if error.kind() == ErrorKind::WriteFailure {
@@ -186,8 +201,18 @@ impl Template {
                 failed(&error)
             });
         }
+        if let Some(cut_to_limit) = limit {
+            let mut message: Json = serde_json::from_slice(&out.bytes).map_err(RenderError::NotJson)?;
+            if cut_to_limit(&mut message) {
+                out.bytes = message.to_string().into_bytes();
+            }
+        }
         serde_json::from_slice::<IgnoredAny>(&out.bytes).map_err(RenderError::NotJson)?;
-        Ok(Bytes::from(out.bytes.trim_ascii().to_vec()))
+        let bytes = out.bytes.trim_ascii();
+        if bytes.len() > max_bytes {
+            return Err(RenderError::TooLarge { max: max_bytes });
+        }
+        Ok(Bytes::from(bytes.to_vec()))
     }
 }
 

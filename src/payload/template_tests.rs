@@ -314,3 +314,69 @@ proptest! {
         let _ = Template::parse(&text);
     }
 }
+
+/// A record with more than any chat takes: many fields, and texts that escapes make longer.
+fn large(text: &str) -> Option<Vec<Record>> {
+    let mut records = records();
+    let fields = (0..300).map(|number| (format!("x_field_{number}"), Json::from(text.repeat(300))));
+    let named = [("display_name".to_owned(), Json::from(text.repeat(5_000)))];
+    records[0].values = values(Json::Object(named.into_iter().chain(fields).collect()));
+    Some(records)
+}
+
+#[test]
+fn every_message_for_people_fits_what_its_service_takes_and_says_what_is_left_out() {
+    for text in ["a", "é", "🔑", "*", "<", "\u{1}", "\\\"\n"] {
+        let teams = shape("teams", large(text));
+        assert!(
+            teams.to_string().len() <= 28_000,
+            "{text:?}: {}",
+            teams.to_string().len()
+        );
+        let facts = teams["attachments"][0]["content"]["body"][1]["facts"]
+            .as_array()
+            .unwrap();
+        assert!(facts.len() > 3, "{text:?}: {facts:?}");
+        assert_eq!(facts.last().unwrap()["title"], "…");
+
+        let slack = shape("slack", large(text));
+        let said = slack["text"].as_str().unwrap();
+        assert!(said.chars().count() <= 40_000, "{text:?}: {}", said.chars().count());
+        assert!(said.ends_with('…'));
+
+        let discord = shape("discord", large(text));
+        let fields = discord["embeds"][0]["fields"].as_array().unwrap();
+        let units = |text: &Json| text.as_str().unwrap().encode_utf16().count();
+        assert!(
+            fields
+                .iter()
+                .map(|f| units(&f["name"]) + units(&f["value"]))
+                .sum::<usize>()
+                <= 6_000
+        );
+        assert!(
+            fields.len() <= 25 && fields.iter().all(|f| units(&f["value"]) <= 1_024),
+            "{text:?}"
+        );
+        assert!(units(&discord["content"]) <= 2_000, "{text:?}");
+    }
+}
+
+#[test]
+fn what_a_record_holds_is_no_markup_in_teams_and_discord() {
+    let mut hostile = records();
+    hostile[0].values = values(json!({"name": "[pay](https://evil.example) **now**", "note": "_x_"}));
+    hostile[0].old = None;
+    let card = shape("teams", Some(hostile.clone()));
+    let body = &card["attachments"][0]["content"]["body"];
+    assert_eq!(
+        body[0]["text"],
+        "sale.order write: \\[pay\\](https://evil.example) \\*\\*now\\*\\*"
+    );
+    assert_eq!(body[1]["facts"][1]["value"], "\\_x\\_");
+    let message = shape("discord", Some(hostile));
+    assert_eq!(
+        message["content"],
+        "**sale.order** write: \\[pay\\](https://evil.example) \\*\\*now\\*\\*"
+    );
+}

@@ -18,12 +18,12 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
+use crate::http::crowd::{Crowd, Member};
 use crate::worker::board::Board;
 use crate::{Error, Result};
 
-/// Connections served at once; Prometheus and a few probes need one each.
+/// Connections served at once; Prometheus and a few probes need one each. Whoever has been silent for longest goes for another.
 const MOST_CONNECTIONS: usize = 64;
 
 /// How long a client may take to say what it wants, between requests too.
@@ -66,17 +66,12 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 
 /// Serves until dropped.
 pub async fn serve(listener: TcpListener, board: Arc<Board>) {
-    let mut connections = JoinSet::new();
+    let mut connections = Crowd::new(MOST_CONNECTIONS);
     loop {
-        if connections.len() >= MOST_CONNECTIONS {
-            connections.join_next().await;
-        }
         tokio::select! {
-            Some(_) = connections.join_next() => {}
+            () = connections.left() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&board)));
-                }
+                Ok((stream, _)) => connections.admit(|member| connection(stream, Arc::clone(&board), member)),
                 Err(error) => {
                     // Out of file descriptors, mostly: it passes.
                     tracing::warn!(error = %error, "cannot take a connection for health and metrics");
@@ -87,8 +82,9 @@ pub async fn serve(listener: TcpListener, board: Arc<Board>) {
     }
 }
 
-async fn connection(stream: TcpStream, board: Arc<Board>) {
+async fn connection(stream: TcpStream, board: Arc<Board>, member: Arc<Member>) {
     let service = service_fn(move |request: Request<Incoming>| {
+        let _heard = member.answering();
         let answer = answer(&request, &board);
         async move { Ok::<_, Infallible>(answer) }
     });

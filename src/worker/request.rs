@@ -5,7 +5,7 @@ use reqwest::Method;
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
-use crate::http::client::{Audience, Request};
+use crate::http::client::{Audience, Request, Reuse};
 use crate::http::guard::parse_url;
 use crate::pg::deliveries::Claimed;
 use crate::signature::{self, Message};
@@ -103,6 +103,12 @@ pub fn build(claimed: &Claimed, body: Bytes, subscription: &Accepted, unix_now: 
         headers,
         body,
         timeout: Duration::from_millis(u64::from(row.timeout_ms)),
+        reuse: if row.max_attempts == 1 {
+            Reuse::Fresh
+        } else {
+            Reuse::Any
+        },
+        secrets,
     })
 }
 

@@ -154,8 +154,8 @@ async fn every_hostile_receiver_ends_in_its_outcome_within_the_time() {
         (
             "sends early hints without end",
             Reply::endless_hints(),
-            SHORT,
-            Some(Failure::Timeout),
+            AMPLE,
+            Some(Failure::Protocol),
             None,
         ),
         (

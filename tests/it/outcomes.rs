@@ -79,7 +79,7 @@ fn scripted() -> Vec<Case> {
             true,
         ),
         case("gzip bomb", Reply::gzip_bomb(), Some(200), None, false),
-        case("endless hints", Reply::endless_hints(), None, Some("timeout"), true),
+        case("endless hints", Reply::endless_hints(), None, Some("protocol"), true),
     ];
     for status in [200, 201, 202, 204, 299] {
         cases.push(case("success", Reply::status(status), Some(status.into()), None, false));

@@ -43,15 +43,15 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
         (
             "sends early hints without end",
             replies(Reply::endless_hints()),
-            SHORT_MS,
-            Some("timeout"),
+            AMPLE_MS,
+            Some("protocol"),
             None,
         ),
         (
             "says continue without end",
             Plain(goes_on("", "HTTP/1.1 100 Continue\r\n\r\n".repeat(64))),
-            SHORT_MS,
-            Some("timeout"),
+            AMPLE_MS,
+            Some("protocol"),
             None,
         ),
         // Too much.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use odoo_eventd::http::client::{Audience, Client, ClientConfig, Request};
+use odoo_eventd::http::client::{Audience, Client, ClientConfig, Request, Reuse};
 use odoo_eventd::http::guard::{Guard, parse_url};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -30,5 +30,15 @@ pub fn post(url: &str, timeout: Duration) -> Request {
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"{}"),
         timeout,
+        reuse: Reuse::Any,
+        secrets: Vec::new(),
+    }
+}
+
+/// The same, to be posted once at most.
+pub fn one_shot(url: &str, timeout: Duration) -> Request {
+    Request {
+        reuse: Reuse::Fresh,
+        ..post(url, timeout)
     }
 }

@@ -4,6 +4,7 @@ pub mod bouncer;
 pub mod client;
 pub(crate) mod db;
 pub mod delivery;
+pub mod http2;
 pub(crate) mod process;
 pub mod program;
 pub mod proxy;

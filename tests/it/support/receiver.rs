@@ -131,6 +131,15 @@ impl Reply {
         })
     }
 
+    /// Sends this text over and over and never anything else.
+    pub fn endless(text: &str) -> Self {
+        Self::of(Kind::Endless {
+            first: Vec::new(),
+            then: text.repeat(100).into(),
+            times: u64::MAX,
+        })
+    }
+
     /// Sends informational answers without end and never the real one.
     pub fn endless_hints() -> Self {
         let hint = b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec();
