@@ -22,6 +22,8 @@ enum Kind {
     Unfit,
     /// This process no longer leads; another one does. Nothing was written.
     LeaseLost,
+    /// The database is a copy, or is marked as one: nothing may be delivered from it. Nothing was written.
+    Fenced,
     /// Anything else: files, sockets, our own mistakes.
     Other,
 }
@@ -57,6 +59,11 @@ impl Error {
     /// Another instance took over; what was about to be written is not ours to write any more.
     pub fn lease_lost(message: impl Into<String>) -> Self {
         Self::new(Kind::LeaseLost, message)
+    }
+
+    /// The database became a copy, or was marked as one, while the service ran.
+    pub fn fenced(message: impl Into<String>) -> Self {
+        Self::new(Kind::Fenced, message)
     }
 
     /// A failure of the surroundings: files, sockets, processes. Exit code 1.
@@ -96,6 +103,11 @@ impl Error {
     /// True when another instance leads now.
     pub fn is_lease_lost(&self) -> bool {
         self.kind == Kind::LeaseLost
+    }
+
+    /// True when nothing may be delivered from the database any more.
+    pub fn is_fenced(&self) -> bool {
+        self.kind == Kind::Fenced
     }
 
     /// True when the same call may succeed later without anybody changing anything.
@@ -140,7 +152,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
-            Kind::Database | Kind::Unfit | Kind::LeaseLost | Kind::Other => 1,
+            Kind::Database | Kind::Unfit | Kind::LeaseLost | Kind::Fenced | Kind::Other => 1,
         }
     }
 

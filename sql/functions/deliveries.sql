@@ -109,6 +109,7 @@ begin
   if not found then
     raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
   end if;
+  perform odoo_eventd.assert_may_deliver();
   insert into odoo_eventd.progress (done, target, last_xid, last_id) values (new_done, new_target, new_last_xid, new_last_id);
   return query
     with given as (
@@ -207,6 +208,7 @@ declare
   held xid8;
 begin
   perform odoo_eventd.assert_term(of_term);
+  perform odoo_eventd.assert_may_deliver();
   -- See commit_batch().
   if to_regclass('odoo_eventd.mcp_webhook_delivery_' || to_char(now() at time zone 'utc', 'YYYYMMDD')) is null then
     perform odoo_eventd.ensure_log_days(0);

@@ -14,7 +14,7 @@ begin
   -- Counts stop at 100,000: what is beyond is an alarm either way.
   return jsonb_build_object(
     'server_time', extract(epoch from clock_timestamp())::float8,
-    'fence', odoo_eventd.fence(),
+    'fence', odoo_eventd.fence(false),
     'capture', installed.capture,
     'outbox_max_bytes', installed.outbox_max_bytes,
     -- What the cap in the capture functions looks at: rows, without indexes.

@@ -115,7 +115,10 @@ begin
   update odoo_eventd.installation i
      set epoch = gen_random_uuid(), database_name = current_database(),
          system_identifier = (select c.system_identifier from pg_control_system() c),
-         database_uuid = (select p.value from public.ir_config_parameter p where p.key = 'database.uuid');
+         database_uuid = (select p.value from public.ir_config_parameter p where p.key = 'database.uuid'),
+         -- Whoever adopts a database that is neutralized means it so, until it is neutralized anew.
+         neutralized = exists (select from public.ir_config_parameter p
+                                where p.key = 'database.is_neutralized' and lower(p.value) not in ('false', '0', ''));
   perform odoo_eventd.make_home();
   if not keep_pending then
     for slot in 0..3 loop

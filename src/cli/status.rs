@@ -118,7 +118,9 @@ fn troubles(status: &Value, of_service: bool) -> impl Iterator<Item = &Value> {
 fn problems(status: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(reason) = status["fence"].as_str() {
-        found.push(format!("nothing is delivered: {reason}"));
+        found.push(format!(
+            "nothing is delivered: {reason}; `odoo-eventd adopt` if it should be"
+        ));
     }
     if status["capture"].as_bool() == Some(false) {
         found.push("capture is switched off: `odoo-eventd capture on` resumes it".to_owned());

@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// SQLSTATE of our own functions for "another instance leads".
 const LEASE_LOST: &str = "OE001";
 
+/// And for "nothing may be delivered from this database".
+const FENCED: &str = "OE002";
+
 /// How much longer than its timeout an attempt may stay unrecorded before it counts as interrupted.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
 
@@ -125,6 +128,9 @@ pub struct Finished {
 pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
     if error.code().is_some_and(|code| code.code() == LEASE_LOST) {
         return Error::lease_lost(format!("cannot {tried}: another instance leads")).with_source(error);
+    }
+    if error.code().is_some_and(|code| code.code() == FENCED) {
+        return Error::fenced(format!("cannot {tried}: nothing may be delivered from this database")).with_source(error);
     }
     Error::database(tried, error)
 }

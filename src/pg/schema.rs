@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(14, "000014_error_details"),
     migration!(15, "000015_troubles"),
     migration!(16, "000016_tagged_values"),
+    migration!(17, "000017_adopted_neutralized"),
 ];
 
 macro_rules! function_file {
@@ -476,7 +477,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=15));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=17));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

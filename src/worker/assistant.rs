@@ -30,8 +30,8 @@ use crate::pg::{assistants, outbox, subscriptions};
 /// How often changed subscriptions are looked for, as the leading instance does.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often it is asked whether this database is a copy, which delivers nothing.
-const LOOK_FOR_COPY_EVERY: Duration = Duration::from_secs(10);
+/// How often it is asked whether this database is a copy, which delivers nothing. Claiming asks too.
+const LOOK_FOR_COPY_EVERY: Duration = Duration::from_secs(2);
 
 /// What an assistant needs.
 #[derive(Debug)]

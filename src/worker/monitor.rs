@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::vitals::Vitals;
-use crate::Result;
 use crate::pg::connections::Connections;
 use crate::pg::health;
+use crate::{Error, Result};
 
 /// How often. The look takes a few milliseconds; alarms are about minutes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -16,12 +16,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Runs until cancelled.
 ///
 /// # Errors
-/// Database errors.
+/// [`Error::is_fenced`] when nothing may be delivered from the database any more; database errors.
 pub async fn run(connections: Connections, vitals: Arc<Vitals>, cancel: CancellationToken) -> Result<()> {
     loop {
         {
             let client = connections.at_once().await;
-            vitals.measured(health::measure(&client).await?);
+            let health = health::measure(&client).await?;
+            let fence = health.fence.clone();
+            vitals.measured(health);
+            // Claiming asks too, but where nothing is due nobody claims, and `/readyz` would call this service well.
+            if let Some(reason) = fence {
+                return Err(Error::fenced(reason));
+            }
         }
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),

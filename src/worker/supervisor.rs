@@ -51,7 +51,7 @@ use crate::{Error, Result};
 const STANDBY_TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a database that must not deliver is looked at again.
-const FENCED_LOOK_EVERY: Duration = Duration::from_secs(10);
+const FENCED_LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Pauses between tries to connect.
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
@@ -184,6 +184,11 @@ pub async fn run(
         }
         let wait = match ended {
             Ok(()) => continue,
+            // The next term says why, and waits until it is settled.
+            Err(error) if error.is_fenced() => {
+                tracing::warn!(error = %error.chain(), "the term ended: this database may not deliver any more");
+                continue;
+            }
             Err(error) if !kept.has_led && pooler::is_sign(&error) => {
                 return Err(behind_a_pooler(pooler::TRANSACTION_MODE).with_source(error));
             }

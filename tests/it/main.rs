@@ -33,6 +33,7 @@ mod dry_run;
 mod emit;
 mod fairness;
 mod faults;
+mod fence;
 mod fixture;
 mod floods;
 mod half_open;
