@@ -21,6 +21,7 @@ mod capture_upgrades;
 mod cluster;
 mod command_line;
 mod delivery_options;
+mod differential;
 mod doctor;
 mod documented;
 mod domain_clock;
