@@ -24,10 +24,16 @@ const NAMES: &[&str] = &[
     "description", "amount", "active", "sequence", "note", "partner_ref", "code", "date_from", "color", "qty",
 ];
 
+/// Names that Odoo gives.
+const ORDINARY: &[&str] = &[
+    "name", "state", "description", "amount", "active", "sequence", "note", "partner_ref", "code", "date_from", "color", "qty", "user_id",
+    "value", "order",
+];
+
 /// Names of models beside ordinary ones.
 const MODELS: &[&str] = &[
     "order", "user", "group", "select", "x.triggers.of", "x.ünï.漢字", "x.old_rows", "x.CamelCase", "outbox.0", "x.new.rows", "a",
-    "x.a.model.of.which.the.name.with.its.prefix.is.sixty.three.bytes",
+    "x.a.model.whose.name.is.sixty.three.bytes.long.as.is.its.tables1",
 ];
 
 /// Models of which the capture's function has, or nearly has, a name that is taken.
@@ -42,6 +48,8 @@ pub struct Model {
     pub table: String,
     /// Declared stored fields with a column.
     pub fields: Vec<String>,
+    /// Those of them that a payload may hold.
+    pub sendable: Vec<String>,
     /// Its many2many fields.
     pub links: Vec<String>,
     /// A number that others' triggers may count in.
@@ -89,9 +97,14 @@ pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Cat
     for make in types::MAKE_TYPES {
         catalog.owner(*make);
     }
-    let mut pool: Vec<(&'static str, &'static str)> = [types::BUILT_IN, types::BUILT_IN, types::MADE].concat();
+    // Some rounds are of what Odoo itself makes, so that what others do to it is not hidden behind what is rarer.
+    let is_ordinary = random.random_ratio(2, 5);
+    let mut pool: Vec<(&'static str, &'static str)> = match is_ordinary {
+        true => types::ODOOS.to_vec(),
+        false => [types::BUILT_IN, types::BUILT_IN, types::MADE].concat(),
+    };
     for of_extension in types::OF_EXTENSIONS {
-        if extensions.contains(of_extension.1) && random.random_ratio(1, 3) {
+        if !is_ordinary && extensions.contains(of_extension.1) && random.random_ratio(1, 3) {
             let make = format!("create extension if not exists {}", of_extension.1);
             catalog.admin(make);
             pool.push((of_extension.0, "char"));
@@ -100,7 +113,7 @@ pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Cat
     catalog.owner("create table log (id serial primary key, said text)");
     let count = random.random_range(2..5);
     let mut names: Vec<String> = (0..count).map(|index| format!("x.m{index}")).collect();
-    for name in &mut names {
+    for name in names.iter_mut().filter(|_| !is_ordinary) {
         match random.random_range(0..20) {
             0..4 => (*MODELS.choose(random).expect("not empty")).clone_into(name),
             4 => (*COLLIDING.choose(random).expect("not empty")).clone_into(name),
@@ -110,7 +123,7 @@ pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Cat
     names.sort();
     names.dedup_by_key(|name| name.replace('.', "_"));
     for name in names {
-        let model = random_model(random, &mut catalog, name, &pool);
+        let model = random_model(random, &mut catalog, name, &pool, is_ordinary);
         catalog.models.push(model);
     }
     random_keys(random, &mut catalog);
@@ -134,27 +147,24 @@ impl Catalog {
 }
 
 fn declare_model(catalog: &mut Catalog, model: &str) {
-    catalog.owner(format!(
-        "insert into ir_model (model, name, \"order\", info, state, transient) values ({}, '{{\"en_US\": \"x\"}}', 'id', '', 'base', false)",
-        literal(model)
-    ));
+    catalog.owner(format!("select harness.declare_model({})", literal(model)));
 }
 
 /// Declares a stored field.
 pub fn declare_field(model: &str, name: &str, ttype: &str, relation: Option<&str>) -> String {
     let relation = relation.map_or_else(|| "null".to_owned(), literal);
-    format!(
-        "insert into ir_model_fields (model, model_id, name, ttype, field_description, relation, state, store, copied, required, readonly,
-                                      index, translate, company_dependent, selectable)
-         select m.model, m.id, {name}, '{ttype}', '{{\"en_US\": \"x\"}}', {relation}, 'base', true, true, false, false, false, false, false, true
-           from ir_model m where m.model = {model}",
-        name = literal(name),
-        model = literal(model)
-    )
+    format!("select harness.declare_field({}, {}, '{ttype}', {relation})", literal(model), literal(name))
 }
 
-fn random_model(random: &mut StdRng, catalog: &mut Catalog, model: String, pool: &[(&'static str, &'static str)]) -> Model {
+fn random_model(
+    random: &mut StdRng,
+    catalog: &mut Catalog,
+    model: String,
+    pool: &[(&'static str, &'static str)],
+    is_ordinary: bool,
+) -> Model {
     let table = model.replace('.', "_");
+    let names: &[&str] = if is_ordinary { ORDINARY } else { NAMES };
     let wide = match random.random_range(0..20) {
         0..12 => random.random_range(1..8),
         12..16 => random.random_range(8..40),
@@ -172,6 +182,7 @@ fn random_model(random: &mut StdRng, catalog: &mut Catalog, model: String, pool:
     let mut made = Model {
         table: table.clone(),
         fields: Vec::new(),
+        sendable: Vec::new(),
         links: Vec::new(),
         counter: "counter".to_owned(),
         text: "label".to_owned(),
@@ -186,10 +197,10 @@ fn random_model(random: &mut StdRng, catalog: &mut Catalog, model: String, pool:
         }
     };
     if random.random_ratio(1, 3) {
-        made.counter = (*NAMES.choose(random).expect("not empty")).to_owned();
+        made.counter = (*names.choose(random).expect("not empty")).to_owned();
     }
     if random.random_ratio(1, 3) {
-        made.text = (*NAMES.choose(random).expect("not empty")).to_owned();
+        made.text = (*names.choose(random).expect("not empty")).to_owned();
     }
     if made.counter == made.text || made.counter.is_empty() || made.text.is_empty() {
         (made.counter, made.text) = ("counter".to_owned(), "label".to_owned());
@@ -199,7 +210,7 @@ fn random_model(random: &mut StdRng, catalog: &mut Catalog, model: String, pool:
     add(made.text.clone(), (*text_type).to_owned(), "char", &mut columns);
     for index in 0..wide {
         let name = if random.random_ratio(1, 2) {
-            (*NAMES.choose(random).expect("not empty")).to_owned()
+            (*names.choose(random).expect("not empty")).to_owned()
         } else {
             format!("f{index}")
         };
@@ -214,8 +225,8 @@ fn random_model(random: &mut StdRng, catalog: &mut Catalog, model: String, pool:
             0 if type_name == "character varying" => sql.push_str(" not null default ''"),
             1 if type_name == "integer" => sql.push_str(" check (f > -5)".replace('f', &ident(&name)).as_str()),
             2 if type_name == "integer" => sql.push_str(" unique"),
-            3 if type_name == "text" => sql = format!("text generated always as ({}::text || 'g') stored", ident(&made.counter)),
-            4 if type_name == "integer" => sql = format!("integer generated always as ({} * 2) stored", ident(&made.counter)),
+            3 if type_name == "text" && index > 4 => sql = format!("text generated always as ({}::text || 'g') stored", ident(&made.counter)),
+            4 if type_name == "integer" && index > 4 => sql = format!("integer generated always as ({} * 2) stored", ident(&made.counter)),
             _ => {}
         }
         add(name, sql, ttype, &mut columns);
@@ -228,13 +239,14 @@ fn random_model(random: &mut StdRng, catalog: &mut Catalog, model: String, pool:
     ] {
         let odd = ["bigint", "text", "timestamp with time zone", "date", "character varying", "jsonb", "text[]"];
         match random.random_range(0..20) {
-            0..15 => add(name.to_owned(), ordinary.to_owned(), ttype, &mut columns),
-            15 | 16 => add(name.to_owned(), (*odd.choose(random).expect("not empty")).to_owned(), "char", &mut columns),
+            0..16 => add(name.to_owned(), ordinary.to_owned(), ttype, &mut columns),
+            16 | 17 if !is_ordinary => add(name.to_owned(), (*odd.choose(random).expect("not empty")).to_owned(), "char", &mut columns),
             _ => {}
         }
     }
     if random.random_ratio(1, 4) {
-        columns.shuffle(random);
+        // What generated columns are made of stays before them.
+        columns[1..].shuffle(random);
     }
     declare_model(catalog, &made.model);
     // A few at once, the others added one by one as Odoo does: a script of which some are left out goes on working.
@@ -244,20 +256,27 @@ fn random_model(random: &mut StdRng, catalog: &mut Catalog, model: String, pool:
     // A generated column may not stand before what it is made of only in a reader's eyes; PostgreSQL does not mind.
     parts.insert(place, format!("id {id}"));
     catalog.owner(format!(
-        "create table {} ({}) with (autovacuum_enabled = off)",
+        "create table {} ({}) with (autovacuum_enabled = off);\n{}",
         ident(&table),
-        parts.join(", ")
+        parts.join(", "),
+        declare_field(&made.model, "id", "integer", None)
     ));
-    catalog.owner(declare_field(&made.model, "id", "integer", None));
     for (index, (name, sql, ttype)) in columns.iter().enumerate() {
+        let mut steps = Vec::new();
         if index >= at_once {
-            catalog.owner(format!("alter table {} add column {} {sql}", ident(&table), ident(name)));
+            steps.push(format!("alter table {} add column {} {sql}", ident(&table), ident(name)));
         }
         // Some have columns that no field announces.
         if random.random_ratio(24, 25) {
             let relation = (*ttype == "many2one").then_some("res.users");
-            catalog.owner(declare_field(&made.model, name, ttype, relation));
+            steps.push(declare_field(&made.model, name, ttype, relation));
             made.fields.push(name.clone());
+            if !matches!(*ttype, "properties" | "json" | "binary") {
+                made.sendable.push(name.clone());
+            }
+        }
+        if !steps.is_empty() {
+            catalog.owner(steps.join(";\n"));
         }
     }
     made
@@ -283,14 +302,18 @@ fn random_keys(random: &mut StdRng, catalog: &mut Catalog) {
             let on_update = ["", "", "", " on update cascade", " on update set null"].choose(random).expect("not empty");
             let deferred = ["", "", "", " deferrable initially deferred"].choose(random).expect("not empty");
             let (table, model) = (catalog.models[index].table.clone(), catalog.models[index].model.clone());
-            catalog.owner(format!("alter table {} add column {} integer", ident(&table), ident(&name)));
+            catalog.owner(format!(
+                "alter table {} add column {} integer;\n{}",
+                ident(&table),
+                ident(&name),
+                declare_field(&model, &name, "many2one", Some(&target_model))
+            ));
             catalog.owner(format!(
                 "alter table {} add foreign key ({}) references {} (id) on delete {on_delete}{on_update}{deferred}",
                 ident(&table),
                 ident(&name),
                 ident(&target)
             ));
-            catalog.owner(declare_field(&model, &name, "many2one", Some(&target_model)));
             catalog.models[index].fields.push(name.clone());
             catalog.models[index].keys.push((name, target));
         }
@@ -339,17 +362,13 @@ fn random_relations(random: &mut StdRng, catalog: &mut Catalog) {
         }
         let field = format!("tag{index}_ids");
         catalog.owner(format!(
-            "insert into ir_model_fields (model, model_id, name, ttype, field_description, relation, relation_table, column1, column2, state,
-                                          store, copied, required, readonly, index, translate, company_dependent, selectable)
-             select m.model, m.id, {}, 'many2many', '{{\"en_US\": \"x\"}}', {}, {}, {}, {}, 'base', true, true, false, false, false, false,
-                    false, true
-               from ir_model m where m.model = {}",
+            "select harness.declare_link({}, {}, {}, {}, {}, {})",
+            literal(&left.model),
             literal(&field),
             literal(&right.model),
             literal(&table),
             literal(one),
-            literal(two),
-            literal(&left.model)
+            literal(two)
         ));
         catalog.models[index].links.push(field);
         catalog.relations.push((table, columns));
@@ -401,6 +420,7 @@ fn add_refused(random: &mut StdRng, catalog: &mut Catalog) {
         model: "x.refused".to_owned(),
         table: "x_refused".to_owned(),
         fields: vec!["n".to_owned()],
+        sendable: Vec::new(),
         links: Vec::new(),
         counter: "n".to_owned(),
         text: "n".to_owned(),
@@ -409,3 +429,23 @@ fn add_refused(random: &mut StdRng, catalog: &mut Catalog) {
         refused: true,
     });
 }
+
+/// What declares models and fields as Odoo does, in both databases and in a schema of its own: scripts stay short.
+pub const DECLARE: &str = "
+create schema harness;
+create function harness.declare_model(of_model text) returns void language sql as $$
+  insert into public.ir_model (model, name, \"order\", info, state, transient) values ($1, '{\"en_US\": \"x\"}', 'id', '', 'base', false)
+$$;
+create function harness.declare_field(of_model text, field text, of_type text, to_model text) returns void language sql as $$
+  insert into public.ir_model_fields (model, model_id, name, ttype, field_description, relation, state, store, copied, required, readonly,
+                                      index, translate, company_dependent, selectable)
+    select m.model, m.id, $2, $3, '{\"en_US\": \"x\"}', $4, 'base', true, true, false, false, false, false, false, true
+      from public.ir_model m where m.model = $1
+$$;
+create function harness.declare_link(of_model text, field text, to_model text, pairs text, own text, other text) returns void language sql as $$
+  insert into public.ir_model_fields (model, model_id, name, ttype, field_description, relation, relation_table, column1, column2, state,
+                                      store, copied, required, readonly, index, translate, company_dependent, selectable)
+    select m.model, m.id, $2, 'many2many', '{\"en_US\": \"x\"}', $3, $4, $5, $6, 'base', true, true, false, false, false, false, false, true
+      from public.ir_model m where m.model = $1
+$$;
+";

@@ -100,7 +100,7 @@ fn add_policy(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
     if random.random_ratio(2, 3) {
         catalog.run_as_owner(format!("alter table {table} force row level security"));
     }
-    catalog.run_as_owner(format!("create policy some on {table} using (id <> 3) with check ({counter} is distinct from 8)"));
+    catalog.run_as_owner(format!("create policy others on {table} using (id <> 3) with check ({counter} is distinct from 8)"));
 }
 
 fn add_event_trigger(catalog: &mut Catalog) {

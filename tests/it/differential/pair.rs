@@ -12,9 +12,8 @@ use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage, Statement}
 use super::script::Way;
 use crate::support::Database;
 
-/// Nobody waits for another's lock for longer: scripts run a statement at a time, so such a wait would never end. Long against what a
-/// look of the service needs.
-const SESSION: &str = "set lock_timeout = '3s'; set statement_timeout = '60s'";
+/// PL/pgSQL is loaded, as every session of Odoo's has it sooner or later: it looks at settings when it is.
+const SESSION: &str = "set statement_timeout = '60s'; do $$ begin end $$";
 
 /// What is longer is compared by its digest.
 const LONG: usize = 300;
@@ -37,6 +36,8 @@ pub struct Side {
     /// The database; it goes with this value.
     pub database: Database,
     sessions: BTreeMap<usize, Session>,
+    /// Nobody waits for another's lock for longer: scripts run a statement at a time, so such a wait would never end.
+    lock_wait: Duration,
 }
 
 struct Session {
@@ -47,8 +48,9 @@ struct Session {
 
 impl Side {
     /// Nobody is connected yet.
-    pub fn new(database: Database) -> Self {
+    pub fn new(database: Database, lock_wait: Duration) -> Self {
         Self {
+            lock_wait,
             database,
             sessions: BTreeMap::new(),
         }
@@ -61,7 +63,7 @@ impl Side {
 
     async fn session(&mut self, number: usize) -> &mut Session {
         if !self.sessions.contains_key(&number) {
-            let session = Session::open(&self.database).await;
+            let session = Session::open(&self.database, self.lock_wait).await;
             self.sessions.insert(number, session);
         }
         self.sessions.get_mut(&number).expect("it was just made")
@@ -88,7 +90,7 @@ impl Side {
 }
 
 impl Session {
-    async fn open(database: &Database) -> Self {
+    async fn open(database: &Database, lock_wait: Duration) -> Self {
         let (client, mut connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&notices);
@@ -101,7 +103,8 @@ impl Session {
                 }
             }
         });
-        client.batch_execute(SESSION).await.unwrap();
+        let settings = format!("set lock_timeout = {}; {SESSION}", lock_wait.as_millis());
+        client.batch_execute(&settings).await.unwrap();
         Self {
             client,
             notices,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use odoo_eventd::pg::schema::{self, Roles};
 use tokio_postgres::Client;
 
+use super::catalog::DECLARE;
 use super::compare::{Transaction, Unsure};
 use super::direct::Direct;
 use super::oracle::{Catalogue, Contents, Reader, catalogue};
@@ -37,6 +38,7 @@ impl Difference {
     /// What it has in common with others of its sort: without names and numbers, and without the statement.
     pub fn sort(&self) -> String {
         let told = self.text.split("; without us").next().unwrap_or_default();
+        let told = told.split(['\n', '{']).next().unwrap_or_default();
         let (state, told) = told.split_once(' ').unwrap_or(("", told));
         let mut sort = format!("{}: {state} ", self.kind);
         let mut quoted = false;
@@ -77,6 +79,23 @@ pub struct Counts {
     pub transactions: u64,
     /// Changes that were told.
     pub events: u64,
+}
+
+impl Counts {
+    /// Both together.
+    pub fn add(&mut self, more: &Self) {
+        self.statements += more.statements;
+        self.errors += more.errors;
+        self.transactions += more.transactions;
+        self.events += more.events;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { statements, errors, transactions, events } = self;
+        write!(f, "{statements} statements ({errors} failed alike), {transactions} transactions, {events} events")
+    }
 }
 
 enum Events {
@@ -135,6 +154,9 @@ impl Runner {
         let (bare, eventd) = (server.fixture().await, server.fixture().await);
         let admins = [bare.admin_client().await, eventd.admin_client().await];
         let owners = [bare.client().await, eventd.client().await];
+        for owner in &owners {
+            owner.batch_execute(DECLARE).await.unwrap();
+        }
         let fixture = catalogue(&owners[0], &BTreeSet::new()).await.unwrap();
         let mut installer = eventd.client().await;
         let roles = Roles {
@@ -144,10 +166,15 @@ impl Runner {
         schema::install(&mut installer, &roles)
             .await
             .unwrap_or_else(|error| panic!("{}", error.chain()));
+        // A writer may have to wait while the service makes triggers, not longer than its own lock_timeout.
+        let lock_wait = match mode {
+            Mode::Direct => Duration::from_millis(150),
+            Mode::Service => Duration::from_secs(1),
+        };
         let reader = Reader::new(bare.admin_client().await).await;
         Self {
-            bare: Side::new(bare),
-            eventd: Side::new(eventd),
+            bare: Side::new(bare, lock_wait),
+            eventd: Side::new(eventd, lock_wait),
             admins,
             owners,
             but: fixture.into_keys().collect(),
@@ -237,7 +264,7 @@ impl Runner {
                 self.events = Some(begun);
             }
             Some(Events::Direct(direct)) => direct.look().await?,
-            Some(Events::Service(service)) => service.look(&self.owners[1]).await?,
+            Some(Events::Service(service)) => service.look().await?,
         }
         self.synced = self.catalogue.clone();
         self.unsure.clear();
@@ -257,7 +284,7 @@ impl Runner {
         if let Some(Events::Service(service)) = &mut self.events
             && !is_open
         {
-            service.note_before(&self.owners[1]).await;
+            service.note_before().await;
         }
         let ((bare, bare_took), (eventd, eventd_took)) =
             tokio::join!(self.bare.run(session, way, sql), self.eventd.run(session, way, sql));
@@ -326,9 +353,7 @@ impl Runner {
         };
         match &mut self.events {
             Some(Events::Direct(direct)) => self.counts.events += direct.committed(&transaction).await?,
-            Some(Events::Service(service)) => {
-                service.committed(&transaction, session, &self.owners[1]).await?;
-            }
+            Some(Events::Service(service)) => service.committed(&transaction, session).await?,
             None => {}
         }
         // What DDL has made of a table stays until the next look, also what it undid at once.
@@ -398,14 +423,17 @@ pub fn harness(tried: &str, error: &tokio_postgres::Error) -> Difference {
 }
 
 /// Values of today are of now(), which differs between any two transactions.
+pub fn is_of_today(text: &str) -> bool {
+    text.starts_with(&jiff::Timestamp::now().to_string()[..10])
+}
+
 fn timeless(rows: &super::oracle::Rows) -> BTreeMap<String, Vec<Option<String>>> {
-    let today = jiff::Timestamp::now().to_string()[..8].to_owned();
     let has_id = rows.columns.iter().any(|(name, _)| name == "id");
     let mut result = BTreeMap::new();
     for (key, values) in &rows.by_id {
         let values: Vec<Option<String>> = values
             .iter()
-            .map(|value| value.as_ref().map(|text| if text.starts_with(&today) { "today".to_owned() } else { text.clone() }))
+            .map(|value| value.as_ref().map(|text| if is_of_today(text) { "today".to_owned() } else { text.clone() }))
             .collect();
         let key = if has_id { key.clone() } else { format!("{values:?}") };
         let mut unique = key;
@@ -429,10 +457,12 @@ fn note_unsure(synced: &Catalogue, seen: &Catalogue, unsure: &mut BTreeMap<Strin
                     }
                 }
                 of_table.all = of_table.columns.contains("id");
+                of_table.added = is.columns.len() > was.columns.len()
+                    || is.columns.iter().any(|column| was.column(&column.name).is_none());
             }
             _ => of_table.all = true,
         }
-        if of_table.all || !of_table.columns.is_empty() {
+        if of_table.all || of_table.added || !of_table.columns.is_empty() {
             unsure.entry(name.clone()).or_default().add(&of_table);
         }
     }

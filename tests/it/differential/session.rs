@@ -39,13 +39,12 @@ pub struct Writers {
     queue: VecDeque<Step>,
     count: u32,
     version: u32,
-    may_interleave: bool,
     wants_sync: bool,
 }
 
 impl Writers {
     /// Nobody has written yet. `version` is PostgreSQL's.
-    pub fn new(random: StdRng, catalog: Catalog, version: u32, may_interleave: bool) -> Self {
+    pub fn new(random: StdRng, catalog: Catalog, version: u32) -> Self {
         Self {
             random,
             catalog,
@@ -54,7 +53,6 @@ impl Writers {
             queue: VecDeque::new(),
             count: 0,
             version,
-            may_interleave,
             wants_sync: false,
         }
     }
@@ -165,7 +163,7 @@ impl Writers {
             return;
         }
         let state = &self.states[self.turn];
-        let is_free = !state.is_open || (self.may_interleave && !state.has_ddl && self.random.random_ratio(1, 12));
+        let is_free = !state.is_open || (!state.has_ddl && self.random.random_ratio(1, 12));
         if is_free {
             let open: Vec<usize> = (0..SESSIONS).filter(|s| self.states[*s].is_open && *s != self.turn).collect();
             self.turn = match open.choose(&mut self.random) {
@@ -635,9 +633,8 @@ fn setting(random: &mut StdRng, tables: &Catalogue) -> String {
         "set constraints all immediate",
         "set constraints all deferred",
         "set application_name = 'odoo-1'",
-        "set plpgsql.variable_conflict = use_column",
-        "set plpgsql.extra_errors = 'none'",
-        "set plpgsql.check_asserts = off",
+        "set plpgsql.extra_errors = 'all'",
+        "set plpgsql.extra_warnings = 'all'",
         "set gin_fuzzy_search_limit = 1",
         "set exit_on_error = off",
         "set idle_in_transaction_session_timeout = 0",

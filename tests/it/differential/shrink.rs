@@ -3,19 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::runner::{Difference, Mode, Runner};
+use super::runner::{Difference, Mode, Runner, Slow};
 use super::script::Script;
 use crate::support::Server;
 
 /// Runs a script; the difference that it shows, if it does.
 pub async fn replay(server: &Arc<Server>, script: &Script, mode: Mode) -> Option<Difference> {
+    replay_timed(server, script, mode).await.err()
+}
+
+/// The same; without a difference, the statements that were slow with us.
+pub async fn replay_timed(server: &Arc<Server>, script: &Script, mode: Mode) -> Result<Vec<Slow>, Difference> {
     let mut runner = Runner::new(server, mode).await;
     for step in &script.0 {
-        if let Err(difference) = runner.step(step).await {
-            return Some(difference);
-        }
+        runner.step(step).await?;
     }
-    runner.finish().await.err()
+    runner.finish().await?;
+    Ok(runner.slow)
 }
 
 /// Leaves out what can be left out: halves first, then less, until nothing can or `most` has passed.

@@ -37,7 +37,7 @@ fn random_subscription(random: &mut StdRng, model: &Model) -> Step {
         array(&announced.sample(random, count).map(|f| f.as_str()).collect::<Vec<_>>())
     };
     // The values of these are kept whole.
-    let simple: Vec<&str> = model.fields.iter().filter(|f| is_plain(f)).map(String::as_str).collect();
+    let simple: Vec<&str> = model.sendable.iter().filter(|f| is_plain(f)).map(String::as_str).collect();
     let payload = if random.random_ratio(1, 3) && !simple.is_empty() {
         let count = random.random_range(1..=simple.len().min(6));
         array(&simple.sample(random, count).copied().collect::<Vec<_>>())

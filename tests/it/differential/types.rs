@@ -72,6 +72,24 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("pg_lsn", "char"),
 ];
 
+/// Types that Odoo gives its fields.
+pub const ODOOS: &[(&str, &str)] = &[
+    ("integer", "integer"),
+    ("numeric", "float"),
+    ("numeric", "monetary"),
+    ("double precision", "float"),
+    ("text", "text"),
+    ("character varying", "char"),
+    ("character varying", "selection"),
+    ("character varying(20)", "char"),
+    ("boolean", "boolean"),
+    ("date", "date"),
+    ("timestamp without time zone", "datetime"),
+    ("jsonb", "json"),
+    ("jsonb", "char"),
+    ("bytea", "binary"),
+];
+
 /// Types that the round's catalogue makes.
 pub const MADE: &[(&str, &str)] = &[
     ("dom_text", "char"),
