@@ -7,7 +7,7 @@ SECONDS ?= 60
 MINUTES ?= 1
 SEED ?=
 FAULTS ?=
-.PHONY: help demo test soak faults domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
+.PHONY: help demo test soak faults differential domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -35,6 +35,10 @@ soak: ## run what takes minutes: a million rows in one transaction, 50,000 inter
 faults: ## harm service, PostgreSQL and network at random for MINUTES=1 from SEED=.., and print what it cost; FAULTS='SIGKILL,disk' chooses
 	@$(with_postgres) ODOO_EVENTD_TEST_MINUTES=$(MINUTES) ODOO_EVENTD_TEST_SEED=$(SEED) ODOO_EVENTD_TEST_FAULTS='$(FAULTS)' \
 		cargo test --locked --test it -- --ignored --nocapture faults::soak $(ARGS)
+
+differential: ## do the same at random to a database with and one without odoo-eventd for SECONDS=60 from SEED=.., and compare
+	@$(with_postgres) ODOO_EVENTD_TEST_SECONDS=$(SECONDS) ODOO_EVENTD_TEST_SEED=$(SEED) \
+		cargo test --locked --test it -- --ignored --nocapture differential:: $(ARGS)
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
 	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo

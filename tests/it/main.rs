@@ -22,6 +22,7 @@ mod cluster;
 mod command_line;
 mod deep;
 mod delivery_options;
+mod differential;
 mod doctor;
 mod documented;
 mod domain_clock;

@@ -1,0 +1,201 @@
+//! The events of a transaction against what is true of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use odoo_eventd::event::{Change, EventType};
+
+use super::oracle::{Contents, Fate, Rows, Sameness, compare, fates};
+use super::runner::Difference;
+
+/// What DDL has changed of a table since the service looked last: of this nothing is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Unsure {
+    /// It was dropped, renamed or made anew, or its id is another.
+    pub all: bool,
+    /// It has more columns.
+    pub added: bool,
+    /// These columns were dropped, renamed or retyped.
+    pub columns: BTreeSet<String>,
+}
+
+impl Unsure {
+    /// What is unsure by either.
+    pub fn add(&mut self, more: &Self) {
+        self.all |= more.all;
+        self.added |= more.added;
+        self.columns.extend(more.columns.iter().cloned());
+    }
+}
+
+/// A committed transaction.
+pub struct Transaction<'a> {
+    /// All tables before it.
+    pub before: &'a Contents,
+    /// And after.
+    pub after: &'a Contents,
+    /// What DDL has changed, by table.
+    pub unsure: &'a BTreeMap<String, Unsure>,
+    /// It emptied a table: of what was in any before, nothing is asked.
+    pub truncated: bool,
+}
+
+impl Transaction<'_> {
+    /// What it did to the records of a table; `None` where nobody can say.
+    pub fn fates(&self, table: &str, watched: &BTreeSet<String>) -> Option<BTreeMap<String, Fate>> {
+        let unsure = self.unsure.get(table).cloned().unwrap_or_default();
+        if unsure.all {
+            return None;
+        }
+        let (before, after) = (self.before.get(table)?, self.after.get(table)?);
+        Some(fates(before, after, watched, &unsure.columns))
+    }
+
+    /// Columns of a table of which nothing is asked.
+    pub fn unsure_columns(&self, table: &str) -> BTreeSet<String> {
+        self.unsure.get(table).map(|u| u.columns.clone()).unwrap_or_default()
+    }
+
+    fn was_there(&self, table: &str, id: &str) -> bool {
+        self.before.get(table).is_some_and(|rows| rows.by_id.contains_key(id))
+    }
+
+    /// Whether nothing is asked of a record.
+    pub fn is_free(&self, table: &str, id: &str) -> bool {
+        self.truncated && self.was_there(table, id)
+    }
+}
+
+/// What is told of a record.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What happened.
+    pub event_type: EventType,
+    /// Which columns differ.
+    pub changed: BTreeSet<String>,
+}
+
+/// Compares what is told of a table's records with what happened to them.
+pub fn compare_records(
+    transaction: &Transaction<'_>,
+    table: &str,
+    truth: &BTreeMap<String, Fate>,
+    told: &BTreeMap<String, Told>,
+) -> Result<(), Difference> {
+    let ids: BTreeSet<&String> = truth.keys().chain(told.keys()).collect();
+    for id in ids {
+        if transaction.is_free(table, id) {
+            continue;
+        }
+        let is_right = match (truth.get(id), told.get(id)) {
+            (None, None) => true,
+            (Some(Fate::Create), Some(told)) => told.event_type == EventType::Create,
+            (Some(Fate::Unlink), Some(told)) => told.event_type == EventType::Unlink,
+            (Some(Fate::Write { surely, .. }), None) => surely.is_empty(),
+            (Some(Fate::Write { surely, perhaps }), Some(told)) => {
+                told.event_type == EventType::Write
+                    && surely.is_subset(&told.changed)
+                    && told.changed.iter().all(|c| surely.contains(c) || perhaps.contains(c))
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        if !is_right {
+            let (kind, was) = match truth.get(id) {
+                None => ("extra event", "nothing".to_owned()),
+                Some(Fate::Create) => ("create", "create".to_owned()),
+                Some(Fate::Unlink) => ("unlink", "unlink".to_owned()),
+                Some(Fate::Write { surely, perhaps }) => ("write", format!("write of {surely:?}, perhaps of {perhaps:?}")),
+            };
+            let is = match told.get(id) {
+                None => "nothing".to_owned(),
+                Some(told) => format!("{} of {:?}", told.event_type.as_str(), told.changed),
+            };
+            let row = |contents: &Contents| contents.get(table).and_then(|rows| rows.by_id.get(id).cloned());
+            let text = format!(
+                "{is} was told of \"{table}\" {id}, and it was {was}\n  before {:?}\n  after  {:?}",
+                row(transaction.before),
+                row(transaction.after)
+            );
+            return Err(Difference::new(kind, text));
+        }
+    }
+    Ok(())
+}
+
+/// Types of which images are compared with what was read: Odoo's.
+const ODOOS: &[&str] = &[
+    "integer",
+    "bigint",
+    "numeric",
+    "double precision",
+    "text",
+    "character varying",
+    "boolean",
+    "date",
+    "timestamp without time zone",
+    "jsonb",
+];
+
+/// What a change keeps of its record is what was there.
+pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Change) -> Result<(), Difference> {
+    let id = change.record_id.to_string();
+    if transaction.is_free(table, &id) {
+        return Ok(());
+    }
+    let unsure = transaction.unsure_columns(table);
+    let sides = [(&change.old, transaction.before), (&change.new, transaction.after)];
+    for (image, contents) in sides {
+        let (Some(image), Some(rows)) = (image, contents.get(table)) else { continue };
+        let Some(truth) = rows.by_id.get(&id) else { continue };
+        for (column, kept) in change.layout.columns.iter().zip(image) {
+            let Some(place) = rows.columns.iter().position(|(name, _)| name == column) else { continue };
+            let type_name = &rows.columns[place].1;
+            if unsure.contains(column) || !ODOOS.contains(&type_name.as_str()) {
+                continue;
+            }
+            if !is_kept(type_name, kept.as_deref(), truth[place].as_deref()) {
+                let text = format!(
+                    "of \"{column}\" of \"{table}\" {id} ({type_name}) {kept:?} was kept, and it was {:?}",
+                    truth[place]
+                );
+                return Err(Difference::new("value", text));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_kept(type_name: &str, kept: Option<&str>, truth: Option<&str>) -> bool {
+    let (Some(kept), Some(truth)) = (kept, truth) else { return kept == truth };
+    if super::runner::is_of_today(kept) && super::runner::is_of_today(truth) {
+        return true;
+    }
+    // Of long ones a digest may be kept, and the truth is a digest of another kind.
+    if truth.len() > 300 || truth.contains("..") || odoo_eventd::event::is_digest(kept) {
+        return true;
+    }
+    let kept = if type_name.starts_with("timestamp") {
+        kept.replacen('T', " ", 1)
+    } else {
+        kept.to_owned()
+    };
+    compare(type_name, Some(&kept), Some(truth)) != Sameness::Different
+}
+
+/// The pairs of a many2many table with how often each was added, less how often it was removed.
+pub fn net_pairs(before: &Rows, after: &Rows, columns: &[String]) -> BTreeMap<Vec<Option<String>>, i64> {
+    let mut net = BTreeMap::new();
+    for (rows, by) in [(before, -1), (after, 1)] {
+        for values in rows.by_id.values() {
+            let pair = columns
+                .iter()
+                .map(|column| {
+                    let place = rows.columns.iter().position(|(name, _)| name == column);
+                    place.and_then(|place| values[place].clone())
+                })
+                .collect();
+            *net.entry(pair).or_insert(0) += by;
+        }
+    }
+    net.retain(|_, count| *count != 0);
+    net
+}

@@ -1,0 +1,214 @@
+//! Events as the service would make them, by its own parts and without it: quick, and exact to the transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use odoo_eventd::event::{Change, RowChange, fold_table};
+use odoo_eventd::pg::connect::Database;
+use odoo_eventd::pg::outbox::{self, Layouts, Position};
+use odoo_eventd::worker::quarantine::Quarantine;
+use odoo_eventd::worker::roster;
+
+use super::compare::{Told, Transaction, compare_images, compare_records, net_pairs};
+use super::runner::Difference;
+use crate::support;
+
+/// More than any transaction of a round leaves.
+const MOST_ROWS: usize = 1_000_000;
+
+/// What is captured under a name.
+#[derive(Debug, Default)]
+struct Captured {
+    table: String,
+    compared: BTreeSet<String>,
+    is_relation: bool,
+}
+
+/// See the module documentation.
+pub struct Direct {
+    client: deadpool_postgres::Object,
+    position: Position,
+    layouts: Layouts,
+    captured: BTreeMap<String, Captured>,
+    looked: u32,
+}
+
+impl Direct {
+    /// Takes the lead and looks for the first time.
+    pub async fn begin(database: &support::Database) -> Result<Self, Difference> {
+        let pool = Database::parse(&database.url()).and_then(|database| database.pool(1));
+        let client = pool.map_err(|e| failed(&e))?.get().await;
+        let client = client.map_err(|e| Difference::new("harness", e.to_string()))?;
+        let lead = outbox::take_lead(&client).await.map_err(|e| failed(&e))?;
+        let mut direct = Self {
+            client,
+            position: lead.position,
+            layouts: Layouts::default(),
+            captured: BTreeMap::new(),
+            looked: 0,
+        };
+        direct.look().await?;
+        Ok(direct)
+    }
+
+    /// Looks at subscriptions and catalogue, as the service does.
+    pub async fn look(&mut self) -> Result<(), Difference> {
+        let looked = roster::refresh(&self.client, None, &Quarantine::default())
+            .await
+            .map_err(|e| failed(&e))?;
+        self.looked += 1;
+        if !looked.busy.is_empty() {
+            return Err(Difference::new("sync", format!("busy, and nobody writes: {:?}", looked.busy)));
+        }
+        self.captured.clear();
+        for subscription in &looked.accepted {
+            let model = &subscription.row.model;
+            let own = self.captured.entry(model.clone()).or_default();
+            let table = looked.registry.model(model).and_then(|m| m.table.name());
+            own.table = table.unwrap_or_default().to_owned();
+            own.compared.extend(subscription.compared.iter().cloned());
+            for (name, need) in &subscription.elsewhere {
+                let other = self.captured.entry(name.clone()).or_default();
+                let model = looked.registry.model(name);
+                other.is_relation = model.is_none();
+                other.table = model.and_then(|m| m.table.name()).unwrap_or(name).to_owned();
+                other.compared.extend(need.compared.iter().cloned());
+            }
+        }
+        if self.looked == 1 {
+            self.compare_states().await?;
+        }
+        Ok(())
+    }
+
+    /// Every subscription was found to be what its script says.
+    async fn compare_states(&self) -> Result<(), Difference> {
+        let rows = self
+            .client
+            .query(
+                "select id, model, state, error, name = 'refused' from mcp_event_subscription where active and
+                        (state is distinct from 'ready') is distinct from (name is not distinct from 'refused')",
+                &[],
+            )
+            .await
+            .map_err(|e| super::runner::harness("read subscriptions", &e))?;
+        match rows.first() {
+            None => Ok(()),
+            Some(row) => Err(Difference::new(
+                "subscription",
+                format!(
+                    "of model \"{}\" is {:?}: {:?}",
+                    row.get::<_, String>(1),
+                    row.get::<_, Option<String>>(2),
+                    row.get::<_, Option<String>>(3)
+                ),
+            )),
+        }
+    }
+
+    /// Compares what was captured of a transaction with what it did; tells how many changes it was.
+    pub async fn committed(&mut self, transaction: &Transaction<'_>) -> Result<u64, Difference> {
+        let mut tables: BTreeMap<String, Vec<RowChange>> = BTreeMap::new();
+        let mut xids = BTreeSet::new();
+        loop {
+            let page = outbox::read(&self.client, &self.position, MOST_ROWS, &mut self.layouts).await;
+            let page = page.map_err(|e| failed(&e))?;
+            self.position = Position {
+                done: page.snapshot,
+                target: None,
+            };
+            if page.rows.is_empty() {
+                break;
+            }
+            for row in page.rows {
+                xids.insert(row.xid);
+                let of_table = tables.entry(row.change.layout.model.to_string()).or_default();
+                if row.change.op != b'T' {
+                    of_table.push(row.change);
+                }
+            }
+        }
+        if xids.len() > 1 {
+            return Err(Difference::new("outbox", format!("one transaction is in it as {xids:?}")));
+        }
+        let mut events = 0;
+        for (name, captured) in &self.captured {
+            let rows = tables.remove(name).unwrap_or_default();
+            if captured.is_relation {
+                events += compare_pairs(transaction, &captured.table, &rows)?;
+                continue;
+            }
+            let changes: Vec<Change> = fold_table(rows).into_iter().filter(|c| !c.is_void()).collect();
+            events += changes.len() as u64;
+            let Some(truth) = transaction.fates(&captured.table, &captured.compared) else {
+                continue;
+            };
+            compare_records(transaction, &captured.table, &truth, &told(&changes))?;
+            for change in &changes {
+                compare_images(transaction, &captured.table, change)?;
+            }
+        }
+        tables.retain(|name, rows| !rows.is_empty() && !self.captured.contains_key(name));
+        if let Some(name) = tables.keys().next() {
+            // It was captured before DDL made its subscription invalid: nobody is judged by it.
+            let is_known = transaction.unsure.keys().any(|table| name.replace('.', "_") == *table);
+            if !is_known && self.looked == 1 {
+                return Err(Difference::new("outbox", format!("rows of \"{name}\", which nobody watches")));
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn told(changes: &[Change]) -> BTreeMap<String, Told> {
+    changes
+        .iter()
+        .map(|change| {
+            let changed = change.changed.iter().map(|index| change.layout.columns[*index].clone());
+            let told = Told {
+                event_type: change.event_type,
+                changed: changed.collect(),
+            };
+            (change.record_id.to_string(), told)
+        })
+        .collect()
+}
+
+/// Links that were added and removed in a many2many table.
+fn compare_pairs(transaction: &Transaction<'_>, table: &str, rows: &[RowChange]) -> Result<u64, Difference> {
+    if transaction.truncated || transaction.unsure.contains_key(table) {
+        return Ok(0);
+    }
+    let (Some(before), Some(after)) = (transaction.before.get(table), transaction.after.get(table)) else {
+        return Ok(0);
+    };
+    let columns: Vec<String> = before.columns.iter().map(|(name, _)| name.clone()).collect();
+    let mut net: BTreeMap<Vec<Option<String>>, i64> = BTreeMap::new();
+    for row in rows {
+        for (image, by) in [(&row.old, -1), (&row.new, 1)] {
+            let Some(image) = image else { continue };
+            let value = |column: &String| row.layout.index_of(column).and_then(|place| image[place].clone());
+            *net.entry(columns.iter().map(value).collect()).or_insert(0) += by;
+        }
+    }
+    net.retain(|_, count| *count != 0);
+    // Of a pair that is there once it is told that it came; of columns that are no one's side nothing is known.
+    let kept: Vec<String> = match rows.first() {
+        Some(row) => columns.iter().filter(|c| row.layout.index_of(c).is_some()).cloned().collect(),
+        None => columns.clone(),
+    };
+    let truth = net_pairs(before, after, &kept);
+    let net: BTreeMap<Vec<Option<String>>, i64> = if kept.len() == columns.len() {
+        net
+    } else {
+        return Ok(rows.len() as u64);
+    };
+    if truth != net {
+        let text = format!("of \"{table}\" {net:?} was told, and it was {truth:?}");
+        return Err(Difference::new("links", text));
+    }
+    Ok(truth.len() as u64)
+}
+
+fn failed(error: &odoo_eventd::Error) -> Difference {
+    Difference::new("service", error.chain())
+}

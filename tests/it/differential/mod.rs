@@ -1,0 +1,221 @@
+//! The differential harness: a database with us beside one without, the same done to both, and what comes of it compared.
+//!
+//! From a seed come a catalogue, subscriptions, and the statements of a few sessions. Held: every statement ends alike, the tables
+//! end equal, and the events are what a reading of the tables before and after each transaction says. Whatever fails is made smaller
+//! and printed as a [script](script); kept ones are in `kept/` and are replayed by a test.
+//!
+//! `make differential SECONDS=3600 SEED=1` goes on for as long as one likes.
+
+mod catalog;
+mod compare;
+mod ddl;
+mod direct;
+mod hooks;
+mod oracle;
+mod pair;
+mod runner;
+mod script;
+mod session;
+mod shrink;
+mod subscriptions;
+mod through_service;
+mod types;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use runner::{Counts, Difference, Mode, Runner, Slow};
+use script::{Script, Step};
+use session::Writers;
+
+use crate::support::Server;
+
+/// Statements of a round.
+const STATEMENTS: u64 = 300;
+
+/// Making a failing script smaller takes this long at most.
+const SHRINKING: Duration = Duration::from_secs(60);
+
+/// A round.
+struct Round {
+    script: Script,
+    counts: Counts,
+    slow: Vec<Slow>,
+    difference: Option<Difference>,
+}
+
+/// One round from a seed.
+async fn round(server: &Arc<Server>, seed: u64, mode: Mode, statements: u64) -> Round {
+    let mut runner = Runner::new(server, mode).await;
+    let mut script = Script::default();
+    let done = run(server, &mut runner, &mut script, seed, statements).await;
+    Round {
+        script,
+        counts: runner.counts,
+        slow: runner.slow,
+        difference: done.err(),
+    }
+}
+
+async fn run(
+    server: &Arc<Server>,
+    runner: &mut Runner,
+    script: &mut Script,
+    seed: u64,
+    statements: u64,
+) -> Result<(), Difference> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let extensions = available_extensions(server).await;
+    let catalog = catalog::random_catalog(&mut random, &extensions);
+    script.0.clone_from(&catalog.steps);
+    script.0.extend(subscriptions::random_subscriptions(&mut random, &catalog));
+    script.0.push(Step::Sync);
+    for step in &script.0 {
+        if let Some(error) = runner.step(step).await?.error {
+            return Err(Difference::new("harness", format!("{error} of {step}")));
+        }
+    }
+    let version = server.cluster().version().major;
+    let mut writers = Writers::new(random, catalog, version);
+    // Beyond this many the last transactions are left as they are.
+    let most = statements + statements / 2;
+    while runner.counts.statements < statements || (writers.is_open() && runner.counts.statements < most) {
+        let seen = if writers.sees_more_than_others() {
+            runner.catalogue_of(writers.turn()).await
+        } else {
+            None
+        };
+        let step = writers.next(seen.as_ref().unwrap_or_else(|| runner.catalogue()));
+        script.0.push(step.clone());
+        let outcome = runner.step(&step).await?;
+        writers.note(&step, outcome.error.is_some());
+        writers.choose_turn();
+    }
+    runner.finish().await
+}
+
+async fn available_extensions(server: &Arc<Server>) -> BTreeSet<String> {
+    let client = tokio_postgres::connect(&server.cluster().url("postgres", "postgres"), tokio_postgres::NoTls).await;
+    let (client, connection) = client.unwrap();
+    tokio::spawn(connection);
+    let rows = client.query("select name::text from pg_available_extensions", &[]).await;
+    rows.unwrap().into_iter().map(|row| row.get(0)).collect()
+}
+
+/// A round that must not fail; if it does, what is left of it is printed.
+async fn assert_nothing_differs(seed: u64, mode: Mode, statements: u64) {
+    let server = Server::shared();
+    let round = round(&server, seed, mode, statements).await;
+    if let Some(difference) = round.difference {
+        let script = shrink::shrink(&server, round.script, &difference.sort(), mode, SHRINKING).await;
+        panic!("seed {seed}: {difference}\n{script}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_differs_from_a_database_without_us_from_a_seed_that_is_known() {
+    assert_nothing_differs(1, Mode::Direct, 200).await;
+}
+
+#[tokio::test]
+async fn nothing_differs_from_a_database_without_us_from_any_seed() {
+    let seed = rand::random_range(0..1_000_000);
+    eprintln!("seed {seed}");
+    assert_nothing_differs(seed, Mode::Direct, 200).await;
+}
+
+#[tokio::test]
+async fn receivers_hear_what_a_reading_of_the_tables_says() {
+    assert_nothing_differs(2, Mode::Service, 100).await;
+}
+
+/// Scripts that failed once.
+#[tokio::test]
+async fn what_failed_once_does_not_differ_any_more() {
+    let server = Server::shared();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/differential/kept");
+    let mut kept: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    kept.sort();
+    let mut failed = Vec::new();
+    for path in kept {
+        let script = Script::parse(&std::fs::read_to_string(&path).unwrap());
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(difference) = shrink::replay(&server, &script, Mode::Direct).await {
+            failed.push(format!("{name}: {difference}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// `make differential SECONDS=3600 SEED=1`.
+#[tokio::test]
+#[ignore = "runs for as long as it is told to"]
+async fn nothing_differs_for_long() {
+    let told = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seconds = told("ODOO_EVENTD_TEST_SECONDS").unwrap_or(60);
+    let first = told("ODOO_EVENTD_TEST_SEED").unwrap_or_else(|| rand::random_range(0..1_000_000));
+    // Where failing scripts are put, beside being printed.
+    let directory = std::env::var("ODOO_EVENTD_TEST_DIRECTORY").ok();
+    let server = Server::shared();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut total = Counts::default();
+    let mut rounds = 0_u64;
+    let mut sorts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut seed = first;
+    eprintln!("{seconds} s from seed {first}");
+    while Instant::now() < end {
+        // The service itself is slower: a share of the rounds is enough to hold what is its own.
+        let mode = if seed % 5 == 4 { Mode::Service } else { Mode::Direct };
+        let mut round = round(&server, seed, mode, STATEMENTS).await;
+        rounds += 1;
+        total.add(&round.counts);
+        if round.difference.is_none() && !round.slow.is_empty() {
+            round.difference = confirm_slow(&server, &round, mode).await;
+        }
+        if let Some(difference) = round.difference {
+            let sort = difference.sort();
+            let times = sorts.entry(sort.clone()).or_insert(0);
+            *times += 1;
+            if *times == 1 {
+                let is_ours = !matches!(difference.kind, "harness" | "time");
+                let script = if is_ours {
+                    shrink::shrink(&server, round.script, &sort, mode, SHRINKING).await
+                } else {
+                    round.script
+                };
+                let text = format!("-- seed {seed}: {difference}").replace('\n', "\n-- ");
+                eprintln!("{text}\n{script}");
+                if let Some(directory) = &directory {
+                    std::fs::write(format!("{directory}/{seed}.sql"), format!("{text}\n{script}")).unwrap();
+                }
+            }
+        }
+        seed += 1;
+    }
+    for (sort, times) in &sorts {
+        eprintln!("{times} x {sort}");
+    }
+    let differences: u64 = sorts.values().sum();
+    eprintln!("{rounds} rounds from seed {first}: {total}, {differences} differences");
+    assert_eq!(differences, 0);
+}
+
+/// A statement that was slow once may have waited for the machine; one that is slow each time has not.
+async fn confirm_slow(server: &Arc<Server>, round: &Round, mode: Mode) -> Option<Difference> {
+    let mut suspects = round.slow.clone();
+    for _ in 0..2 {
+        let again = shrink::replay_timed(server, &round.script, mode).await.ok()?;
+        suspects.retain(|slow| again.iter().any(|other| other.step == slow.step));
+    }
+    let slow = suspects.first()?;
+    let step = round.script.0.get(slow.step - 1)?;
+    Some(Difference::new("time", format!("{:?} and with us {:?} of {step}", slow.bare, slow.eventd)))
+}

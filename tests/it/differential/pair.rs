@@ -1,0 +1,210 @@
+//! Two databases side by side on one server, sessions in both, and what a statement came to in each.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage, Statement};
+
+use super::script::Way;
+use crate::support::Database;
+
+/// PL/pgSQL is loaded, as every session of Odoo's has it sooner or later: it looks at settings when it is.
+const SESSION: &str = "set statement_timeout = '60s'; do $$ begin end $$";
+
+/// What is longer is compared by its digest.
+const LONG: usize = 300;
+
+/// What a statement came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its rows, sorted: nobody asked for an order.
+    pub rows: Vec<String>,
+    /// The row counts of its command tags.
+    pub counts: Vec<u64>,
+    /// SQLSTATE, message, detail, hint and the names in it.
+    pub error: Option<String>,
+    /// Notices and warnings.
+    pub notices: Vec<String>,
+}
+
+/// One of the two.
+pub struct Side {
+    /// The database; it goes with this value.
+    pub database: Database,
+    sessions: BTreeMap<usize, Session>,
+    /// Nobody waits for another's lock for longer: scripts run a statement at a time, so such a wait would never end.
+    lock_wait: Duration,
+}
+
+struct Session {
+    client: Client,
+    notices: Arc<Mutex<Vec<String>>>,
+    statements: HashMap<String, Statement>,
+}
+
+impl Side {
+    /// Nobody is connected yet.
+    pub fn new(database: Database, lock_wait: Duration) -> Self {
+        Self {
+            lock_wait,
+            database,
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    /// A session's client; made when it is first asked for.
+    pub async fn client(&mut self, session: usize) -> &Client {
+        &self.session(session).await.client
+    }
+
+    async fn session(&mut self, number: usize) -> &mut Session {
+        if !self.sessions.contains_key(&number) {
+            let session = Session::open(&self.database, self.lock_wait).await;
+            self.sessions.insert(number, session);
+        }
+        self.sessions.get_mut(&number).expect("it was just made")
+    }
+
+    /// Runs a statement in a session.
+    pub async fn run(&mut self, session: usize, way: &Way, sql: &str) -> (Outcome, Duration) {
+        let session = self.session(session).await;
+        let started = Instant::now();
+        let done = match way {
+            Way::Simple => session.simple(sql).await,
+            Way::Prepared => session.prepared(sql).await,
+            Way::Copy(data) => session.copy(sql, data).await,
+        };
+        let took = started.elapsed();
+        let mut outcome = done.unwrap_or_else(|error| Outcome {
+            error: Some(describe(&error)),
+            ..Outcome::default()
+        });
+        outcome.rows.sort();
+        outcome.notices = std::mem::take(&mut *session.notices.lock().unwrap());
+        (outcome, took)
+    }
+}
+
+impl Session {
+    async fn open(database: &Database, lock_wait: Duration) -> Self {
+        let (client, mut connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&notices);
+        tokio::spawn(async move {
+            let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notice(notice) = message {
+                    let said = format!("{} {}", notice.code().code(), notice.message());
+                    heard.lock().unwrap().push(without_chance(&said));
+                }
+            }
+        });
+        let settings = format!("set lock_timeout = {}; {SESSION}", lock_wait.as_millis());
+        client.batch_execute(&settings).await.unwrap();
+        Self {
+            client,
+            notices,
+            statements: HashMap::new(),
+        }
+    }
+
+    async fn simple(&self, sql: &str) -> Result<Outcome, tokio_postgres::Error> {
+        let mut outcome = Outcome::default();
+        for message in self.client.simple_query(sql).await? {
+            match message {
+                SimpleQueryMessage::Row(row) => {
+                    let cells = (0..row.len()).map(|index| {
+                        let value = row.get(index).map_or_else(|| "null".to_owned(), shortened);
+                        format!("{}={value}", row.columns()[index].name())
+                    });
+                    outcome.rows.push(cells.collect::<Vec<_>>().join(" "));
+                }
+                SimpleQueryMessage::CommandComplete(count) => outcome.counts.push(count),
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn prepared(&mut self, sql: &str) -> Result<Outcome, tokio_postgres::Error> {
+        if !self.statements.contains_key(sql) {
+            let statement = self.client.prepare(sql).await?;
+            self.statements.insert(sql.to_owned(), statement);
+        }
+        let count = self.client.execute(&self.statements[sql], &[]).await?;
+        Ok(Outcome {
+            counts: vec![count],
+            ..Outcome::default()
+        })
+    }
+
+    async fn copy(&self, sql: &str, data: &str) -> Result<Outcome, tokio_postgres::Error> {
+        let mut sink = Box::pin(self.client.copy_in(sql).await?);
+        sink.send(bytes::Bytes::from(format!("{data}\n"))).await?;
+        let count = sink.as_mut().finish().await?;
+        Ok(Outcome {
+            counts: vec![count],
+            ..Outcome::default()
+        })
+    }
+}
+
+/// A short text as it is, a long one by its beginning and digest.
+pub fn shortened(text: &str) -> String {
+    if text.len() <= LONG {
+        return text.to_owned();
+    }
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let beginning: String = text.chars().take(20).collect();
+    format!("{beginning}..{} bytes, {:x}", text.len(), hasher.finish())
+}
+
+/// The context is left out: it may name us. Nothing else may.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    let Some(db) = error.as_db_error() else {
+        return format!("{error:?}");
+    };
+    let mut said = format!(" {}", db.message());
+    for more in [db.detail(), db.hint(), db.table(), db.column(), db.constraint()] {
+        if let Some(more) = more {
+            said.push_str(" | ");
+            said.push_str(more);
+        }
+    }
+    format!("{}{}", db.code().code(), without_chance(&said))
+}
+
+/// Times of the day, object ids and numbers of temporary schemas differ between any two databases.
+fn without_chance(said: &str) -> String {
+    let mut result = String::with_capacity(said.len());
+    let mut digits = String::new();
+    let mut after_colon = false;
+    for character in said.chars().chain(['\0']) {
+        if character.is_ascii_digit() {
+            digits.push(character);
+            continue;
+        }
+        if !digits.is_empty() {
+            let is_chance = digits.len() == 5
+                || after_colon
+                || character == ':'
+                || result.ends_with("pg_temp_")
+                || result.ends_with("pg_toast_");
+            result.push_str(if is_chance { "#" } else { &digits });
+            // Behind the colons of a time come its seconds and their fraction.
+            after_colon = (character == ':' || character == '.') && is_chance;
+            digits.clear();
+        } else {
+            after_colon = false;
+        }
+        if character != '\0' {
+            result.push(character);
+        }
+    }
+    result
+}

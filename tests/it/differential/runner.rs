@@ -1,0 +1,484 @@
+//! Runs a script's steps in both databases, a step at a time, and compares what comes of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use odoo_eventd::pg::schema::{self, Roles};
+use tokio_postgres::Client;
+
+use super::catalog::DECLARE;
+use super::compare::{Transaction, Unsure};
+use super::direct::Direct;
+use super::oracle::{Catalogue, Contents, Reader, catalogue};
+use super::pair::{Outcome, Side, describe};
+use super::script::{Control, Step, Way, control_of, may_be_ddl};
+use super::through_service::ThroughService;
+use crate::support::Server;
+
+/// Something that is not in both databases alike, or an event that is not true.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Which promise is broken.
+    pub kind: &'static str,
+    /// How.
+    pub text: String,
+}
+
+impl Difference {
+    /// One of these.
+    pub fn new(kind: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+        }
+    }
+
+    /// What it has in common with others of its sort: without names and numbers, and without the statement.
+    pub fn sort(&self) -> String {
+        let told = self.text.split("; without us").next().unwrap_or_default();
+        let told = told.split(['\n', '{']).next().unwrap_or_default();
+        let (state, told) = told.split_once(' ').unwrap_or(("", told));
+        let mut sort = format!("{}: {state} ", self.kind);
+        let mut quoted = false;
+        for character in told.chars().take(1_000) {
+            if character == '"' {
+                quoted = !quoted;
+            } else if !quoted && !character.is_ascii_digit() {
+                sort.push(character);
+            }
+        }
+        sort.chars().take(160).collect()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.text)
+    }
+}
+
+/// How events are had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// From the outbox, with the library's own parts, after each transaction.
+    Direct,
+    /// From the service, with a receiver.
+    Service,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Statements of writers.
+    pub statements: u64,
+    /// Those that failed, in both databases alike.
+    pub errors: u64,
+    /// Transactions that changed something.
+    pub transactions: u64,
+    /// Changes that were told.
+    pub events: u64,
+}
+
+impl Counts {
+    /// Both together.
+    pub fn add(&mut self, more: &Self) {
+        self.statements += more.statements;
+        self.errors += more.errors;
+        self.transactions += more.transactions;
+        self.events += more.events;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { statements, errors, transactions, events } = self;
+        write!(f, "{statements} statements ({errors} failed alike), {transactions} transactions, {events} events")
+    }
+}
+
+enum Events {
+    Direct(Box<Direct>),
+    Service(Box<ThroughService>),
+}
+
+/// A transaction that is open in a session.
+#[derive(Default)]
+struct Open {
+    unsure: BTreeMap<String, Unsure>,
+    truncated: bool,
+    has_ddl: bool,
+}
+
+/// Statements that took long with us, and how long in either.
+#[derive(Clone, Copy, Debug)]
+pub struct Slow {
+    /// Which step it was.
+    pub step: usize,
+    /// Without us.
+    pub bare: Duration,
+    /// With us.
+    pub eventd: Duration,
+}
+
+/// See the module documentation.
+pub struct Runner {
+    bare: Side,
+    eventd: Side,
+    /// Superusers, one in each.
+    admins: [Client; 2],
+    /// Owners, one in each.
+    owners: [Client; 2],
+    but: BTreeSet<String>,
+    reader: Reader,
+    events: Option<Events>,
+    mode: Mode,
+    /// As committed.
+    catalogue: Catalogue,
+    /// As the service saw it last.
+    synced: Catalogue,
+    contents: Contents,
+    unsure: BTreeMap<String, Unsure>,
+    open: BTreeMap<usize, Open>,
+    steps: usize,
+    /// What was done so far.
+    pub counts: Counts,
+    /// Statements that were slow with us only.
+    pub slow: Vec<Slow>,
+}
+
+impl Runner {
+    /// Two fresh databases, one of them with us.
+    pub async fn new(server: &Arc<Server>, mode: Mode) -> Self {
+        let (bare, eventd) = (server.fixture().await, server.fixture().await);
+        let admins = [bare.admin_client().await, eventd.admin_client().await];
+        let owners = [bare.client().await, eventd.client().await];
+        for owner in &owners {
+            owner.batch_execute(DECLARE).await.unwrap();
+        }
+        let fixture = catalogue(&owners[0], &BTreeSet::new()).await.unwrap();
+        let mut installer = eventd.client().await;
+        let roles = Roles {
+            listener: "odoo_eventd_listener".to_owned(),
+            installer: "odoo_eventd_installer".to_owned(),
+        };
+        schema::install(&mut installer, &roles)
+            .await
+            .unwrap_or_else(|error| panic!("{}", error.chain()));
+        // A writer may have to wait while the service makes triggers, not longer than its own lock_timeout.
+        let lock_wait = match mode {
+            Mode::Direct => Duration::from_millis(150),
+            Mode::Service => Duration::from_secs(1),
+        };
+        let reader = Reader::new(bare.admin_client().await).await;
+        Self {
+            bare: Side::new(bare, lock_wait),
+            eventd: Side::new(eventd, lock_wait),
+            admins,
+            owners,
+            but: fixture.into_keys().collect(),
+            reader,
+            events: None,
+            mode,
+            catalogue: Catalogue::new(),
+            synced: Catalogue::new(),
+            contents: Contents::new(),
+            unsure: BTreeMap::new(),
+            open: BTreeMap::new(),
+            steps: 0,
+            counts: Counts::default(),
+            slow: Vec::new(),
+        }
+    }
+
+    /// Runs a step; tells what came of it in the database without us.
+    pub async fn step(&mut self, step: &Step) -> Result<Outcome, Difference> {
+        self.steps += 1;
+        match step {
+            Step::Setup { admin, sql } => {
+                let clients = if *admin { &self.admins } else { &self.owners };
+                let done = tokio::join!(clients[0].batch_execute(sql), clients[1].batch_execute(sql));
+                // What setting up refuses is refused to both; a script that is made smaller may lack what it needs.
+                let outcome = Outcome {
+                    error: done.0.err().map(|error| describe(&error)),
+                    ..Outcome::default()
+                };
+                Ok(outcome)
+            }
+            Step::Subscribe { sql, .. } => {
+                let done = self.owners[1].batch_execute(sql).await;
+                Ok(Outcome {
+                    error: done.err().map(|error| describe(&error)),
+                    ..Outcome::default()
+                })
+            }
+            Step::Sync => {
+                self.sync().await?;
+                Ok(Outcome::default())
+            }
+            Step::Run { session, way, sql } => self.run(*session, way, sql).await,
+        }
+    }
+
+    /// The tables as a session sees them.
+    pub async fn catalogue_of(&mut self, session: usize) -> Option<Catalogue> {
+        let client = self.bare.client(session).await;
+        catalogue(client, &self.but).await.ok()
+    }
+
+    /// The tables as they are committed.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The last comparison.
+    pub async fn finish(&mut self) -> Result<(), Difference> {
+        let open: Vec<usize> = self.open.keys().copied().collect();
+        for session in open {
+            self.run(session, &Way::Simple, "rollback").await?;
+        }
+        self.compare_tables().await?;
+        if let Some(Events::Service(service)) = &mut self.events {
+            self.counts.events += service.finish().await?;
+        }
+        Ok(())
+    }
+
+    async fn sync(&mut self) -> Result<(), Difference> {
+        // Whoever looks must not wait for a lock that an open transaction holds.
+        let open: Vec<usize> = self.open.keys().copied().collect();
+        for session in open {
+            self.run(session, &Way::Simple, "rollback").await?;
+        }
+        let now = catalogue(self.reader.client(), &self.but).await;
+        self.catalogue = now.map_err(|error| harness("read the catalogue", &error))?;
+        self.contents = self.read().await?;
+        match &mut self.events {
+            None => {
+                let database = &self.eventd.database;
+                let begun = match self.mode {
+                    Mode::Direct => Events::Direct(Box::new(Direct::begin(database).await?)),
+                    Mode::Service => Events::Service(Box::new(ThroughService::begin(database).await?)),
+                };
+                self.events = Some(begun);
+            }
+            Some(Events::Direct(direct)) => direct.look().await?,
+            Some(Events::Service(service)) => service.look().await?,
+        }
+        self.synced = self.catalogue.clone();
+        self.unsure.clear();
+        self.compare_tables().await
+    }
+
+    async fn run(&mut self, session: usize, way: &Way, sql: &str) -> Result<Outcome, Difference> {
+        let control = control_of(sql);
+        let is_open = self.open.contains_key(&session);
+        if control == Control::Commit && is_open {
+            // When it began, asked while it can still be: in an aborted one it no longer can.
+            if let Some(Events::Service(service)) = &mut self.events {
+                service.note_begin(self.eventd.client(session).await, session).await;
+                let _ = self.bare.client(session).await.simple_query("select now()").await;
+            }
+        }
+        if let Some(Events::Service(service)) = &mut self.events
+            && !is_open
+        {
+            service.note_before().await;
+        }
+        let ((bare, bare_took), (eventd, eventd_took)) =
+            tokio::join!(self.bare.run(session, way, sql), self.eventd.run(session, way, sql));
+        self.counts.statements += 1;
+        self.counts.errors += u64::from(bare.error.is_some());
+        if bare != eventd {
+            return Err(compare_outcomes(sql, &bare, &eventd));
+        }
+        if eventd_took > Duration::from_millis(200) && eventd_took > bare_took * 20 {
+            self.slow.push(Slow {
+                step: self.steps,
+                bare: bare_took,
+                eventd: eventd_took,
+            });
+        }
+        if control == Control::Begin && bare.error.is_none() {
+            self.open.entry(session).or_default();
+        }
+        let lower = sql.trim_start().to_ascii_lowercase();
+        let mut of_this = self.open.remove(&session).unwrap_or_default();
+        of_this.truncated |= lower.starts_with("truncate");
+        if control == Control::Other && may_be_ddl(sql) {
+            of_this.has_ddl = true;
+            if let Some(seen) = self.catalogue_of(session).await {
+                note_unsure(&self.synced, &seen, &mut of_this.unsure);
+            }
+        }
+        let still_open = match control {
+            Control::Begin => true,
+            Control::Other => is_open,
+            Control::Commit | Control::Rollback => false,
+        };
+        if still_open {
+            self.open.insert(session, of_this);
+            return Ok(bare);
+        }
+        let changes_nothing = control == Control::Rollback
+            || ["set ", "reset", "show", "prepare", "deallocate", "discard"]
+                .iter()
+                .any(|word| lower.starts_with(word));
+        if !changes_nothing && self.events.is_some() {
+            self.committed(session, of_this).await?;
+        }
+        Ok(bare)
+    }
+
+    /// A transaction has ended, and may have been committed.
+    async fn committed(&mut self, session: usize, of_this: Open) -> Result<(), Difference> {
+        if of_this.has_ddl {
+            let now = catalogue(self.reader.client(), &self.but).await;
+            self.catalogue = now.map_err(|error| harness("read the catalogue", &error))?;
+            note_unsure(&self.synced, &self.catalogue, &mut self.unsure);
+        }
+        let after = self.read().await?;
+        let mut unsure = self.unsure.clone();
+        for (table, more) in &of_this.unsure {
+            unsure.entry(table.clone()).or_default().add(more);
+        }
+        let before = std::mem::replace(&mut self.contents, after);
+        self.counts.transactions += u64::from(before != self.contents);
+        let transaction = Transaction {
+            before: &before,
+            after: &self.contents,
+            unsure: &unsure,
+            truncated: of_this.truncated,
+        };
+        match &mut self.events {
+            Some(Events::Direct(direct)) => self.counts.events += direct.committed(&transaction).await?,
+            Some(Events::Service(service)) => service.committed(&transaction, session).await?,
+            None => {}
+        }
+        // What DDL has made of a table stays until the next look, also what it undid at once.
+        if of_this.has_ddl {
+            self.unsure = unsure;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Contents, Difference> {
+        let read = self.reader.contents(&self.catalogue).await;
+        read.map_err(|error| harness("read the tables", &error))
+    }
+
+    /// Both databases hold the same rows, and their sequences stand alike.
+    async fn compare_tables(&mut self) -> Result<(), Difference> {
+        let there = catalogue(&self.admins[1], &self.but)
+            .await
+            .map_err(|error| harness("read the catalogue", &error))?;
+        let columns = |of: &Catalogue| -> BTreeMap<String, Vec<(String, String)>> {
+            of.iter()
+                .map(|(name, table)| {
+                    let columns = table.columns.iter().map(|c| (c.name.clone(), c.type_name.clone()));
+                    (name.clone(), columns.collect())
+                })
+                .collect()
+        };
+        if columns(&there) != columns(&self.catalogue) {
+            let text = format!("their columns are {:?} and with us {:?}", columns(&self.catalogue), columns(&there));
+            return Err(Difference::new("tables", text));
+        }
+        let client = self.eventd.database.admin_client().await;
+        let mut reader = Reader::new(client).await;
+        let with_us = reader.contents(&there).await;
+        let with_us = with_us.map_err(|error| harness("read the tables", &error))?;
+        let without_us = self.read().await?;
+        for (name, rows) in &without_us {
+            // Our own DDL is in such a log, and ought to be.
+            if name.starts_with("ddl_log") {
+                continue;
+            }
+            let other = &with_us[name];
+            if timeless(rows) != timeless(other) {
+                let text = format!("\"{name}\" holds\n  {rows:?}\nand with us\n  {other:?}");
+                return Err(Difference::new("tables", text));
+            }
+        }
+        let sequences = "select string_agg(format('%s=%s', sequencename, last_value), ' ' order by sequencename)
+                           from pg_catalog.pg_sequences where schemaname = 'public' and sequencename not like 'mcp%'
+                            and sequencename not like 'ddl_log%'";
+        let (bare, eventd) = tokio::try_join!(
+            self.admins[0].query_one(sequences, &[]),
+            self.admins[1].query_one(sequences, &[])
+        )
+        .map_err(|error| harness("read the sequences", &error))?;
+        let (bare, eventd): (Option<String>, Option<String>) = (bare.get(0), eventd.get(0));
+        if bare != eventd {
+            return Err(Difference::new("sequences", format!("{bare:?} and with us {eventd:?}")));
+        }
+        Ok(())
+    }
+}
+
+/// A fault of this harness, or of a script that was made too small; never the product's.
+pub fn harness(tried: &str, error: &tokio_postgres::Error) -> Difference {
+    Difference::new("harness", format!("cannot {tried}: {error:?}"))
+}
+
+/// Values of today are of now(), which differs between any two transactions.
+pub fn is_of_today(text: &str) -> bool {
+    text.starts_with(&jiff::Timestamp::now().to_string()[..10])
+}
+
+fn timeless(rows: &super::oracle::Rows) -> BTreeMap<String, Vec<Option<String>>> {
+    let has_id = rows.columns.iter().any(|(name, _)| name == "id");
+    let mut result = BTreeMap::new();
+    for (key, values) in &rows.by_id {
+        let values: Vec<Option<String>> = values
+            .iter()
+            .map(|value| value.as_ref().map(|text| if is_of_today(text) { "today".to_owned() } else { text.clone() }))
+            .collect();
+        let key = if has_id { key.clone() } else { format!("{values:?}") };
+        let mut unique = key;
+        while result.contains_key(&unique) {
+            unique.push('+');
+        }
+        result.insert(unique, values);
+    }
+    result
+}
+
+fn note_unsure(synced: &Catalogue, seen: &Catalogue, unsure: &mut BTreeMap<String, Unsure>) {
+    for (name, was) in synced {
+        let mut of_table = Unsure::default();
+        match seen.get(name) {
+            Some(is) if is.oid == was.oid => {
+                for column in &was.columns {
+                    let now = is.column(&column.name);
+                    if now.is_none_or(|now| (now.number, &now.type_name) != (column.number, &column.type_name)) {
+                        of_table.columns.insert(column.name.clone());
+                    }
+                }
+                of_table.all = of_table.columns.contains("id");
+                of_table.added = is.columns.len() > was.columns.len()
+                    || is.columns.iter().any(|column| was.column(&column.name).is_none());
+            }
+            _ => of_table.all = true,
+        }
+        if of_table.all || of_table.added || !of_table.columns.is_empty() {
+            unsure.entry(name.clone()).or_default().add(&of_table);
+        }
+    }
+}
+
+fn compare_outcomes(sql: &str, bare: &Outcome, eventd: &Outcome) -> Difference {
+    let sql: String = sql.chars().take(600).collect();
+    if bare.error == eventd.error {
+        return if bare.notices == eventd.notices {
+            Difference::new("result", format!("of {sql}\n  is {bare:?}\n  and with us {eventd:?}"))
+        } else {
+            let (without, with) = (&bare.notices, &eventd.notices);
+            Difference::new("notices", format!("{without:?} and with us {with:?} of {sql}"))
+        };
+    }
+    let said = |outcome: &Outcome| outcome.error.clone().unwrap_or_else(|| "no error".to_owned());
+    let text = format!("{}; without us {}; of {sql}", said(eventd), said(bare));
+    Difference::new("statement", text)
+}
