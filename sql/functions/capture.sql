@@ -895,11 +895,17 @@ begin
   loop
     begin
       execute format('lock table %s in access exclusive mode', idle.relation);
-    exception when lock_not_available then
-      continue;
+      foreach dropped in array idle.triggers loop
+        execute format('drop trigger %I on %s', dropped, idle.relation);
+      end loop;
+    exception
+      when lock_not_available then continue;
+      -- Somebody's event trigger, for one: the tables behind this one have theirs dropped all the same.
+      when others then
+        perform odoo_eventd.note_trouble('drop triggers that nobody needs', format('%s: %s', idle.relation, sqlerrm));
+        continue;
     end;
     foreach dropped in array idle.triggers loop
-      execute format('drop trigger %I on %s', dropped, idle.relation);
       return next format('%s on %s', dropped, idle.relation);
     end loop;
     -- One table a transaction: nobody waits for this one while the next is waited for.
@@ -942,8 +948,13 @@ begin
      where g.capture_id = c.capture_id and g.reason = 'switched off' and g.ended_at is null and i.capture and not c.switched_off;
   end if;
   for known in select * from odoo_eventd.capture c where of_model is null or c.model = any (concerned) order by c.model loop
-    perform odoo_eventd.replace_capture_function(known);
-    return next known.model;
+    -- In an emergency one that cannot be replaced, because of somebody's event trigger, keeps no other from it.
+    begin
+      perform odoo_eventd.replace_capture_function(known);
+      return next known.model;
+    exception when others then
+      raise warning 'the capture of model "%" stays as it is: %', known.model, sqlerrm;
+    end;
   end loop;
 end $$;
 comment on function odoo_eventd.switch_capture(boolean, text) is
