@@ -959,3 +959,12 @@ begin
 end $$;
 comment on function odoo_eventd.switch_capture(boolean, text) is
   'The emergency switch: capture of one model, or of all, on or off. Locks no table: select odoo_eventd.switch_capture(false); After switching on: select odoo_eventd.settle_capture(); in a transaction of its own; else what is written until the service looks is not judged.';
+
+-- Only the capture functions call these, and they are the owner's.
+revoke all on function odoo_eventd.is_still(anyelement, anyelement) from public;
+revoke all on function odoo_eventd.kept_value(text, boolean) from public;
+revoke all on function odoo_eventd.pinned_text(anyelement) from public;
+revoke all on function odoo_eventd.type_facts(text) from public;
+revoke all on function odoo_eventd.printed(text, text) from public;
+revoke all on function odoo_eventd.image_of(text[]) from public;
+revoke all on function odoo_eventd.triggers_of_capture() from public;
