@@ -403,10 +403,6 @@ impl Runner {
         let with_us = with_us.map_err(|error| harness("read the tables", &error))?;
         let without_us = self.read().await?;
         for (name, rows) in &without_us {
-            // Our own DDL is in such a log, and ought to be.
-            if name.starts_with("ddl_log") {
-                continue;
-            }
             let other = &with_us[name];
             if timeless(rows) != timeless(other) {
                 let text = format!("\"{name}\" holds\n  {rows:?}\nand with us\n  {other:?}");
@@ -414,8 +410,7 @@ impl Runner {
             }
         }
         let sequences = "select string_agg(format('%s=%s', sequencename, last_value), ' ' order by sequencename)
-                           from pg_catalog.pg_sequences where schemaname = 'public' and sequencename not like 'mcp%'
-                            and sequencename not like 'ddl_log%'";
+                           from pg_catalog.pg_sequences where schemaname = 'public' and sequencename not like 'mcp%'";
         let (bare, eventd) = tokio::try_join!(
             self.admins[0].query_one(sequences, &[]),
             self.admins[1].query_one(sequences, &[])
