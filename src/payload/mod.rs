@@ -9,6 +9,7 @@
 pub mod body;
 mod build;
 pub mod content;
+mod decimal;
 pub mod fill;
 pub mod path;
 pub mod plan;
