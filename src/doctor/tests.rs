@@ -3,7 +3,7 @@ use serde_json::json;
 
 fn healthy() -> Value {
     json!({
-        "server_version": "15.8", "server_version_num": 150_008, "odoo_version": "18.0.1.3", "read_only": false,
+        "server_version": "15.8", "server_version_num": 150_008, "odoo_version": "18.0.1.3", "temp_file_limit": null, "read_only": false,
         "login": "odoo_eventd_listener", "owner": "odoo", "listener_role": "odoo_eventd_listener", "listener_exists": true,
         "login_is_superuser": false, "owner_may_end_listener": true, "tls": false, "remote": false, "system_identifier": "7",
         "fence": null, "capture": true, "notify": true, "gaps_open": 0, "models": [{"model": "sale.order", "drift": null, "switched_off": false, "asleep": 0}],
@@ -50,6 +50,7 @@ fn a_healthy_installation_has_nothing_wrong_and_everything_is_looked_at() {
 fn each_pain_is_found_and_comes_with_advice() {
     for (path, value, code, level) in [
         ("/server_version_num", json!(130_001), "server-version", Level::Warning),
+        ("/temp_file_limit", json!("1GB"), "temp-files", Level::Warning),
         ("/server_version_num", json!(190_000), "server-version", Level::Warning),
         ("/odoo_version", json!("12.0.1.3"), "odoo-version", Level::Warning),
         ("/odoo_version", json!(null), "odoo-version", Level::Warning),
