@@ -103,7 +103,9 @@ pub fn compare_records(
                 None => ("extra event", "nothing".to_owned()),
                 Some(Fate::Create) => ("create", "create".to_owned()),
                 Some(Fate::Unlink) => ("unlink", "unlink".to_owned()),
-                Some(Fate::Write { surely, perhaps }) => ("write", format!("write of {surely:?}, perhaps of {perhaps:?}")),
+                Some(Fate::Write { surely, perhaps }) => {
+                    ("write", format!("write of {surely:?}, perhaps of {perhaps:?}"))
+                }
             };
             let is = match told.get(id) {
                 None => "nothing".to_owned(),
@@ -144,7 +146,9 @@ pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Chang
     let unsure = transaction.unsure_columns(table);
     let sides = [(&change.old, transaction.before), (&change.new, transaction.after)];
     for (image, contents) in sides {
-        let (Some(image), Some(rows)) = (image, contents.get(table)) else { continue };
+        let (Some(image), Some(rows)) = (image, contents.get(table)) else {
+            continue;
+        };
         let Some(truth) = rows.by_id.get(&id) else { continue };
         for (index, column) in change.layout.columns.iter().enumerate() {
             let kept = &image[index];
@@ -152,10 +156,15 @@ pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Chang
             if image.is_unknown(index) {
                 continue;
             }
-            let Some(place) = rows.columns.iter().position(|(name, _)| name == column) else { continue };
+            let Some(place) = rows.columns.iter().position(|(name, _)| name == column) else {
+                continue;
+            };
             let type_name = &rows.columns[place].1;
             // A stamp that is written alone is no change, and then nobody looks at it.
-            if unsure.contains(column) || AUDIT_COLUMNS.contains(&column.as_str()) || !ODOOS.contains(&type_name.as_str()) {
+            if unsure.contains(column)
+                || AUDIT_COLUMNS.contains(&column.as_str())
+                || !ODOOS.contains(&type_name.as_str())
+            {
                 continue;
             }
             if !is_kept(type_name, kept.as_deref(), truth[place].as_deref()) {
@@ -171,7 +180,9 @@ pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Chang
 }
 
 fn is_kept(type_name: &str, kept: Option<&str>, truth: Option<&str>) -> bool {
-    let (Some(kept), Some(truth)) = (kept, truth) else { return kept == truth };
+    let (Some(kept), Some(truth)) = (kept, truth) else {
+        return kept == truth;
+    };
     if super::runner::is_of_today(kept) && super::runner::is_of_today(truth) {
         return true;
     }

@@ -50,7 +50,10 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
             statements
         }
         (4..7, Some(column)) => {
-            let mut statements = vec![format!("alter table {name} drop column {} cascade", ident(&column.name))];
+            let mut statements = vec![format!(
+                "alter table {name} drop column {} cascade",
+                ident(&column.name)
+            )];
             if random.random_ratio(4, 5) {
                 statements.insert(
                     random.random_range(0..2),
@@ -64,9 +67,15 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
             statements
         }
         (7..10, Some(column)) => {
-            let mut statements = vec![format!("alter table {name} rename column {} to {fresh}", ident(&column.name))];
+            let mut statements = vec![format!(
+                "alter table {name} rename column {} to {fresh}",
+                ident(&column.name)
+            )];
             match random.random_range(0..3) {
-                0 => statements.push(format!("alter table {name} rename column {fresh} to {}", ident(&column.name))),
+                0 => statements.push(format!(
+                    "alter table {name} rename column {fresh} to {}",
+                    ident(&column.name)
+                )),
                 1 => statements.push(format!(
                     "update ir_model_fields set name = '{fresh}' where model = {} and name = {}",
                     literal(&model.model),
@@ -77,8 +86,14 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
             statements
         }
         (10..18, Some(column)) => retype(random, model, column),
-        (18, Some(column)) => vec![format!("alter table {name} alter column {} set not null", ident(&column.name))],
-        (19, Some(column)) => vec![format!("alter table {name} alter column {} drop not null", ident(&column.name))],
+        (18, Some(column)) => vec![format!(
+            "alter table {name} alter column {} set not null",
+            ident(&column.name)
+        )],
+        (19, Some(column)) => vec![format!(
+            "alter table {name} alter column {} drop not null",
+            ident(&column.name)
+        )],
         (20, _) => {
             // As Odoo makes a table anew of a model that was something else.
             let old = ident(&format!("x_was_{count}"));
@@ -98,7 +113,11 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
         (24, _) => vec![format!("vacuum analyze {name}"), format!("analyze {name}")],
         (_, Some(column)) => {
             // Rewritten, and the same as before.
-            vec![format!("alter table {name} alter column {0} type {1} using {0}::{1}", ident(&column.name), column.type_name)]
+            vec![format!(
+                "alter table {name} alter column {0} type {1} using {0}::{1}",
+                ident(&column.name),
+                column.type_name
+            )]
         }
         _ => Vec::new(),
     }
@@ -114,14 +133,23 @@ fn retype(random: &mut StdRng, model: &Model, column: &Column) -> Vec<String> {
     let alter = match column.type_name.as_str() {
         "jsonb" => alter("varchar", &format!("{name} ->> 'en_US'")),
         "integer" => {
-            let to = ["bigint", "text", "varchar", "numeric", "boolean"].choose(random).expect("not empty");
-            let using = if *to == "boolean" { format!("{name} <> 0") } else { format!("{name}::{to}") };
+            let to = ["bigint", "text", "varchar", "numeric", "boolean"]
+                .choose(random)
+                .expect("not empty");
+            let using = if *to == "boolean" {
+                format!("{name} <> 0")
+            } else {
+                format!("{name}::{to}")
+            };
             alter(to, &using)
         }
         "text" | "character varying" => match random.random_range(0..9) {
             0..4 => alter("jsonb", &jsonb),
             4 => alter("integer", &format!("length({name})")),
-            5 => alter("date", &format!("case when {name} is not null then date '2020-01-01' end")),
+            5 => alter(
+                "date",
+                &format!("case when {name} is not null then date '2020-01-01' end"),
+            ),
             6 => alter("boolean", &format!("{name} is not null")),
             7 => alter("bytea", &format!("convert_to({name}, 'UTF8')")),
             _ => alter("varchar[]", &format!("array[{name}]")),

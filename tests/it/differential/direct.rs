@@ -57,7 +57,10 @@ impl Direct {
             .map_err(|e| failed(&e))?;
         self.looked += 1;
         if !looked.busy.is_empty() {
-            return Err(Difference::new("sync", format!("busy, and nobody writes: {:?}", looked.busy)));
+            return Err(Difference::new(
+                "sync",
+                format!("busy, and nobody writes: {:?}", looked.busy),
+            ));
         }
         self.captured.clear();
         for subscription in &looked.accepted {
@@ -85,7 +88,7 @@ impl Direct {
         let rows = self
             .client
             .query(
-                "select id, model, state, error, name = 'refused' from mcp_event_subscription where active and
+                "select id, model, state, error, name = 'refused' from public.mcp_event_subscription where active and
                         (state is distinct from 'ready') is distinct from (name is not distinct from 'refused')",
                 &[],
             )
@@ -128,7 +131,10 @@ impl Direct {
             }
         }
         if xids.len() > 1 {
-            return Err(Difference::new("outbox", format!("one transaction is in it as {xids:?}")));
+            return Err(Difference::new(
+                "outbox",
+                format!("one transaction is in it as {xids:?}"),
+            ));
         }
         let mut events = 0;
         for (name, captured) in &self.captured {
@@ -152,7 +158,10 @@ impl Direct {
             // It was captured before DDL made its subscription invalid: nobody is judged by it.
             let is_known = transaction.unsure.keys().any(|table| name.replace('.', "_") == *table);
             if !is_known && self.looked == 1 {
-                return Err(Difference::new("outbox", format!("rows of \"{name}\", which nobody watches")));
+                return Err(Difference::new(
+                    "outbox",
+                    format!("rows of \"{name}\", which nobody watches"),
+                ));
             }
         }
         Ok(events)
@@ -193,7 +202,11 @@ fn compare_pairs(transaction: &Transaction<'_>, table: &str, rows: &[RowChange])
     net.retain(|_, count| *count != 0);
     // Of a pair that is there once it is told that it came; of columns that are no one's side nothing is known.
     let kept: Vec<String> = match rows.first() {
-        Some(row) => columns.iter().filter(|c| row.layout.index_of(c).is_some()).cloned().collect(),
+        Some(row) => columns
+            .iter()
+            .filter(|c| row.layout.index_of(c).is_some())
+            .cloned()
+            .collect(),
         None => columns.clone(),
     };
     let truth = net_pairs(before, after, &kept);

@@ -19,7 +19,10 @@ pub fn add(random: &mut StdRng, catalog: &mut Catalog) {
         _ => random.random_range(2..6),
     };
     for number in 0..how_many {
-        let (model, other) = (models.choose(random).expect("not empty"), models.choose(random).expect("not empty"));
+        let (model, other) = (
+            models.choose(random).expect("not empty"),
+            models.choose(random).expect("not empty"),
+        );
         add_trigger(random, catalog, number, model, other);
     }
     if random.random_ratio(1, 10) {
@@ -42,24 +45,120 @@ fn add_trigger(random: &mut StdRng, catalog: &mut Catalog, number: usize, model:
     let function = format!("hook_{number}");
     // What it does, when, for each what, and on which events.
     let kinds: [(String, &str, &str, &str); 18] = [
-        (format!("new.{counter} := coalesce(new.{counter}, 0) + 1; return new;"), "before", "row", "insert or update"),
-        (format!("new.{text} := old.{text}; return new;"), "before", "row", "update"),
-        (format!("if new.{counter} = 7 then return null; end if; return new;"), "before", "row", "insert or update"),
-        (format!("if old.id = 2 then return null; end if; return old;"), "before", "row", "delete"),
-        (format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id; return null;"), "after", "row", "insert or update"),
-        (format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id + 1; return null;"), "after", "row", "update"),
-        (format!("update {elsewhere} set {other_counter} = coalesce({other_counter}, 0) + 1 where id = new.id; return null;"), "after", "row", "insert or update"),
-        (format!("update {elsewhere} set {other_counter} = 3 where id = old.id; return null;"), "after", "row", "delete"),
-        (format!("insert into {elsewhere} ({other_counter}) values (new.{counter}); return null;"), "after", "row", "insert"),
-        (format!("delete from {elsewhere} where id = new.id + 3; return null;"), "after", "row", "update"),
-        (format!("delete from {table} where id = new.id; return null;"), "after", "row", "insert"),
-        (format!("insert into {table} (id, {counter}) values (old.id, 1); return null;"), "after", "row", "delete"),
-        (format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id in (select id from rows_of_it); return null;"), "after", "statement", "update new"),
-        (format!("update {elsewhere} set {other_counter} = 5 where id in (select id from rows_of_it); return null;"), "after", "statement", "delete old"),
-        (format!("update {elsewhere} set {other_counter} = 6 where id in (select id from rows_of_it); return null;"), "after", "statement", "insert new"),
-        ("insert into log (said) values (tg_op || tg_table_name); return null;".to_owned(), "before", "statement", "insert or update or delete"),
-        (format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id; return null;"), "constraint", "row", "insert or update"),
-        (format!("if new.{counter} = 5 then raise exception 'not five' using errcode = 'P0005'; end if; return null;"), "after", "row", "insert or update"),
+        (
+            format!("new.{counter} := coalesce(new.{counter}, 0) + 1; return new;"),
+            "before",
+            "row",
+            "insert or update",
+        ),
+        (
+            format!("new.{text} := old.{text}; return new;"),
+            "before",
+            "row",
+            "update",
+        ),
+        (
+            format!("if new.{counter} = 7 then return null; end if; return new;"),
+            "before",
+            "row",
+            "insert or update",
+        ),
+        (
+            format!("if old.id = 2 then return null; end if; return old;"),
+            "before",
+            "row",
+            "delete",
+        ),
+        (
+            format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id; return null;"),
+            "after",
+            "row",
+            "insert or update",
+        ),
+        (
+            format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id + 1; return null;"),
+            "after",
+            "row",
+            "update",
+        ),
+        (
+            format!(
+                "update {elsewhere} set {other_counter} = coalesce({other_counter}, 0) + 1 where id = new.id; return null;"
+            ),
+            "after",
+            "row",
+            "insert or update",
+        ),
+        (
+            format!("update {elsewhere} set {other_counter} = 3 where id = old.id; return null;"),
+            "after",
+            "row",
+            "delete",
+        ),
+        (
+            format!("insert into {elsewhere} ({other_counter}) values (new.{counter}); return null;"),
+            "after",
+            "row",
+            "insert",
+        ),
+        (
+            format!("delete from {elsewhere} where id = new.id + 3; return null;"),
+            "after",
+            "row",
+            "update",
+        ),
+        (
+            format!("delete from {table} where id = new.id; return null;"),
+            "after",
+            "row",
+            "insert",
+        ),
+        (
+            format!("insert into {table} (id, {counter}) values (old.id, 1); return null;"),
+            "after",
+            "row",
+            "delete",
+        ),
+        (
+            format!(
+                "update {table} set {counter} = coalesce({counter}, 0) + 1 where id in (select id from rows_of_it); return null;"
+            ),
+            "after",
+            "statement",
+            "update new",
+        ),
+        (
+            format!("update {elsewhere} set {other_counter} = 5 where id in (select id from rows_of_it); return null;"),
+            "after",
+            "statement",
+            "delete old",
+        ),
+        (
+            format!("update {elsewhere} set {other_counter} = 6 where id in (select id from rows_of_it); return null;"),
+            "after",
+            "statement",
+            "insert new",
+        ),
+        (
+            "insert into log (said) values (tg_op || tg_table_name); return null;".to_owned(),
+            "before",
+            "statement",
+            "insert or update or delete",
+        ),
+        (
+            format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id; return null;"),
+            "constraint",
+            "row",
+            "insert or update",
+        ),
+        (
+            format!(
+                "if new.{counter} = 5 then raise exception 'not five' using errcode = 'P0005'; end if; return null;"
+            ),
+            "after",
+            "row",
+            "insert or update",
+        ),
     ];
     let (body, time, level, events) = kinds.choose(random).expect("not empty");
     let give_up = match (*time, *events) {
@@ -76,9 +175,13 @@ fn add_trigger(random: &mut StdRng, catalog: &mut Catalog, number: usize, model:
         _ => (*events, String::new()),
     };
     let sql = if *time == "constraint" {
-        format!("create constraint trigger {name} after {events} on {table} deferrable initially deferred for each row execute function {function}()")
+        format!(
+            "create constraint trigger {name} after {events} on {table} deferrable initially deferred for each row execute function {function}()"
+        )
     } else {
-        format!("create trigger {name} {time} {events} on {table}{referencing} for each {level} execute function {function}()")
+        format!(
+            "create trigger {name} {time} {events} on {table}{referencing} for each {level} execute function {function}()"
+        )
     };
     catalog.run_as_owner(sql);
 }
@@ -89,7 +192,9 @@ fn add_rule(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
         format!("create rule others as on update to {table} do also insert into log (said) values ('updated')"),
         format!("create rule others as on delete to {table} where old.id = 3 do instead nothing"),
         format!("create rule others as on insert to {table} do also insert into log (said) values ('inserted')"),
-        format!("create rule others as on delete to {table} where old.id = 4 do instead update {table} set {counter} = 0 where id = old.id"),
+        format!(
+            "create rule others as on delete to {table} where old.id = 4 do instead update {table} set {counter} = 0 where id = old.id"
+        ),
     ];
     catalog.run_as_owner(rules.choose(random).expect("not empty").clone());
 }
@@ -100,7 +205,9 @@ fn add_policy(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
     if random.random_ratio(2, 3) {
         catalog.run_as_owner(format!("alter table {table} force row level security"));
     }
-    catalog.run_as_owner(format!("create policy others on {table} using (id <> 3) with check ({counter} is distinct from 8)"));
+    catalog.run_as_owner(format!(
+        "create policy others on {table} using (id <> 3) with check ({counter} is distinct from 8)"
+    ));
 }
 
 fn add_event_trigger(catalog: &mut Catalog) {

@@ -73,7 +73,9 @@ async fn run(
     let extensions = available_extensions(server).await;
     let catalog = catalog::random_catalog(&mut random, &extensions);
     script.0.clone_from(&catalog.steps);
-    script.0.extend(subscriptions::random_subscriptions(&mut random, &catalog));
+    script
+        .0
+        .extend(subscriptions::random_subscriptions(&mut random, &catalog));
     script.0.push(Step::Sync);
     for step in &script.0 {
         if let Some(error) = runner.step(step).await?.error {
@@ -103,7 +105,9 @@ async fn available_extensions(server: &Arc<Server>) -> BTreeSet<String> {
     let client = tokio_postgres::connect(&server.cluster().url("postgres", "postgres"), tokio_postgres::NoTls).await;
     let (client, connection) = client.unwrap();
     tokio::spawn(connection);
-    let rows = client.query("select name::text from pg_available_extensions", &[]).await;
+    let rows = client
+        .query("select name::text from pg_available_extensions", &[])
+        .await;
     rows.unwrap().into_iter().map(|row| row.get(0)).collect()
 }
 
@@ -217,5 +221,8 @@ async fn confirm_slow(server: &Arc<Server>, round: &Round, mode: Mode) -> Option
     }
     let slow = suspects.first()?;
     let step = round.script.0.get(slow.step - 1)?;
-    Some(Difference::new("time", format!("{:?} and with us {:?} of {step}", slow.bare, slow.eventd)))
+    Some(Difference::new(
+        "time",
+        format!("{:?} and with us {:?} of {step}", slow.bare, slow.eventd),
+    ))
 }

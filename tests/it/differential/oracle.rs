@@ -170,11 +170,21 @@ fn question(name: &str, table: &Table) -> String {
         .iter()
         .map(|column| {
             let text = format!("{}::text", ident(&column.name));
-            format!("case when octet_length({text}) > {LONG} then left({text}, 20) || '..' || md5({text}) else {text} end")
+            format!(
+                "case when octet_length({text}) > {LONG} then left({text}, 20) || '..' || md5({text}) else {text} end"
+            )
         })
         .collect();
-    let id = if table.column("id").is_some() { "id::text" } else { "null::text" };
-    format!("select {id}, array[{}]::text[] from public.{}", values.join(", "), ident(name))
+    let id = if table.column("id").is_some() {
+        "id::text"
+    } else {
+        "null::text"
+    };
+    format!(
+        "select {id}, array[{}]::text[] from public.{}",
+        values.join(", "),
+        ident(name)
+    )
 }
 
 /// Whether two values of one type are the same.
@@ -191,7 +201,11 @@ pub enum Sameness {
 /// Compares what [`Reader::contents`] read.
 pub fn compare(type_name: &str, before: Option<&str>, after: Option<&str>) -> Sameness {
     let (Some(before), Some(after)) = (before, after) else {
-        return if before == after { Sameness::Same } else { Sameness::Different };
+        return if before == after {
+            Sameness::Same
+        } else {
+            Sameness::Different
+        };
     };
     if before == after {
         return Sameness::Same;
@@ -214,7 +228,11 @@ pub fn compare(type_name: &str, before: Option<&str>, after: Option<&str>) -> Sa
         || (base == "citext" && before.to_lowercase() == after.to_lowercase())
         || (base == "json" && parsed(before).is_some() && parsed(before) == parsed(after))
         || (base.starts_with("character") && before.trim_end() == after.trim_end());
-    if is_equal { Sameness::Unclear } else { Sameness::Different }
+    if is_equal {
+        Sameness::Unclear
+    } else {
+        Sameness::Different
+    }
 }
 
 /// Numbers without zeros at the end of a fraction, and spans of time that PostgreSQL calls equal alike.
@@ -268,7 +286,12 @@ pub enum Fate {
 }
 
 /// What happened to the records of one table between two readings, by id. `unsure` are columns of which nothing is asked.
-pub fn fates(before: &Rows, after: &Rows, watched: &BTreeSet<String>, unsure: &BTreeSet<String>) -> BTreeMap<String, Fate> {
+pub fn fates(
+    before: &Rows,
+    after: &Rows,
+    watched: &BTreeSet<String>,
+    unsure: &BTreeSet<String>,
+) -> BTreeMap<String, Fate> {
     let mut fates = BTreeMap::new();
     let ids: BTreeSet<&String> = before.by_id.keys().chain(after.by_id.keys()).collect();
     for id in ids {
@@ -311,8 +334,14 @@ fn values_that_are_equal_by_their_types_word_are_neither_asked_for_nor_forbidden
     assert_eq!(of("numeric", "1.0", "1.00"), Sameness::Same);
     assert_eq!(of("numeric", "1.0", "1.1"), Sameness::Different);
     assert_eq!(of("jsonb", "{\"a\": 1.0}", "{\"a\": 1.00}"), Sameness::Unclear);
-    assert_eq!(of("jsonb", "{\"a\": \"1.0\"}", "{\"a\": \"1.00\"}"), Sameness::Different);
-    assert_eq!(of("jsonb", "12345678901234567890", "12345678901234567891"), Sameness::Different);
+    assert_eq!(
+        of("jsonb", "{\"a\": \"1.0\"}", "{\"a\": \"1.00\"}"),
+        Sameness::Different
+    );
+    assert_eq!(
+        of("jsonb", "12345678901234567890", "12345678901234567891"),
+        Sameness::Different
+    );
     assert_eq!(of("interval", "1 day", "24:00:00"), Sameness::Unclear);
     assert_eq!(of("numeric[]", "{1.0}", "{1}"), Sameness::Unclear);
     assert_eq!(compare("text", None, Some("")), Sameness::Different);

@@ -93,8 +93,16 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { statements, errors, transactions, events } = self;
-        write!(f, "{statements} statements ({errors} failed alike), {transactions} transactions, {events} events")
+        let Self {
+            statements,
+            errors,
+            transactions,
+            events,
+        } = self;
+        write!(
+            f,
+            "{statements} statements ({errors} failed alike), {transactions} transactions, {events} events"
+        )
     }
 }
 
@@ -382,7 +390,11 @@ impl Runner {
                 .collect()
         };
         if columns(&there) != columns(&self.catalogue) {
-            let text = format!("their columns are {:?} and with us {:?}", columns(&self.catalogue), columns(&there));
+            let text = format!(
+                "their columns are {:?} and with us {:?}",
+                columns(&self.catalogue),
+                columns(&there)
+            );
             return Err(Difference::new("tables", text));
         }
         let client = self.eventd.database.admin_client().await;
@@ -428,7 +440,15 @@ fn timeless(rows: &super::oracle::Rows) -> BTreeMap<String, Vec<Option<String>>>
     for (key, values) in &rows.by_id {
         let values: Vec<Option<String>> = values
             .iter()
-            .map(|value| value.as_ref().map(|text| if is_of_today(text) { "today".to_owned() } else { text.clone() }))
+            .map(|value| {
+                value.as_ref().map(|text| {
+                    if is_of_today(text) {
+                        "today".to_owned()
+                    } else {
+                        text.clone()
+                    }
+                })
+            })
             .collect();
         let key = if has_id { key.clone() } else { format!("{values:?}") };
         let mut unique = key;

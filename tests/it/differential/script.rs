@@ -165,9 +165,11 @@ pub fn control_of(sql: &str) -> Control {
 /// Whether a statement may change the catalogue.
 pub fn may_be_ddl(sql: &str) -> bool {
     let lower = sql.trim_start().to_ascii_lowercase();
-    ["alter", "create", "drop", "do", "call", "rollback", "comment", "truncate"]
-        .iter()
-        .any(|word| lower.starts_with(word))
+    [
+        "alter", "create", "drop", "do", "call", "rollback", "comment", "truncate",
+    ]
+    .iter()
+    .any(|word| lower.starts_with(word))
 }
 
 /// A name as SQL wants it, whatever it is.

@@ -134,12 +134,21 @@ impl Writers {
                 return Step::Sync;
             }
             if self.random.random_ratio(1, 2) {
-                let begin = ["begin", "begin", "begin isolation level repeatable read", "begin isolation level serializable"];
+                let begin = [
+                    "begin",
+                    "begin",
+                    "begin isolation level repeatable read",
+                    "begin isolation level serializable",
+                ];
                 let begin = *begin.choose(&mut self.random).expect("not empty");
                 return self.run(begin);
             }
         } else if self.random.random_ratio(1, 6) {
-            let end = if self.random.random_ratio(4, 5) { "commit" } else { "rollback" };
+            let end = if self.random.random_ratio(4, 5) {
+                "commit"
+            } else {
+                "rollback"
+            };
             return self.run(end);
         }
         if self.random.random_ratio(1, 40) && self.random.random_ratio(4, 5) {
@@ -165,7 +174,9 @@ impl Writers {
         let state = &self.states[self.turn];
         let is_free = !state.is_open || (!state.has_ddl && self.random.random_ratio(1, 12));
         if is_free {
-            let open: Vec<usize> = (0..SESSIONS).filter(|s| self.states[*s].is_open && *s != self.turn).collect();
+            let open: Vec<usize> = (0..SESSIONS)
+                .filter(|s| self.states[*s].is_open && *s != self.turn)
+                .collect();
             self.turn = match open.choose(&mut self.random) {
                 Some(session) if self.random.random_ratio(2, 3) || self.states[*session].has_ddl => *session,
                 _ => self.random.random_range(0..SESSIONS),
@@ -201,7 +212,10 @@ impl Writers {
     fn statement(&mut self, tables: &Catalogue) -> Step {
         // A model's table mostly; relation tables and what others made too.
         let models: Vec<(&String, &Table)> = tables.iter().filter(|(_, t)| t.column("id").is_some()).collect();
-        let Some((name, table)) = models.choose(&mut self.random).map(|(n, t)| ((*n).clone(), (*t).clone())) else {
+        let Some((name, table)) = models
+            .choose(&mut self.random)
+            .map(|(n, t)| ((*n).clone(), (*t).clone()))
+        else {
             return self.run("select 1");
         };
         if !self.catalog.relations.is_empty() && self.random.random_ratio(1, 8) {
@@ -222,7 +236,13 @@ impl Writers {
             80..84 => return self.cursor(&name, &table),
             84..91 => return self.prepared(&name, &table),
             91..95 => self.block(&name, &table),
-            95 => format!("truncate {}{}", ident(&name), ["", " cascade", " restart identity cascade"].choose(&mut self.random).expect("not empty")),
+            95 => format!(
+                "truncate {}{}",
+                ident(&name),
+                ["", " cascade", " restart identity cascade"]
+                    .choose(&mut self.random)
+                    .expect("not empty")
+            ),
             96 => format!("select count(*) from {}", ident(&name)),
             97 => format!("select id from {} order by id for update", ident(&name)),
             _ => self.there_and_back(&name, &table),
@@ -259,7 +279,9 @@ impl Writers {
     /// A value for a column; Odoo's stamps are of the transaction.
     fn value(&mut self, column: &Column) -> String {
         match column.name.as_str() {
-            "write_date" | "create_date" if column.type_name.starts_with("timestamp") && self.random.random_ratio(2, 3) => {
+            "write_date" | "create_date"
+                if column.type_name.starts_with("timestamp") && self.random.random_ratio(2, 3) =>
+            {
                 "now() at time zone 'utc'".to_owned()
             }
             _ if column.required && self.random.random_ratio(19, 20) => {
@@ -271,7 +293,12 @@ impl Writers {
     }
 
     fn some_columns(&mut self, table: &Table, most: usize) -> Vec<Column> {
-        let writable: Vec<Column> = table.columns.iter().filter(|c| c.name != "id" && !c.generated).cloned().collect();
+        let writable: Vec<Column> = table
+            .columns
+            .iter()
+            .filter(|c| c.name != "id" && !c.generated)
+            .cloned()
+            .collect();
         // Odoo's own columns more often than by chance.
         let mut chosen: Vec<Column> = Vec::new();
         let count = self.random.random_range(1..=most).min(writable.len());
@@ -311,14 +338,22 @@ impl Writers {
                 format!("{name} = {value}")
             })
             .collect();
-        if set.is_empty() { format!("id = {of}id") } else { set.join(", ") }
+        if set.is_empty() {
+            format!("id = {of}id")
+        } else {
+            set.join(", ")
+        }
     }
 
     fn insert_columns(&mut self, table: &Table) -> Vec<Column> {
         let most = if self.random.random_ratio(1, 10) { 60 } else { 5 };
         let mut columns = self.some_columns(table, most);
         for column in &table.columns {
-            if column.required && !column.filled && column.name != "id" && !columns.iter().any(|c| c.name == column.name) {
+            if column.required
+                && !column.filled
+                && column.name != "id"
+                && !columns.iter().any(|c| c.name == column.name)
+            {
                 columns.push(column.clone());
             }
         }
@@ -327,7 +362,11 @@ impl Writers {
 
     fn insert(&mut self, name: &str, table: &Table) -> String {
         let sql = self.plain_insert(name, table);
-        if self.random.random_ratio(1, 3) { sql + " returning id" } else { sql }
+        if self.random.random_ratio(1, 3) {
+            sql + " returning id"
+        } else {
+            sql
+        }
     }
 
     fn plain_insert(&mut self, name: &str, table: &Table) -> String {
@@ -337,7 +376,10 @@ impl Writers {
             if !names.is_empty() {
                 let names = names.join(", ");
                 let condition = self.condition();
-                return format!("insert into {0} ({names}) select {names} from {0} where {condition} order by id", ident(name));
+                return format!(
+                    "insert into {0} ({names}) select {names} from {0} where {condition} order by id",
+                    ident(name)
+                );
             }
         }
         let columns = self.insert_columns(table);
@@ -363,18 +405,31 @@ impl Writers {
             }
             rows.push(format!("({})", values.join(", ")));
         }
-        format!("insert into {} ({}) values {}", ident(name), names.join(", "), rows.join(", "))
+        format!(
+            "insert into {} ({}) values {}",
+            ident(name),
+            names.join(", "),
+            rows.join(", ")
+        )
     }
 
     fn update(&mut self, name: &str, table: &Table) -> String {
         let (set, condition) = (self.assignments(table), self.condition());
-        let returning = if self.random.random_ratio(1, 6) { " returning id" } else { "" };
+        let returning = if self.random.random_ratio(1, 6) {
+            " returning id"
+        } else {
+            ""
+        };
         format!("update {} set {set} where {condition}{returning}", ident(name))
     }
 
     /// As Odoo writes many records with values of their own.
     fn bulk_update(&mut self, name: &str, table: &Table) -> String {
-        let columns: Vec<Column> = self.some_columns(table, 4).into_iter().filter(|c| !c.required).collect();
+        let columns: Vec<Column> = self
+            .some_columns(table, 4)
+            .into_iter()
+            .filter(|c| !c.required)
+            .collect();
         if columns.is_empty() {
             return self.update(name, table);
         }
@@ -387,7 +442,9 @@ impl Writers {
             let values: Vec<String> = values.collect();
             rows.push(format!("({id}, {})", values.join(", ")));
         }
-        let set: Vec<String> = (0..columns.len()).map(|i| format!("{} = v.c{i}", ident(&columns[i].name))).collect();
+        let set: Vec<String> = (0..columns.len())
+            .map(|i| format!("{} = v.c{i}", ident(&columns[i].name)))
+            .collect();
         let names: Vec<String> = (0..columns.len()).map(|i| format!("c{i}")).collect();
         format!(
             "update {0} t set {1} from (values {2}) as v (id, {3}) where t.id = v.id",
@@ -400,7 +457,11 @@ impl Writers {
 
     fn delete(&mut self, name: &str) -> String {
         let condition = self.condition();
-        let returning = if self.random.random_ratio(1, 4) { " returning id" } else { "" };
+        let returning = if self.random.random_ratio(1, 4) {
+            " returning id"
+        } else {
+            ""
+        };
         format!("delete from {} where {condition}{returning}", ident(name))
     }
 
@@ -415,7 +476,9 @@ impl Writers {
 
     fn merge(&mut self, name: &str, table: &Table) -> String {
         let set = self.assignments_in(table, "t.");
-        let gone = ["when matched and t.id = 2 then delete ", ""].choose(&mut self.random).expect("not empty");
+        let gone = ["when matched and t.id = 2 then delete ", ""]
+            .choose(&mut self.random)
+            .expect("not empty");
         let (first, last) = (self.id(), self.id() + 3);
         format!(
             "merge into {} t using (select i from generate_series({first}, {last}) i) s on t.id = s.i {gone}when matched then update set {set} \
@@ -430,10 +493,16 @@ impl Writers {
         let (first, second) = (self.condition(), self.condition());
         let (table_name, insert) = (ident(name), self.plain_insert(name, table));
         match self.random.random_range(0..4) {
-            0 => format!("with a as (update {table_name} set {one} where {first} returning id) update {table_name} set {two} where id not in (select id from a) and {second}"),
-            1 => format!("with a as ({insert} returning id), b as (delete from {table_name} where {second} returning id) select (select count(*) from a), (select count(*) from b)"),
+            0 => format!(
+                "with a as (update {table_name} set {one} where {first} returning id) update {table_name} set {two} where id not in (select id from a) and {second}"
+            ),
+            1 => format!(
+                "with a as ({insert} returning id), b as (delete from {table_name} where {second} returning id) select (select count(*) from a), (select count(*) from b)"
+            ),
             2 => format!("with a as (delete from {table_name} where {first} returning id) {insert}"),
-            _ => format!("with a as (update {table_name} set {one} where {first} returning id), b as ({insert} returning id) delete from {table_name} where id not in (select id from a) and {second}"),
+            _ => format!(
+                "with a as (update {table_name} set {one} where {first} returning id), b as ({insert} returning id) delete from {table_name} where id not in (select id from a) and {second}"
+            ),
         }
     }
 
@@ -444,13 +513,24 @@ impl Writers {
         let mut lines = Vec::new();
         for _ in 0..self.random.random_range(1..5) {
             self.count += 1;
-            let mut values = vec![if self.random.random_ratio(1, 8) { self.id() } else { 200 + self.count }.to_string()];
+            let mut values = vec![
+                if self.random.random_ratio(1, 8) {
+                    self.id()
+                } else {
+                    200 + self.count
+                }
+                .to_string(),
+            ];
             for column in &columns {
                 let value = types::plain_value(&mut self.random, &column.type_name).unwrap_or_default();
                 values.push(if self.random.random_ratio(1, 8) && !column.required {
                     "\\N".to_owned()
                 } else {
-                    value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+                    value
+                        .replace('\\', "\\\\")
+                        .replace('\t', "\\t")
+                        .replace('\n', "\\n")
+                        .replace('\r', "\\r")
                 });
             }
             lines.push(values.join("\t"));
@@ -466,7 +546,9 @@ impl Writers {
         let (one, two) = (self.id(), self.id());
         let table = ident(name);
         match self.random.random_range(0..4) {
-            0 => format!("update {table} set id = case id when {one} then {two} else {one} end where id in ({one}, {two})"),
+            0 => format!(
+                "update {table} set id = case id when {one} then {two} else {one} end where id in ({one}, {two})"
+            ),
             1 => format!("update {table} set id = -id where id = {one}"),
             2 => format!("update {table} set id = id + 1000 where id >= {one}"),
             _ => format!("update {table} set id = {two} where id = -{one} or id = {one} + 1000"),
@@ -501,7 +583,10 @@ impl Writers {
         let Some(of_table) = state.cursor.clone() else {
             self.states[self.turn].cursor = Some(name.to_owned());
             self.queue.push_back(self.run("fetch 2 from c"));
-            return self.run(format!("declare c cursor for select id from {} order by id for update", ident(name)));
+            return self.run(format!(
+                "declare c cursor for select id from {} order by id for update",
+                ident(name)
+            ));
         };
         let sql = match self.random.random_range(0..5) {
             0 => "fetch next from c".to_owned(),
@@ -510,7 +595,11 @@ impl Writers {
                 "close c".to_owned()
             }
             2 => format!("delete from {} where current of c", ident(&of_table)),
-            _ if of_table == name => format!("update {} set {} where current of c", ident(name), self.assignments(table)),
+            _ if of_table == name => format!(
+                "update {} set {} where current of c",
+                ident(name),
+                self.assignments(table)
+            ),
             _ => "fetch next from c".to_owned(),
         };
         self.run(sql)
@@ -534,8 +623,14 @@ impl Writers {
         self.count += 1;
         let statement = format!("p{}", self.count);
         let sql = match self.random.random_range(0..3) {
-            0 => format!("prepare {statement} (integer) as delete from {} where id = $1", ident(name)),
-            1 => format!("prepare {statement} (integer) as insert into {} (id) values ($1) on conflict do nothing", ident(name)),
+            0 => format!(
+                "prepare {statement} (integer) as delete from {} where id = $1",
+                ident(name)
+            ),
+            1 => format!(
+                "prepare {statement} (integer) as insert into {} (id) values ($1) on conflict do nothing",
+                ident(name)
+            ),
             _ => format!(
                 "prepare {statement} (integer) as update {} set {} where id = $1",
                 ident(name),
@@ -571,11 +666,18 @@ impl Writers {
     }
 
     fn link(&mut self) -> String {
-        let (table, [one, two]) = self.catalog.relations.choose(&mut self.random).expect("not empty").clone();
+        let (table, [one, two]) = self
+            .catalog
+            .relations
+            .choose(&mut self.random)
+            .expect("not empty")
+            .clone();
         let (table, one, two) = (ident(&table), ident(&one), ident(&two));
         let (left, right, other) = (self.id(), self.id(), self.id());
         match self.random.random_range(0..6) {
-            0 | 1 => format!("insert into {table} ({one}, {two}) values ({left}, {right}), ({left}, {other}) on conflict do nothing"),
+            0 | 1 => format!(
+                "insert into {table} ({one}, {two}) values ({left}, {right}), ({left}, {other}) on conflict do nothing"
+            ),
             2 => format!("insert into {table} ({two}, {one}) values ({left}, {right})"),
             3 => format!("delete from {table} where {one} = {left}"),
             4 => format!("update {table} set {two} = {right} where {one} = {left} and {two} = {other}"),

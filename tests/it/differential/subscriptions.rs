@@ -37,14 +37,21 @@ fn random_subscription(random: &mut StdRng, model: &Model) -> Step {
         array(&announced.sample(random, count).map(|f| f.as_str()).collect::<Vec<_>>())
     };
     // The values of these are kept whole.
-    let simple: Vec<&str> = model.sendable.iter().filter(|f| is_plain(f)).map(String::as_str).collect();
+    let simple: Vec<&str> = model
+        .sendable
+        .iter()
+        .filter(|f| is_plain(f))
+        .map(String::as_str)
+        .collect();
     let payload = if random.random_ratio(1, 3) && !simple.is_empty() {
         let count = random.random_range(1..=simple.len().min(6));
         array(&simple.sample(random, count).copied().collect::<Vec<_>>())
     } else {
         "{}".to_owned()
     };
-    let event_type = ["all", "all", "all", "create", "write", "unlink"].choose(random).expect("not empty");
+    let event_type = ["all", "all", "all", "create", "write", "unlink"]
+        .choose(random)
+        .expect("not empty");
     Step::Subscribe {
         sql: format!(
             "insert into mcp_event_subscription (model, event_type, fields, payload_fields) values ({}, '{event_type}', {}, {})",
@@ -58,7 +65,9 @@ fn random_subscription(random: &mut StdRng, model: &Model) -> Step {
 
 /// Names that a path of a payload can hold.
 fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && name.starts_with(|c: char| c.is_ascii_lowercase())
+    name.chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 /// An array as PostgreSQL reads it.

@@ -108,7 +108,10 @@ impl ThroughService {
             let mut inbox = filled.lock().unwrap();
             if request.path == "/barrier" {
                 inbox.barriers += 1;
-            } else if inbox.seen.insert(request.header("webhook-id").unwrap_or_default().to_owned()) {
+            } else if inbox
+                .seen
+                .insert(request.header("webhook-id").unwrap_or_default().to_owned())
+            {
                 let texts = |name: &str| -> BTreeSet<String> {
                     let values = body[name].as_array().cloned().unwrap_or_default();
                     let text = |v: &serde_json::Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
@@ -117,7 +120,11 @@ impl ThroughService {
                 inbox.deliveries.push(Delivery {
                     subscription: body["subscription_id"].as_i64().unwrap_or_default(),
                     event_type: body["event_type"].as_str().unwrap_or_default().to_owned(),
-                    at: body["timestamp"].as_str().unwrap_or_default().parse().unwrap_or_default(),
+                    at: body["timestamp"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .parse()
+                        .unwrap_or_default(),
                     ids: texts("record_ids"),
                     changed: texts("changed_fields"),
                 });
@@ -159,14 +166,20 @@ impl ThroughService {
     pub async fn look(&mut self) -> Result<(), Difference> {
         let row = self
             .owner
-            .query_one("insert into mcp_event_subscription (name, model) values ('look', 'res.lang') returning id", &[])
+            .query_one(
+                "insert into mcp_event_subscription (name, model) values ('look', 'res.lang') returning id",
+                &[],
+            )
             .await
             .map_err(|e| harness("subscribe", &e))?;
         let id: i32 = row.get(0);
         let owner = &self.owner;
         eventually("the service to look at subscriptions", SOON, async || {
             let row = owner
-                .query_one("select state is not null from mcp_event_subscription where id = $1", &[&id])
+                .query_one(
+                    "select state is not null from mcp_event_subscription where id = $1",
+                    &[&id],
+                )
                 .await
                 .unwrap();
             row.get::<_, bool>(0).then_some(())
@@ -199,7 +212,10 @@ impl ThroughService {
             let is_refused = row.get::<_, Option<String>>(6).as_deref() == Some("refused");
             if self.looks == 1 && (state.as_deref() == Some("ready")) == is_refused {
                 let error: Option<String> = row.get(5);
-                return Err(Difference::new("subscription", format!("of model \"{model}\" is {state:?}: {error:?}")));
+                return Err(Difference::new(
+                    "subscription",
+                    format!("of model \"{model}\" is {state:?}: {error:?}"),
+                ));
             }
             if state.as_deref() != Some("ready") {
                 continue;
@@ -209,7 +225,9 @@ impl ThroughService {
             let links: Vec<String> = row.get(8);
             let is_any = named.is_empty();
             let is_watched = |name: &str| is_any || named.iter().any(|n| n == name);
-            let watched = columns.into_iter().filter(|c| is_watched(c) && !AUDIT_COLUMNS.contains(&c.as_str()));
+            let watched = columns
+                .into_iter()
+                .filter(|c| is_watched(c) && !AUDIT_COLUMNS.contains(&c.as_str()));
             let links = links.iter().filter_map(|link| {
                 let mut parts = link.split('\u{1f}').map(str::to_owned);
                 Some(Link {
@@ -252,7 +270,10 @@ impl ThroughService {
     }
 
     async fn clock(&self) -> Timestamp {
-        let row = self.owner.query_one("select extract(epoch from clock_timestamp())::text", &[]).await;
+        let row = self
+            .owner
+            .query_one("select extract(epoch from clock_timestamp())::text", &[])
+            .await;
         row.ok().and_then(|row| timestamp(row.get(0))).unwrap_or_default()
     }
 
@@ -267,7 +288,8 @@ impl ThroughService {
             let is_anything = of_type.is_none();
             let of_type = of_type.unwrap_or_default();
             let is_unsure = |table: &str| transaction.unsure.contains_key(table);
-            let is_unsure = is_unsure(&subscription.table) || subscription.links.iter().any(|link| is_unsure(&link.table));
+            let is_unsure =
+                is_unsure(&subscription.table) || subscription.links.iter().any(|link| is_unsure(&link.table));
             if of_type.is_empty() && !is_unsure {
                 continue;
             }
@@ -297,7 +319,10 @@ impl ThroughService {
                 return None;
             }
             let row = owner
-                .query_one("select not exists (select from odoo_eventd.delivery where due_at is not null)", &[])
+                .query_one(
+                    "select not exists (select from odoo_eventd.delivery where due_at is not null)",
+                    &[],
+                )
                 .await
                 .unwrap();
             row.get::<_, bool>(0).then_some(())
@@ -308,7 +333,10 @@ impl ThroughService {
             let (status, log) = service.terminate().await;
             compared?;
             if !status.success() {
-                return Err(Difference::new("service", format!("ended with {status}: {}", log.lines().last().unwrap_or_default())));
+                return Err(Difference::new(
+                    "service",
+                    format!("ended with {status}: {}", log.lines().last().unwrap_or_default()),
+                ));
             }
         }
         Ok(self.told)
@@ -319,9 +347,8 @@ impl ThroughService {
         self.told = deliveries.len() as u64;
         for expected in &self.expected {
             let subscription = &expected.subscription;
-            let is_of_it = |d: &Delivery| {
-                d.subscription == subscription.id && d.at >= expected.from && d.at <= expected.to
-            };
+            let is_of_it =
+                |d: &Delivery| d.subscription == subscription.id && d.at >= expected.from && d.at <= expected.to;
             let of_it: Vec<Delivery> = deliveries.iter().filter(|d| is_of_it(d)).cloned().collect();
             deliveries.retain(|d| !is_of_it(d));
             if expected.is_anything {
@@ -336,20 +363,26 @@ impl ThroughService {
                 let of_it: Vec<&Delivery> = of_it.iter().filter(|d| d.event_type == event_type).collect();
                 let ids: BTreeSet<String> = of_it.iter().flat_map(|d| d.ids.iter().cloned()).collect();
                 let changed: BTreeSet<String> = of_it.iter().flat_map(|d| d.changed.iter().cloned()).collect();
-                let must = if expected.is_unsure { BTreeSet::new() } else { of_type.must.clone() };
+                let must = if expected.is_unsure {
+                    BTreeSet::new()
+                } else {
+                    of_type.must.clone()
+                };
                 let is_told = must.is_subset(&ids)
                     && (event_type != "write" || expected.is_unsure || of_type.must_change.is_subset(&changed));
                 let is_free = event_type == "write" && expected.is_unsure;
-                let is_true = is_free || ids.iter().all(|id| of_type.must.contains(id) || of_type.may.contains(id))
-                    && (event_type != "write"
-                        || changed.iter().all(|c| of_type.must_change.contains(c) || of_type.may_change.contains(c)));
+                let is_true = is_free
+                    || ids
+                        .iter()
+                        .all(|id| of_type.must.contains(id) || of_type.may.contains(id))
+                        && (event_type != "write"
+                            || changed
+                                .iter()
+                                .all(|c| of_type.must_change.contains(c) || of_type.may_change.contains(c)));
                 if !is_told || !is_true {
                     let text = format!(
                         "{event_type} of \"{}\" {ids:?} with {changed:?} arrived, and it was {of_type:?} for subscription {} of {:?} and {:?}",
-                        subscription.model,
-                        subscription.id,
-                        subscription.watched,
-                        subscription.links
+                        subscription.model, subscription.id, subscription.watched, subscription.links
                     );
                     return Err(Difference::new("delivery", text));
                 }
@@ -374,7 +407,10 @@ fn is_kept(subscription: &Subscription, transaction: &Transaction<'_>) -> bool {
     let columns = transaction.unsure_columns(&subscription.table);
     !subscription.is_any
         && is_whole(&subscription.table)
-        && subscription.links.iter().all(|link| !transaction.unsure.contains_key(&link.table))
+        && subscription
+            .links
+            .iter()
+            .all(|link| !transaction.unsure.contains_key(&link.table))
         && columns.iter().all(|c| !subscription.watched.contains(c))
 }
 
@@ -408,14 +444,18 @@ fn expected_of(subscription: &Subscription, transaction: &Transaction<'_>) -> Op
         }
     }
     for link in &subscription.links {
-        let (Some(before), Some(after)) = (transaction.before.get(&link.table), transaction.after.get(&link.table)) else {
+        let (Some(before), Some(after)) = (transaction.before.get(&link.table), transaction.after.get(&link.table))
+        else {
             continue;
         };
         let columns: Vec<String> = after.columns.iter().map(|(name, _)| name.clone()).collect();
         let own = columns.iter().position(|name| *name == link.own);
         for pair in net_pairs(before, after, &columns).into_keys() {
-            let Some(Some(id)) = own.map(|own| pair[own].clone()) else { continue };
-            let is_there = |rows: &super::oracle::Contents| rows.get(table).is_some_and(|rows| rows.by_id.contains_key(&id));
+            let Some(Some(id)) = own.map(|own| pair[own].clone()) else {
+                continue;
+            };
+            let is_there =
+                |rows: &super::oracle::Contents| rows.get(table).is_some_and(|rows| rows.by_id.contains_key(&id));
             if is_there(transaction.before) && is_there(transaction.after) {
                 let of_this = of_type.entry("write").or_default();
                 if transaction.truncated {

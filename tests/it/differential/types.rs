@@ -114,7 +114,12 @@ pub const MAKE_TYPES: &[&str] = &[
 ];
 
 /// Types of extensions, with the extension.
-pub const OF_EXTENSIONS: &[(&str, &str)] = &[("citext", "citext"), ("hstore", "hstore"), ("ltree", "ltree"), ("citext[]", "citext")];
+pub const OF_EXTENSIONS: &[(&str, &str)] = &[
+    ("citext", "citext"),
+    ("hstore", "hstore"),
+    ("ltree", "ltree"),
+    ("citext[]", "citext"),
+];
 
 const TEXTS: &[&str] = &["a", "b", "c", "x y", "Ünï 漢字 🙂", "A"];
 
@@ -253,7 +258,19 @@ pub fn plain_value(random: &mut StdRng, type_name: &str) -> Option<String> {
         ),
         "double precision" | "real" => pick(
             random,
-            &["0", "-0", "1", "1.5", "0.1", "0.30000000000000004", "NaN", "Infinity", "-Infinity", "1e30", "1e-30"],
+            &[
+                "0",
+                "-0",
+                "1",
+                "1.5",
+                "0.1",
+                "0.30000000000000004",
+                "NaN",
+                "Infinity",
+                "-Infinity",
+                "1e30",
+                "1e-30",
+            ],
         ),
         "text" | "character varying" | "character" | "name" | "citext" | "dom_text" => {
             let pool = if random.random_ratio(1, 5) { HOSTILE } else { TEXTS };
@@ -267,7 +284,16 @@ pub fn plain_value(random: &mut StdRng, type_name: &str) -> Option<String> {
         "boolean" => pick(random, &["t", "f"]),
         "date" => pick(
             random,
-            &["2020-01-02", "2020-01-03", "0044-03-15 BC", "12020-01-01", "infinity", "-infinity", "1999-12-31", "0001-01-01"],
+            &[
+                "2020-01-02",
+                "2020-01-03",
+                "0044-03-15 BC",
+                "12020-01-01",
+                "infinity",
+                "-infinity",
+                "1999-12-31",
+                "0001-01-01",
+            ],
         ),
         "timestamp without time zone" | "timestamp with time zone" => pick(
             random,
@@ -285,16 +311,36 @@ pub fn plain_value(random: &mut StdRng, type_name: &str) -> Option<String> {
         ),
         "time without time zone" => pick(random, &["00:00:00", "12:34:56", "23:59:59.999999", "24:00:00"]),
         "time with time zone" => pick(random, &["00:00:00+00", "12:34:56+02", "10:34:56+00"]),
-        "interval" => pick(random, &["1 day", "24:00:00", "1 mon", "30 days", "-1 year 2 days 03:00", "0", "1.5 seconds"]),
+        "interval" => pick(
+            random,
+            &[
+                "1 day",
+                "24:00:00",
+                "1 mon",
+                "30 days",
+                "-1 year 2 days 03:00",
+                "0",
+                "1.5 seconds",
+            ],
+        ),
         "json" | "jsonb" | "\"Dom \"\"of\"\" jsonb\"" => pick(random, JSONS),
         "bytea" => pick(random, &["\\x", "\\x00", "\\x01676f6e65", "\\xff00ff", "abc"]),
         "int4range" => pick(random, &["[1,5)", "(1,5]", "empty", "(,)", "[2,6)"]),
         "numrange" => pick(random, &["[1,5)", "[1.0,5)", "empty", "(,2.5]"]),
         "float8span" => pick(random, &["[1,5)", "[0.1,0.30000000000000004]", "empty"]),
-        "tsrange" => pick(random, &["[2020-01-01,2021-01-01)", "(,)", "[2020-01-01 12:00,infinity]"]),
+        "tsrange" => pick(
+            random,
+            &["[2020-01-01,2021-01-01)", "(,)", "[2020-01-01 12:00,infinity]"],
+        ),
         "daterange" => pick(random, &["[2020-01-01,2021-01-01)", "(,)", "empty"]),
         "int4multirange" => pick(random, &["{}", "{[1,3),[5,7)}", "{[1,3)}"]),
-        "uuid" => pick(random, &["00000000-0000-0000-0000-000000000001", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
+        "uuid" => pick(
+            random,
+            &[
+                "00000000-0000-0000-0000-000000000001",
+                "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            ],
+        ),
         "inet" => pick(random, &["127.0.0.1", "10.0.0.1/8", "::1", "192.168.1.5/24"]),
         "cidr" => pick(random, &["10.0.0.0/8", "::/0"]),
         "macaddr" => pick(random, &["08:00:2b:01:02:03", "ff:ff:ff:ff:ff:ff"]),
