@@ -29,7 +29,7 @@ use support::spread;
 use odoo_eventd::demo::{Cluster, Durability, ODOO_SHAPED, Options};
 
 /// Records to choose from; enough that two clients seldom meet on one.
-const RECORDS: u32 = 10_000;
+const RECORDS: u32 = 20_000;
 
 /// What is installed in the database that a load runs on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ macro_rules! odoos_write {
     };
 }
 
-const LOADS: [Load; 7] = [
+const LOADS: [Load; 9] = [
     Load {
         title: "update of 1 row, unwatched field, 4 clients",
         clients: 4,
@@ -144,6 +144,23 @@ const LOADS: [Load; 7] = [
         wanted: Some(45),
     },
     Load {
+        title: "update of 20,000 rows, watched field, 1 client",
+        clients: 1,
+        service: false,
+        script: "update sale_order set client_order_ref = 'r' || random();",
+        wanted: None,
+    },
+    // A plan that is kept from the first must not serve the others badly.
+    Load {
+        title: "update of 1,500 rows, then 200 of 1 row, 2 clients",
+        clients: 2,
+        service: false,
+        script: "\\set id (:client_id * 5000)\n\
+                 update sale_order set client_order_ref = 'r' || random() where id > :id and id <= :id + 1500;\n\
+                 do 'begin for i in 1..200 loop update sale_order set client_order_ref = random()::text where id = i + 10000 * (pg_backend_pid() % 2); end loop; end';",
+        wanted: None,
+    },
+    Load {
         title: "insert of 500 rows, 2 clients",
         clients: 2,
         service: false,
@@ -166,7 +183,7 @@ const WIDEN: &str = "
         from ir_model m, pg_attribute a
        where m.model = 'sale.order' and a.attrelid = 'sale_order'::regclass and a.attname like 'x\\_c%';
     insert into sale_order select (jsonb_populate_record(o, jsonb_build_object('id', 8 + n, 'x_c5', 'some text', 'x_c10', 'more text',
-                 'x_c1', n, 'x_c2', 1.25))).* from sale_order o, generate_series(1, 9992) n where o.id = 2;
+                 'x_c1', n, 'x_c2', 1.25))).* from sale_order o, generate_series(1, 19992) n where o.id = 2;
     select setval('sale_order_id_seq', 1000000);";
 
 const USUAL: &str = "

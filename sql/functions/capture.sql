@@ -895,11 +895,17 @@ begin
   loop
     begin
       execute format('lock table %s in access exclusive mode', idle.relation);
-    exception when lock_not_available then
-      continue;
+      foreach dropped in array idle.triggers loop
+        execute format('drop trigger %I on %s', dropped, idle.relation);
+      end loop;
+    exception
+      when lock_not_available then continue;
+      -- Somebody's event trigger, for one: the tables behind this one have theirs dropped all the same.
+      when others then
+        perform odoo_eventd.note_trouble('drop triggers that nobody needs', format('%s: %s', idle.relation, sqlerrm));
+        continue;
     end;
     foreach dropped in array idle.triggers loop
-      execute format('drop trigger %I on %s', dropped, idle.relation);
       return next format('%s on %s', dropped, idle.relation);
     end loop;
     -- One table a transaction: nobody waits for this one while the next is waited for.
@@ -942,9 +948,23 @@ begin
      where g.capture_id = c.capture_id and g.reason = 'switched off' and g.ended_at is null and i.capture and not c.switched_off;
   end if;
   for known in select * from odoo_eventd.capture c where of_model is null or c.model = any (concerned) order by c.model loop
-    perform odoo_eventd.replace_capture_function(known);
-    return next known.model;
+    -- In an emergency one that cannot be replaced, because of somebody's event trigger, keeps no other from it.
+    begin
+      perform odoo_eventd.replace_capture_function(known);
+      return next known.model;
+    exception when others then
+      raise warning 'the capture of model "%" stays as it is: %', known.model, sqlerrm;
+    end;
   end loop;
 end $$;
 comment on function odoo_eventd.switch_capture(boolean, text) is
   'The emergency switch: capture of one model, or of all, on or off. Locks no table: select odoo_eventd.switch_capture(false); After switching on: select odoo_eventd.settle_capture(); in a transaction of its own; else what is written until the service looks is not judged.';
+
+-- Only the capture functions call these, and they are the owner's.
+revoke all on function odoo_eventd.is_still(anyelement, anyelement) from public;
+revoke all on function odoo_eventd.kept_value(text, boolean) from public;
+revoke all on function odoo_eventd.pinned_text(anyelement) from public;
+revoke all on function odoo_eventd.type_facts(text) from public;
+revoke all on function odoo_eventd.printed(text, text) from public;
+revoke all on function odoo_eventd.image_of(text[]) from public;
+revoke all on function odoo_eventd.triggers_of_capture() from public;

@@ -61,6 +61,12 @@ begin
   select * into strict installed from odoo_eventd.installation;
   return odoo_eventd.health() || jsonb_build_object(
     'server_version_num', current_setting('server_version_num')::integer,
+    -- The server's, or any that a role or this database was given.
+    'temp_file_limit', (select min(l.limited) from (
+      select nullif(current_setting('temp_file_limit'), '-1') as limited
+      union all
+      select nullif(split_part(c, '=', 2), '-1') from pg_db_role_setting s cross join unnest(s.setconfig) c
+       where c like 'temp\_file\_limit=%' and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))) l),
     'server_version', current_setting('server_version'),
     'read_only', pg_is_in_recovery() or current_setting('default_transaction_read_only') = 'on',
     'odoo_version', case when to_regclass('public.ir_module_module') is not null
@@ -87,7 +93,7 @@ begin
                 from odoo_eventd.capture_gap g join odoo_eventd.capture c on c.capture_id = g.capture_id
                where g.ended_at is null or g.ended_at > now() - interval '7 days'
               union all
-              select c.model, 'the outbox was full', min(f.at), max(f.at)
+              select c.model, coalesce(f.reason, 'the outbox was full'), min(f.at), max(f.at)
                 from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model, f.reason) x), '[]'),
     'invalid', coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'error', s.error) order by s.id)
         from public.mcp_event_subscription s where s.active and s.state = 'invalid'), '[]'),

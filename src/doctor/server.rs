@@ -11,6 +11,7 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     server_version(told, findings);
     odoo_version(told, findings);
     read_only(told, findings);
+    temporary_files(told, findings);
     rights(told, findings);
 }
 
@@ -74,6 +75,21 @@ fn read_only(told: &Value, findings: &mut Vec<Finding>) {
     } else {
         add(findings, "read-only", Level::Ok, "the server can be written to", "");
     }
+}
+
+/// The rows that a statement changed are handed to its triggers by PostgreSQL, in memory up to `work_mem` and in temporary files beyond.
+fn temporary_files(told: &Value, findings: &mut Vec<Finding>) {
+    let Some(limit) = told["temp_file_limit"].as_str() else {
+        add(findings, "temp-files", Level::Ok, "temporary files are not limited", "");
+        return;
+    };
+    add(
+        findings,
+        "temp-files",
+        Level::Warning,
+        format!("temp_file_limit is {limit}: one statement that changes more than that of a captured table's rows would fail with the triggers alone"),
+        "give Odoo's role more, at least twice the largest captured table: ALTER ROLE .. SET temp_file_limit",
+    );
 }
 
 fn rights(told: &Value, findings: &mut Vec<Finding>) {

@@ -24,7 +24,7 @@ type Catalogue = HashMap<String, HashMap<String, String>>;
 pub async fn load(client: &Client) -> Result<Registry> {
     let source = Source::detect(client).await?;
     if source == Source::Functions {
-        return read(client, source).await;
+        return Box::pin(read(client, source)).await;
     }
     Source::require_plain_tables(client).await?;
     // The texts name no schema of what the catalogue has, and the session's path may be anybody's.
@@ -35,7 +35,7 @@ pub async fn load(client: &Client) -> Result<Registry> {
         )
         .await
         .map_err(failed)?;
-    let registry = read(client, source).await;
+    let registry = Box::pin(read(client, source)).await;
     client.batch_execute("rollback").await.map_err(failed)?;
     registry
 }

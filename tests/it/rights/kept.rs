@@ -11,11 +11,6 @@ use crate::support::service::eventd_ok;
 const HARMLESS: &[&str] = &[
     "builtin_secret_fields",
     "capture_function_name",
-    "capture_triggers",
-    "captured_value",
-    "digest_of",
-    "drifted_differs",
-    "drifted_image",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
