@@ -6,6 +6,7 @@
 SECONDS ?= 60
 MINUTES ?= 1
 SEED ?=
+SCRIPT ?=
 FAULTS ?=
 .PHONY: help demo test soak faults differential domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
 
@@ -36,9 +37,9 @@ faults: ## harm service, PostgreSQL and network at random for MINUTES=1 from SEE
 	@$(with_postgres) ODOO_EVENTD_TEST_MINUTES=$(MINUTES) ODOO_EVENTD_TEST_SEED=$(SEED) ODOO_EVENTD_TEST_FAULTS='$(FAULTS)' \
 		cargo test --locked --test it -- --ignored --nocapture faults::soak $(ARGS)
 
-differential: ## do the same at random to a database with and one without odoo-eventd for SECONDS=60 from SEED=.., and compare
-	@$(with_postgres) ODOO_EVENTD_TEST_SECONDS=$(SECONDS) ODOO_EVENTD_TEST_SEED=$(SEED) \
-		cargo test --locked --test it -- --ignored --nocapture differential:: $(ARGS)
+differential: ## do the same at random to a database with and one without odoo-eventd for SECONDS=60 from SEED=.., and compare; or SCRIPT=..
+	@$(with_postgres) ODOO_EVENTD_TEST_SCRIPT=$(SCRIPT) ODOO_EVENTD_TEST_SECONDS=$(SECONDS) ODOO_EVENTD_TEST_SEED=$(SEED) \
+		cargo test --locked --test it -- --ignored --nocapture $(if $(SCRIPT),differential::a_script,differential::nothing) $(ARGS)
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
 	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo

@@ -88,7 +88,7 @@ impl Direct {
         let rows = self
             .client
             .query(
-                "select id, model, state, error, name = 'refused' from mcp_event_subscription where active and
+                "select id, model, state, error, name = 'refused' from public.mcp_event_subscription where active and
                         (state is distinct from 'ready') is distinct from (name is not distinct from 'refused')",
                 &[],
             )

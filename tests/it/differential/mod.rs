@@ -159,6 +159,29 @@ async fn what_failed_once_does_not_differ_any_more() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
+/// `make differential SCRIPT=that.sql` tells what comes of each step.
+#[tokio::test]
+#[ignore = "runs a script that it is given"]
+async fn a_script_differs_nowhere() {
+    let Ok(path) = std::env::var("ODOO_EVENTD_TEST_SCRIPT") else {
+        eprintln!("skipped: no script is given");
+        return;
+    };
+    let script = Script::parse(&std::fs::read_to_string(path).unwrap());
+    for mode in [Mode::Direct, Mode::Service] {
+        let mut runner = Runner::new(&Server::shared(), mode).await;
+        for step in &script.0 {
+            match runner.step(step).await {
+                Ok(outcome) => eprintln!("{step}--   {outcome:?}"),
+                Err(difference) => panic!("{step}{difference}"),
+            }
+        }
+        if let Err(difference) = runner.finish().await {
+            panic!("{difference}");
+        }
+    }
+}
+
 /// `make differential SECONDS=3600 SEED=1`.
 #[tokio::test]
 #[ignore = "runs for as long as it is told to"]

@@ -13,7 +13,10 @@ use super::script::Way;
 use crate::support::Database;
 
 /// PL/pgSQL is loaded, as every session of Odoo's has it sooner or later: it looks at settings when it is.
-const SESSION: &str = "set statement_timeout = '60s'; do $$ begin end $$";
+const SESSION: &str = "do $$ begin end $$";
+
+/// A statement that never ends is one of PostgreSQL's own (MERGE of a row that a trigger has changed, in 15).
+const STATEMENT_WAIT: Duration = Duration::from_secs(20);
 
 /// What is longer is compared by its digest.
 const LONG: usize = 300;
@@ -91,7 +94,14 @@ impl Side {
 
 impl Session {
     async fn open(database: &Database, lock_wait: Duration) -> Self {
-        let (client, mut connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
+        // Among what RESET ALL goes back to.
+        let mut config: tokio_postgres::Config = database.url().parse().unwrap();
+        config.options(format!(
+            "-c lock_timeout={} -c statement_timeout={}",
+            lock_wait.as_millis(),
+            STATEMENT_WAIT.as_millis()
+        ));
+        let (client, mut connection) = config.connect(NoTls).await.unwrap();
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&notices);
         tokio::spawn(async move {
@@ -103,8 +113,7 @@ impl Session {
                 }
             }
         });
-        let settings = format!("set lock_timeout = {}; {SESSION}", lock_wait.as_millis());
-        client.batch_execute(&settings).await.unwrap();
+        client.batch_execute(SESSION).await.unwrap();
         Self {
             client,
             notices,
