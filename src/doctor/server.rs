@@ -87,7 +87,9 @@ fn temporary_files(told: &Value, findings: &mut Vec<Finding>) {
         findings,
         "temp-files",
         Level::Warning,
-        format!("temp_file_limit is {limit}: one statement that changes more than that of a captured table's rows would fail with the triggers alone"),
+        format!(
+            "temp_file_limit is {limit}: one statement that changes more than that of a captured table's rows would fail with the triggers alone"
+        ),
         "give Odoo's role more, at least twice the largest captured table: ALTER ROLE .. SET temp_file_limit",
     );
 }

@@ -8,10 +8,7 @@ use crate::support::Server;
 use crate::support::service::eventd_ok;
 
 /// They compute something from what they are given, and look at nothing.
-const HARMLESS: &[&str] = &[
-    "builtin_secret_fields",
-    "capture_function_name",
-];
+const HARMLESS: &[&str] = &["builtin_secret_fields", "capture_function_name"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_that_everybody_may_call_looks_at_its_caller_or_at_nothing() {
