@@ -95,7 +95,7 @@ async fn run(
         let step = writers.next(seen.as_ref().unwrap_or_else(|| runner.catalogue()));
         script.0.push(step.clone());
         let outcome = runner.step(&step).await?;
-        writers.note(&step, outcome.error.is_some());
+        writers.note(&step, &outcome);
         writers.choose_turn();
     }
     runner.finish().await

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// Notices and warnings.
     pub notices: Vec<String>,
+    /// The session is gone, and another in its place: the client's library cannot go on behind a COPY that was refused.
+    pub is_lost: bool,
 }
 
 /// One of the two.
@@ -47,6 +49,7 @@ struct Session {
     client: Client,
     notices: Arc<Mutex<Vec<String>>>,
     statements: HashMap<String, Statement>,
+    is_lost: bool,
 }
 
 impl Side {
@@ -73,8 +76,8 @@ impl Side {
     }
 
     /// Runs a statement in a session.
-    pub async fn run(&mut self, session: usize, way: &Way, sql: &str) -> (Outcome, Duration) {
-        let session = self.session(session).await;
+    pub async fn run(&mut self, number: usize, way: &Way, sql: &str) -> (Outcome, Duration) {
+        let session = self.session(number).await;
         let started = Instant::now();
         let done = match way {
             Way::Simple => session.simple(sql).await,
@@ -86,8 +89,12 @@ impl Side {
             error: Some(describe(&error)),
             ..Outcome::default()
         });
+        outcome.is_lost = session.is_lost;
         outcome.rows.sort();
         outcome.notices = std::mem::take(&mut *session.notices.lock().unwrap());
+        if outcome.is_lost {
+            self.sessions.remove(&number);
+        }
         (outcome, took)
     }
 }
@@ -118,6 +125,7 @@ impl Session {
             client,
             notices,
             statements: HashMap::new(),
+            is_lost: false,
         }
     }
 
@@ -151,8 +159,10 @@ impl Session {
         })
     }
 
-    async fn copy(&self, sql: &str, data: &str) -> Result<Outcome, tokio_postgres::Error> {
-        let mut sink = Box::pin(self.client.copy_in(sql).await?);
+    async fn copy(&mut self, sql: &str, data: &str) -> Result<Outcome, tokio_postgres::Error> {
+        let begun = self.client.copy_in(sql).await;
+        self.is_lost = begun.is_err();
+        let mut sink = Box::pin(begun?);
         sink.send(bytes::Bytes::from(format!("{data}\n"))).await?;
         let count = sink.as_mut().finish().await?;
         Ok(Outcome {

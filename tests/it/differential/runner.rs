@@ -321,6 +321,7 @@ impl Runner {
             }
         }
         let still_open = match control {
+            _ if bare.is_lost => false,
             Control::Begin => true,
             Control::Other => is_open,
             Control::Commit | Control::Rollback => false,

@@ -9,6 +9,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use super::catalog::Catalog;
 use super::ddl;
 use super::oracle::{Catalogue, Column, Table};
+use super::pair::Outcome;
 use super::script::{Step, Way, ident, literal};
 use super::types;
 
@@ -73,7 +74,13 @@ impl Writers {
     }
 
     /// Told what came of a step.
-    pub fn note(&mut self, step: &Step, failed: bool) {
+    pub fn note(&mut self, step: &Step, outcome: &Outcome) {
+        let failed = outcome.error.is_some();
+        if outcome.is_lost {
+            self.states[self.turn] = State::default();
+            self.queue.clear();
+            return;
+        }
         match step {
             Step::Sync => {
                 for state in &mut self.states {
