@@ -1014,7 +1014,10 @@ mod tests {
             }
         }
         let change = outcome(kept).unwrap();
-        assert_eq!((change.old.unwrap(), change.new.unwrap()), (image(&["0"]), image(&["5000"])));
+        assert_eq!(
+            (change.old.unwrap(), change.new.unwrap()),
+            (image(&["0"]), image(&["5000"]))
+        );
     }
 
     #[test]
