@@ -148,6 +148,7 @@ async fn what_failed_once_does_not_differ_any_more() {
     let mut kept: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
         .collect();
     kept.sort();
     let mut failed = Vec::new();
