@@ -353,18 +353,15 @@ pub fn fold_record(mut rows: Vec<RowChange>) -> Option<Change> {
         .or(found.first())
         .cloned();
     let after = left.iter().find(|state| state.image.is_none()).or(left.last()).cloned();
-    let (before, after) = match (before, after) {
-        (Some(before), Some(after)) => (before, after),
+    let (Some(before), Some(after)) = (before, after) else {
         // It ended where it began: whether it was there at all the first row tells.
-        _ => {
-            return change(
-                record_id,
-                outbox_id,
-                layout,
-                (last_user, first.clone()),
-                (last_user, first),
-            );
-        }
+        return change(
+            record_id,
+            outbox_id,
+            layout,
+            (last_user, first.clone()),
+            (last_user, first),
+        );
     };
     change(
         record_id,
