@@ -178,7 +178,6 @@ revoke all on function odoo_eventd.rows_query_now(bigint, oid, text, boolean, na
 revoke all on function odoo_eventd.unreadable_columns_query(bigint, oid, text, name) from public;
 revoke all on function odoo_eventd.captured_expressions(oid, name[], text[], name[], name[], name[]) from public;
 revoke all on function odoo_eventd.written_by(oid) from public;
-revoke all on function odoo_eventd.gathering(odoo_eventd.capture, integer) from public;
 revoke all on function odoo_eventd.idle_body(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.doorbell(odoo_eventd.installation) from public;
 revoke all on function odoo_eventd.outbox_room(odoo_eventd.installation, text) from public;
