@@ -116,7 +116,7 @@ impl FromParents {
 }
 
 /// Whether a value was too long to be kept.
-fn is_unknown(image: &crate::event::Image, index: usize) -> bool {
+pub(crate) fn is_unknown(image: &crate::event::Image, index: usize) -> bool {
     image
         .get(index)
         .is_some_and(|value| value.as_deref().is_some_and(is_digest))

@@ -130,7 +130,8 @@ pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
         return Error::lease_lost(format!("cannot {tried}: another instance leads")).with_source(error);
     }
     if error.code().is_some_and(|code| code.code() == FENCED) {
-        return Error::fenced(format!("cannot {tried}: nothing may be delivered from this database")).with_source(error);
+        return Error::fenced(format!("cannot {tried}: nothing may be delivered from this database"))
+            .with_source(error);
     }
     Error::database(tried, error)
 }

@@ -39,7 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "000012_assistants"),
     migration!(13, "000013_progress"),
     migration!(14, "000014_error_details"),
-    migration!(18, "000018_adopted_neutralized"),
+    migration!(18, "000018_while_it_runs"),
 ];
 
 macro_rules! function_file {

@@ -19,6 +19,7 @@ mod derive;
 pub mod dispatcher;
 pub mod fleet;
 pub mod judging;
+pub mod known;
 pub mod large;
 pub mod listener;
 pub mod monitor;

@@ -44,6 +44,11 @@ impl Quarantine {
             .map(|entry| entry.reason.clone())
     }
 
+    /// Whose they are.
+    pub fn subscriptions(&self) -> Vec<i32> {
+        self.entries().keys().copied().collect()
+    }
+
     /// Whether something was added since this was asked last.
     pub fn take_news(&self) -> bool {
         let mut entries = self.entries();

@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
+use super::known::{Also, Known};
 use super::process::Process;
 use super::quarantine::Quarantine;
 use super::secrets;
@@ -24,7 +25,7 @@ use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
-use crate::pg::subscriptions::GiveUp;
+use crate::pg::subscriptions::{GiveUp, Unreadable};
 use crate::pg::{deliveries, judge, records, registry, subscriptions};
 use crate::relations::{Derivation, Derivations};
 use crate::sealing::Keyring;
@@ -58,11 +59,11 @@ pub struct Roster {
     /// The version of the subscriptions that it was made from; `None` before the first look.
     pub version: Option<i64>,
     by_id: HashMap<i32, Arc<Accepted>>,
-    by_model: HashMap<String, OfModel>,
+    by_model: HashMap<String, Arc<OfModel>>,
     /// Opens the secrets of callbacks.
     pub keyring: Option<Arc<Keyring>>,
     /// The watched fields that are kept elsewhere than in a column of their own.
-    pub derivations: Derivations,
+    pub derivations: Arc<Derivations>,
     /// Models of which values are sent to subscriptions of those that inherit from them.
     pub parents_sent: HashSet<String>,
     /// What their deliveries came to; shared by all rosters of a term.
@@ -76,10 +77,10 @@ pub struct OfModel {
     pub subscriptions: Vec<Arc<Accepted>>,
     /// Judges all their domains in one statement; `None` when none has one.
     pub judge: Option<Judge>,
-    /// Each domain alone, for finding out which one fails.
-    pub alone: Vec<(Arc<Accepted>, Judge)>,
-    /// What domains that speak of the time are checked against at each batch; `None` when none does.
-    timed: Option<Arc<Registry>>,
+    /// What the domains were checked against.
+    registry: Arc<Registry>,
+    /// Some domain speaks of the time: it is checked again at each batch.
+    is_timed: bool,
     /// The columns of which somebody needs the value.
     pub whole: Vec<String>,
     /// Subscriptions whose domain reads what a parent of `_inherits` keeps.
@@ -112,9 +113,10 @@ impl OfModel {
     /// # Errors
     /// The domains no longer go together; they did when the roster was made.
     pub fn judge_now(&self) -> Result<Option<Current<'_>>> {
-        let (Some(kept), Some(registry)) = (&self.judge, &self.timed) else {
+        let (Some(kept), true) = (&self.judge, self.is_timed) else {
             return Ok(self.judge.as_ref().map(Current::Kept));
         };
+        let registry = &self.registry;
         let anew: Vec<_> = self
             .subscriptions
             .iter()
@@ -133,84 +135,174 @@ impl OfModel {
             .collect();
         let domains: Vec<_> = anew.iter().map(|(id, domain)| (*id, domain)).collect();
         let made = Judge::new(&domains, registry)?;
-        // Images are asked for once: what the domains read does not change with the time.
-        debug_assert_eq!(made.columns(), kept.columns(), "a moment is only a value");
+        // What the domains read does not change with the time; what is kept may still read what nobody asks for any more.
+        debug_assert!(
+            made.columns().iter().all(|column| kept.columns().contains(column)),
+            "a moment is only a value"
+        );
         Ok(Some(Current::Made(Box::new(made))))
+    }
+
+    /// Each domain alone, for finding out which one fails.
+    ///
+    /// # Errors
+    /// As [`Judge::new`]; it did not fail with all of them together.
+    pub fn alone(&self) -> impl Iterator<Item = Result<(&Arc<Accepted>, Judge)>> {
+        self.subscriptions.iter().filter_map(|subscription| {
+            let domain = subscription.domain.as_ref()?;
+            let judge = Judge::new(&[(i64::from(subscription.row.id), domain)], &self.registry);
+            Some(judge.map(|judge| (subscription, judge)))
+        })
+    }
+
+    /// Those of one model, by id; what `before` them can be used of is.
+    fn of(subscriptions: Vec<Arc<Accepted>>, registry: &Arc<Registry>, before: Option<&Self>) -> Result<Self> {
+        let domains: Vec<_> = subscriptions
+            .iter()
+            .filter_map(|s| s.domain.as_ref().map(|domain| (i64::from(s.row.id), domain)))
+            .collect();
+        let kept = before.filter(|before| Arc::ptr_eq(&before.registry, registry));
+        let changed = match kept.and_then(|before| Some((before, before.judge.as_ref()?))) {
+            Some((before, judge)) => {
+                let was: HashMap<i32, &Arc<Accepted>> = before.subscriptions.iter().map(|s| (s.row.id, s)).collect();
+                let is: HashMap<i32, &Arc<Accepted>> = subscriptions.iter().map(|s| (s.row.id, s)).collect();
+                let is_same =
+                    |id: i32| matches!((was.get(&id), is.get(&id)), (Some(was), Some(is)) if Arc::ptr_eq(was, is));
+                let gone = was
+                    .keys()
+                    .filter(|id| !is_same(**id))
+                    .map(|id| i64::from(*id))
+                    .collect();
+                let new: Vec<_> = domains
+                    .iter()
+                    .filter(|(id, _)| i32::try_from(*id).is_ok_and(|id| !is_same(id)))
+                    .copied()
+                    .collect();
+                judge.changed(&gone, &new, &domains.iter().copied().collect(), registry)?
+            }
+            None => None,
+        };
+        let judge = match changed {
+            _ if domains.is_empty() => None,
+            Some(changed) => Some(changed),
+            None => Some(Judge::new(&domains, registry)?),
+        };
+        let is_timed = domains.iter().any(|(_, domain)| domain.depends_on_time());
+        let whole: BTreeSet<&String> = subscriptions.iter().flat_map(|s| &s.whole).collect();
+        let whole = whole.into_iter().cloned().collect();
+        let inheriting = subscriptions
+            .iter()
+            .filter(|s| s.domain.as_ref().is_some_and(|domain| !domain.inherited().is_empty()))
+            .map(|s| i64::from(s.row.id))
+            .collect();
+        Ok(Self {
+            subscriptions,
+            judge,
+            registry: Arc::clone(registry),
+            is_timed,
+            whole,
+            inheriting,
+        })
     }
 }
 
 impl Roster {
-    fn new(version: i64, accepted: Vec<Accepted>, registry: Registry, tally: Arc<Tally>) -> Result<Self> {
-        let registry = Arc::new(registry);
-        let accepted: Vec<Arc<Accepted>> = accepted.into_iter().map(Arc::new).collect();
-        let by_id = accepted.iter().map(|s| (s.row.id, Arc::clone(s))).collect();
-        let derivations = Derivations::new(accepted.iter().flat_map(|s| {
-            s.derived.iter().map(|watch| Derivation {
-                model: s.row.model.as_str().into(),
-                watch: watch.clone(),
-            })
-        }));
-        let inherited = accepted.iter().flat_map(|s| &s.inherited);
-        let parents_sent = inherited.map(|inherited| inherited.parent.clone()).collect();
-        let mut grouped: BTreeMap<String, Vec<Arc<Accepted>>> = BTreeMap::new();
-        for subscription in accepted {
+    fn new(
+        version: i64,
+        accepted: impl IntoIterator<Item = Arc<Accepted>>,
+        registry: &Arc<Registry>,
+        tally: Arc<Tally>,
+    ) -> Result<Self> {
+        let by_id: HashMap<i32, Arc<Accepted>> = accepted.into_iter().map(|s| (s.row.id, s)).collect();
+        let mut grouped: BTreeMap<&str, Vec<Arc<Accepted>>> = BTreeMap::new();
+        for subscription in by_id.values() {
             grouped
-                .entry(subscription.row.model.clone())
+                .entry(&subscription.row.model)
                 .or_default()
-                .push(subscription);
+                .push(Arc::clone(subscription));
         }
         let mut by_model = HashMap::new();
-        for (model, subscriptions) in grouped {
-            let domains: Vec<_> = subscriptions
-                .iter()
-                .filter_map(|s| s.domain.as_ref().map(|domain| (i64::from(s.row.id), domain)))
-                .collect();
-            let judge = if domains.is_empty() {
-                None
-            } else {
-                Some(Judge::new(&domains, &registry)?)
-            };
-            let is_timed = domains.iter().any(|(_, domain)| domain.depends_on_time());
-            let mut alone = Vec::new();
-            for subscription in &subscriptions {
-                if let Some(domain) = &subscription.domain {
-                    let of_one = Judge::new(&[(i64::from(subscription.row.id), domain)], &registry)?;
-                    alone.push((Arc::clone(subscription), of_one));
-                }
-            }
-            let whole: BTreeSet<&String> = subscriptions.iter().flat_map(|s| &s.whole).collect();
-            let whole = whole.into_iter().cloned().collect();
-            let inheriting = subscriptions
-                .iter()
-                .filter(|s| s.domain.as_ref().is_some_and(|domain| !domain.inherited().is_empty()))
-                .map(|s| i64::from(s.row.id))
-                .collect();
-            by_model.insert(
-                model,
-                OfModel {
-                    subscriptions,
-                    judge,
-                    alone,
-                    timed: is_timed.then(|| Arc::clone(&registry)),
-                    whole,
-                    inheriting,
-                },
-            );
+        for (model, mut subscriptions) in grouped {
+            subscriptions.sort_by_key(|s| s.row.id);
+            let of_model = OfModel::of(subscriptions, registry, None)?;
+            by_model.insert(model.to_owned(), Arc::new(of_model));
         }
         Ok(Self {
             version: Some(version),
+            derivations: Arc::new(Derivations::new(by_id.values().flat_map(|s| derivations_of(s)))),
+            parents_sent: parents_sent(&by_id),
             by_id,
             by_model,
             keyring: None,
-            derivations,
-            parents_sent,
             tally,
+        })
+    }
+
+    /// The same after a change of some subscriptions, which are in `served` if they can still be served. The other models' are not
+    /// touched.
+    ///
+    /// # Errors
+    /// The domains of a model do not go together.
+    pub(super) fn changed(
+        &self,
+        version: i64,
+        ids: &HashSet<i32>,
+        served: &HashMap<i32, Arc<Accepted>>,
+        registry: &Arc<Registry>,
+    ) -> Result<Self> {
+        let mut by_id = self.by_id.clone();
+        let mut concerned: BTreeSet<&str> = BTreeSet::new();
+        let (mut watched, mut watched_before) = (HashSet::new(), HashSet::new());
+        for id in ids {
+            by_id.remove(id);
+            if let Some(before) = self.by_id.get(id) {
+                concerned.insert(&before.row.model);
+                watched_before.extend(derivations_of(before));
+            }
+            if let Some(now) = served.get(id) {
+                concerned.insert(&now.row.model);
+                watched.extend(derivations_of(now));
+                by_id.insert(*id, Arc::clone(now));
+            }
+        }
+        let mut by_model = self.by_model.clone();
+        for model in concerned {
+            let before = self.by_model.get(model);
+            let kept = before.into_iter().flat_map(|of_model| &of_model.subscriptions);
+            let kept = kept.filter(|s| !ids.contains(&s.row.id));
+            let new = ids
+                .iter()
+                .filter_map(|id| served.get(id))
+                .filter(|s| s.row.model == model);
+            let mut subscriptions: Vec<_> = kept.chain(new).map(Arc::clone).collect();
+            subscriptions.sort_by_key(|s| s.row.id);
+            if subscriptions.is_empty() {
+                by_model.remove(model);
+            } else {
+                let of_model = OfModel::of(subscriptions, registry, before.map(AsRef::as_ref))?;
+                by_model.insert(model.to_owned(), Arc::new(of_model));
+            }
+        }
+        let known: HashSet<&Derivation> = self.derivations.all().iter().collect();
+        let is_as_before = watched_before.is_subset(&watched) && watched.iter().all(|watch| known.contains(watch));
+        Ok(Self {
+            version: Some(version),
+            derivations: if is_as_before {
+                Arc::clone(&self.derivations)
+            } else {
+                Arc::new(Derivations::new(by_id.values().flat_map(|s| derivations_of(s))))
+            },
+            parents_sent: parents_sent(&by_id),
+            by_id,
+            by_model,
+            keyring: self.keyring.clone(),
+            tally: Arc::clone(&self.tally),
         })
     }
 
     /// The subscriptions of a model.
     pub fn of_model(&self, model: &str) -> Option<&OfModel> {
-        self.by_model.get(model)
+        self.by_model.get(model).map(AsRef::as_ref)
     }
 
     /// All subscriptions that have somewhere to send to.
@@ -234,6 +326,19 @@ impl Roster {
     }
 }
 
+/// The watched fields of a subscription that are kept elsewhere than in a column of their own.
+fn derivations_of(subscription: &Accepted) -> impl Iterator<Item = Derivation> {
+    subscription.derived.iter().map(|watch| Derivation {
+        model: subscription.row.model.as_str().into(),
+        watch: watch.clone(),
+    })
+}
+
+fn parents_sent(by_id: &HashMap<i32, Arc<Accepted>>) -> HashSet<String> {
+    let inherited = by_id.values().flat_map(|s| &s.inherited);
+    inherited.map(|inherited| inherited.parent.clone()).collect()
+}
+
 /// Looks at subscriptions; see [`refresh`].
 #[derive(Debug)]
 pub struct Looked {
@@ -241,10 +346,27 @@ pub struct Looked {
     pub accepted: Vec<Accepted>,
     /// Models, or relation tables, that were too busy to set up their triggers.
     pub busy: BTreeSet<String>,
-    /// Whether there are active ones that cannot be served.
-    pub has_invalid: bool,
+    /// Active ones that cannot be served.
+    pub invalid: HashSet<i32>,
+    /// Those that can be served once their tables are less busy.
+    pub waiting: HashSet<i32>,
+    /// The version of every row that was looked at.
+    pub stamps: HashMap<i32, String>,
     /// What they were checked against.
     pub registry: Registry,
+}
+
+/// What some rows were found to be.
+#[derive(Debug, Default)]
+pub(super) struct LookedAt {
+    /// Those that can be served.
+    pub(super) accepted: Vec<Accepted>,
+    /// Active ones that cannot be read, or that another may serve.
+    pub(super) invalid: HashSet<i32>,
+    /// Those that can be served once their tables are less busy.
+    pub(super) waiting: HashSet<i32>,
+    /// Their versions.
+    pub(super) stamps: HashMap<i32, String>,
 }
 
 /// Settings of the service that a subscription is judged by. The command line, which does not know them, goes without.
@@ -264,8 +386,72 @@ pub struct ServiceRules {
 /// Database errors. A subscription that cannot be served is no error; nor is a busy table.
 pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: &Quarantine) -> Result<Looked> {
     let registry = registry::load(client).await?;
+    let rows = subscriptions::load_all(client).await?;
+    let mut looked = look_at_rows(client, rows, &registry, rules, quarantine).await?;
+    let mut busy = BTreeSet::new();
+    for model in subscriptions::unsynced_models(client).await? {
+        match subscriptions::sync_capture(client, &model, LOCK_WAIT).await {
+            Ok(changed) => {
+                if changed {
+                    tracing::info!(model, "capture changed");
+                }
+            }
+            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                tracing::warn!(
+                    model,
+                    "the table is busy: its triggers will be set up when a lock can be had"
+                );
+                busy.insert(model);
+            }
+            Err(error) if is_of_the_model(&error) => {
+                tracing::warn!(model, error = %error.chain(), "capture cannot be set up");
+                for subscription in looked.accepted.extract_if(.., |s| s.needs(&model)) {
+                    subscriptions::refuse(client, &subscription.row, &error.chain()).await?;
+                    looked.invalid.insert(subscription.row.id);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let looked = settle(client, looked, &busy, None).await?;
+    Ok(Looked {
+        accepted: looked.accepted,
+        busy,
+        invalid: looked.invalid,
+        waiting: looked.waiting,
+        stamps: looked.stamps,
+        registry,
+    })
+}
+
+/// Looks at the rows of these subscriptions, and records what each is found to be.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn look_at(
+    client: &Client,
+    ids: &[i32],
+    registry: &Registry,
+    rules: &ServiceRules,
+    quarantine: &Quarantine,
+) -> Result<LookedAt> {
+    let rows = subscriptions::load_these(client, ids).await?;
+    look_at_rows(client, rows, registry, Some(rules), quarantine).await
+}
+
+async fn look_at_rows(
+    client: &Client,
+    (rows, unreadable): (Vec<Subscription>, Vec<Unreadable>),
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+    quarantine: &Quarantine,
+) -> Result<LookedAt> {
     let mut accepted: Vec<Accepted> = Vec::new();
-    let (rows, unreadable) = subscriptions::load_all(client).await?;
+    let mut invalid: HashSet<i32> = unreadable.iter().filter(|row| row.active).map(|row| row.id).collect();
+    let stamps = rows.iter().map(|row| (row.id, row.write_stamp.clone()));
+    let stamps = stamps
+        .chain(unreadable.iter().map(|row| (row.id, row.write_stamp.clone())))
+        .collect();
     for row in unreadable
         .iter()
         .filter(|row| row.active && row.state.as_deref() != Some("invalid"))
@@ -279,8 +465,8 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         }
         let checked = match quarantine.reason_for(&row) {
             Some(reason) => Err(Error::usage(reason)),
-            None => match check(row.clone(), &registry, rules) {
-                Ok(subscription) => match may_read_related(client, subscription, &registry).await? {
+            None => match check(row.clone(), registry, rules) {
+                Ok(subscription) => match may_read_related(client, subscription, registry).await? {
                     Ok(subscription) => may_read_values(client, subscription).await?,
                     refused => refused,
                 },
@@ -302,45 +488,47 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
                     tracing::warn!(subscription.id = row.id, error = %error.chain(), "subscription is invalid");
                     subscriptions::refuse(client, &row, &reason).await?;
                 }
+                invalid.insert(row.id);
             }
         }
     }
-    let mut busy = BTreeSet::new();
-    for model in subscriptions::unsynced_models(client).await? {
-        match subscriptions::sync_capture(client, &model, LOCK_WAIT).await {
-            Ok(changed) => {
-                if changed {
-                    tracing::info!(model, "capture changed");
-                }
-            }
-            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                tracing::warn!(
-                    model,
-                    "the table is busy: its triggers will be set up when a lock can be had"
-                );
-                busy.insert(model);
-            }
-            Err(error) if is_of_the_model(&error) => {
-                tracing::warn!(model, error = %error.chain(), "capture cannot be set up");
-                for subscription in accepted.extract_if(.., |s| s.needs(&model)) {
-                    subscriptions::refuse(client, &subscription.row, &error.chain()).await?;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    Ok(LookedAt {
+        accepted,
+        invalid,
+        waiting: HashSet::new(),
+        stamps,
+    })
+}
+
+/// Notes that what these need is captured, but for those whose tables are busy, and finds out from which transaction on each is judged.
+/// Only those of `ids` were looked at; `None` = all.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn settle(
+    client: &Client,
+    mut looked: LookedAt,
+    busy: &BTreeSet<String>,
+    ids: Option<&[i32]>,
+) -> Result<LookedAt> {
     subscriptions::settle_capture(client).await?;
-    let ready: Vec<i32> = accepted
+    let ready: Vec<i32> = looked
+        .accepted
         .iter()
-        .filter(|s| !is_busy(s, &busy))
+        .filter(|s| !is_busy(s, busy))
         .map(|s| s.row.id)
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
     // Once more, for the transaction that each is judged from; known only now.
-    let loaded = subscriptions::load(client).await?;
-    let has_invalid = loaded.iter().any(|s| s.active && s.state.as_deref() == Some("invalid"));
+    let (loaded, _) = match ids {
+        Some(ids) => subscriptions::load_these(client, ids).await?,
+        None => subscriptions::load_all(client).await?,
+    };
+    let is_invalid = |s: &&Subscription| s.active && s.state.as_deref() == Some("invalid");
+    looked.invalid.extend(loaded.iter().filter(is_invalid).map(|s| s.id));
     let from: HashMap<i32, Subscription> = loaded.into_iter().map(|s| (s.id, s)).collect();
-    accepted.retain_mut(|subscription| {
+    looked.waiting = looked.accepted.iter().map(|s| s.row.id).collect();
+    looked.accepted.retain_mut(|subscription| {
         let Some(now) = from.get(&subscription.row.id) else {
             return false;
         };
@@ -350,14 +538,12 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
             && now.write_stamp == subscription.row.write_stamp;
         // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
         let is_served = matches!(subscription.row.state.as_deref(), Some("ready" | "disabled"));
-        is_ready && (is_served || !is_busy(subscription, &busy))
+        is_ready && (is_served || !is_busy(subscription, busy))
     });
-    Ok(Looked {
-        accepted,
-        busy,
-        has_invalid,
-        registry,
-    })
+    for served in &looked.accepted {
+        looked.waiting.remove(&served.row.id);
+    }
+    Ok(looked)
 }
 
 /// The roster of an instance that does not lead: the subscriptions that the leading one serves, as it left them. Also tells whether it has
@@ -380,8 +566,9 @@ pub async fn as_recorded(
         .filter(|row| row.active && matches!(row.state.as_deref(), Some("ready" | "disabled")))
         // What this process's settings forbid, another with others may send.
         .filter_map(|row| check(row, &registry, Some(rules)).ok())
-        .collect();
-    let mut roster = Roster::new(version, accepted, registry, tally)?;
+        .map(Arc::new);
+    let accepted: Vec<_> = accepted.collect();
+    let mut roster = Roster::new(version, accepted, &Arc::new(registry), tally)?;
     roster.keyring.clone_from(&rules.keyring);
     Ok((roster, is_settled))
 }
@@ -499,6 +686,14 @@ fn is_due(at: Option<Instant>) -> bool {
     at.is_some_and(|at| at <= Instant::now())
 }
 
+/// Tells whether what Odoo's tables say of its fields has changed; none while an upgrade of Odoo holds one of them.
+async fn stamp_of(client: &Client) -> Result<Option<String>> {
+    match registry::stamp(client, LOCK_WAIT).await {
+        Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
+        looked => looked.map(Some),
+    }
+}
+
 /// The task that keeps the roster.
 #[derive(Debug)]
 pub struct Keeper {
@@ -531,11 +726,15 @@ impl Keeper {
     /// Database errors.
     pub async fn run(self, cancel: CancellationToken) -> Result<()> {
         let mut known_version = None;
+        let mut known: Option<Known> = None;
+        let mut also = Also::default();
+        let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut retry_at: Option<Instant> = None;
         let mut pause = BUSY_PAUSE_FIRST;
         let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
         let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+        let mut known_stamp: Option<String> = None;
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
             let client = self.connections.at_once().await;
@@ -550,37 +749,75 @@ impl Keeper {
                     looked => looked?,
                 };
                 // A table that stays busy has its own, growing pauses.
-                must_look |= retry_at.is_none() && !drifted.is_empty();
+                if retry_at.is_none() && !drifted.is_empty() {
+                    also.models.extend(drifted);
+                    must_look = true;
+                }
+                // Fields that came, went or changed: Studio, an upgrade. A look for another reason asks too.
+                must_look |= stamp_of(&client).await?.is_some_and(|stamp| known_stamp != Some(stamp));
             }
             if known_version != Some(version) {
                 invalid_pause = INVALID_PAUSE_FIRST;
             } else if invalid_at.is_some_and(|at| at <= Instant::now()) {
                 must_look = true;
+                also.invalid = true;
                 invalid_pause = (invalid_pause * 2).min(INVALID_PAUSE_MOST);
             }
-            drop(client);
-            if known_version != Some(version) || must_look || is_due(retry_at) {
-                let Some(aside) = self.process.aside(&self.database, &cancel).await? else {
-                    break;
+            if is_due(retry_at) {
+                also.models.append(&mut busy);
+                must_look = true;
+            }
+            if known_version != Some(version) || must_look {
+                // Before the look: what changes during it is found at the next.
+                let stamp = stamp_of(&client).await?;
+                if stamp.is_some() && stamp != known_stamp {
+                    known = None;
+                }
+                let changed = match &mut known {
+                    Some(known) => {
+                        let also = std::mem::take(&mut also);
+                        known.look(&client, &self.rules, &self.quarantine, also).await?
+                    }
+                    None => None,
                 };
-                let looked = refresh(&aside, Some(&self.rules), &self.quarantine).await?;
-                if looked.busy.is_empty() {
+                if let (Some(known), Some(changed)) = (&known, changed) {
+                    self.publish_changed(&client, version, known, &changed.ids).await?;
+                    busy.extend(changed.busy);
+                    busy.extend(Known::narrow(&client, &changed.concerned).await?);
+                    drop(client);
+                } else {
+                    drop(client);
+                    let Some(aside) = self.process.aside(&self.database, &cancel).await? else {
+                        break;
+                    };
+                    known_stamp = stamp;
+                    also = Also::default();
+                    let mut looked = refresh(&aside, Some(&self.rules), &self.quarantine).await?;
+                    busy = std::mem::take(&mut looked.busy);
+                    let now = Known::of(&aside, looked).await?;
+                    self.publish(&aside, version, &now).await?;
+                    known = Some(now);
+                }
+                if busy.is_empty() {
                     (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
                 } else {
                     retry_at = Some(Instant::now() + pause);
                     pause = (pause * 2).min(BUSY_PAUSE_MOST);
                 }
                 // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
-                invalid_at = looked.has_invalid.then(|| Instant::now() + invalid_pause);
-                self.publish(&aside, version, looked).await?;
+                let has_invalid = known.as_ref().is_some_and(Known::has_invalid);
+                invalid_at = has_invalid.then(|| Instant::now() + invalid_pause);
                 drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
                 drop_idle_at = Some(Instant::now() + drop_idle_pause);
                 known_version = Some(version);
+            } else {
+                drop(client);
             }
             let tally = Arc::clone(&self.roster.borrow().tally);
             for (subscription, reason) in tally.note(&self.connections, self.give_up).await? {
                 tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
                 // Its row has not changed for anybody else: look at once, so that nothing more is sent.
+                also.subscriptions.insert(subscription);
                 known_version = None;
             }
             if known_version.is_none() {
@@ -602,15 +839,25 @@ impl Keeper {
         tally.note_last(&self.connections, self.give_up).await
     }
 
-    async fn publish(&self, client: &Client, version: i64, looked: Looked) -> Result<()> {
+    async fn publish(&self, client: &Client, version: i64, known: &Known) -> Result<()> {
         let tally = Arc::clone(&self.roster.borrow().tally);
-        let count = looked.accepted.len();
-        let mut roster = Roster::new(version, looked.accepted, looked.registry, tally)?;
+        let mut roster = Roster::new(version, known.served.values().map(Arc::clone), &known.registry, tally)?;
         roster.keyring.clone_from(&self.rules.keyring);
+        self.serve(client, roster, known.served.len()).await
+    }
+
+    async fn publish_changed(&self, client: &Client, version: i64, known: &Known, ids: &HashSet<i32>) -> Result<()> {
+        let before = Arc::clone(&self.roster.borrow());
+        let roster = before.changed(version, ids, &known.served, &known.registry)?;
+        self.serve(client, roster, ids.len()).await
+    }
+
+    async fn serve(&self, client: &Client, roster: Roster, looked_at: usize) -> Result<()> {
         self.slots.retain(&roster.subscriptions(), &roster.endpoints());
+        let count = roster.by_id.len();
         self.roster.send_replace(Arc::new(roster));
         let cancelled = deliveries::cancel_unwanted(client, self.term).await?;
-        tracing::info!(subscriptions = count, cancelled, "subscriptions loaded");
+        tracing::info!(subscriptions = count, looked_at, cancelled, "subscriptions loaded");
         Ok(())
     }
 

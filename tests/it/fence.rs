@@ -49,8 +49,21 @@ async fn what_makes_a_database_a_copy_silences_a_running_service_at_once_and_los
         })
         .await;
         let once = order_refs(&database, &receiver, &[]).await;
-        let retrying = ["--event", "write", "--fields", "client_order_ref", "--max-attempts", "50"];
-        let pauses = ["--retry-first-ms", "1000", "--retry-max-ms", "1000", "--no-retry-jitter"];
+        let retrying = [
+            "--event",
+            "write",
+            "--fields",
+            "client_order_ref",
+            "--max-attempts",
+            "50",
+        ];
+        let pauses = [
+            "--retry-first-ms",
+            "1000",
+            "--retry-max-ms",
+            "1000",
+            "--no-retry-jitter",
+        ];
         let options = [&retrying[..], &pauses].concat();
         subscribe(&database, "sale.order", &receiver.url("/again"), &options).await;
         let (service, log) = logged_service(&database, &scratch);
@@ -75,10 +88,16 @@ async fn what_makes_a_database_a_copy_silences_a_running_service_at_once_and_los
         let status = eventd(&database.url(), &["status"]).await;
         let told = String::from_utf8_lossy(&status.stdout).into_owned() + &String::from_utf8_lossy(&status.stderr);
         assert!(!status.status.success(), "{told}");
-        assert!(told.contains("nothing is delivered: ") && told.contains("adopt"), "{told}");
+        assert!(
+            told.contains("nothing is delivered: ") && told.contains("adopt"),
+            "{told}"
+        );
         let doctor = eventd(&database.url(), &["doctor"]).await;
         let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
-        assert!(told.contains("nothing is delivered: ") && told.contains("adopt"), "{told}");
+        assert!(
+            told.contains("nothing is delivered: ") && told.contains("adopt"),
+            "{told}"
+        );
 
         match unmark {
             Some(unmark) => drop(database.psql(unmark).await),
@@ -98,8 +117,19 @@ async fn an_assistant_is_silenced_with_the_instance_that_leads() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
     receiver.otherwise(Reply::status(503));
-    let pauses = ["--retry-first-ms", "1000", "--retry-max-ms", "1000", "--no-retry-jitter"];
-    order_refs(&database, &receiver, &[&["--max-attempts", "100"][..], &pauses].concat()).await;
+    let pauses = [
+        "--retry-first-ms",
+        "1000",
+        "--retry-max-ms",
+        "1000",
+        "--no-retry-jitter",
+    ];
+    order_refs(
+        &database,
+        &receiver,
+        &[&["--max-attempts", "100"][..], &pauses].concat(),
+    )
+    .await;
     let _leading = Service::leading(&database).await;
     let _assistant = Service::start(&database.url(), &[]);
     wait_until_assisted(&database).await;
