@@ -129,10 +129,9 @@ impl Known {
         let looked = roster::look_at(client, &wanted, &self.registry, rules, quarantine).await?;
         let mut unsynced: BTreeSet<String> = also.models;
         unsynced.extend(subscriptions::unmet_models(client, &wanted).await?);
-        let busy = match sync(client, &unsynced).await? {
-            Some(busy) => busy,
-            // A model that cannot be captured concerns others too.
-            None => return Ok(None),
+        // A model that cannot be captured concerns others too.
+        let Some(busy) = sync(client, &unsynced).await? else {
+            return Ok(None);
         };
         let settled = roster::settle(client, looked, &busy, Some(&wanted)).await?;
         for (id, stamp) in settled.stamps {
