@@ -103,6 +103,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000017_adopted_neutralized.sql
   insert into odoo_eventd.schema_migration (version, name) values (17, '000017_adopted_neutralized');
 \endif
+\if :m18
+  \ir migrations/000018_while_it_runs.sql
+  insert into odoo_eventd.schema_migration (version, name) values (18, '000018_while_it_runs');
+\endif
 
 \ir functions/guard.sql
 \ir functions/grants.sql

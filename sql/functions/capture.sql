@@ -757,11 +757,14 @@ begin
          array_agg(w.type_name order by w.column_name), string_agg(w.column_name, ', ') filter (where w.type_name is null)
     into wanted, wanted_compared, wanted_whole, wanted_types, missing
     from (select u.column_name, bool_or(u.column_name = any (n.compared)) as compared, bool_or(u.column_name = any (n.whole)) as whole, c.type_name
-            from odoo_eventd.subscription_need n
-            join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
+            -- Thousands need the same: one of them tells for all.
+            from (select distinct on (coalesce(d.digest, d.subscription_id::text)) d.columns, d.compared, d.whole
+                    from odoo_eventd.subscription_need d
+                    join public.mcp_event_subscription s on s.id = d.subscription_id and s.active
+                   where d.model = of_model
+                   order by coalesce(d.digest, d.subscription_id::text)) n
            cross join unnest(n.columns) u (column_name)
             left join odoo_eventd.capturable_columns(of_model, relation) c on c.column_name = u.column_name
-           where n.model = of_model
            group by u.column_name, c.type_name) w;
   if missing is not null then
     raise exception 'model "%" has no stored field that may be captured called: %', of_model, missing using errcode = 'undefined_column';

@@ -8,7 +8,7 @@ use super::connect_installed;
 use super::output::{self, Json, cell, data};
 use crate::pg::connect::Database;
 use crate::pg::troubles::sentence;
-use crate::worker::roster::TERM_FAILS;
+use crate::worker::keeper::TERM_FAILS;
 use crate::{Result, ops};
 
 /// Shows the state of capture, queues and service. Exits with 1 when something needs a person.

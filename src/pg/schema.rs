@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(15, "000015_troubles"),
     migration!(16, "000016_tagged_values"),
     migration!(17, "000017_adopted_neutralized"),
+    migration!(18, "000018_while_it_runs"),
 ];
 
 macro_rules! function_file {
