@@ -97,7 +97,7 @@ begin
   is_ours_to_print := t.typnamespace = 'pg_catalog'::regnamespace is true;
   is_text := base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
   is_short := is_ours_to_print and (t.typlen > 0 or base = 'numeric'::regtype)
-              or is_text and substring(type_name from '^character(?: varying)?\(([0-9]{1,4})\)$')::integer <= 4096;
+              or is_text and substring(type_name from '^character(?: varying)?[(]([0-9]{1,4})[)]$')::integer <= 4096;
   is_short := coalesce(is_short, false);
   element := coalesce(case when t.typcategory = 'A' then (select e.oid from pg_type e where e.typarray = base) end,
                       (select r.rngsubtype from pg_range r where r.rngtypid = base), base);
@@ -634,7 +634,7 @@ begin
   select string_agg(' set ' || v.setting, '') into pinned
     from (values ('date|time|^ts', $pin$datestyle = 'ISO, YMD'$pin$), ('with time zone|^tstz', $pin$timezone = 'UTC'$pin$),
                  ('^interval', $pin$intervalstyle = 'postgres'$pin$), ('^(double|real)', 'extra_float_digits = 1'),
-                 ('^money', $pin$lc_monetary = 'C'$pin$), ('^bytea\[', $pin$bytea_output = 'hex'$pin$)) v (of_type, setting)
+                 ('^money', $pin$lc_monetary = 'C'$pin$), ('^bytea[[]', $pin$bytea_output = 'hex'$pin$)) v (of_type, setting)
    where exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t cross join odoo_eventd.type_facts(t) f
                   where g.generation = of_capture.generation
                     and (format_type(f.base, null) ~ v.of_type or not f.is_ours_to_print and (select y.typtype <> 'e' from pg_type y where y.oid = f.base)));

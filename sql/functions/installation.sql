@@ -65,7 +65,7 @@ begin
       select jsonb_agg(jsonb_build_object(
                'model', c.model, 'table', c.table_name, 'active', c.active, 'switched_off', c.switched_off,
                'generation', c.generation, 'columns', g.columns,
-               'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid and t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D'),
+               'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled <> 'D'),
                'drift', odoo_eventd.capture_drift(c)) order by c.model)
       from odoo_eventd.capture c join odoo_eventd.capture_generation g on g.generation = c.generation), '[]'),
     'outbox', jsonb_build_object(
@@ -163,7 +163,7 @@ declare
 begin
   for of_trigger in
     select p.oid from pg_proc p
-     where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype and p.proname not like 'capture\_%'
+     where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype and not starts_with(p.proname::text, 'capture_')
   loop
     execute format('revoke all on function %s from public', of_trigger);
   end loop;

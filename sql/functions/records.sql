@@ -78,7 +78,7 @@ as $$
   select coalesce(string_agg(format('t.%I %s', term.parts[1], case when lower(term.parts[2]) = 'desc' then 'desc' else 'asc' end), ', ' order by term.ord)
                   || ', ', '') || 't.id'
     from public.ir_model m
-    cross join lateral (select regexp_match(trim(w.term), '^"?([a-z_][a-z0-9_]*)"?(?:\s+(asc|desc))?', 'i') as parts, w.ord
+    cross join lateral (select regexp_match(trim(w.term), '^"?([a-z_][a-z0-9_]*)"?(?:[[:space:]]+(asc|desc))?', 'i') as parts, w.ord
                           from regexp_split_to_table(to_jsonb(m) ->> 'order', ',') with ordinality w (term, ord)) term
     join public.ir_model_fields f on f.model = of_model and f.name = term.parts[1] and f.ttype <> 'many2one'
    where m.model = of_model and term.parts[1] = any (sortable)
