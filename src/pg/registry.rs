@@ -124,7 +124,7 @@ async fn read(client: &Client, source: Source) -> Result<Registry> {
 pub async fn stamp(client: &Client, lock_wait: Duration) -> Result<String> {
     let row = client
         .query_one(
-            "select odoo_eventd.registry_stamp() from (select set_config('lock_timeout', $1, true) offset 0) first",
+            "select odoo_eventd.registry_stamp() from (select pg_catalog.set_config('lock_timeout', $1, true) offset 0) first",
             &[&format!("{}ms", lock_wait.as_millis())],
         )
         .await
