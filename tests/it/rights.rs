@@ -55,6 +55,18 @@ impl Trapped {
         }
         trap::plant(&odoo, SUPERUSER).await;
         trap::plant(&trap::pinned(&database, "plain").await, "public").await;
+        admin
+            .batch_execute(&format!("alter role {LISTENER} login"))
+            .await
+            .unwrap();
+        let listener = trap::pinned(&database, LISTENER).await;
+        listener
+            .batch_execute(&format!(
+                "create schema {LISTENER}; grant usage on schema {LISTENER} to public"
+            ))
+            .await
+            .unwrap();
+        trap::plant(&listener, LISTENER).await;
         // What the database's owner may set for everybody.
         odoo.batch_execute(&format!(
             "alter database \"{name}\" set search_path = \"$user\", public, pg_catalog;
@@ -225,9 +237,7 @@ async fn nothing_that_others_planted_runs_whatever_command_is_run_by_whom() {
     trapped.run(SUPERUSER, &["install"]).await;
     trapped
         .admin
-        .batch_execute(&format!(
-            "alter role {LISTENER} login; grant pg_read_all_data to {LISTENER}"
-        ))
+        .batch_execute(&format!("grant pg_read_all_data to {LISTENER}"))
         .await
         .unwrap();
     let key = std::env::temp_dir().join(format!("odoo-eventd-rights-{}-{}", database.name(), std::process::id()));
@@ -322,4 +332,65 @@ async fn nothing_that_others_planted_runs_whatever_command_is_run_by_whom() {
     trapped.run(SUPERUSER, &["uninstall"]).await;
     trapped.run(ODOO, &["install"]).await;
     trapped.run(SUPERUSER, &["uninstall", "--purge"]).await;
+}
+
+/// Temporary objects come first in the session that made them, unless a path says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_temporary_of_a_session_runs_in_what_it_calls_or_in_what_its_writes_set_off() {
+    let trapped = Trapped::new().await;
+    let receiver = Receiver::start().await;
+    trapped.run(SUPERUSER, &["install"]).await;
+    let url = receiver.url("/");
+    let subscribe = [
+        "subscribe",
+        "--model",
+        "sale.order",
+        "--url",
+        &url,
+        "--domain",
+        "[('state', '!=', 'x')]",
+    ];
+    trapped.run(SUPERUSER, &subscribe).await;
+    let service = Service::start(&trapped.database.url_as(SUPERUSER), &[]);
+    trapped.wait_until_served().await;
+    let (ended, _) = service.terminate().await;
+    assert!(ended.success());
+    let functions: Vec<String> = trapped
+        .admin
+        .query(
+            "select p.oid::regproc::text || '(' || array_to_string(array_fill('null'::text, array[p.pronargs]), ', ') || ')'
+               from pg_proc p where p.pronamespace = 'odoo_eventd'::regnamespace and p.prokind = 'f' and p.prosecdef",
+            &[],
+        )
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert!(functions.len() > 100, "{functions:?}");
+    for role in ["plain", ODOO, LISTENER] {
+        let session = trap::pinned(&trapped.database, role).await;
+        trap::plant(&session, "pg_temp").await;
+        session
+            .batch_execute("set search_path = pg_temp, \"$user\", public, pg_catalog")
+            .await
+            .unwrap();
+        if role == ODOO {
+            session
+                .batch_execute(
+                    "update public.sale_order set client_order_ref = null;
+                     insert into public.sale_order_tag_rel (order_id, tag_id) values (1, 1);
+                     delete from public.sale_order_line",
+                )
+                .await
+                .unwrap();
+            let captured = "select count(*) from odoo_eventd.outbox";
+            assert!(trapped.admin.query_one(captured, &[]).await.unwrap().get::<_, i64>(0) > 0);
+        }
+        for function in &functions {
+            // Most are not for these arguments, and many not for this role.
+            let _ = session.batch_execute(&format!("select {function}")).await;
+        }
+        trapped.assert_untouched(&trap::sprung(&trapped.admin).await, &format!("all calls as {role}"));
+    }
 }
