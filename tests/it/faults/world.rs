@@ -49,7 +49,7 @@ impl Kind {
     async fn subscribe(&self, database: &Database, url: &str) -> i32 {
         let attempts = if self.promise.retried { 100 } else { 1 };
         // What hangs should not hang for long, and what is well may be slow on a busy machine.
-        let timeout_ms = if self.manners.harms > 0 { 700 } else { 5_000 };
+        let timeout_ms = if self.manners.harms > 0 { 700 } else { 60_000 };
         let id = database
             .psql(&format!(
                 "insert into mcp_event_subscription (name, model, fields, payload_fields, webhook_url, max_attempts, ordered, timeout_ms,
@@ -73,11 +73,11 @@ pub struct Load {
 }
 
 impl Default for Load {
-    /// What a debug build carries to five receivers on a busy machine: some forty transactions a second.
+    /// What a debug build carries to five receivers on a busy machine, beside other worlds: some sixteen transactions a second.
     fn default() -> Self {
         Self {
             writers: 4,
-            pause: Duration::from_millis(100),
+            pause: Duration::from_millis(250),
         }
     }
 }
@@ -131,7 +131,7 @@ impl World {
         world.start_service();
         crate::support::service::wait_until_leading(&world.database).await;
         let url = world.database.url();
-        world.writers = Some(Writers::start(&url, "w", load.writers, load.pause, seed));
+        world.writers = Some(Writers::start(&url, "w", load, &world.ledger.pace(), seed));
         world.recovered(SOON).await;
         world
     }
