@@ -23,9 +23,9 @@ help: ## show this list
 demo: ## watch it work: a throw-away PostgreSQL, changes to Odoo's tables, signed webhooks arriving
 	@$(with_postgres) cargo run --quiet --locked -- demo $(ARGS)
 
-# Most tests mostly wait: for a pause of the service, for another process. So twice as many at once as there are cores; the
+# Most tests mostly wait: for a pause of the service, for another process. So four times as many at once as there are cores; the
 # soaks, which measure, are left alone. RUST_TEST_THREADS, or ARGS='-- --test-threads 1', says otherwise.
-test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
+test: export RUST_TEST_THREADS ?= $(shell expr 4 '*' "$$(getconf _NPROCESSORS_ONLN)")
 test: ## run all tests
 	@$(with_postgres) cargo test --locked $(ARGS)
 

@@ -265,7 +265,7 @@ impl Pool {
             }
             Connection::Http1(connection) => {
                 let idle_for = connection.idle_since.map(|since| since.elapsed());
-                if idle_for.is_some_and(|idle_for| idle_for < QUIET_WITHIN) {
+                if idle_for.is_some_and(|idle_for| idle_for < QUIET_WITHIN) && !connection.gauge.is_stale() {
                     kept.closes_quietly_until = Some(Instant::now() + REMEMBERED_FOR);
                 }
             }
@@ -308,12 +308,17 @@ impl Kept {
             Reuse::Any => self.idle.pop(),
             Reuse::Fresh if self.closes_quietly_until.is_some() => None,
             Reuse::Fresh => {
-                let settled = self.idle.iter().rposition(|idle| idle.idle_for(now) >= SETTLED_AFTER)?;
-                (self.idle[settled].idle_for(now) <= FRESH_FOR).then(|| self.idle.remove(settled))
+                // Where this is none, those before it have been idle for longer still.
+                let settled = self.idle.iter().rposition(|idle| is_settled(idle.idle_for(now)))?;
+                is_fresh(self.idle[settled].idle_for(now)).then(|| self.idle.remove(settled))
             }
         };
         found.map(|idle| {
-            idle.gauge.look_before_writing();
+            let until = idle
+                .idle_since
+                .filter(|_| reuse == Reuse::Fresh)
+                .map(|since| since + FRESH_FOR);
+            idle.gauge.look_before_writing(until);
             Connection::Http1(Box::new(idle))
         })
     }
@@ -335,6 +340,14 @@ impl Kept {
     fn is_forgettable(&self) -> bool {
         self.idle.is_empty() && self.http2.is_none() && self.closes_quietly_until.is_none()
     }
+}
+
+fn is_settled(idle_for: Duration) -> bool {
+    idle_for >= SETTLED_AFTER
+}
+
+fn is_fresh(idle_for: Duration) -> bool {
+    is_settled(idle_for) && idle_for <= FRESH_FOR
 }
 
 impl Http1 {
@@ -462,6 +475,24 @@ pub(super) fn kept_for(headers: &HeaderMap) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_is_made_once_uses_no_connection_that_a_close_may_be_on_its_way_to() {
+        for (milliseconds, settled, fresh) in [
+            (0, false, false),
+            (19, false, false),
+            (20, true, true),
+            (100, true, true),
+            (101, true, false),
+        ] {
+            let idle_for = Duration::from_millis(milliseconds);
+            assert_eq!(
+                (is_settled(idle_for), is_fresh(idle_for)),
+                (settled, fresh),
+                "{idle_for:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_connection_is_kept_for_less_than_its_receiver_announces() {

@@ -5,15 +5,16 @@
 //!
 //! * **how much a connection may bring** that is no part of an answer: interim answers, pings, settings, whatever the protocol knows;
 //! * **how long it may be read from at a stretch**: a receiver that sends without end has its turn, and then others have theirs;
-//! * **whether it is still open**, asked of the system right before the first byte of a request that reuses it;
+//! * **whether it is still open**, and not left alone for too long, asked right before the first byte of a request that reuses it;
 //! * **whether anything left**, which is what makes a failed request one that was never made.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -41,6 +42,8 @@ enum GivenUp {
     Aside(u64),
     #[error("the receiver had closed the connection before anything was written")]
     Closed,
+    #[error("the connection had been left alone for too long before anything was written")]
+    Stale,
 }
 
 /// What is counted on one connection.
@@ -53,7 +56,15 @@ struct Counts {
     written: AtomicU64,
     allowed: AtomicU64,
     interim: AtomicU32,
-    look_first: AtomicBool,
+    look: Mutex<Option<Look>>,
+    is_stale: AtomicBool,
+}
+
+/// What has to hold before the first byte of a request leaves.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// Later than this the receiver may be about to close.
+    until: Option<Instant>,
 }
 
 impl Gauge {
@@ -74,9 +85,23 @@ impl Gauge {
         self.0.interim.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Before the next byte is written it is looked whether the other side has closed, or said something that nobody asked for.
-    pub(super) fn look_before_writing(&self) {
-        self.0.look_first.store(true, Ordering::Relaxed);
+    /// Before the next byte is written it is looked whether the other side has closed, or said something that nobody asked for; and
+    /// whether it is not later than this. Whoever chose the connection may have been held up since.
+    pub(super) fn look_before_writing(&self, until: Option<Instant>) {
+        self.set_look(Some(Look { until }));
+    }
+
+    /// Whether nothing was written because it was too late.
+    pub(super) fn is_stale(&self) -> bool {
+        self.0.is_stale.load(Ordering::Relaxed)
+    }
+
+    fn look(&self) -> Option<Look> {
+        *self.0.look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_look(&self, look: Option<Look>) {
+        *self.0.look.lock().unwrap_or_else(PoisonError::into_inner) = look;
     }
 
     /// Bytes written so far, TLS included.
@@ -111,21 +136,39 @@ impl Socket {
     }
 
     fn may_write(&self) -> io::Result<()> {
-        if !self.gauge.0.look_first.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
+        // It stands until something was written: a write that has to wait is looked at anew when its turn comes.
+        let Some(look) = self.gauge.look() else { return Ok(()) };
         // Not `TcpStream::poll_peek`: that asks what the runtime has heard of so far, this asks the system.
-        match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        let given_up = match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             // Who speaks first on a new connection does not speak HTTP: its answer will say so, another connection would not help.
-            Ok(bytes) if bytes > 0 && self.gauge.written() == 0 => Ok(()),
-            _ => Err(io::Error::new(io::ErrorKind::NotConnected, GivenUp::Closed)),
+            Ok(bytes) if bytes > 0 && self.gauge.written() == 0 => None,
+            _ => Some(GivenUp::Closed),
+        };
+        // The clock last, so that nothing but the write itself comes after it.
+        let given_up = given_up.or_else(|| {
+            look.until
+                .filter(|until| Instant::now() > *until)
+                .map(|_| GivenUp::Stale)
+        });
+        match given_up {
+            None => Ok(()),
+            Some(reason) => {
+                self.gauge
+                    .0
+                    .is_stale
+                    .store(matches!(reason, GivenUp::Stale), Ordering::Relaxed);
+                Err(io::Error::new(io::ErrorKind::NotConnected, reason))
+            }
         }
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = written {
             self.gauge.0.written.fetch_add(count as u64, Ordering::Relaxed);
+            if count > 0 {
+                self.gauge.set_look(None);
+            }
         }
         written
     }

@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use odoo_eventd::demo::programs::{Programs, Search};
 use odoo_eventd::demo::scratch::Scratch;
@@ -13,13 +12,11 @@ use odoo_eventd::demo::{Cluster, Durability, Options};
 use tokio_postgres::NoTls;
 
 use crate::support::process::{runs, signal};
+use crate::support::service::SOON;
 use crate::support::{Database, Server, eventually};
 
 /// Set for the process that plays the owner of a cluster and is killed; its test does nothing without it.
 const VICTIM: &str = "ODOO_EVENTD_TEST_VICTIM";
-
-/// The end of processes, which come to it on their own time.
-const SOON: Duration = Duration::from_secs(20);
 
 async fn one_value(url: &str, sql: &str) -> Result<String, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;

@@ -129,27 +129,27 @@ async fn a_retry_goes_to_the_address_of_its_time_under_the_same_ids() {
 async fn a_rate_limit_is_kept_for_new_events_and_for_a_backlog() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
-    order_refs(&database, &receiver, &["--grouping", "record", "--rate-limit", "10"]).await;
+    order_refs(&database, &receiver, &["--grouping", "record", "--rate-limit", "2"]).await;
     let service = Service::leading(&database).await;
     service.terminate().await;
     // A backlog of one transaction, then one change after the other.
     database
-        .psql("update sale_order set client_order_ref = 'backlog' where id in (select id from sale_order order by id limit 8)")
+        .psql("update sale_order set client_order_ref = 'backlog' where id in (select id from sale_order order by id limit 4)")
         .await;
     let _service = Service::leading(&database).await;
-    for number in 0..12 {
+    for number in 0..4 {
         write_ref(&database, 1, &format!("x{number}")).await;
     }
-    let requests = receiver.wait_for(20, SOON).await;
-    for ten in requests.windows(11) {
-        // Eleven never come within nine tenths of a second: on arrival, so with some room for a slow machine.
-        let within = ten[10].at - ten[0].at;
-        assert!(within > Duration::from_millis(700), "{within:?}");
+    let requests = receiver.wait_for(8, SOON).await;
+    for three in requests.windows(3) {
+        // Three are sent within a second and not sooner. Seen on arrival: most of it is left to a machine that is slow with the first.
+        let within = three[2].at - three[0].at;
+        assert!(within > Duration::from_millis(200), "{within:?}");
     }
-    wait_logged(&database, "status = 'success'", 20).await;
+    wait_logged(&database, "status = 'success'", 8).await;
     // The oldest first.
     assert!(
-        requests[..8]
+        requests[..4]
             .iter()
             .all(|r| r.json()["timestamp"] == requests[0].json()["timestamp"])
     );

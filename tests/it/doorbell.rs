@@ -27,8 +27,8 @@ use crate::support::{Database, eventually};
 /// No test lasts as long, and all that is waited for comes much sooner.
 const TOO_LONG_TO_HELP: Duration = Duration::from_secs(600);
 
-/// Generous for a machine that does other things, and far below the poll.
-const AT_ONCE: Duration = Duration::from_secs(20);
+/// Far below the poll.
+const AT_ONCE: Duration = SOON;
 
 const WRITERS: i64 = 6;
 /// The record of the transaction that stays open for some rounds, and of the one that stays open throughout.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use odoo_eventd::demo::{ODOO_SHAPED, Options};
 use tokio_postgres::error::SqlState;
 
+use crate::support::service::SOON;
 use crate::support::{Database, Server, eventually};
 
 #[tokio::test]
@@ -98,7 +99,7 @@ async fn a_private_server_can_be_killed_without_the_others_noticing() {
 #[tokio::test]
 async fn waiting_ends_with_the_value_once_there_is_one() {
     let mut looks = 0;
-    let value = eventually("the third look", Duration::from_secs(5), async || {
+    let value = eventually("the third look", SOON, async || {
         looks += 1;
         (looks == 3).then_some("seen")
     });

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use odoo_eventd::delivery::{Failure, Verdict};
@@ -14,14 +14,19 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::support::client::{AMPLE, allowing, client, post};
 use crate::support::receiver::{Receiver, Reply};
+use crate::support::service::SOON;
 
 const LOOPBACK: &str = "127.0.0.0/8";
-/// Long enough for a machine under load, short enough for the tests that wait for it to end.
-const SHORT: Duration = Duration::from_millis(700);
+/// Long enough for the head of an answer on a machine under load, short enough for the tests that wait for it to end.
+const SHORT: Duration = Duration::from_millis(1_500);
 
 async fn attempt(receiver: &Receiver, reply: Reply, timeout: Duration) -> Attempt {
     receiver.replies([reply]);
-    client(&[LOOPBACK]).send(post(&receiver.url("/hook"), timeout)).await
+    let client = client(&[LOOPBACK]);
+    let attempt = client.send(post(&receiver.url("/hook"), timeout));
+    tokio::time::timeout(SOON + timeout, attempt)
+        .await
+        .expect("the time of an attempt ends it")
 }
 
 #[tokio::test]
@@ -180,14 +185,9 @@ async fn every_hostile_receiver_ends_in_its_outcome_within_the_time() {
             "a receiver that {name}: {attempt:?}"
         );
         assert!(attempt.response.text.len() <= 4 * DEFAULT_RESPONSE_CAP_BYTES, "{name}");
-        assert!(
-            attempt.duration < timeout + Duration::from_secs(5),
-            "{name}: {:?}",
-            attempt.duration
-        );
         if failure == Some(Failure::Timeout) {
             assert!(attempt.duration >= timeout, "{name}: {:?}", attempt.duration);
-            assert_eq!(attempt.detail.as_deref(), Some("not finished after 700 ms"));
+            assert_eq!(attempt.detail.as_deref(), Some("not finished after 1500 ms"));
         }
     }
     assert_eq!(receiver.requests().len(), 18, "no attempt sends twice");
@@ -415,16 +415,12 @@ async fn attempts_side_by_side_do_not_wait_for_one_another() {
     let receiver = Receiver::start().await;
     receiver.otherwise(Reply::hang());
     let client = client(&[LOOPBACK]);
-    let started = Instant::now();
     let url = receiver.url("/");
-    let attempts = (0..50).map(|_| client.send(post(&url, SHORT)));
-    let ended = futures_util::future::join_all(attempts).await;
-    assert!(
-        ended
-            .iter()
-            .all(|attempt| attempt.outcome.failure == Some(Failure::Timeout))
-    );
-    assert!(started.elapsed() < SHORT * 4, "{:?}", started.elapsed());
+    let attempts = futures_util::future::join_all((0..50).map(|_| client.send(post(&url, AMPLE))));
+    tokio::select! {
+        ended = attempts => panic!("nobody has answered: {ended:?}"),
+        arrived = receiver.wait_for(50, SOON) => assert_eq!(arrived.len(), 50),
+    }
 }
 
 #[tokio::test]

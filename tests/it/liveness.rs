@@ -173,7 +173,7 @@ async fn an_event_that_waits_for_too_long_makes_the_service_unready() {
     receiver.replies([Reply::hang()]);
     subscribed(&database, &receiver).await;
     database
-        .psql("update mcp_event_subscription set timeout_ms = 60000")
+        .psql("update mcp_event_subscription set timeout_ms = 600000")
         .await;
     let port = free_port().await;
     let service = Service::start(

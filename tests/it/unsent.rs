@@ -17,8 +17,8 @@ use crate::support::{Database, Server, eventually};
 /// Each has a record of its own, so that they never wait for each other.
 const WRITERS: i32 = 4;
 
-/// So that a service built without optimization keeps up with all of them.
-const PACE: Duration = Duration::from_millis(10);
+/// So that a service built without optimization, on a machine that does other things, keeps up with all of them.
+const PACE: Duration = Duration::from_millis(40);
 
 /// People who change orders all the time, whatever happens to their connections.
 struct Writers {
@@ -68,7 +68,7 @@ impl Writers {
 
 /// Waits until everything has come to rest, and looks whether each change was sent once, and none cut off.
 async fn assert_each_was_sent(database: &Database, receiver: &Receiver, committed: u64) {
-    eventually("everything to be sent", SOON * 2, async || {
+    eventually("everything to be sent", SOON * 5, async || {
         let unfinished = "select (odoo_eventd.status() -> 'outbox' ->> 'unread')::int8 + (select count(*) from odoo_eventd.delivery where due_at is not null)";
         (database.psql(unfinished).await == "0").then_some(())
     })

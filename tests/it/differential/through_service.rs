@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use odoo_eventd::event::AUDIT_COLUMNS;
@@ -15,11 +14,8 @@ use super::compare::{Transaction, net_pairs};
 use super::oracle::Fate;
 use super::runner::{Difference, harness};
 use crate::support::receiver::{Receiver, Reply};
-use crate::support::service::Service;
+use crate::support::service::{SOON, Service};
 use crate::support::{Database, eventually};
-
-/// Generous: nothing here takes seconds on an idle machine.
-const SOON: Duration = Duration::from_secs(60);
 
 /// The table that tells how far the service is.
 const BARRIER: &str = "update res_country set phone_code = phone_code + 1 where id = (select min(id) from res_country)";

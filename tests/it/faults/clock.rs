@@ -8,7 +8,6 @@ use odoo_eventd::demo::scratch::Scratch;
 
 use super::world::World;
 use super::{Fault, nothing_is_lost_in_the_end};
-use crate::support::service::SOON;
 
 /// All faults of this kind.
 pub fn faults() -> Vec<Box<dyn Fault>> {
@@ -46,7 +45,7 @@ impl Fault for Moved {
                 scratch.write("offset", &format!("{offset}\n")).unwrap();
                 // The library looks once a second.
                 tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-                world.recovered(SOON).await;
+                world.recovered().await;
             }
             world.environment.clear();
             world.stop_services().await;

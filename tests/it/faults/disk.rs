@@ -68,7 +68,7 @@ impl Fault for TablespaceFull {
             tokio::time::sleep(FULL_FOR).await;
             disk.free();
             assert!(refusals(world) > refused_before, "nobody found the disk full");
-            world.recovered(SOON * 2).await;
+            world.recovered().await;
             move_tables(world, "pg_default").await;
             admin.batch_execute("drop tablespace small").await.unwrap();
         }

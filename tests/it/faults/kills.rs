@@ -9,7 +9,6 @@ use rand::RngExt;
 
 use super::world::World;
 use super::{Fault, nothing_is_lost};
-use crate::support::service::SOON;
 
 /// All faults of this kind.
 pub fn faults() -> Vec<Box<dyn Fault>> {
@@ -139,7 +138,7 @@ impl Fault for TwentyAtOnce {
         async move {
             world.kill_services().await;
             (0..20).for_each(|_| world.start_service());
-            world.recovered(SOON * 2).await;
+            world.recovered().await;
             while world.services().len() > 1 {
                 let running = world.services().len();
                 let which = world.random.random_range(0..running);

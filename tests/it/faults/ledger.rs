@@ -1,8 +1,10 @@
 //! Receivers that write down every request before they answer it, well or badly.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct Ledger {
 
 struct Inner {
     arrivals: Mutex<Vec<Arrival>>,
+    /// Of all receivers together.
+    tokens: Mutex<HashSet<String>>,
     count: watch::Sender<usize>,
     /// A line each, flushed before the answer: what is left to look at when a test fails.
     file: Mutex<File>,
@@ -46,6 +50,7 @@ impl Ledger {
         std::fs::create_dir(&directory).unwrap();
         let inner = Inner {
             arrivals: Mutex::default(),
+            tokens: Mutex::default(),
             count: watch::Sender::new(0),
             file: Mutex::new(File::create(directory.join("arrivals.jsonl")).unwrap()),
             directory,
@@ -103,6 +108,45 @@ impl Ledger {
     pub fn count(&self) -> usize {
         *self.inner.count.borrow()
     }
+
+    /// What holds writers back.
+    pub fn pace(&self) -> Pace {
+        Pace {
+            inner: Arc::clone(&self.inner),
+            committed: Arc::default(),
+        }
+    }
+}
+
+/// Holds writers back while what they wrote has not arrived: on a busy machine they would otherwise be further ahead of deliveries the
+/// longer they write, and every recovery would take longer than the one before.
+#[derive(Clone)]
+pub struct Pace {
+    inner: Arc<Inner>,
+    committed: Arc<AtomicUsize>,
+}
+
+/// So many changes may be on their way.
+const AHEAD: usize = 16;
+
+/// And so long a writer waits for them: it never stops, whatever became of them.
+const HELD_FOR: Duration = Duration::from_secs(1);
+
+impl Pace {
+    /// A token was committed.
+    pub fn committed(&self) {
+        self.committed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until not too much is on its way.
+    pub async fn keep(&self) {
+        let mut count = self.inner.count.subscribe();
+        let caught_up = count.wait_for(|_| {
+            let arrived = self.inner.tokens.lock().unwrap().len();
+            self.committed.load(Ordering::Relaxed) <= arrived + AHEAD
+        });
+        let _ = tokio::time::timeout(HELD_FOR, caught_up).await;
+    }
 }
 
 impl Drop for Ledger {
@@ -134,6 +178,11 @@ impl Inner {
             "record_ids": body["record_ids"], "at": jiff::Timestamp::now().to_string(), "answered": answered, "reply": format!("{reply:.60?}"),
         });
         writeln!(self.file.lock().unwrap(), "{line}").unwrap();
+        let tokens = arrival.items.iter().map(|item| item.token.clone());
+        self.tokens
+            .lock()
+            .unwrap()
+            .extend(tokens.filter(|token| !token.is_empty()));
         let mut arrivals = self.arrivals.lock().unwrap();
         arrivals.push(arrival);
         self.count.send_replace(arrivals.len());

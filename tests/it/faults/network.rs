@@ -9,16 +9,12 @@ use rand::RngExt;
 use super::world::World;
 use super::{Fault, nothing_is_lost_in_the_end};
 use crate::support::proxy::{Proxy, Way};
-use crate::support::service::SOON;
 
 /// Longer than the service takes to notice a silent session.
 const LONG_STALL: Duration = Duration::from_secs(25);
 
 /// Shorter than that: nobody notices, everything is late.
 const SHORT_STALL: Duration = Duration::from_secs(4);
-
-/// How long the service may take to notice silence, and to deliver again: 20 s for the first, plus what it waits before it tries again.
-const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 
 /// All faults of this kind.
 pub fn faults() -> Vec<Box<dyn Fault>> {
@@ -78,7 +74,7 @@ impl Fault for Harm {
             let direct = std::mem::replace(&mut world.service_url, through);
             world.stop_services().await;
             world.start_service();
-            world.recovered(SOON).await;
+            world.recovered().await;
             match *self {
                 Self::Cut(which) => proxy.cut(which),
                 Self::Silence(which, way) => proxy.silence_way(which, way),
@@ -88,7 +84,7 @@ impl Fault for Harm {
                     proxy.resume();
                 }
             }
-            world.recovered(NOTICED_WITHIN).await;
+            world.recovered().await;
             world.service_url = direct;
             world.stop_services().await;
             world.start_service();

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use super::world::World;
 use super::{Fault, nothing_is_lost_in_the_end};
 use crate::support::bouncer::PgBouncer;
-use crate::support::service::{SOON, eventd};
+use crate::support::service::eventd;
 
 /// All faults of this kind.
 pub fn faults() -> Vec<Box<dyn Fault>> {
@@ -57,9 +57,9 @@ impl Fault for InSessionMode {
             let direct = std::mem::replace(&mut world.service_url, through);
             world.stop_services().await;
             world.start_service();
-            world.recovered(SOON).await;
+            world.recovered().await;
             bouncer.die_and_come_back().await;
-            world.recovered(SOON * 2).await;
+            world.recovered().await;
             world.service_url = direct;
             world.stop_services().await;
             world.start_service();

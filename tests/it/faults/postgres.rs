@@ -169,7 +169,7 @@ impl Fault for OutOfConnections {
     fn inject<'a>(&'a self, world: &'a mut World) -> BoxFuture<'a, ()> {
         async move {
             let mut taken = take_all(&world.database).await;
-            world.recovered(SOON).await;
+            world.recovered().await;
             world.stop_services().await;
             taken.extend(take_all(&world.database).await);
             world.start_service();

@@ -80,9 +80,9 @@ async fn assert_silent_until_adopted(world: &mut World, sent_before: usize) {
     );
 
     eventd_ok(&world.database.url(), &["adopt", "--pending", "drop"]).await;
-    world.recovered(SOON).await;
+    world.recovered().await;
     let adopted = Instant::now();
-    world.recovered(SOON).await;
+    world.recovered().await;
     world.settle(SOON).await;
     let again = world.ledger.arrivals()[sent_before..].to_vec();
     let again = again.iter().filter(|a| sent.contains(&(a.delivery, a.event))).count();
@@ -116,7 +116,7 @@ async fn files_put_back_are_noticed_and_adopted() {
         copy(&data, &backup);
         cluster(&world).start_again().unwrap();
     });
-    world.recovered(SOON * 2).await;
+    world.recovered().await;
     block_in_place(|| {
         cluster(&world).crash().unwrap();
         replace(&data, &backup);
@@ -146,14 +146,14 @@ async fn files_put_back_while_no_service_ran_are_noticed_by_the_next_one_that_ha
         .push(("STATE_DIRECTORY".into(), state.clone().into_os_string()));
     world.stop_services().await;
     world.start_service();
-    world.recovered(SOON).await;
+    world.recovered().await;
     let (data, backup) = (cluster(&world).data_directory(), scratch.path().join("backup"));
     block_in_place(|| {
         cluster(&world).stop().unwrap();
         copy(&data, &backup);
         cluster(&world).start_again().unwrap();
     });
-    world.recovered(SOON * 2).await;
+    world.recovered().await;
     // As a careful operator does it. The last word is written down.
     world.stop_services().await;
     let known = std::fs::read_dir(&state).unwrap().next().unwrap().unwrap().path();
@@ -188,9 +188,9 @@ async fn a_promoted_replica_that_lacks_the_last_commits_is_noticed_and_adopted()
     let Some(mut replica) = Replica::of(cluster(&world)) else {
         return;
     };
-    world.recovered(SOON).await;
+    world.recovered().await;
     block_in_place(|| replica.stop());
-    world.recovered(SOON).await;
+    world.recovered().await;
     block_in_place(|| {
         cluster(&world).crash().unwrap();
         replica.start();
@@ -221,7 +221,7 @@ async fn a_dump_restored_under_the_same_name_is_noticed_and_adopted() {
     };
     let (url, file) = (world.database.url(), file.to_str().unwrap().to_owned());
     block_in_place(|| run(&dump, &["--format", "custom", "--file", &file, "-d", &url]));
-    world.recovered(SOON).await;
+    world.recovered().await;
     // Nobody remembers anything.
     world.stop_services().await;
     let sent_before = world.ledger.count();
@@ -263,7 +263,7 @@ impl Fault for Switchover {
             let primary = std::mem::replace(&mut world.service_url, replica.url(world.database.name()));
             world.start_service();
             world.service_url = primary;
-            world.recovered(SOON).await;
+            world.recovered().await;
             block_in_place(|| {
                 // What a fast stop waits for: the replica has received all.
                 cluster(world).stop().unwrap();

@@ -8,10 +8,6 @@ use super::Fault;
 use super::checker::{Breach, Report};
 use super::world::World;
 
-/// How long a world may take to deliver again once a fault is over: more than the longest pause between two tries to connect, and the
-/// time that the service stays away when its sessions were ended.
-const RECOVERED_WITHIN: Duration = Duration::from_secs(180);
-
 /// One injection. What happens until the next belongs to it: a repetition may come some time after deliveries go on.
 pub struct Run {
     fault: &'static str,
@@ -22,7 +18,7 @@ pub struct Run {
 pub async fn inject(fault: &dyn Fault, world: &mut World) -> Run {
     let from = Instant::now();
     fault.inject(world).await;
-    world.recovered(RECOVERED_WITHIN).await;
+    world.recovered().await;
     Run {
         fault: fault.name(),
         from,

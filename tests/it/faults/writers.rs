@@ -11,6 +11,9 @@ use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls, Transaction};
 use tokio_util::sync::CancellationToken;
 
+use super::ledger::Pace;
+use super::world::Load;
+
 /// The writers' own book. `seq` is drawn while the record's row is locked: for one record it has the order of commits.
 pub const BOOK: &str = "
     create schema faults;
@@ -32,14 +35,14 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// So many writers, each with a pause of this length on average between transactions. `name` begins their tokens.
-    pub fn start(url: &str, name: &str, count: u64, pause: Duration, seed: u64) -> Self {
+    /// So many writers as the load says, at a pace that deliveries can keep. `name` begins their tokens.
+    pub fn start(url: &str, name: &str, load: Load, pace: &Pace, seed: u64) -> Self {
         let mut writers = Self {
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
             told: Arc::default(),
         };
-        for number in 0..count {
+        for number in 0..load.writers {
             let writer = Writer {
                 url: url.to_owned(),
                 name: format!("{name}{number}"),
@@ -47,11 +50,12 @@ impl Writers {
                 own: Vec::new(),
                 random: StdRng::seed_from_u64(seed.wrapping_add(number)),
                 told: Arc::clone(&writers.told),
+                pace: pace.clone(),
             };
             let stop = writers.stop.clone();
             writers.tasks.spawn(async move {
                 // Cut off wherever it is: whether that was committed, the book knows.
-                stop.run_until_cancelled(writer.write(pause)).await;
+                stop.run_until_cancelled(writer.write(load.pause)).await;
             });
         }
         writers
@@ -80,6 +84,7 @@ struct Writer {
     own: Vec<i32>,
     random: StdRng,
     told: Arc<Mutex<HashMap<String, Instant>>>,
+    pace: Pace,
 }
 
 impl Writer {
@@ -89,6 +94,7 @@ impl Writer {
                 let connection = tokio::spawn(connection);
                 while self.one_transaction(&mut client).await.is_ok() {
                     tokio::time::sleep(pause.mul_f64(self.random.random_range(0.0..2.0))).await;
+                    self.pace.keep().await;
                 }
                 connection.abort();
             }
@@ -137,6 +143,9 @@ impl Writer {
             self.own.swap_remove(which);
         }
         transaction.commit().await?;
+        if unlinked.is_none() {
+            self.pace.committed();
+        }
         self.own.extend(created);
         self.told.lock().unwrap().insert(token, Instant::now());
         Ok(())

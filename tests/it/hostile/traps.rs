@@ -61,14 +61,17 @@ pub(super) fn goes_on(first: &'static str, then: String) -> Trap {
     })
 }
 
-/// Says it one byte at a time, then nothing, and does not hang up.
-pub(super) fn drips(text: String) -> Trap {
-    let text: Arc<str> = text.into();
+/// Says the first, then the second one byte at a time, then nothing, and does not hang up.
+pub(super) fn drips(first: String, then: String) -> Trap {
+    let (first, then): (Arc<str>, Arc<str>) = (first.into(), then.into());
     trap(move |mut stream| {
-        let text = Arc::clone(&text);
+        let (first, then) = (Arc::clone(&first), Arc::clone(&then));
         async move {
             read_request(&mut stream).await;
-            for byte in text.bytes() {
+            if stream.write_all(first.as_bytes()).await.is_err() {
+                return;
+            }
+            for byte in then.bytes() {
                 if stream.write_all(&[byte]).await.is_err() {
                     return;
                 }

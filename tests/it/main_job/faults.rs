@@ -51,7 +51,7 @@ async fn what_happened_while_the_service_was_killed_arrives_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_instances_deliver_once_and_the_standby_takes_over_within_five_seconds() {
+async fn two_instances_deliver_once_and_the_standby_takes_over_from_one_that_was_killed() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
     eventd_ok(&database.url(), &["install"]).await;
@@ -81,7 +81,7 @@ async fn two_instances_deliver_once_and_the_standby_takes_over_within_five_secon
         .execute("update sale_order set client_order_ref = 'after' where id = 1", &[])
         .await
         .unwrap();
-    let requests = receiver.wait_for(101, Duration::from_secs(5)).await;
+    let requests = receiver.wait_for(101, SOON).await;
     assert_eq!(delivery_ids(&requests).len(), 101);
 }
 

@@ -1,7 +1,5 @@
 //! Subscriptions as they are written, changed, refused and ended, by SQL and by command.
 
-use std::time::Duration;
-
 use super::{logged, subscribe};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{SOON, Service, eventd, eventd_ok, wait_until_leading};
@@ -25,7 +23,7 @@ async fn subscriptions_written_with_plain_sql_take_effect_without_a_restart() {
             .await;
         (state.trim() == "ready").then_some(())
     };
-    eventually("the new subscription to be ready", Duration::from_secs(2), ready).await;
+    eventually("the new subscription to be ready", SOON, ready).await;
     database
         .psql("insert into res_partner (name, complete_name) values ('A', 'A')")
         .await;
@@ -37,7 +35,7 @@ async fn subscriptions_written_with_plain_sql_take_effect_without_a_restart() {
             receiver.url("/second")
         ))
         .await;
-    eventually("the changed subscription to be ready", Duration::from_secs(2), ready).await;
+    eventually("the changed subscription to be ready", SOON, ready).await;
     database
         .psql("insert into res_partner (name, complete_name) values ('B', 'B')")
         .await;

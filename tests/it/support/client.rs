@@ -9,7 +9,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 /// A limit of time that only a defect reaches.
-pub const AMPLE: Duration = Duration::from_secs(20);
+pub const AMPLE: Duration = Duration::from_secs(120);
 
 /// How a client is configured that may call these networks.
 pub fn allowing(networks: &[&str]) -> ClientConfig {

@@ -31,8 +31,12 @@ enum Kind {
     },
     /// These bytes, then the connection is closed.
     Raw(Vec<u8>),
-    /// These bytes, one at a time, then nothing more with the connection left open.
-    Drip { bytes: Vec<u8>, every: Duration },
+    /// The first bytes, then the others one at a time, then nothing more with the connection left open.
+    Drip {
+        first: Vec<u8>,
+        bytes: Vec<u8>,
+        every: Duration,
+    },
     /// The first bytes, then the second over and over until the sender gives up or `times` is reached.
     Endless { first: Vec<u8>, then: Vec<u8>, times: u64 },
     /// The request is read, nothing is answered, the connection stays open.
@@ -106,6 +110,7 @@ impl Reply {
     pub fn drip_head() -> Self {
         let bytes = format!("HTTP/1.1 200 OK\r\nX-Slow: {}", "a".repeat(4_000)).into_bytes();
         Self::of(Kind::Drip {
+            first: Vec::new(),
             bytes,
             every: Duration::from_millis(10),
         })
@@ -113,10 +118,9 @@ impl Reply {
 
     /// Promises a body with a 200, then sends one byte of it every 10 ms.
     pub fn drip_body() -> Self {
-        let mut bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_vec();
-        bytes.extend([b'a'; 4_000]);
         Self::of(Kind::Drip {
-            bytes,
+            first: b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".into(),
+            bytes: vec![b'a'; 4_000],
             every: Duration::from_millis(10),
         })
     }
@@ -375,17 +379,19 @@ impl Receiver {
     /// Waits until `count` requests have arrived and returns all of them.
     ///
     /// # Panics
-    /// When they have not within `timeout`, saying what did arrive.
-    pub async fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Recorded> {
+    /// When none has come for `silence`, saying what did arrive. How long all of them take is the machine's affair.
+    pub async fn wait_for(&self, count: usize, silence: Duration) -> Vec<Recorded> {
         let mut arrived = self.shared.count.subscribe();
-        let waited = tokio::time::timeout(timeout, arrived.wait_for(|seen| *seen >= count)).await;
-        let requests = self.requests();
-        assert!(
-            waited.is_ok(),
-            "{} of {count} requests after {timeout:?}: {requests:#?}",
-            requests.len()
-        );
-        requests
+        while *arrived.borrow_and_update() < count {
+            if tokio::time::timeout(silence, arrived.changed()).await.is_err() {
+                let requests = self.requests();
+                panic!(
+                    "{} of {count} requests, and none for {silence:?}: {requests:#?}",
+                    requests.len()
+                );
+            }
+        }
+        self.requests()
     }
 }
 
@@ -499,7 +505,10 @@ async fn answer<S: Socket>(stream: &mut S, kind: Kind, shared: &Shared) -> bool 
             let _ = stream.shutdown().await;
             false
         }
-        Kind::Drip { bytes, every } => {
+        Kind::Drip { first, bytes, every } => {
+            if !write(&first).await {
+                return false;
+            }
             for byte in bytes {
                 if !write(&[byte]).await {
                     return false;

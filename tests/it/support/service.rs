@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use super::db::Database;
 use super::{eventually, process};
 
-/// Generous: nothing here takes more than a second on an idle machine.
-pub const SOON: Duration = Duration::from_secs(30);
+/// Only a hang takes so long: nothing here takes more than a second on an idle machine, and a busy one is granted a hundred times that.
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// The program, with receivers on loopback allowed and nothing of the tester's own environment.
 pub fn program() -> Command {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 /// Between two looks at first: short against everything that is waited for, long against a query.
 const FIRST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// And at most, after a second. Many looks are a process of their own, and tests that look while they wait take the time that what
-/// they wait for needs.
-const LAST_INTERVAL: Duration = Duration::from_millis(100);
+/// And at most, after five seconds. Many looks are a process and a session of their own, and tests that look while they wait take the
+/// time that what they wait for needs.
+const LAST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Calls `probe` until it returns a value, and panics once `deadline` has passed without one.
 ///
