@@ -72,7 +72,6 @@ comment on function odoo_eventd.property_of(text, text, integer) is
   'The value of a company-dependent field of record t up to 17, as text; null where the field is none. Source: ir.property._get_multi.';
 revoke all on function odoo_eventd.property_of(text, text, integer) from public;
 
-drop function if exists odoo_eventd.read_records(text, bigint[], text[], bigint);
 create or replace function odoo_eventd.read_records(of_model text, ids bigint[], columns text[], most_bytes bigint, company integer default 1)
 returns table (id bigint, vals text[])
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set extra_float_digits = 1 set timezone = 'UTC'
@@ -111,7 +110,6 @@ comment on function odoo_eventd.read_records(text, bigint[], text[], bigint, int
   'Columns of records as text, a file as base64, company-dependent values of 16 and 17 from ir_property; by ascending id. Records that are '
   'gone are left out; past most_bytes vals is null.';
 
-drop function if exists odoo_eventd.order_of(text, name[]);
 create or replace function odoo_eventd.order_of(of_model text, alias text, lang text, given text default null, is_reversed boolean default false,
                                                 seen text[] default '{}', out joins text[], out terms text[])
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -212,7 +210,6 @@ comment on function odoo_eventd.archived_elsewhere(text, text) is
   'The condition that the record is active which a model inherits its archiving from; t is the model''s table.';
 revoke all on function odoo_eventd.archived_elsewhere(text, text) from public;
 
-drop function if exists odoo_eventd.read_related(text, text, bigint[], text, integer);
 create or replace function odoo_eventd.read_related(of_model text, field text, ids bigint[], model_column text, most_rows integer,
                                                     with_archived boolean default false, lang text default 'en_US')
 returns table (id bigint, related_id bigint)
