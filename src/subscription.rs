@@ -16,13 +16,14 @@ use crate::backoff::Backoff;
 use crate::domain::DomainError;
 use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::plan::Plan;
-use crate::event::{AUDIT_COLUMNS, Change, EventType};
+use crate::event::{AUDIT_COLUMNS, Change, EventType, Image};
 use crate::http::auth::parse_auth;
 use crate::http::guard::{Guard, parse_url};
 use crate::http::headers::parse_header;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
 use crate::payload::content::{Content, Wishes};
 use crate::payload::plan::Inherited;
+use crate::payload::value;
 use crate::relations::{Need, Watch};
 use crate::sealing::{self, Kept, Keyring, Kind, Place};
 use crate::signature::Secret;
@@ -242,6 +243,8 @@ pub struct Accepted {
     pub whole: BTreeSet<String>,
     /// Watched fields, for write events.
     pub watched: BTreeSet<String>,
+    /// Those among them of which a change in another language than the subscription's counts for nothing; by column.
+    pub in_one_language: BTreeMap<String, value::Column>,
     /// What is sent.
     pub content: Content,
     /// Those among them whose changes show elsewhere than in a column of their own.
@@ -316,6 +319,7 @@ impl Accepted {
         }
         let domain = (*typed.plan() != Plan::Const(Some(true))).then_some(typed);
         let content = Content::new(row.wishes(), model, registry, context)?;
+        let in_one_language = in_one_language(&row, model);
         let sent = content.plan.iter().flat_map(|plan| plan.captured_columns());
         let links = domain
             .iter()
@@ -326,6 +330,7 @@ impl Accepted {
             .flat_map(|d| d.own_columns().iter().cloned())
             .chain(links)
             .chain(sent)
+            .chain(in_one_language.keys().cloned())
             .filter(|c| *c != "id")
             .collect();
         let columns: BTreeSet<String> = watched_columns.union(&whole).cloned().collect();
@@ -369,6 +374,7 @@ impl Accepted {
             compared: own.compared,
             whole: own.whole,
             watched,
+            in_one_language,
             content,
             derived,
             inherited,
@@ -414,10 +420,31 @@ impl Accepted {
         let columns = change
             .changed
             .iter()
-            .map(|index| change.layout.columns[*index].as_str());
+            .map(|index| (*index, change.layout.columns[*index].as_str()))
+            .filter(move |(index, column)| !self.is_in_another_language(change, *index, column))
+            .map(|(_, column)| column);
         columns
             .chain(change.derived.iter().map(AsRef::as_ref))
             .filter(|c| self.watched.contains(*c))
+    }
+
+    /// Whether a column changed in nothing that the subscription's language shows.
+    fn is_in_another_language(&self, change: &Change, index: usize, column: &str) -> bool {
+        let (Some(column), Some(lang)) = (self.in_one_language.get(column), &self.row.lang) else {
+            return false;
+        };
+        let (Some(old), Some(new)) = (&change.old, &change.new) else {
+            return false;
+        };
+        if old.is_unknown(index) || new.is_unknown(index) {
+            return false;
+        }
+        let shown = |image: &Image| {
+            let text = image.get(index).and_then(Option::as_deref);
+            // A translated value is the same in every company.
+            column.value(text, lang, 1)
+        };
+        shown(old) == shown(new)
     }
 
     /// Whether a change's images hold everything that the domain reads. A watched column that is not in them was dropped from the
@@ -519,6 +546,21 @@ fn require_language(lang: &str, registry: &Registry) -> Result<()> {
         Error::usage(format!("language \"{lang}\" is not active in this database"))
             .with_hint(format!("active are {}", active.join(", "))),
     )
+}
+
+/// The translated columns that a subscription names and sees in its own language alone.
+///
+/// Whoever names no fields hears of every change of a stored value, and whoever names no language of every language: a receiver that
+/// reads the record afterwards may want them all.
+fn in_one_language(row: &Subscription, model: &Model) -> BTreeMap<String, value::Column> {
+    if row.lang.is_none() {
+        return BTreeMap::new();
+    }
+    let named = row.fields.iter().filter_map(|name| model.field(name));
+    named
+        .filter(|field| field.translate)
+        .filter_map(|field| Some((field.name.clone(), value::Column::of(field)?)))
+        .collect()
 }
 
 /// The watched columns of the model's own table, and the watched fields that are kept elsewhere.

@@ -171,6 +171,20 @@ end $$;
 comment on function odoo_eventd.subscription_stamps() is
   'Which version each subscription is of, as load_subscriptions() tells it: what has not changed need not be loaded again.';
 
+create or replace function odoo_eventd.edited_subscriptions(known integer[], stamps text[]) returns table (id integer, model text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    select coalesce(s.id, k.id), s.model
+      from unnest(known, stamps) k (id, stamp)
+      full join public.mcp_event_subscription s on s.id = k.id
+     where s.id is null or k.stamp is distinct from s.write_date::text;
+end $$;
+comment on function odoo_eventd.edited_subscriptions(integer[], text[]) is
+  'Subscriptions that are not of these versions, each with its model; null for one that is gone.';
+
 drop function if exists odoo_eventd.load_subscriptions();
 create or replace function odoo_eventd.load_subscriptions(of_ids integer[] default null) returns setof jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

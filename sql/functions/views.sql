@@ -23,9 +23,12 @@ begin
     execute format('delete from %s t where t.id = ($1).id and t.create_date = ($1).create_date returning t.id', of_table) into written using old;
     return case when written.id is not null then old end;
   end if;
-  -- What was not given, or emptied, gets the table's default: Odoo writes NULL for every empty field. What did not change is left alone.
+  -- What was not given, or emptied, gets the table's default. What did not change is left alone. Odoo writes NULL for an empty field, but
+  -- reads an empty number as 0, and its copy(), its forms and its imports write that back: 0 is none wherever it is no setting, which is
+  -- so for all numbers of a subscription. A text that holds none of our types' values is none too.
   select array_agg(format('%I', c.name) order by c.number),
-         array_agg(case when given -> c.name = 'null' then case when c.is_required then 'default' else 'null' end
+         array_agg(case when given -> c.name = 'null' or c.zero_is_none and given -> c.name = '0' or c.blank_is_none and given -> c.name = '""'
+                          then case when c.is_required then 'default' else 'null' end
                         -- A list of paths has commas inside of braces too; an element may hold several paths.
                         when c.name in ('payload_fields', 'enrich_fields') then format('array_remove(array[btrim(($1).%I)], %L)', c.name, '')
                         when c.is_array then
@@ -34,9 +37,10 @@ begin
                                  c.name, '{}', ',', '', c.type_name)
                         else format('($1).%I::%s', c.name, c.type_name) end order by c.number)
     into names, contents
-    from (select a.attname::text, a.attnum, a.attnotnull, t.typcategory = 'A', format_type(a.atttypid, a.atttypmod)
+    from (select a.attname::text, a.attnum, a.attnotnull, t.typcategory = 'A', format_type(a.atttypid, a.atttypmod),
+                 t.typcategory = 'N' and a.attname <> 'id' and tg_argv[0] = 'mcp_event_subscription', t.typname in ('jsonb', 'uuid', 'interval')
             from pg_attribute a join pg_type t on t.oid = a.atttypid
-           where a.attrelid = of_table::regclass and a.attnum > 0 and not a.attisdropped) c (name, number, is_required, is_array, type_name)
+           where a.attrelid = of_table::regclass and a.attnum > 0 and not a.attisdropped) c (name, number, is_required, is_array, type_name, zero_is_none, blank_is_none)
    where given ? c.name
      and case when tg_op = 'INSERT' then given -> c.name <> 'null' else given -> c.name is distinct from was -> c.name end;
   if tg_op = 'INSERT' then

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::known::{Digits, FieldDomain};
+use crate::domain::ast::{Domain, Leaf, Operator, Value as Term};
+use crate::domain::parse::parse;
 
 /// The facts of all models asked, by model and field.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,9 @@ struct Facts {
     /// one2many and many2many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     domain: Option<Declared>,
+    /// one2many and many2many: what the field's own context says of archived records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    active_test: Option<bool>,
     /// Stored floats with a numeric column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digits: Option<Rounding>,
@@ -34,7 +39,7 @@ struct Facts {
 enum Declared {
     /// None, or one for the web client alone.
     None,
-    /// One that the ORM applies.
+    /// One that the ORM applies: as JSON, or a text as Python writes it.
     Applied(Value),
     /// It cannot be told which of both it is.
     Unclear,
@@ -49,14 +54,14 @@ enum Rounding {
 }
 
 /// The attributes of a field to ask `fields_get` for.
-pub const ATTRIBUTES: [&str; 5] = ["type", "domain", "digits", "depends", "store"];
+pub const ATTRIBUTES: [&str; 6] = ["type", "domain", "context", "digits", "depends", "store"];
 
 impl Pulled {
     /// Takes in the answer of `fields_get` for one model.
     pub fn add(&mut self, model: &str, answer: &Value) {
         let fields = answer.as_object().into_iter().flatten();
         let facts: BTreeMap<String, Facts> = fields
-            .filter_map(|(name, field)| Some((name.clone(), Facts::of(field)?)))
+            .filter_map(|(name, field)| Some((name.clone(), Facts::of(field, model)?)))
             .collect();
         self.models.insert(model.to_owned(), facts);
     }
@@ -82,9 +87,15 @@ impl Pulled {
             .as_ref()
             .map(|declared| match declared {
                 Declared::None => FieldDomain::None,
+                Declared::Applied(Value::String(text)) => FieldDomain::Json(text.clone()),
                 Declared::Applied(domain) => FieldDomain::Json(domain.to_string()),
                 Declared::Unclear => FieldDomain::Unknown,
             })
+    }
+
+    /// What an x2many field's own context says of archived records; none if nothing, or if Odoo was not asked about it.
+    pub fn active_test(&self, model: &str, field: &str) -> Option<bool> {
+        self.field(model, field)?.active_test
     }
 
     /// How a float field rounds; none if Odoo was not asked about it.
@@ -105,11 +116,15 @@ impl Pulled {
 
 impl Facts {
     /// The facts of one field of an answer; none if the database tells all there is.
-    fn of(field: &Value) -> Option<Self> {
+    fn of(field: &Value, model: &str) -> Option<Self> {
         let mut facts = Self::default();
         let is_stored = field.get("store") == Some(&Value::Bool(true));
         match field.get("type").and_then(Value::as_str)? {
-            "one2many" | "many2many" => facts.domain = Some(declared(field.get("domain"))),
+            "one2many" | "many2many" => {
+                facts.domain = Some(declared(field.get("domain"), model));
+                let context = field.get("context").and_then(|context| context.get("active_test"));
+                facts.active_test = context.and_then(Value::as_bool);
+            }
             "float" if is_stored => facts.digits = rounding(field.get("digits")?),
             _ => {}
         }
@@ -121,14 +136,59 @@ impl Facts {
     }
 }
 
-/// A list is a domain the ORM applies. A text is one for the web client, unless Odoo put it together from a condition of its
-/// own and the declared domain: `(..) + (declared)`, where a declared list can no longer be told from a text.
-fn declared(domain: Option<&Value>) -> Declared {
-    match domain {
-        Some(Value::Array(terms)) if !terms.is_empty() => Declared::Applied(Value::Array(terms.clone())),
-        Some(Value::String(text)) if text.contains(") + (") && !text.ends_with(") + ([])") => Declared::Unclear,
-        _ => Declared::None,
+/// A list is a domain the ORM applies; a text is one for the web client, unless Odoo put it together, `(..) + (..)`:
+///
+/// * up to 19 from a condition on the company and the declared domain, where a declared list can no longer be told from a declared
+///   text, but for one that names fields: that is a text;
+/// * from 19 on, where the field that leads back is a bare number, from the declared domain, mostly a list that a Python function
+///   makes for the model, and what names the model. Whoever lists by such a field asks for the model anyway.
+fn declared(domain: Option<&Value>, model: &str) -> Declared {
+    let text = match domain {
+        Some(Value::Array(terms)) if !terms.is_empty() => return Declared::Applied(Value::Array(terms.clone())),
+        Some(Value::String(text)) => text,
+        _ => return Declared::None,
+    };
+    let Some((before, last)) = text.strip_suffix(')').and_then(|text| text.rsplit_once(") + (")) else {
+        return Declared::None;
+    };
+    let before = before.strip_prefix('(').unwrap_or(before);
+    if last == "[]" {
+        return Declared::None;
     }
+    match (written_out(before), written_out(last)) {
+        // It names fields of the record: a text for the web client.
+        (_, None) => Declared::None,
+        (Some(Domain::Const(true)), Some(last)) if names_the_model(&last, model) => Declared::None,
+        (Some(_), Some(last)) if names_the_model(&last, model) => Declared::Applied(before.into()),
+        _ => Declared::Unclear,
+    }
+}
+
+/// A domain that is written out in Python, without a name in it that only a record or a user gives a value.
+fn written_out(text: &str) -> Option<Domain> {
+    fn is_plain(value: &Term) -> bool {
+        match value {
+            Term::Expr(_) => false,
+            Term::List(items) => items.iter().all(is_plain),
+            Term::Domain(domain) => is_written_out(domain),
+            _ => true,
+        }
+    }
+    fn is_written_out(domain: &Domain) -> bool {
+        match domain {
+            Domain::Const(_) => true,
+            Domain::Leaf(leaf) => is_plain(&leaf.value),
+            Domain::Not(domain) => is_written_out(domain),
+            Domain::And(domains) | Domain::Or(domains) => domains.iter().all(is_written_out),
+        }
+    }
+    parse(text).ok().filter(is_written_out)
+}
+
+/// The one leaf that Odoo adds where the field that leads back is a bare number.
+fn names_the_model(domain: &Domain, model: &str) -> bool {
+    let is_it = |leaf: &Leaf| leaf.operator == Operator::Eq && leaf.value == Term::Str(model.to_owned());
+    matches!(domain, Domain::Leaf(leaf) if is_it(leaf))
 }
 
 /// `digits` of a float: `[16, 2]`, or 0 for a numeric column that does not round.
@@ -171,7 +231,40 @@ mod tests {
             Some(FieldDomain::Unknown)
         );
         assert_eq!(domain("(company_id) + ([])".into()), Some(FieldDomain::None));
+        // Names of fields: declared as a text.
+        let of_record = "(company_id) + ([('type_tax_use', '=', 'sale'), ('country_id', '=', tax_country_id)])";
+        assert_eq!(domain(of_record.into()), Some(FieldDomain::None));
         assert_eq!(Pulled::default().x2many_domain("x_model", "x_field"), None);
+    }
+
+    #[test]
+    fn odoo_19_adds_what_names_the_model_to_a_domain_and_makes_it_a_text() {
+        let domain = |domain: &str| {
+            let field = serde_json::json!({"type": "one2many", "store": true, "domain": domain});
+            pulled(field).x2many_domain("x_model", "x_field")
+        };
+        assert_eq!(
+            domain("([]) + ([('res_model', '=', 'x_model')])"),
+            Some(FieldDomain::None)
+        );
+        assert_eq!(
+            domain("([('message_type', '!=', 'user_notification')]) + ([('model', '=', 'x_model')])"),
+            Some(FieldDomain::Json(
+                "[('message_type', '!=', 'user_notification')]".to_owned()
+            ))
+        );
+        assert_eq!(
+            domain("([('a', '=', 1)]) + ([('model', '=', 'x_other')])"),
+            Some(FieldDomain::Unknown)
+        );
+        assert_eq!(domain("[('is_closed', '=', False)]"), Some(FieldDomain::None));
+    }
+
+    #[test]
+    fn the_context_of_a_field_says_whether_archived_records_are_listed() {
+        let field =
+            serde_json::json!({"type": "many2many", "store": true, "domain": [], "context": {"active_test": false}});
+        assert_eq!(pulled(field).active_test("x_model", "x_field"), Some(false));
     }
 
     #[test]

@@ -356,13 +356,20 @@ impl Registry {
         self.pulled = Some(pulled);
     }
 
-    /// The domain in the Python declaration of an x2many field.
+    /// The domain in the Python declaration of an x2many field. What is known is never replaced by an answer that does not tell.
     pub fn x2many_domain(&self, model: &str, field: &str, relation: &str) -> FieldDomain {
         let pulled = self
             .pulled
             .as_ref()
-            .and_then(|pulled| pulled.x2many_domain(model, field));
-        pulled.unwrap_or_else(|| known::x2many_domain(model, field, relation))
+            .and_then(|pulled| pulled.x2many_domain(model, field))
+            .filter(|pulled| *pulled != FieldDomain::Unknown);
+        pulled.unwrap_or_else(|| known::x2many_domain(self.facts.version, model, field, relation))
+    }
+
+    /// Whether an x2many field lists archived records too, whoever asks.
+    pub fn lists_archived(&self, model: &str, field: &str) -> bool {
+        let pulled = self.pulled.as_ref().and_then(|pulled| pulled.active_test(model, field));
+        pulled.or_else(|| known::active_test(self.facts.version, model, field)) == Some(false)
     }
 
     /// How a stored float field rounds what it is compared with.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::path::{Item, Selection};
 use super::plan::{Filter, Level, Output, Step, Via};
 use super::transform::{Kind, Shape};
@@ -35,6 +37,55 @@ pub(super) fn build(
     Ok((builder.levels, outputs))
 }
 
+/// A field of a path.
+#[derive(Debug, Clone)]
+struct Hop {
+    name: String,
+    way: Way,
+}
+
+/// How a field came into a path.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// It was asked for.
+    Written,
+    /// A related field leads through it: to the first of its records. `to_end`: what that field repeats is all that is asked for.
+    Repeated { to_end: bool },
+}
+
+impl Hop {
+    fn written(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            way: Way::Written,
+        }
+    }
+
+    /// The path of a related field in place of the field, the next one last. `is_end`: nothing comes after the field. `leads_on`: the
+    /// path's end is but a relation to go through, to its first record.
+    fn repeated(&self, path: &[String], is_end: bool, leads_on: bool) -> Vec<Self> {
+        // Of a related field on the way of another what follows is asked for at its end.
+        let to_end = match self.way {
+            Way::Repeated { to_end } => to_end,
+            Way::Written => is_end,
+        };
+        let last = path.len().saturating_sub(1);
+        let way = |place| {
+            if place == last && !leads_on {
+                self.way
+            } else {
+                Way::Repeated { to_end }
+            }
+        };
+        let hops = path.iter().enumerate().rev();
+        hops.map(|(place, name)| Self {
+            name: name.clone(),
+            way: way(place),
+        })
+        .collect()
+    }
+}
+
 struct Builder<'a> {
     registry: &'a Registry,
     context: &'a Context,
@@ -47,8 +98,7 @@ impl<'a> Builder<'a> {
     }
 
     fn output(&mut self, level: usize, item: &Item) -> Result<Output> {
-        let mut path = item.path.clone();
-        path.reverse();
+        let path: Vec<Hop> = item.path.iter().rev().map(|name| Hop::written(name)).collect();
         let (step, mut shape) = self
             .step(level, path, item.records.as_ref(), 0)
             .map_err(|error| in_path(error, item))?;
@@ -75,7 +125,7 @@ impl<'a> Builder<'a> {
     fn step(
         &mut self,
         level: usize,
-        mut path: Vec<String>,
+        mut path: Vec<Hop>,
         records: Option<&Selection>,
         taken: usize,
     ) -> Result<(Step, Shape)> {
@@ -84,18 +134,22 @@ impl<'a> Builder<'a> {
         if taken > MOST_STEPS {
             return Err(Error::usage(format!("it leads more than {MOST_STEPS} relations deep")));
         }
-        let Some(name) = path.pop() else {
+        let Some(hop) = path.pop() else {
             return Ok(match records {
                 Some(_) => return Err(Error::usage("nothing has fields there")),
                 None => (Step::Id, single(Kind::Number)),
             });
         };
+        let name = hop.name.as_str();
         if name == "id" && path.is_empty() && records.is_none() {
             return Ok((Step::Id, single(Kind::Number)));
         }
-        let field = known_field(model, &name)?;
-        if let (false, Some(related)) = (field.stored, &field.related) {
-            path.extend(related.iter().rev().cloned());
+        let field = known_field(model, name)?;
+        if let Some(shown) = shown_path(model, field) {
+            let is_end = path.is_empty() && records.is_none();
+            // A record's id is no way to its fields.
+            let through = shown.strip_suffix(&["id".to_owned()]).filter(|_| !is_end);
+            path.extend(hop.repeated(through.unwrap_or(&shown), is_end, through.is_some()));
             return self.step(level, path, records, taken + 1);
         }
         if !field.kind.is_relational() {
@@ -135,11 +189,28 @@ impl<'a> Builder<'a> {
             ));
         }
         let (step, shape) = self.step(next, path, records, taken + 1)?;
+        if let Way::Repeated { to_end } = hop.way {
+            let otherwise = match shape.list {
+                true => Value::Array(Vec::new()),
+                false if to_end => self.empty(next, &step),
+                false => Value::Null,
+            };
+            return Ok((Step::First(next, Box::new(step), otherwise), shape));
+        }
         let shape = Shape {
             list: shape.list || is_many,
             ..shape
         };
         Ok((Step::Through(next, Box::new(step)), shape))
+    }
+
+    /// What Odoo shows where the way to a value ends early: false and 0 of booleans and numbers.
+    fn empty(&self, level: usize, step: &Step) -> Value {
+        match step {
+            Step::Column(column) => self.levels[level].columns[*column].empty(),
+            Step::First(_, _, otherwise) => otherwise.clone(),
+            _ => Value::Null,
+        }
     }
 
     /// The place of a field's column in a level.
@@ -245,6 +316,7 @@ impl<'a> Builder<'a> {
             from,
             field: field.name.clone(),
             model_column,
+            with_archived: self.registry.lists_archived(&model.name, &field.name),
             filter: None,
         })
     }
@@ -262,9 +334,9 @@ impl<'a> Builder<'a> {
             }
         })?;
         let Some(domain) = shown else { return Ok(()) };
-        if domain.reads_related() || !domain.inherited().is_empty() {
+        if !domain.inherited().is_empty() {
             return Err(Error::usage(format!(
-                "field \"{}\" of \"{}\" lists records by what other records hold, which cannot be read for a payload",
+                "field \"{}\" of \"{}\" lists records by what they inherit, which cannot be read for a payload",
                 field.name, model.name
             )));
         }
@@ -289,6 +361,18 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
+}
+
+/// The path that a field without a place of its own repeats.
+fn shown_path(model: &Model, field: &Field) -> Option<Vec<String>> {
+    if field.stored {
+        return None;
+    }
+    let known = || {
+        let path = known::shows_first(&model.name, &field.name)?;
+        Some(path.split('.').map(str::to_owned).collect())
+    };
+    field.related.clone().or_else(known)
 }
 
 /// The field of that name, if it may be read.

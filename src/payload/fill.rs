@@ -157,11 +157,11 @@ impl Subject {
     pub fn of(change: &Change, plan: &Plan, inherited: &[Inherited], parents: &Parents<'_>) -> Self {
         let columns = plan.levels.first().map_or(&[][..], |level| &level.columns);
         let places: Vec<Option<usize>> = columns.iter().map(|c| change.layout.index_of(&c.name)).collect();
-        // A file is read when it is sent, so that its column may be missing.
+        // What is read when it is sent may be missing.
         let holds_all = places
             .iter()
             .zip(columns)
-            .all(|(place, column)| place.is_some() || column.is_file());
+            .all(|(place, column)| place.is_some() || column.is_read_late());
         let row = |image: &crate::event::Image| -> Row {
             let text = |place: &Option<usize>| place.and_then(|place| image.get(place).cloned().flatten());
             places.iter().map(text).collect()
@@ -170,14 +170,17 @@ impl Subject {
             (Some(old), Some(_)) => {
                 let changed = |place: &Option<usize>| place.is_some_and(|place| change.changed.contains(&place));
                 let changed = (0..places.len()).filter(|&column| changed(&places[column]));
-                Some((row(old), changed.filter(|&column| !columns[column].is_file()).collect()))
+                Some((
+                    row(old),
+                    changed.filter(|&column| !columns[column].is_read_late()).collect(),
+                ))
             }
             _ => None,
         };
         let is_gone = change.new.is_none();
         let images = || [&change.old, &change.new].into_iter().flatten();
         let is_cut = places.iter().zip(columns).any(|(place, column)| {
-            !column.is_file() && place.is_some_and(|place| images().any(|image| image.is_unknown(place)))
+            !column.is_read_late() && place.is_some_and(|place| images().any(|image| image.is_unknown(place)))
         });
         Self {
             id: change.record_id,
@@ -252,7 +255,7 @@ impl Filler<'_> {
         };
         let mut row = captured.clone();
         for (index, column) in self.plan.levels[0].columns.iter().enumerate() {
-            if column.is_file() {
+            if column.is_read_late() {
                 row[index] = read.and_then(|read| read.get(index).cloned().flatten());
             }
         }
@@ -352,6 +355,15 @@ impl Filler<'_> {
                 };
                 records.map(object).collect()
             }),
+            Step::First(next, step, otherwise) => {
+                let Some(ids) = self.related(*next, at) else {
+                    return Value::Null;
+                };
+                let mut records = ids.into_iter().filter_map(|id| self.at(*next, id, at.parents));
+                records
+                    .next()
+                    .map_or_else(|| otherwise.clone(), |at| self.step(step, *next, at))
+            }
             Step::Through(next, step) => {
                 let Some(ids) = self.related(*next, at) else {
                     return Value::Null;
@@ -424,6 +436,7 @@ impl Filler<'_> {
         match step {
             Step::Id | Step::Column(_) => false,
             Step::Ids(_) | Step::Records(..) => true,
+            Step::First(_, step, _) => self.gives_list(step),
             Step::Through(next, step) => {
                 matches!(self.plan.levels[*next].via, Via::Lines { .. }) || self.gives_list(step)
             }
@@ -434,22 +447,24 @@ impl Filler<'_> {
     fn root_column(&self, step: &Step) -> Option<usize> {
         match step {
             Step::Column(column) => Some(*column),
-            Step::Records(next, _) | Step::Through(next, _) => match self.plan.levels[*next].via {
-                Via::Link { from: 0, column } => Some(column),
-                _ => None,
-            },
+            Step::Records(next, _) | Step::Through(next, _) | Step::First(next, ..) => {
+                match self.plan.levels[*next].via {
+                    Via::Link { from: 0, column } => Some(column),
+                    _ => None,
+                }
+            }
             Step::Id | Step::Ids(_) => None,
         }
     }
 
     /// The column of a record that the event's own leads to, at which a value begins there.
     fn inherited_column(&self, step: &Step) -> Option<(usize, usize)> {
-        let Step::Through(parent, step) = step else {
+        let (Step::Through(parent, step) | Step::First(parent, step, _)) = step else {
             return None;
         };
         match (&self.plan.levels[*parent].via, &**step) {
             (Via::Link { from: 0, .. }, Step::Column(column)) => Some((*parent, *column)),
-            (Via::Link { from: 0, .. }, Step::Records(next, _) | Step::Through(next, _)) => {
+            (Via::Link { from: 0, .. }, Step::Records(next, _) | Step::Through(next, _) | Step::First(next, ..)) => {
                 match self.plan.levels[*next].via {
                     Via::Link { from, column } if from == *parent => Some((from, column)),
                     _ => None,

@@ -4,12 +4,17 @@
 //! relation, and is read once for a whole batch of events, however many paths lead through it: the number of statements depends on
 //! the paths alone.
 //!
+//! A related field repeats the field at the end of its path, at the *first* record of each relation on the way, as Odoo computes it
+//! (`_compute_related`, 16 to 19); a path that a user writes through an x2many field gives a list.
+//!
 //! What cannot be sent exactly is refused: fields that are not stored (unless they repeat a stored one, as inherited ones do),
 //! secrets at any place of a path, files that are kept as attachments, properties, and x2many fields of which nobody knows whether they
 //! list all records.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::build::build;
 use super::path::Selection;
@@ -65,6 +70,8 @@ pub enum Via {
         field: String,
         /// The column of this level that must name the other model, where ids alone do not tell.
         model_column: Option<String>,
+        /// Archived records are listed too: the field's own context says so.
+        with_archived: bool,
         /// Only those are listed that satisfy the field's own domain; its columns are among the level's.
         filter: Option<Filter>,
     },
@@ -116,6 +123,8 @@ pub enum Step {
     Records(usize, Vec<Output>),
     /// What the step gives at the record of this level; of several records a list.
     Through(usize, Box<Step>),
+    /// What the step gives at the first record of this level, or this where there is none: the way of a related field.
+    First(usize, Box<Step>, Value),
 }
 
 impl Plan {
@@ -154,7 +163,7 @@ impl Plan {
             };
             let columns = level.columns.iter().enumerate();
             let columns: Vec<usize> = columns
-                .filter(|(_, column)| !column.is_file() && is_watched(&column.name))
+                .filter(|(_, column)| !column.is_read_late() && is_watched(&column.name))
                 .map(|(place, _)| place)
                 .collect();
             (!columns.is_empty()).then(|| Inherited {
@@ -167,9 +176,12 @@ impl Plan {
         self.levels.iter().enumerate().filter_map(of_level).collect()
     }
 
-    /// The columns of the event's own model that must be captured in full. A file is not among them: it is read when it is sent.
+    /// The columns of the event's own model that must be captured in full. Those that are read when they are sent are not among them.
     pub fn captured_columns(&self) -> BTreeSet<String> {
         let own = self.levels.first().map_or(&[][..], |level| &level.columns);
-        own.iter().filter(|c| !c.is_file()).map(|c| c.name.clone()).collect()
+        own.iter()
+            .filter(|c| !c.is_read_late())
+            .map(|c| c.name.clone())
+            .collect()
     }
 }

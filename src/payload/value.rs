@@ -6,9 +6,10 @@
 //! | integer, float, monetary | a number, with all its digits; 0 where the column is NULL, as Odoo reads it; null for NaN and infinity, which JSON has not |
 //! | boolean | true or false; false where the column is NULL |
 //! | date, datetime | `2026-11-20`, `2026-11-20 12:00:00` (UTC), as Odoo prints them. What Odoo cannot read, as PostgreSQL prints it: `10000-01-01`, `0044-03-15 BC`, `infinity` |
-//! | many2one, many2one_reference | the id |
+//! | many2one | the id |
+//! | many2one_reference | the id; 0 where the column is NULL, as Odoo reads it |
 //! | translated | in the subscription's language, else in `en_US` |
-//! | company-dependent (from 18 on) | of company 1, or the field's default |
+//! | company-dependent | of company 1, or the field's default |
 //! | json | as it is; null where it is nested deeper than 128 levels |
 //! | binary with a column | base64, if the column holds at most 64 KiB |
 //!
@@ -34,6 +35,8 @@ pub struct Column {
     per: Per,
     /// Of a company-dependent field: what holds where nothing is stored, by company or for all.
     defaults: Vec<(Option<i32>, Value)>,
+    /// A row of `ir_property`, where company-dependent values are up to 17.
+    is_property: bool,
 }
 
 /// What a value depends on.
@@ -47,6 +50,15 @@ enum Per {
 impl Column {
     /// The column of a stored field; none where there is none that can be sent.
     pub fn of(field: &Field) -> Option<Self> {
+        if field.property.is_some() && !field.secret {
+            return Some(Self {
+                name: field.name.clone(),
+                kind: field.kind,
+                per: Per::Record,
+                defaults: Vec::new(),
+                is_property: true,
+            });
+        }
         let column = field.column.as_ref().filter(|_| field.stored && !field.secret)?;
         if matches!(
             field.kind,
@@ -65,6 +77,7 @@ impl Column {
             kind: field.kind,
             per,
             defaults: field.defaults.clone(),
+            is_property: false,
         })
     }
 
@@ -73,9 +86,9 @@ impl Column {
         self.per != Per::Record
     }
 
-    /// A file: capture holds its digest only, and it is read as base64.
-    pub fn is_file(&self) -> bool {
-        self.kind == FieldType::Binary
+    /// It is read when it is sent: capture holds a digest of a file only, and nothing of what is kept in another table.
+    pub fn is_read_late(&self) -> bool {
+        self.kind == FieldType::Binary || self.is_property
     }
 
     /// The value behind a column's text, for a language and a company.
@@ -108,6 +121,11 @@ impl Column {
         }
     }
 
+    /// The value of a record that is not there, as Odoo reads a related field whose way ends early: no default holds for it.
+    pub fn empty(&self) -> Value {
+        self.plain(None)
+    }
+
     /// The id that a many2one's column holds.
     pub fn id(&self, text: Option<&str>, lang: &str, company: i32) -> Option<i64> {
         self.value(text, lang, company).as_i64()
@@ -116,7 +134,7 @@ impl Column {
     fn plain(&self, text: Option<&str>) -> Value {
         let Some(text) = text else {
             return match self.kind {
-                FieldType::Integer => 0.into(),
+                FieldType::Integer | FieldType::Many2oneReference => 0.into(),
                 FieldType::Float | FieldType::Monetary => 0.0.into(),
                 FieldType::Boolean => false.into(),
                 _ => Value::Null,
@@ -278,7 +296,9 @@ mod tests {
 
     #[test]
     fn each_kind_has_odoos_form() {
-        use FieldType::{Binary, Boolean, Char, Date, Datetime, Float, Integer, Json, Many2one, Monetary};
+        use FieldType::{
+            Binary, Boolean, Char, Date, Datetime, Float, Integer, Json, Many2one, Many2oneReference, Monetary,
+        };
         for (kind, text, shown) in [
             (Char, Some("a"), json!("a")),
             (Char, Some(""), json!("")),
@@ -319,6 +339,7 @@ mod tests {
             ),
             (Many2one, Some("7"), json!(7)),
             (Many2one, None, json!(null)),
+            (Many2oneReference, None, json!(0)),
             (Json, Some(r#"{"a":1}"#), json!({"a": 1})),
             // "aGVsbG8=" is what Odoo stores for hello; the second is four raw bytes.
             (Binary, Some("YUdWc2JHOD0="), json!("aGVsbG8=")),
@@ -349,11 +370,14 @@ mod tests {
         assert_eq!(value(&dependent, Some(r#"{"2": 4}"#)), json!(7.5));
         dependent.defaults.clear();
         assert_eq!(value(&dependent, None), json!(0.0));
-        // Up to 17 such values are in ir_property, and the column is something else.
+        // Up to 17 such values are in ir_property, and a column is something else.
         dependent.column = Some(RegistryColumn {
             name: "f".into(),
             type_name: "integer".into(),
         });
         assert_eq!(Column::of(&dependent), None);
+        dependent.property = Some(3656);
+        assert_eq!(value(&dependent, Some("20.5")), json!(20.5));
+        assert_eq!(value(&dependent, None), json!(0.0));
     }
 }

@@ -52,12 +52,11 @@ pub async fn load(client: &Client) -> Result<Registry> {
 
 async fn read(client: &Client, source: Source) -> Result<Registry> {
     // Pipelined: the queries do not depend on each other, and one load is one round trip.
-    let (facts, models, columns, fields, inherits, defaults, selections, secrets) = tokio::try_join!(
+    let (facts, models, columns, fields, defaults, selections, secrets) = tokio::try_join!(
         source.rows(client, "registry_facts"),
         source.rows(client, "registry_models"),
         source.rows(client, "registry_columns"),
         source.rows(client, "registry_fields"),
-        source.rows(client, "registry_inherits"),
         source.rows(client, "registry_defaults"),
         source.rows(client, "registry_selections"),
         source.secrets(client),
@@ -83,7 +82,7 @@ async fn read(client: &Client, source: Source) -> Result<Registry> {
         let field = read_field(row, &model.name, table, &catalogue, &secrets);
         model.insert(field);
     }
-    for row in &inherits {
+    for row in &source.inherits(client, &catalogue).await? {
         if let Some(model) = registry.model_mut(row.get("model")) {
             model.inherits.push(Inherit {
                 parent: row.get("parent"),
@@ -261,6 +260,16 @@ impl Source {
             .map_err(|e| Error::database(format!("read Odoo's registry ({function})"), e))
     }
 
+    /// The `_inherits` parents. The functions know where they are told; the texts are chosen here: 16 has no table of them.
+    async fn inherits(self, client: &Client, catalogue: &Catalogue) -> Result<Vec<Row>> {
+        match self {
+            Self::Texts if !catalogue.contains_key("ir_model_inherit") => {
+                self.rows(client, "registry_inherits_by_fields").await
+            }
+            _ => self.rows(client, "registry_inherits").await,
+        }
+    }
+
     async fn secrets(self, client: &Client) -> Result<Vec<Row>> {
         match self {
             Self::Functions => self.rows(client, "registry_secret_fields").await,
@@ -425,6 +434,7 @@ mod tests {
             "registry_columns",
             "registry_fields",
             "registry_inherits",
+            "registry_inherits_by_fields",
             "registry_defaults",
             "registry_selections",
             "registry_properties",

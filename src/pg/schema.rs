@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(16, "000016_tagged_values"),
     migration!(17, "000017_adopted_neutralized"),
     migration!(18, "000018_while_it_runs"),
+    migration!(19, "000019_values_of_all_versions"),
 ];
 
 macro_rules! function_file {
@@ -479,7 +480,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=18));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=19));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

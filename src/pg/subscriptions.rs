@@ -1,7 +1,9 @@
 //! Subscriptions in the database: reading them all, recording what was found of each, and keeping capture in step with them.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use deadpool_postgres::GenericClient;
 use tokio_postgres::Client;
 
 use crate::subscription::{Accepted, Subscription};
@@ -120,6 +122,22 @@ pub async fn stamps(client: &Client) -> Result<Vec<(i32, String)>> {
         .query("select id, write_stamp from odoo_eventd.subscription_stamps()", &[])
         .await
         .map_err(|e| Error::database("look which subscriptions have changed", e))?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// The subscriptions that are not of these versions, active or not, each with its model; none for one that is gone.
+///
+/// # Errors
+/// Database errors.
+pub async fn edited(client: &impl GenericClient, stamps: &HashMap<i32, String>) -> Result<Vec<(i32, Option<String>)>> {
+    let (ids, stamps): (Vec<i32>, Vec<&str>) = stamps.iter().map(|(id, stamp)| (*id, stamp.as_str())).unzip();
+    let rows = client
+        .query(
+            "select id, model from odoo_eventd.edited_subscriptions($1, $2)",
+            &[&ids, &stamps],
+        )
+        .await
+        .map_err(|e| Error::database("look which subscriptions were edited", e))?;
     Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 

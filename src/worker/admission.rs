@@ -19,6 +19,7 @@ use crate::domain::judge::Judge;
 use crate::failpoint::{self, Step};
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
+use crate::payload::plan::Via;
 use crate::pg::looking::Looking;
 use crate::pg::subscriptions::Unreadable;
 use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
@@ -403,6 +404,22 @@ async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Resu
         return Ok(Ok(subscription));
     }
     for level in &plan.levels {
+        // What an x2many field lists may depend on other records.
+        if let Via::Lines {
+            filter: Some(filter), ..
+        } = &level.via
+            && let Err(error) = judge::rehearse(client, &filter.judge).await
+        {
+            if error.sql_state() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                return Err(error);
+            }
+            let hint = how_to_read(client).await?;
+            return Ok(Err(Error::usage(
+                "a list of the payload depends on other records, which the service may not read",
+            )
+            .with_source(error)
+            .with_hint(hint)));
+        }
         match records::rehearse(client, level).await {
             Err(error) if error.sql_state().is_some_and(|state| state.code().starts_with("42")) => {
                 return Ok(Err(

@@ -231,10 +231,10 @@ fn render_one(filled: Filled, exhausted: &mut usize) -> Made {
 async fn load(client: &impl GenericClient, plan: &Plan, subjects: &[&Subject]) -> Result<Option<Loaded>> {
     let mut loaded = Loaded::default();
     // The event's own records: what capture does not hold of them.
-    let has_files = plan.levels[0].columns.iter().any(|column| column.is_file());
+    let has_late = plan.levels[0].columns.iter().any(|column| column.is_read_late());
     let unknown: BTreeSet<i64> = subjects
         .iter()
-        .filter(|subject| !subject.is_gone && (has_files || subject.captured.is_none()))
+        .filter(|subject| !subject.is_gone && (has_late || subject.captured.is_none()))
         .map(|subject| subject.id)
         .collect();
     let Some(own) = read(client, plan, 0, &unknown).await? else {
@@ -307,7 +307,7 @@ async fn read(
     let ids: Vec<i64> = ids.iter().copied().collect();
     let level = &plan.levels[level];
     let columns: Vec<&str> = level.columns.iter().map(|column| column.name.as_str()).collect();
-    pg::records::read(client, &level.model, &ids, &columns).await
+    pg::records::read(client, &level.model, &ids, &columns, plan.company).await
 }
 
 /// Reads what an x2many field lists.
@@ -321,6 +321,7 @@ async fn load_lines(
         from,
         field,
         model_column,
+        with_archived,
         filter,
     } = &plan.levels[level].via
     else {
@@ -329,8 +330,14 @@ async fn load_lines(
     if ids.is_empty() {
         return Ok(Some(LoadedLevel::default()));
     }
-    let model = &plan.levels[*from].model;
-    let Some(mut lines) = pg::records::related(client, model, field, ids, model_column.as_deref()).await? else {
+    let of_field = pg::records::Lines {
+        model: &plan.levels[*from].model,
+        field,
+        model_column: model_column.as_deref(),
+        with_archived: *with_archived,
+        lang: &plan.lang,
+    };
+    let Some(mut lines) = pg::records::related(client, of_field, ids).await? else {
         return Ok(None);
     };
     let listed: BTreeSet<i64> = lines.values().flatten().copied().collect();

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::within;
+use super::behind;
 use super::bodies::{self, Made};
 use super::callbacks;
 use super::deliverer::{Handed, claimant_of};
@@ -119,10 +120,13 @@ impl Dispatcher {
             let client = self.connections.at_once().await;
             let page = outbox::read(&*client, &position, MOST_ROWS, MOST_BYTES, &mut layouts);
             let page = within(PAGE_WITHIN, "read the outbox", page).await?;
-            if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
+            let roster = Arc::clone(&self.roster.borrow());
+            if !page.rows.is_empty()
+                && roster.version != Some(page.subscriptions)
+                && self.must_wait(&client, &roster, &page).await?
+            {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
                 drop(client);
-                self.judging.subscriptions_changed.notify_one();
                 tokio::select! {
                     () = cancel.cancelled() => {}
                     changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
@@ -181,6 +185,17 @@ impl Dispatcher {
                 troubles.settle(&client, READING, processed).await
             }
         }
+    }
+
+    /// Whether a page cannot be matched before the keeper has looked at what was edited; it is told to do so now.
+    async fn must_wait(&self, client: &Connection, roster: &Roster, page: &outbox::Page) -> Result<bool> {
+        self.judging.subscriptions_changed.notify_one();
+        // Of a page that is cut off it is not known whose changes come with its last transaction.
+        if page.is_full {
+            return Ok(true);
+        }
+        let models = page.rows.iter().map(|row| &*row.change.layout.model).collect();
+        behind::concerns(&**client, roster, &models).await
     }
 
     /// Makes deliveries of a page, commits them with the position behind it, and hands on those that may be sent at once.

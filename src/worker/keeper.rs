@@ -229,12 +229,14 @@ impl Keeper {
         let tally = Arc::clone(&self.roster.borrow().tally);
         let mut roster = Roster::new(version, known.served.values().map(Arc::clone), &known.registry, tally)?;
         roster.keyring.clone_from(&self.rules.keyring);
+        roster.stamps = Arc::new(known.stamps().clone());
         self.serve(client, roster, known.served.len()).await
     }
 
     async fn publish_changed(&self, client: &Client, version: i64, known: &Known, ids: &HashSet<i32>) -> Result<()> {
         let before = Arc::clone(&self.roster.borrow());
-        let roster = before.changed(version, ids, &known.served, &known.registry)?;
+        let mut roster = before.changed(version, ids, &known.served, &known.registry)?;
+        roster.stamps = Arc::new(known.stamps().clone());
         self.serve(client, roster, ids.len()).await
     }
 

@@ -83,6 +83,11 @@ impl Known {
         })
     }
 
+    /// The version of every row.
+    pub fn stamps(&self) -> &HashMap<i32, String> {
+        &self.stamps
+    }
+
     /// Whether there are active ones that cannot be served.
     pub fn has_invalid(&self) -> bool {
         !self.invalid.is_empty()

@@ -28,6 +28,10 @@ pub struct Roster {
     pub parents_sent: HashSet<String>,
     /// What their deliveries came to; shared by all rosters of a term.
     pub tally: Arc<Tally>,
+    /// The version of each row that it was made from.
+    pub stamps: Arc<HashMap<i32, String>>,
+    /// What they were checked against; `None` before the first look.
+    pub registry: Option<Arc<Registry>>,
 }
 
 /// The subscriptions of one model.
@@ -199,6 +203,8 @@ impl Roster {
             by_model,
             keyring: None,
             tally,
+            stamps: Arc::default(),
+            registry: Some(Arc::clone(registry)),
         })
     }
 
@@ -261,7 +267,14 @@ impl Roster {
             by_model,
             keyring: self.keyring.clone(),
             tally: Arc::clone(&self.tally),
+            stamps: Arc::default(),
+            registry: Some(Arc::clone(registry)),
         })
+    }
+
+    /// The model of a subscription that is served.
+    pub fn model_of(&self, id: i32) -> Option<&str> {
+        self.by_id.get(&id).map(|served| served.row.model.as_str())
     }
 
     /// The subscriptions of a model.

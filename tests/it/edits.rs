@@ -10,7 +10,7 @@ use odoo_eventd::pg;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::support::delivery::wait_true;
+use crate::support::delivery::{subscribe, wait_true};
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd_ok, program, wait_until_leading};
 use crate::support::{Database, eventually};
@@ -189,4 +189,36 @@ async fn a_judge_that_was_changed_a_hundred_times_answers_as_one_that_was_made_a
         assert!(kept.chunks().count() <= 9, "round {round}: {}", kept.chunks().count());
     }
     assert!(anew <= 5, "{anew} times of 100 everything was made anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wait() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let of_orders = ["--event", "write", "--fields", "client_order_ref"];
+    subscribe(&database, "sale.order", &receiver.url("/orders"), &of_orders).await;
+    let of_partners = ["--event", "write", "--fields", "ref"];
+    subscribe(&database, "res.partner", &receiver.url("/partners"), &of_partners).await;
+    let _service = Service::leading(&database).await;
+    wait_true(&database, "(select count(*) = 2 from mcp_event_subscription where state = 'ready')").await;
+
+    // What a look records cannot be written: it lasts as long as this transaction.
+    let mut holding = database.client().await;
+    let held = holding.transaction().await.unwrap();
+    held.batch_execute("lock table odoo_eventd.subscription_need in share mode").await.unwrap();
+    let url = receiver.url("/new");
+    database
+        .psql(&format!(
+            "insert into mcp_event_subscription (model, event_type, fields, webhook_url)
+               values ('res.partner', 'write', '{{ref}}', '{url}')"
+        ))
+        .await;
+    database.psql("update sale_order set client_order_ref = 'x' where id = 1").await;
+    assert_eq!(receiver.wait_for(1, SOON).await[0].path, "/orders");
+    database.psql("update res_partner set ref = 'x' where id = 8").await;
+    held.rollback().await.unwrap();
+    let mut paths: Vec<_> = receiver.wait_for(3, SOON).await.into_iter().map(|request| request.path).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["/new", "/orders", "/partners"], "nothing was passed over");
 }

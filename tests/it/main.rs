@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
 mod assistants;
+mod attachments;
 mod callbacks;
 mod capture;
 mod capture_upgrades;
@@ -48,6 +49,7 @@ mod liveness;
 mod looking;
 mod main_job;
 mod many_databases;
+mod odoo_values;
 mod outbox;
 mod outcomes;
 mod packaging;

@@ -350,6 +350,28 @@ async fn what_changed_in_another_language_is_not_told_as_a_change_in_this_one() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_of_one_language_that_names_its_fields_hears_of_no_other_language() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let options = ["--event", "write", "--fields", "name", "--payload-fields", "name"];
+    let english = [&options[..], &["--lang", "en_US"]].concat();
+    subscribe(&database, "res.country", &receiver.url("/en"), &english).await;
+    subscribe(&database, "res.country", &receiver.url("/all"), &options).await;
+    let _service = Service::leading(&database).await;
+    let translate =
+        |lang: &str, to: &str| format!("update res_country set name = name || '{{\"{lang}\": \"{to}\"}}' where id = 1");
+    database.psql(&translate("fr_FR", "Pays")).await;
+    let first = receiver.wait_for(1, SOON).await;
+    database.psql(&translate("en_US", "Land")).await;
+    let all = receiver.wait_for(3, SOON).await;
+    assert_eq!(first[0].path, "/all");
+    let english: Vec<_> = all.iter().filter(|request| request.path == "/en").collect();
+    assert_eq!(english.len(), 1);
+    assert_eq!(english[0].json()["records"][0]["values"]["name"], "Land");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_text_too_long_to_be_kept_is_told_whole_or_not_at_all() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;

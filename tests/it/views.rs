@@ -98,6 +98,35 @@ async fn an_add_on_writes_subscriptions_through_a_view_as_odoo_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_made_by_odoo_has_the_settings_of_what_was_copied_and_zero_is_no_number() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    database
+        .psql(
+            "insert into mcp_event_subscription_view (model, timeout_ms, max_body_bytes, max_event_age)
+               values ('sale.order', 0, 2048, '')",
+        )
+        .await;
+    // copy() reads every field and creates a record of what it read: an empty Float is 0.0, an empty Integer 0.
+    database
+        .psql(
+            "insert into mcp_event_subscription_view (name, model, event_type, domain, fields, rate_limit, timeout_ms, max_attempts,
+                    max_body_bytes, max_event_age, retry_first_ms, retry_max_ms, failure_count, user_id, headers)
+             select name, model, event_type, domain, fields, coalesce(rate_limit, 0.0), timeout_ms, max_attempts, max_body_bytes,
+                    coalesce(max_event_age, ''), retry_first_ms, retry_max_ms, failure_count, coalesce(user_id, 0), headers
+               from mcp_event_subscription_view",
+        )
+        .await;
+    // A form writes what was emptied.
+    database
+        .psql("update mcp_event_subscription_view set rate_limit = 0.5 where id = 2; update mcp_event_subscription_view set rate_limit = 0.0, timeout_ms = 0 where id = 2")
+        .await;
+    let settings = "select distinct rate_limit is null, timeout_ms, max_attempts, max_body_bytes, max_event_age is null, user_id is null
+                      from mcp_event_subscription";
+    assert_eq!(database.psql(settings).await.trim(), "t|5000|1|2048|t|t");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_reads_through_a_view_and_both_outlive_a_second_install_and_an_uninstall() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 pub enum FieldDomain {
     /// Known to have none.
     None,
-    /// This domain, as JSON.
+    /// This domain, as JSON or as Python writes it.
     Json(String),
     /// The field belongs to a module this program does not know.
     Unknown,
@@ -46,35 +46,82 @@ fn model_field_rest(line: &'static str) -> (&'static str, &'static str, &'static
     )
 }
 
+/// The versions of Odoo that a line of a list holds for.
+type Versions = std::ops::RangeInclusive<u16>;
+
+/// Facts by model and field, each with its versions.
+type ByVersion<T> = HashMap<(&'static str, &'static str), Vec<(Versions, T)>>;
+
+/// `17-19` or `18`.
+fn versions(text: &str) -> Versions {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.parse().expect("a shipped list names the versions it holds for");
+    number(first)..=number(last)
+}
+
+/// What is said of a field for this version; `*` stands for every model.
+fn of_version<T: Copy>(list: &ByVersion<T>, version: u16, model: &str, field: &str) -> Option<T> {
+    let entries = list.get(&(model, field))?;
+    entries
+        .iter()
+        .find(|(versions, _)| versions.contains(&version))
+        .map(|(_, fact)| *fact)
+}
+
+/// `versions model field rest`, by model and field.
+fn by_version(text: &'static str) -> ByVersion<&'static str> {
+    let mut list = ByVersion::new();
+    for line in lines(text) {
+        let (held, rest) = line.split_once(' ').unwrap_or_default();
+        let (model, field, rest) = model_field_rest(rest);
+        list.entry((model, field)).or_default().push((versions(held), rest));
+    }
+    list
+}
+
 /// The domain of an x2many field of a standard module; `relation` is the model it leads to.
 ///
-/// Source: `fields_get` of Odoo 18.0; a domain declared as a *string* is for the web client and is not listed.
-pub fn x2many_domain(model: &str, field: &str, relation: &str) -> FieldDomain {
-    static DOMAINS: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
-        lines(include_str!("x2many_domains.txt"))
-            .map(model_field_rest)
-            .map(|(model, field, domain)| ((model, field), domain))
-            .collect()
-    });
-    static PLAIN: LazyLock<ByField<()>> = LazyLock::new(|| {
-        lines(include_str!("x2many_plain.txt"))
-            .filter_map(|line| line.split_once(' '))
-            .flat_map(|(model, fields)| fields.split(' ').map(move |field| ((model, field), ())))
-            .collect()
+/// Source: `fields_get` of Odoo 16.0 to 19.0; a domain declared as a *string* is for the web client and is not listed.
+pub fn x2many_domain(version: u16, model: &str, field: &str, relation: &str) -> FieldDomain {
+    static DOMAINS: LazyLock<ByVersion<&'static str>> =
+        LazyLock::new(|| by_version(include_str!("x2many_domains.txt")));
+    static PLAIN: LazyLock<ByVersion<()>> = LazyLock::new(|| {
+        let mut list = ByVersion::new();
+        for line in lines(include_str!("x2many_plain.txt")) {
+            let mut words = line.split(' ');
+            let (held, of) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            for field in words {
+                list.entry((of, field)).or_default().push((versions(held), ()));
+            }
+        }
+        list
     });
     let resolve = |domain: &str| FieldDomain::Json(domain.replace("$model", model));
-    if let Some(domain) = DOMAINS.get(&(model, field)) {
+    if let Some(domain) = of_version(&DOMAINS, version, model, field) {
         return resolve(domain);
     }
-    if let Some((domain, only)) = DOMAINS.get(&("*", field)).and_then(|entry| entry.rsplit_once(' '))
+    if of_version(&PLAIN, version, model, field).is_some() {
+        return FieldDomain::None;
+    }
+    if let Some((domain, only)) = of_version(&DOMAINS, version, "*", field).and_then(|entry| entry.rsplit_once(' '))
         && only == relation
     {
         return resolve(domain);
     }
-    if PLAIN.contains_key(&(model, field)) || PLAIN.contains_key(&("*", field)) {
+    if of_version(&PLAIN, version, "*", field).is_some() {
         return FieldDomain::None;
     }
     FieldDomain::Unknown
+}
+
+/// Whether the own context of an x2many field of a standard module says `active_test`, and what: false lists archived records
+/// too, whoever asks.
+///
+/// Source: `fields_get` of Odoo 16.0 to 19.0; `RelationalMulti.convert_to_record` looks at the field's context before the
+/// environment's.
+pub fn active_test(version: u16, model: &str, field: &str) -> Option<bool> {
+    static LIST: LazyLock<ByVersion<&'static str>> = LazyLock::new(|| by_version(include_str!("x2many_archived.txt")));
+    of_version(&LIST, version, model, field).map(|said| said == "True")
 }
 
 /// How a stored float field with a numeric column rounds, where it is known.
@@ -102,6 +149,19 @@ pub fn name_fields(model: &str) -> Option<Vec<&'static str>> {
             .collect()
     });
     NAMES.get(model).map(|fields| fields.split(' ').collect())
+}
+
+/// The path whose value a computed field shows at its first record, where its Python code does nothing else.
+///
+/// Source: `_compute_product_variant_id` and `_compute_product_template_id`; `_compute_company_employee`, of whose records a user has
+/// one in each company at most (`hr_employee_user_uniq`). Read in 16.0 to 19.0.
+pub fn shows_first(model: &str, field: &str) -> Option<&'static str> {
+    Some(match (model, field) {
+        ("product.template", "product_variant_id") => "product_variant_ids.id",
+        ("sale.order.line", "product_template_id") => "product_id.product_tmpl_id",
+        ("res.users", "employee_id") => "employee_ids.id",
+        _ => return None,
+    })
 }
 
 /// The path a computed field is searched by, where its Python search does nothing but follow it.
@@ -189,24 +249,37 @@ mod tests {
     #[test]
     fn a_domain_is_told_from_none_and_from_unknown() {
         let children = FieldDomain::Json(r#"[["active", "=", true]]"#.to_owned());
-        assert_eq!(x2many_domain("res.partner", "child_ids", "res.partner"), children);
+        assert_eq!(x2many_domain(18, "res.partner", "child_ids", "res.partner"), children);
         assert_eq!(
-            x2many_domain("sale.order", "order_line", "sale.order.line"),
+            x2many_domain(18, "sale.order", "order_line", "sale.order.line"),
             FieldDomain::None
         );
-        assert_eq!(x2many_domain("x_custom", "x_line_ids", "x_line"), FieldDomain::Unknown);
+        assert_eq!(
+            x2many_domain(18, "x_custom", "x_line_ids", "x_line"),
+            FieldDomain::Unknown
+        );
     }
 
     #[test]
     fn a_mixins_domain_names_the_model_it_is_used_on() {
-        let FieldDomain::Json(domain) = x2many_domain("sale.order", "website_message_ids", "mail.message") else {
+        let FieldDomain::Json(domain) = x2many_domain(18, "sale.order", "website_message_ids", "mail.message") else {
             panic!("known field");
         };
         assert!(domain.contains(r#""sale.order""#), "{domain}");
         assert_eq!(
-            x2many_domain("sale.order", "website_message_ids", "x_other"),
+            x2many_domain(18, "sale.order", "website_message_ids", "x_other"),
             FieldDomain::Unknown
         );
+    }
+
+    #[test]
+    fn a_list_says_of_each_version_what_that_version_does() {
+        let of = |version| x2many_domain(version, "project.project", "task_ids", "project.task");
+        assert_eq!(of(18), FieldDomain::Json(r#"[["is_closed", "=", false]]"#.to_owned()));
+        assert_eq!(of(19), FieldDomain::None, "from 19 on it is for the web client alone");
+        assert_eq!(active_test(18, "sale.order.line", "tax_id"), Some(false));
+        assert_eq!(active_test(19, "sale.order.line", "tax_ids"), Some(false));
+        assert_eq!(active_test(19, "sale.order", "order_line"), None);
     }
 
     #[test]

@@ -18,11 +18,25 @@ use tokio_postgres::{Client, NoTls};
 /// The ordinary role that owns the databases, as an Odoo server's role does: it may create databases and nothing else.
 pub(crate) const ODOO: &str = "odoo";
 
-/// A real Odoo's demonstration database, where it lies beside this repository. It is Odoo S.A.'s data (LGPL), so not in it.
-const DUMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/odoo/odoo_demo.dump.sql.gz");
+/// What real Odoo databases hold and answer, where it lies beside this repository. It is Odoo S.A.'s data (LGPL), so not in it.
+const ORACLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/odoo");
 
-/// Its views are written for a server whose EXTRACT returns numeric.
+/// A dump's views are written for a server whose EXTRACT returns numeric.
 const DUMP_MAJOR: u32 = 14;
+
+/// A file of the oracle for a version of Odoo; none, and a line that says so, where this checkout stands alone.
+pub(crate) fn oracle(version: u16, file: &str) -> Option<PathBuf> {
+    let of_version = match version {
+        18 => PathBuf::from(ORACLE),
+        other => Path::new(ORACLE).join(other.to_string()),
+    };
+    let path = of_version.join(file);
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
 
 static SHARED: LazyLock<Arc<Server>> = LazyLock::new(|| Server::private(Options::new()));
 
@@ -30,7 +44,8 @@ static SHARED: LazyLock<Arc<Server>> = LazyLock::new(|| Server::private(Options:
 pub(crate) struct Server {
     cluster: Cluster,
     fixture: OnceLock<()>,
-    dump: OnceLock<()>,
+    /// Of 16 to 19.
+    dumps: [OnceLock<()>; 4],
     databases: AtomicU32,
 }
 
@@ -48,7 +63,7 @@ impl Server {
         Arc::new(Self {
             cluster,
             fixture: OnceLock::new(),
-            dump: OnceLock::new(),
+            dumps: std::array::from_fn(|_| OnceLock::new()),
             databases: AtomicU32::new(0),
         })
     }
@@ -75,25 +90,41 @@ impl Server {
         .await
     }
 
-    /// A fresh copy of a real Odoo database; `None`, and a line that says so, where its dump is not at hand or the server
+    /// A fresh copy of a real Odoo 18 database; `None`, and a line that says so, where its dump is not at hand or the server
     /// is too old for it.
     pub(crate) async fn dump(self: &Arc<Self>) -> Option<Database> {
-        if !Path::new(DUMP).exists() {
-            eprintln!("skipped: {DUMP} is not there");
-            return None;
-        }
+        self.dump_of(18).await
+    }
+
+    /// The same of Odoo 16, 17, 18 or 19.
+    pub(crate) async fn dump_of(self: &Arc<Self>, version: u16) -> Option<Database> {
+        let (template, prepare): (_, fn(&Self)) = match version {
+            16 => ("odoo_demo_16", |server| server.prepare_dump(16)),
+            17 => ("odoo_demo_17", |server| server.prepare_dump(17)),
+            18 => ("odoo_demo_18", |server| server.prepare_dump(18)),
+            19 => ("odoo_demo_19", |server| server.prepare_dump(19)),
+            other => panic!("no dump of Odoo {other}"),
+        };
+        let dump = oracle(version, "odoo_demo.dump.sql.gz")?;
         if self.cluster.version().major < DUMP_MAJOR {
-            eprintln!("skipped: PostgreSQL {} cannot restore {DUMP}", self.cluster.version());
+            eprintln!(
+                "skipped: PostgreSQL {} cannot restore {}",
+                self.cluster.version(),
+                dump.display()
+            );
             return None;
         }
-        let clone = self.clone_of("odoo_demo", |server| {
-            server.dump.get_or_init(|| {
-                server.cluster.drop_database("odoo_demo").unwrap();
-                server.cluster.create_database("odoo_demo", ODOO).unwrap();
-                restore(&server.cluster, Path::new(DUMP), "odoo_demo");
-            });
+        Some(self.clone_of(template, prepare).await)
+    }
+
+    fn prepare_dump(&self, version: u16) {
+        self.dumps[usize::from(version - 16)].get_or_init(|| {
+            let template = format!("odoo_demo_{version}");
+            let dump = oracle(version, "odoo_demo.dump.sql.gz").expect("whoever asks has looked");
+            self.cluster.drop_database(&template).unwrap();
+            self.cluster.create_database(&template, ODOO).unwrap();
+            restore(&self.cluster, &dump, &template);
         });
-        Some(clone.await)
     }
 
     /// Copies `template`, which `prepare` makes if it is the first to come, or if the first to come has failed.
@@ -167,6 +198,11 @@ impl Database {
     /// [`Server::dump`] on the shared server.
     pub(crate) async fn dump() -> Option<Self> {
         Server::shared().dump().await
+    }
+
+    /// [`Server::dump_of`] on the shared server.
+    pub(crate) async fn dump_of(version: u16) -> Option<Self> {
+        Server::shared().dump_of(version).await
     }
 
     /// The database's name, unique on its server.
