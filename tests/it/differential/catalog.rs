@@ -187,6 +187,9 @@ pub struct Catalog {
     pub models: Vec<Model>,
     /// Relation tables with their columns.
     pub relations: Vec<(String, [String; 2])>,
+    /// Nobody's trigger changes or refuses a row before it is written: in PostgreSQL 15 MERGE may go on for ever where one does, and
+    /// nothing can interrupt it.
+    pub may_merge: bool,
     /// What makes it all.
     pub steps: Vec<Step>,
 }
@@ -209,7 +212,10 @@ impl Catalog {
 
 /// Makes one up.
 pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Catalog {
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog {
+        may_merge: true,
+        ..Catalog::default()
+    };
     for make in types::MAKE_TYPES {
         catalog.owner(*make);
     }

@@ -54,7 +54,7 @@ pub async fn catalogue(client: &Client, but: &BTreeSet<String>) -> Result<Catalo
                from pg_catalog.pg_class c
                left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
               where c.relnamespace = 'public'::pg_catalog.regnamespace and c.relkind in ('r', 'p')
-                and c.relname::text not like 'mcp\\_%'
+                and left(c.relname::text, 4) <> 'mcp_'
               order by c.relname, a.attnum",
             &[],
         )

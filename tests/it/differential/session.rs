@@ -235,7 +235,7 @@ impl Writers {
             34..44 => self.bulk_update(&name, &table),
             44..50 => self.delete(&name),
             50..57 => self.upsert(&name, &table),
-            57..61 if self.version >= 15 => self.merge(&name, &table),
+            57..61 if self.version >= 15 && self.catalog.may_merge => self.merge(&name, &table),
             57..66 => self.twice_in_one(&name, &table),
             66..70 => return self.copy(&name, &table),
             70..74 => self.change_of_id(&name),
