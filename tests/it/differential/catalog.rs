@@ -104,7 +104,7 @@ const NAMES: &[&str] = &[
     "漢字",
     "🙂",
     "",
-    "a_name_that_is_exactly_sixty_three_bytes_long_as_the_longest_are",
+    "a_name_that_is_exactly_sixty_three_bytes_long_as_the_longest_is",
     "description",
     "amount",
     "active",
@@ -149,7 +149,7 @@ const MODELS: &[&str] = &[
     "outbox.0",
     "x.new.rows",
     "a",
-    "x.a.model.whose.name.is.sixty.three.bytes.long.as.is.its.tables1",
+    "x.a.model.whose.name.is.sixty.three.bytes.long.as.is.its.table1",
 ];
 
 /// Models of which the capture's function has, or nearly has, a name that is taken.

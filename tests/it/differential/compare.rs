@@ -55,13 +55,11 @@ impl Transaction<'_> {
         self.unsure.get(table).map(|u| u.columns.clone()).unwrap_or_default()
     }
 
-    fn was_there(&self, table: &str, id: &str) -> bool {
-        self.before.get(table).is_some_and(|rows| rows.by_id.contains_key(id))
-    }
-
     /// Whether nothing is asked of a record.
     pub fn is_free(&self, table: &str, id: &str) -> bool {
-        self.truncated && self.was_there(table, id)
+        let is_there = |contents: &Contents| contents.get(table).is_some_and(|rows| rows.by_id.contains_key(id));
+        // Of one that was made and has gone with the table too: nobody has seen it go.
+        self.truncated && (is_there(self.before) || !is_there(self.after))
     }
 }
 

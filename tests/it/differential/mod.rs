@@ -152,7 +152,12 @@ async fn what_failed_once_does_not_differ_any_more() {
     for path in kept {
         let script = Script::parse(&std::fs::read_to_string(&path).unwrap());
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(difference) = shrink::replay(&server, &script, Mode::Direct).await {
+        let mode = if name.starts_with("service_") {
+            Mode::Service
+        } else {
+            Mode::Direct
+        };
+        if let Some(difference) = shrink::replay(&server, &script, mode).await {
             failed.push(format!("{name}: {difference}"));
         }
     }
@@ -168,7 +173,18 @@ async fn a_script_differs_nowhere() {
         return;
     };
     let script = Script::parse(&std::fs::read_to_string(path).unwrap());
+    let seconds = std::env::var("ODOO_EVENTD_TEST_SECONDS").unwrap_or_default();
     for mode in [Mode::Direct, Mode::Service] {
+        // With SECONDS=.. it is made smaller for as long.
+        if let Ok(seconds) = seconds.parse() {
+            let server = Server::shared();
+            if let Some(difference) = shrink::replay(&server, &script, mode).await {
+                let most = Duration::from_secs(seconds);
+                let script = shrink::shrink(&server, script, &difference.sort(), mode, most).await;
+                panic!("{difference}\n{script}");
+            }
+            continue;
+        }
         let mut runner = Runner::new(&Server::shared(), mode).await;
         for step in &script.0 {
             match runner.step(step).await {

@@ -217,7 +217,7 @@ pub fn compare(type_name: &str, before: Option<&str>, after: Option<&str>) -> Sa
     {
         return Sameness::Different;
     }
-    if type_name.starts_with("numeric") && normalized(before) == normalized(after) {
+    if (type_name == "numeric" || type_name.starts_with("numeric(")) && normalized(before) == normalized(after) {
         return Sameness::Same;
     }
     if before.len() > LONG || after.len() > LONG || before.contains("..") || after.contains("..") {

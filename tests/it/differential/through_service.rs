@@ -73,6 +73,8 @@ struct Expected {
     is_unsure: bool,
     /// Whatever arrives, nobody can say that it is not true.
     is_anything: bool,
+    /// It emptied a table: what was in it may be told of in any way.
+    is_truncated: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -300,6 +302,7 @@ impl ThroughService {
                 of_type,
                 is_unsure: is_unsure && !is_kept(subscription, transaction),
                 is_anything,
+                is_truncated: transaction.truncated,
             });
         }
         Ok(())
@@ -372,6 +375,7 @@ impl ThroughService {
                     && (event_type != "write" || expected.is_unsure || of_type.must_change.is_subset(&changed));
                 let is_free = event_type == "write" && expected.is_unsure;
                 let is_true = is_free
+                    || expected.is_truncated
                     || ids
                         .iter()
                         .all(|id| of_type.must.contains(id) || of_type.may.contains(id))
