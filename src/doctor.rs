@@ -47,10 +47,11 @@ pub struct Finding {
 }
 
 /// Every code that [`judge`] can return.
-pub const CODES: [&str; 24] = [
+pub const CODES: [&str; 25] = [
     "server-version",
     "odoo-version",
     "read-only",
+    "temp-files",
     "rights",
     "pooler",
     "tls",

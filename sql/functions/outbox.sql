@@ -28,10 +28,28 @@ end $$;
 comment on function odoo_eventd.note_forgetful(bigint) is
   'The leader knows of commits that this database has lost: nothing is delivered from here until `odoo-eventd adopt`.';
 
+create or replace function odoo_eventd.image_bytes(old text[], new text[]) returns bigint
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  stored integer := coalesce(pg_column_size(old), 0) + coalesce(pg_column_size(new), 0);
+begin
+  -- What is that small is not compressed. Of the rest it is asked how long it is when it has been read: a few kilobytes can be megabytes.
+  if stored < 2000 then
+    return stored;
+  end if;
+  return (select coalesce(sum(octet_length(u)), 0) from unnest(old) u) + (select coalesce(sum(octet_length(u)), 0) from unnest(new) u);
+end $$;
+comment on function odoo_eventd.image_bytes(text[], text[]) is 'How much memory the images of a row of the outbox take, about.';
+revoke all on function odoo_eventd.image_bytes(text[], text[]) from public;
+
+-- Dropped first: what it is given has changed, and what it gives.
+drop function if exists odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer);
 create or replace function odoo_eventd.read_outbox(
-  done pg_snapshot, target pg_snapshot, last_xid xid8, last_id bigint, max_rows integer
+  done pg_snapshot, target pg_snapshot, last_xid xid8, last_id bigint, max_rows integer, max_bytes bigint
 ) returns table (
-  seen text, subscriptions bigint, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[]
+  seen text, subscriptions bigint, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[],
+  is_cut boolean
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 -- One plan for ever: along the primary keys, from the position on. Made anew for each call, it would look at the ends of the indexes
@@ -48,45 +66,66 @@ declare
   from_xid xid8 := greatest(last_xid, pg_snapshot_xmax(done));
   from_id bigint := case when last_xid >= pg_snapshot_xmax(done) then last_id else 0 end;
   found_rows integer := 0;
+  found_bytes bigint := 0;
   more integer;
   known bigint;
   gaps boolean;
 begin
   perform odoo_eventd.assert_listener();
+  seen := reading::text;
   -- Taken after the snapshot: whoever subscribed before one of these rows was written is counted in it.
   known := odoo_eventd.subscriptions_version();
+  subscriptions := known;
   gaps := odoo_eventd.has_gaps(done);
   if gaps then
     perform odoo_eventd.settle_gaps();
   end if;
   -- First the transactions that were running when `done` was taken: their ids are all lower.
   if running <> '{}' and last_xid < pg_snapshot_xmax(done) then
-    return query
-      select reading::text, known, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
+    for id, xid, generation, op, record_id, at, user_id, old, new in
+      select o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
       from odoo_eventd.outbox o
       where o.xid = any (running) and (o.xid, o.id) > (last_xid, last_id) and pg_visible_in_snapshot(o.xid, reading)
         and not (gaps and odoo_eventd.is_in_gap(o.xid, o.generation))
-      order by o.xid, o.id limit max_rows;
-    get diagnostics found_rows = row_count;
+      order by o.xid, o.id limit max_rows
+    loop
+      found_rows := found_rows + 1;
+      found_bytes := found_bytes + odoo_eventd.image_bytes(old, new);
+      is_cut := found_rows >= max_rows or found_bytes >= max_bytes;
+      return next;
+      exit when is_cut;
+    end loop;
   end if;
-  if found_rows < max_rows then
+  if is_cut is not true then
     return query
-      select reading::text, known, o.id, o.xid::text, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new
-      from odoo_eventd.outbox o
-      where (o.xid, o.id) > (from_xid, from_id) and o.xid < pg_snapshot_xmax(reading) and pg_visible_in_snapshot(o.xid, reading)
-        and not (gaps and odoo_eventd.is_in_gap(o.xid, o.generation))
-      order by o.xid, o.id limit max_rows - found_rows;
+      select reading::text, known, p.id, p.xid::text, p.generation, p.op, p.record_id, p.at, p.user_id, p.old, p.new,
+             found_rows + p.n >= max_rows or found_bytes + p.total >= max_bytes
+      from (select q.*, row_number() over following as n, sum(q.bytes) over following as total
+              from (select o.*,
+                           -- What is that small is not compressed. Of the rest it is asked how long it is once it has been read: a few kilobytes
+                           -- can be megabytes.
+                           case when coalesce(pg_column_size(o.old), 0) + coalesce(pg_column_size(o.new), 0) < 2000
+                                then coalesce(pg_column_size(o.old), 0) + coalesce(pg_column_size(o.new), 0)
+                                else (select coalesce(sum(octet_length(u)), 0) from unnest(o.old || o.new) u) end::bigint as bytes
+                      from odoo_eventd.outbox o
+                     where (o.xid, o.id) > (from_xid, from_id) and o.xid < pg_snapshot_xmax(reading) and pg_visible_in_snapshot(o.xid, reading)
+                       and not (gaps and odoo_eventd.is_in_gap(o.xid, o.generation))
+                     order by o.xid, o.id limit max_rows - found_rows) q
+            window following as (order by q.xid, q.id rows unbounded preceding)) p
+      where found_bytes + p.total - p.bytes < max_bytes;
     get diagnostics more = row_count;
     found_rows := found_rows + more;
   end if;
   if found_rows = 0 then
-    return query select reading::text, known, null::bigint, null::text, null::bigint, null::"char", null::bigint, null::timestamptz,
-                        null::integer, null::text[], null::text[];
+    id := null; xid := null; generation := null; op := null; record_id := null; at := null; user_id := null; old := null; new := null;
+    is_cut := false;
+    return next;
   end if;
 end $$;
-comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer) is
+comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer, bigint) is
   'The next rows beyond a position, in order of (xid, id), with the snapshot read in and the version of the subscriptions that they must be '
-  'matched with; one row with nothing else if there are none.';
+  'matched with; one row with nothing else if there are none. At most so many rows, and no more once they have so many bytes: is_cut tells '
+  'with the last that it was one of these that ended them.';
 
 drop function if exists odoo_eventd.read_transaction(xid8, integer, bigint, integer);
 create or replace function odoo_eventd.read_transaction(of_xid xid8)

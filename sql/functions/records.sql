@@ -39,7 +39,8 @@ comment on function odoo_eventd.readable_table(text) is 'Where a model''s record
 
 create or replace function odoo_eventd.read_records(of_model text, ids bigint[], columns text[], most_bytes bigint)
 returns table (id bigint, vals text[])
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set extra_float_digits = 1
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set extra_float_digits = 1 set timezone = 'UTC'
+set quote_all_identifiers = off -- See registry_columns().
 as $$
 declare
   from_table regclass;
@@ -93,6 +94,7 @@ comment on function odoo_eventd.order_of(text, name[]) is 'The order Odoo shows 
 create or replace function odoo_eventd.read_related(of_model text, field text, ids bigint[], model_column text, most_rows integer)
 returns table (id bigint, related_id bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off -- See registry_columns().
 as $$
 declare
   f public.ir_model_fields;

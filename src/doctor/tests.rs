@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 fn healthy() -> Value {
-    json!({
+    let mut facts = json!({
         "server_version": "15.8", "server_version_num": 150_008, "odoo_version": "18.0.1.3", "read_only": false,
         "login": "odoo_eventd_listener", "owner": "odoo", "listener_role": "odoo_eventd_listener", "listener_exists": true,
         "login_is_superuser": false, "owner_may_end_listener": true, "tls": false, "remote": false, "system_identifier": "7",
@@ -13,7 +13,9 @@ fn healthy() -> Value {
         "notify_queue_ratio": 0.0, "delivery": {"rows": 1, "dead": 0},
         "connections": {"used": 10, "most": 97, "of_login": -1, "of_database": -1, "used_by_login": 1, "used_in_database": 5},
         "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest": "2026-11-21"}
-    })
+    });
+    facts["temp_file_limit"] = Value::Null;
+    facts
 }
 
 fn judged(database: &Value, tls: Mode, clock: f64) -> Vec<Finding> {
@@ -50,6 +52,7 @@ fn a_healthy_installation_has_nothing_wrong_and_everything_is_looked_at() {
 fn each_pain_is_found_and_comes_with_advice() {
     for (path, value, code, level) in [
         ("/server_version_num", json!(130_001), "server-version", Level::Warning),
+        ("/temp_file_limit", json!("1GB"), "temp-files", Level::Warning),
         ("/server_version_num", json!(190_000), "server-version", Level::Warning),
         ("/odoo_version", json!("12.0.1.3"), "odoo-version", Level::Warning),
         ("/odoo_version", json!(null), "odoo-version", Level::Warning),

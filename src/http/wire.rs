@@ -117,6 +117,8 @@ impl Socket {
         // Not `TcpStream::poll_peek`: that asks what the runtime has heard of so far, this asks the system.
         match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            // Who speaks first on a new connection does not speak HTTP: its answer will say so, another connection would not help.
+            Ok(bytes) if bytes > 0 && self.gauge.written() == 0 => Ok(()),
             _ => Err(io::Error::new(io::ErrorKind::NotConnected, GivenUp::Closed)),
         }
     }

@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::decimal::Decimal;
 use super::xml::to_xml;
 use crate::delivery::Failure;
 
@@ -68,9 +69,34 @@ impl Serialize for Values {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (field, value) in &self.0 {
-            map.serialize_entry(field, value)?;
+            map.serialize_entry(field, &Told(value))?;
         }
         map.end()
+    }
+}
+
+/// A value whose numbers are written as numbers of Rust where one is the same: what is no JSON text, a template, knows no others.
+struct Told<'a>(&'a Value);
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(number) => {
+                if let Some(whole) = number.as_i64() {
+                    return serializer.serialize_i64(whole);
+                }
+                if let Some(whole) = number.as_i128() {
+                    return serializer.serialize_i128(whole);
+                }
+                match Decimal::parse(&number.to_string()).and_then(|n| n.double()) {
+                    Some(double) => serializer.serialize_f64(double),
+                    None => number.serialize(serializer),
+                }
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Told)),
+            Value::Object(fields) => serializer.collect_map(fields.iter().map(|(name, value)| (name, Told(value)))),
+            other => other.serialize(serializer),
+        }
     }
 }
 

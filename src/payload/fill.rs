@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::body::Values;
 use super::plan::{Inherited, Level, Output, Plan, Step, Via};
+use super::value::Column;
 use crate::event::Change;
 
 /// Columns of a record as text, in the order of its level.
@@ -25,6 +26,8 @@ pub struct Subject {
     pub captured: Option<Row>,
     /// It was unlinked: nothing leads from it any more.
     pub is_gone: bool,
+    /// Capture has not kept all that is sent of it: a value was too long. What is in the table now may be another.
+    pub is_cut: bool,
     /// Of a write: its columns before, and which of them changed.
     pub before: Option<(Row, BTreeSet<usize>)>,
     /// What it inherits, where that changed in the event too.
@@ -172,6 +175,10 @@ impl Subject {
             _ => None,
         };
         let is_gone = change.new.is_none();
+        let images = || [&change.old, &change.new].into_iter().flatten();
+        let is_cut = places.iter().zip(columns).any(|(place, column)| {
+            !column.is_file() && place.is_some_and(|place| images().any(|image| image.is_unknown(place)))
+        });
         Self {
             id: change.record_id,
             user_id: change.user_id,
@@ -180,6 +187,7 @@ impl Subject {
                 .then(|| change.new.as_ref().or(change.old.as_ref()).map(row))
                 .flatten(),
             is_gone,
+            is_cut,
             before,
             parents: FromParents::of(change, plan, inherited, parents),
         }
@@ -192,6 +200,7 @@ impl Subject {
             user_id: None,
             captured: None,
             is_gone: false,
+            is_cut: false,
             before: None,
             parents: FromParents::default(),
         }
@@ -283,6 +292,34 @@ impl Filler<'_> {
             Values(of_changed.map(|output| self.output(output, 0, before)).collect())
         });
         (values, old)
+    }
+
+    /// Takes out of `old` what is told as in `values`, because it changed in another language or company than those that are told.
+    pub fn drop_same(&self, subject: &Subject, values: &Values, old: &mut Values) {
+        let has_changed = |column: usize| {
+            subject
+                .before
+                .as_ref()
+                .is_some_and(|(_, changed)| changed.contains(&column))
+        };
+        let column = |step: &Step| match step {
+            Step::Column(column) => self.plan.levels[0].columns.get(*column),
+            // It leads to another record now: what it led to before is told.
+            step if self.root_column(step).is_some_and(has_changed) => None,
+            step => {
+                let (level, column) = self.inherited_column(step)?;
+                self.plan.levels[level].columns.get(column)
+            }
+        };
+        let shared: HashSet<&str> = self
+            .plan
+            .outputs
+            .iter()
+            .filter(|output| column(&output.step).is_some_and(Column::is_shared))
+            .map(|output| output.name.as_str())
+            .collect();
+        old.0
+            .retain(|told| !shared.contains(told.0.as_str()) || !values.0.contains(told));
     }
 
     fn outputs(&self, outputs: &[Output], level: usize, at: At<'_>) -> Values {

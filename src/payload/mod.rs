@@ -10,6 +10,7 @@ pub mod body;
 mod build;
 mod chat;
 pub mod content;
+mod decimal;
 pub mod fill;
 pub mod path;
 pub mod plan;

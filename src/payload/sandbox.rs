@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::decimal::Decimal;
 use jiff::Timestamp;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -353,13 +354,30 @@ fn add_plain_filters(env: &mut Environment<'static>) {
     env.add_filter("sort", filters::sort);
     env.add_filter("sum", filters::sum);
     env.add_filter("unique", filters::unique);
-    env.add_filter("times", |value: f64, factor: f64| value * factor);
+    env.add_filter("times", |value: Value, factor: Value| -> Filtered<Value> {
+        let product = decimal_of(&value)
+            .zip(decimal_of(&factor))
+            .map(|(value, factor)| value.times(&factor));
+        let product =
+            product.ok_or_else(|| minijinja::Error::new(ErrorKind::InvalidOperation, "times is for numbers"))?;
+        let are_whole = value.is_integer() && factor.is_integer();
+        let whole = are_whole.then(|| product.to_string().parse::<i128>().ok()).flatten();
+        Ok(whole.map_or_else(|| Value::from(product.nearest_double()), Value::from))
+    });
     env.add_filter("date", |value: Cow<'_, str>, format: Cow<'_, str>| {
         format_date(&value, &format)
     });
 }
 
 /// Filters that make text; each pays for what it reads and writes.
+/// A number's digits.
+fn decimal_of(value: &Value) -> Option<Decimal> {
+    if value.is_integer() {
+        return Decimal::parse(&i128::try_from(value.clone()).ok()?.to_string());
+    }
+    Decimal::of_double(f64::try_from(value.clone()).ok()?)
+}
+
 fn add_text_filters(env: &mut Environment<'static>, budget: &Budget) {
     let paying = |make: fn(&str) -> String| {
         let budget = budget.clone();

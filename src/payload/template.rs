@@ -28,9 +28,9 @@ use minijinja::value::Serde;
 use minijinja::{ErrorKind, Value};
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use super::body::{Body, TooLarge, Values};
+use super::body::{Body, Record, TooLarge, Values};
 use super::{chat, sandbox};
 use crate::delivery::Failure;
 use crate::{Error, Result};
@@ -194,6 +194,8 @@ impl Template {
                 max_bytes
             },
         };
+        let body = calculable(context.body);
+        let context = Context { body: &body, ..context };
         if let Err(error) = template.render_captured_to(Value::from(Serde(Names::new(context))), &mut out) {
             return Err(if error.kind() == ErrorKind::WriteFailure {
                 RenderError::TooLarge { max: max_bytes }
@@ -216,6 +218,32 @@ impl Template {
     }
 }
 
+/// A template calculates with whole numbers of 128 bits and with doubles, which are what Odoo itself reads. A number beyond these is
+/// given as text.
+fn calculable<'a>(body: &Body<'a>) -> Body<'a> {
+    fn value(told: &Json) -> Json {
+        match told {
+            Json::Number(number) if number.as_i128().is_none() => {
+                let double = number.as_f64().and_then(serde_json::Number::from_f64);
+                double.map_or_else(|| Json::String(number.to_string()), Json::Number)
+            }
+            Json::Array(items) => items.iter().map(value).collect(),
+            Json::Object(fields) => fields.iter().map(|(name, of)| (name.clone(), value(of))).collect(),
+            other => other.clone(),
+        }
+    }
+    let values = |values: &Values| Values(values.0.iter().map(|(name, of)| (name.clone(), value(of))).collect());
+    let records = body.records.as_ref().map(|records| {
+        let record = |record: &Record| Record {
+            values: values(&record.values),
+            old: record.old.as_ref().map(values),
+            ..*record
+        };
+        records.iter().map(record).collect()
+    });
+    Body { records, ..*body }
+}
+
 fn failed(error: &minijinja::Error) -> RenderError {
     let what = match (error.kind(), error.detail()) {
         (ErrorKind::UndefinedError, None) => "a name or a field does not exist here".to_owned(),
@@ -236,7 +264,7 @@ struct Names<'a> {
     #[serde(flatten)]
     envelope: &'a Body<'a>,
     body: &'a Body<'a>,
-    record: Map<String, Json>,
+    record: Values,
     old: Values,
     subscription_name: String,
 }
@@ -250,8 +278,10 @@ impl<'a> Names<'a> {
     ) -> Self {
         let first = body.records.as_deref().and_then(<[_]>::first);
         let id = first.map(|record| record.id).or(body.record_ids.first().copied());
-        let mut record = Map::from_iter([("id".to_owned(), id.into())]);
-        record.extend(first.into_iter().flat_map(|record| record.values.0.iter().cloned()));
+        let mut record = Values(vec![("id".to_owned(), id.into())]);
+        record
+            .0
+            .extend(first.into_iter().flat_map(|record| record.values.0.iter().cloned()));
         Self {
             envelope: body,
             body,

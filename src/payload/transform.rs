@@ -16,6 +16,7 @@ use std::fmt;
 
 use serde_json::{Number, Value};
 
+use super::decimal::Decimal;
 use super::sandbox;
 
 /// One change of a value.
@@ -199,31 +200,36 @@ impl Transform {
             (Self::Date(format), Value::String(text)) => {
                 sandbox::format_date(&text, format).map_or(Value::Null, Value::String)
             }
-            (Self::Round(decimals), Value::Number(number)) => {
-                let scale = 10_f64.powi(i32::try_from(*decimals).unwrap_or(0));
-                changed(number, |n| (n * scale).round() / scale)
+            (Self::Round(decimals), Value::Number(number)) => changed(number, |n| Some(n.rounded(*decimals))),
+            (Self::Times(factor), Value::Number(number)) => {
+                changed(number, |n| Some(n.times(&Decimal::of_double(*factor)?)))
             }
-            (Self::Times(factor), Value::Number(number)) => changed(number, |n| n * factor),
             (Self::Int, Value::Number(number)) => whole(number),
             (_, value) => value,
         }
     }
 }
 
-/// A number is changed as a double; where that is no number any more it stays what it was.
-fn changed(number: Number, change: impl Fn(f64) -> f64) -> Value {
-    let made = number.as_f64().map(change).and_then(Number::from_f64);
-    Value::Number(made.unwrap_or(number))
+/// A number is changed by its digits, however many: as a double a large one would come out as another.
+fn changed(number: Number, change: impl Fn(&Decimal) -> Option<Decimal>) -> Value {
+    let Some(before) = Decimal::parse(&number.to_string()) else {
+        return Value::Number(number);
+    };
+    match change(&before) {
+        Some(after) if after == before => Value::Number(number),
+        after => after
+            .and_then(|after| after.number())
+            .map_or(Value::Null, Value::Number),
+    }
 }
 
 fn whole(number: Number) -> Value {
     if number.is_i64() || number.is_u64() {
         return Value::Number(number);
     }
-    match number.as_f64().map(|n| format!("{:.0}", n.trunc()).parse::<i64>()) {
-        Some(Ok(whole)) => whole.into(),
-        _ => Value::Number(number),
-    }
+    let cut = Decimal::parse(&number.to_string()).map(|n| n.truncated());
+    cut.and_then(|cut| cut.to_string().parse().ok())
+        .map_or(Value::Null, Value::Number)
 }
 
 fn truncate(text: String, most: usize) -> String {
@@ -298,6 +304,16 @@ mod tests {
             ),
             ("date", vec![json!("%Y")], json!("2026-11-20"), json!("2026")),
             ("round", vec![json!(1)], json!(2.25), json!(2.3)),
+            ("round", vec![json!(2)], json!(1e22), json!(1e22)),
+            ("round", vec![json!(2)], json!(1.7e308), json!(1.7e308)),
+            (
+                "round",
+                vec![json!(2)],
+                json!(9_007_199_254_740_993_i64),
+                json!(9_007_199_254_740_993_i64),
+            ),
+            ("times", vec![json!(3)], json!(0.1), json!(0.3)),
+            ("int", vec![], json!(1e22), json!(10_000_000_000_000_000_000_000_i128)),
             ("times", vec![json!(100)], json!(12.5), json!(1250.0)),
             ("int", vec![], json!(-12.9), json!(-12)),
             (

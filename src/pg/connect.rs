@@ -47,8 +47,10 @@ const PINNED: &str = "-c search_path=pg_catalog,pg_temp -c quote_all_identifiers
 /// Many set `synchronous_commit = off` for Odoo's speed. Ours must be on disk all the same: a claim that a crash takes back would be
 /// sent a second time. `local` is all that is asked for then; whoever wants to wait for replicas has said so by another value. It is set
 /// in any case, so that a reload of the server's settings does not change it.
+///
+/// Names of types are compared: some databases have them quoted.
 const SESSION: &str = "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
-     set tcp_user_timeout = 30000; set jit = off; \
+     set tcp_user_timeout = 30000; set jit = off; set quote_all_identifiers = off; \
      select pg_catalog.set_config('synchronous_commit', \
                 pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), 'off', 'local'), false)";
 

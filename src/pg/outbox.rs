@@ -80,6 +80,8 @@ pub struct Page {
     pub snapshot: String,
     /// The version of the subscriptions that these rows must be matched with.
     pub subscriptions: i64,
+    /// There may be more: it ends where the rows, or the bytes, that were asked for do.
+    pub is_full: bool,
     /// At most as many rows as asked for, in order of `(xid, id)`.
     pub rows: Vec<OutboxRow>,
 }
@@ -185,9 +187,9 @@ impl Layouts {
     }
 }
 
-const READ: &str = "select * from odoo_eventd.read_outbox($1::pg_catalog.text::pg_catalog.pg_snapshot, $2::pg_catalog.text::pg_catalog.pg_snapshot, $3::pg_catalog.text::pg_catalog.xid8, $4, $5)";
+const READ: &str = "select * from odoo_eventd.read_outbox($1::pg_catalog.text::pg_catalog.pg_snapshot, $2::pg_catalog.text::pg_catalog.pg_snapshot, $3::pg_catalog.text::pg_catalog.xid8, $4, $5, $6)";
 
-/// Reads what is beyond a position, at most `max_rows` rows.
+/// Reads what is beyond a position: at most `max_rows` rows, and no more once they have `max_bytes`.
 ///
 /// # Errors
 /// Database errors.
@@ -195,6 +197,7 @@ pub async fn read(
     client: &impl GenericClient,
     position: &Position,
     max_rows: usize,
+    max_bytes: i64,
     layouts: &mut Layouts,
 ) -> Result<Page> {
     let (target, last_xid, last_id) = match &position.target {
@@ -211,14 +214,19 @@ pub async fn read(
         .map_err(|e| Error::database("prepare reading the outbox", e))?;
     let max_rows = i32::try_from(max_rows).unwrap_or(i32::MAX);
     let rows = client
-        .query(&statement, &[&position.done, &target, &last_xid, &last_id, &max_rows])
+        .query(
+            &statement,
+            &[&position.done, &target, &last_xid, &last_id, &max_rows, &max_bytes],
+        )
         .await
         .map_err(|e| Error::database("read the outbox", e))?;
     let snapshot = rows.first().map(|row| row.get("seen")).unwrap_or_default();
     let subscriptions = rows.first().map(|row| row.get("subscriptions")).unwrap_or_default();
+    let is_full = rows.last().is_some_and(|row| row.get("is_cut"));
     let mut page = Page {
         snapshot,
         subscriptions,
+        is_full,
         rows: Vec::with_capacity(rows.len()),
     };
     for row in rows {

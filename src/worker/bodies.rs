@@ -96,7 +96,14 @@ fn groups(deliveries: Numbered) -> Vec<Numbered> {
 /// Reads the values of a group; in several goes where they are too large to be held together.
 async fn fill(client: &impl GenericClient, group: Numbered) -> Result<Vec<(Vec<usize>, Vec<Filled>)>> {
     let mut filled = Vec::new();
+    let (cut, group): (Numbered, Numbered) = group
+        .into_iter()
+        .partition(|(_, delivery)| delivery.subjects.iter().any(|subject| subject.is_cut));
+    if !cut.is_empty() {
+        filled.push(without_values(cut, Some(Cut::TooLarge), None));
+    }
     let mut waiting = vec![group];
+    waiting.retain(|group| !group.is_empty());
     while let Some(mut group) = waiting.pop() {
         let plan = group.first().and_then(|(_, d)| d.subscription.content.plan.clone());
         let Some(plan) = plan else {
@@ -139,7 +146,11 @@ fn with_values(group: Numbered, plan: &Plan, loaded: &Loaded) -> (Vec<usize>, Ve
         let records = std::mem::take(&mut delivery.subjects)
             .into_iter()
             .map(|subject| {
-                let (values, old) = filler.values(&subject);
+                let (values, mut old) = filler.values(&subject);
+                // A template that speaks of an old value gets it in any case.
+                if let Some(old) = old.as_mut().filter(|_| !delivery.subscription.content.is_per_record()) {
+                    filler.drop_same(&subject, &values, old);
+                }
                 Record {
                     id: subject.id,
                     user_id: subject.user_id.filter(|_| delivery.has_several_users).map(i64::from),

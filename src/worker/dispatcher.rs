@@ -39,6 +39,9 @@ use crate::{Error, Result};
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
 const MOST_ROWS: usize = 2_000;
 
+/// And no more rows once they hold so many bytes: a hundred long texts are more than all else.
+const MOST_BYTES: i64 = 16 * 1024 * 1024;
+
 /// So many rows in a batch say that writers are busy: the next batch is left some time to come together, because a batch of one costs
 /// as much as one of twenty.
 const BUSY_ROWS: usize = 16;
@@ -106,7 +109,7 @@ impl Dispatcher {
         while !cancel.is_cancelled() {
             let looked_at = Instant::now();
             let client = self.connections.at_once().await;
-            let page = outbox::read(&*client, &position, MOST_ROWS, &mut layouts);
+            let page = outbox::read(&*client, &position, MOST_ROWS, MOST_BYTES, &mut layouts);
             let page = within(PAGE_WITHIN, "read the outbox", page).await?;
             if !page.rows.is_empty() && self.roster.borrow().version != Some(page.subscriptions) {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
@@ -157,7 +160,7 @@ impl Dispatcher {
         layouts: &mut Layouts,
         cancel: &CancellationToken,
     ) -> Result<Position> {
-        let is_full = page.rows.len() >= MOST_ROWS;
+        let is_full = page.is_full;
         let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else {
             return Ok(position);
         };

@@ -10,8 +10,14 @@ use crate::Result;
 use crate::event::{self, RowChange};
 use crate::pg::outbox::{self, LargeRows, Layouts};
 
-/// Rows fetched at once. Fetching is cheap, and a row of a wide model takes tens of kilobytes.
+/// Rows fetched at once, at most. Fetching is cheap, and a row of a wide model takes tens of kilobytes.
 const FETCH_ROWS: i32 = 250;
+
+/// Rows fetched at first, and after some that were large: one may hold megabytes.
+const FETCH_FEW_ROWS: i32 = 8;
+
+/// So many bytes in what was fetched last let the next fetch be larger.
+const FETCH_BYTES: usize = 1024 * 1024;
 
 /// A piece is handed on with so many rows: enough for judging them to be cheap ..
 const PIECE_ROWS: usize = 2_000;
@@ -29,6 +35,8 @@ pub struct Pieces {
     /// The record that was read last, which may go on.
     unfinished: Vec<RowChange>,
     at_end: bool,
+    /// How many rows to fetch next.
+    fetch: i32,
 }
 
 impl Pieces {
@@ -41,6 +49,7 @@ impl Pieces {
             rows: LargeRows::open(transaction, xid).await?,
             unfinished: Vec::new(),
             at_end: false,
+            fetch: FETCH_FEW_ROWS,
         })
     }
 
@@ -60,14 +69,20 @@ impl Pieces {
         let mut complete = Vec::new();
         let mut bytes = 0;
         while complete.len() < PIECE_ROWS && bytes < PIECE_BYTES {
-            let fetched = outbox::fetch(transaction, &self.rows, FETCH_ROWS, layouts).await?;
+            let fetched = outbox::fetch(transaction, &self.rows, self.fetch, layouts).await?;
             if fetched.is_empty() {
                 self.at_end = true;
                 complete.append(&mut self.unfinished);
                 break;
             }
+            let of_these: usize = fetched.iter().map(size).sum();
+            self.fetch = if of_these > FETCH_BYTES {
+                FETCH_FEW_ROWS
+            } else {
+                (self.fetch * 4).min(FETCH_ROWS)
+            };
+            bytes += of_these;
             for row in fetched {
-                bytes += size(&row);
                 if self.unfinished.last().is_some_and(|last| place(last) != place(&row)) {
                     complete.append(&mut self.unfinished);
                 }

@@ -238,7 +238,7 @@ impl Captured {
 
     /// Records that the service would be given to read, were it to begin now.
     pub(crate) async fn readable(&self) -> Vec<i64> {
-        let read = "select record_id from odoo_eventd.position p, odoo_eventd.read_outbox(p.done, null, '0', 0, 1000) where id is not null";
+        let read = "select record_id from odoo_eventd.position p, odoo_eventd.read_outbox(p.done, null, '0', 0, 1000, 1000000000) where id is not null";
         self.owner
             .query(read, &[])
             .await

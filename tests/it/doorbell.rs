@@ -62,7 +62,9 @@ async fn read_and_sleep(
     let mut position = outbox::take_lead(connections.lead()).await.unwrap().position;
     while !cancel.is_cancelled() {
         let client = connections.at_once().await;
-        let page = outbox::read(&*client, &position, 2_000, &mut layouts).await.unwrap();
+        let page = outbox::read(&*client, &position, 2_000, i64::MAX, &mut layouts)
+            .await
+            .unwrap();
         drop(client);
         assert!(page.rows.len() < 2_000, "a round is much smaller than a page");
         if page.rows.is_empty() {

@@ -301,7 +301,7 @@ async fn an_outsider_may_call_none_of_the_functions_and_read_none_of_the_tables(
     let outsider = database.client_as("outsider").await;
     for forbidden in [
         "select odoo_eventd.load_subscriptions()",
-        "select * from odoo_eventd.read_outbox(pg_current_snapshot(), null, '0', 0, 10)",
+        "select * from odoo_eventd.read_outbox(pg_current_snapshot(), null, '0', 0, 10, 1000000000)",
         "select odoo_eventd.switch_capture(false)",
         "select odoo_eventd.sync_capture('sale.order')",
         "select odoo_eventd.registry_fields()",

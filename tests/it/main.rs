@@ -75,4 +75,5 @@ mod troubles;
 mod unprintable;
 mod unprocessed;
 mod unsent;
+mod values;
 mod views;

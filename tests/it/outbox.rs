@@ -34,7 +34,9 @@ async fn read_on(session: &deadpool_postgres::Client, position: &mut Position) -
     loop {
         session.batch_execute("begin").await.unwrap();
         let before = fetched(session).await;
-        let page = outbox::read(session, position, 500, &mut layouts).await.unwrap();
+        let page = outbox::read(session, position, 500, i64::MAX, &mut layouts)
+            .await
+            .unwrap();
         let after = fetched(session).await;
         session.batch_execute("commit").await.unwrap();
         assert_eq!(after.1, before.1, "no page needs to go through a whole table");
@@ -173,7 +175,9 @@ async fn the_ring_goes_round_and_is_emptied_under_constant_writers_without_one_t
                 held.batch_execute("commit").await.unwrap();
                 written.extend((1_000..=1_004).map(|id| (id, 0)));
                 written.insert((1_000, -1));
-                let page = outbox::read(&client, &position, 1_000_000, &mut layouts).await.unwrap();
+                let page = outbox::read(&client, &position, 1_000_000, i64::MAX, &mut layouts)
+                    .await
+                    .unwrap();
                 read.extend(page.rows.iter().map(value_of));
                 assert!(
                     read == written,
@@ -184,7 +188,9 @@ async fn the_ring_goes_round_and_is_emptied_under_constant_writers_without_one_t
                 break;
             }
         }
-        let page = outbox::read(&client, &position, 1_000_000, &mut layouts).await.unwrap();
+        let page = outbox::read(&client, &position, 1_000_000, i64::MAX, &mut layouts)
+            .await
+            .unwrap();
         for row in &page.rows {
             assert!(read.insert(value_of(row)), "read twice");
         }

@@ -7,6 +7,9 @@ use super::literal::{Literal, is_date_or_time, parse_python_float, parse_python_
 use crate::odoo::known::Digits;
 use crate::odoo::registry::{Field, FieldType, Model};
 
+/// Digits of a whole number in a text, at most.
+const MOST_DIGITS: usize = 1_000;
+
 /// What kind of value the database compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -45,9 +48,6 @@ impl Checker<'_> {
             .iter()
             .map(|item| self.convert(c, item))
             .collect::<Result<Vec<_>, _>>()?;
-        if bounds.iter().flatten().any(|bound| matches!(bound, Bound::Numeric(_))) && c.class == Class::Int {
-            return Err(DomainError::new("a number of the list is too large"));
-        }
         let text = |bound: Option<Bound>| match bound {
             Some(Bound::Numeric(text) | Bound::Text(text) | Bound::Date(text) | Bound::Timestamp(text)) => text,
             _ => String::new(),
@@ -59,6 +59,8 @@ impl Checker<'_> {
                 all.map(|bound| match bound {
                     Some(Bound::Int4(number)) => Some(number.into()),
                     Some(Bound::Int8(number)) => Some(number),
+                    // Beyond 64 bits: equal to nothing that a column holds, as is the largest number that can be bound.
+                    Some(Bound::Numeric(_)) => Some(i64::MAX),
                     _ => None,
                 })
                 .collect(),
@@ -89,7 +91,9 @@ impl Checker<'_> {
             FieldType::Integer | FieldType::Many2oneReference if c.field.name != "id" => match value {
                 value if value.is_falsy() => Bound::Int4(0),
                 Literal::Float(number) if number.abs() < 9e18 => int_bound(to_i64(number.trunc())),
-                Literal::Str(text) => int_bound(parse_python_int(text).ok_or_else(wrong)?),
+                // A double of that size has no decimals.
+                Literal::Float(number) if number.is_finite() => Bound::Numeric(format!("{number:.0}")),
+                Literal::Str(text) => whole_number(text).ok_or_else(wrong)?,
                 value => integer(value).ok_or_else(wrong)?,
             },
             FieldType::Integer | FieldType::Many2one => match value {
@@ -101,7 +105,7 @@ impl Checker<'_> {
                 Literal::Str(text) if c.field.kind == FieldType::Integer => {
                     int_bound(parse_python_int(text).ok_or_else(wrong)?)
                 }
-                Literal::BigInt(digits) if c.field.kind == FieldType::Many2one => Bound::Numeric(digits.clone()),
+                Literal::BigInt(digits) => Bound::Numeric(digits.clone()),
                 _ => return Err(wrong()),
             },
             FieldType::Float => {
@@ -276,6 +280,17 @@ fn class_of_type(field: &Field, type_name: &str) -> Class {
 
 fn int_bound(number: i64) -> Bound {
     i32::try_from(number).map_or(Bound::Int8(number), Bound::Int4)
+}
+
+/// Python's `int(text)`, of any size.
+fn whole_number(text: &str) -> Option<Bound> {
+    if let Some(number) = parse_python_int(text) {
+        return Some(int_bound(number));
+    }
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (is_whole && digits.len() <= MOST_DIGITS).then(|| Bound::Numeric(text.trim_start_matches('+').to_owned()))
 }
 
 fn integer(value: &Literal) -> Option<Bound> {

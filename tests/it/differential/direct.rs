@@ -113,7 +113,7 @@ impl Direct {
         let mut tables: BTreeMap<String, Vec<RowChange>> = BTreeMap::new();
         let mut xids = BTreeSet::new();
         loop {
-            let page = outbox::read(&self.client, &self.position, MOST_ROWS, &mut self.layouts).await;
+            let page = outbox::read(&self.client, &self.position, MOST_ROWS, i64::MAX, &mut self.layouts).await;
             let page = page.map_err(|e| failed(&e))?;
             self.position = Position {
                 done: page.snapshot,

@@ -64,7 +64,7 @@ fn add_trigger(random: &mut StdRng, catalog: &mut Catalog, number: usize, model:
             "insert or update",
         ),
         (
-            format!("if old.id = 2 then return null; end if; return old;"),
+            "if old.id = 2 then return null; end if; return old;".to_owned(),
             "before",
             "row",
             "delete",

@@ -204,11 +204,12 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
         return format!("{error:?}");
     };
     let mut said = format!(" {}", db.message());
-    for more in [db.detail(), db.hint(), db.table(), db.column(), db.constraint()] {
-        if let Some(more) = more {
-            said.push_str(" | ");
-            said.push_str(more);
-        }
+    for more in [db.detail(), db.hint(), db.table(), db.column(), db.constraint()]
+        .into_iter()
+        .flatten()
+    {
+        said.push_str(" | ");
+        said.push_str(more);
     }
     format!("{}{}", db.code().code(), without_chance(&said))
 }

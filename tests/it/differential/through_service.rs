@@ -422,9 +422,7 @@ fn is_kept(subscription: &Subscription, transaction: &Transaction<'_>) -> bool {
 fn expected_of(subscription: &Subscription, transaction: &Transaction<'_>) -> Option<BTreeMap<&'static str, OfType>> {
     let table = &subscription.table;
     let mut of_type: BTreeMap<&'static str, OfType> = BTreeMap::new();
-    let Some(fates) = transaction.fates(table, &subscription.watched) else {
-        return None;
-    };
+    let fates = transaction.fates(table, &subscription.watched)?;
     for (id, fate) in fates {
         let is_free = transaction.is_free(table, &id);
         let (name, is_sure) = match &fate {

@@ -21,12 +21,12 @@ async fn a_relation_tables_columns_may_be_renamed_retyped_or_dropped_under_long_
         (
             "alter table sale_order_tag_rel alter column order_id type bigint, alter column tag_id type bigint",
             "order_id",
-            "D I",
+            "d i",
         ),
         (
             "alter table sale_order_tag_rel drop constraint sale_order_tag_rel_tag_id_fkey, alter column tag_id type text",
             "order_id",
-            "D I",
+            "d i",
         ),
         (
             "alter table sale_order_tag_rel add column x_note text",
