@@ -167,7 +167,7 @@ async fn what_failed_once_does_not_differ_any_more() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// `make differential SCRIPT=that.sql` tells what comes of each step.
+/// `make differential SCRIPT=that.sql` tells what comes of each step; with `SHRINK=400` it is made smaller for so many seconds.
 #[tokio::test]
 #[ignore = "runs a script that it is given"]
 async fn a_script_differs_nowhere() {
@@ -176,9 +176,8 @@ async fn a_script_differs_nowhere() {
         return;
     };
     let script = Script::parse(&std::fs::read_to_string(path).unwrap());
-    let seconds = std::env::var("ODOO_EVENTD_TEST_SECONDS").unwrap_or_default();
+    let seconds = std::env::var("ODOO_EVENTD_TEST_SHRINK").unwrap_or_default();
     for mode in [Mode::Direct, Mode::Service] {
-        // With SECONDS=.. it is made smaller for as long.
         if let Ok(seconds) = seconds.parse() {
             let server = Server::shared();
             if let Some(difference) = shrink::replay(&server, &script, mode).await {
@@ -190,8 +189,9 @@ async fn a_script_differs_nowhere() {
         }
         let mut runner = Runner::new(&Server::shared(), mode).await;
         for step in &script.0 {
+            let began = Instant::now();
             match runner.step(step).await {
-                Ok(outcome) => eprintln!("{step}--   {outcome:?}"),
+                Ok(outcome) => eprintln!("{step}--   {:.1?} {outcome:?}", began.elapsed()),
                 Err(difference) => panic!("{step}{difference}"),
             }
         }

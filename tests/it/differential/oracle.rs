@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
 use super::script::ident;
@@ -131,6 +132,17 @@ impl Reader {
 
     /// All rows of all these tables.
     pub async fn contents(&mut self, catalogue: &Catalogue) -> Result<Contents, tokio_postgres::Error> {
+        match self.try_contents(catalogue).await {
+            // A table was made anew, or a column's type has another collation: "cached plan must not change result type".
+            Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
+                self.statements.clear();
+                self.try_contents(catalogue).await
+            }
+            read => read,
+        }
+    }
+
+    async fn try_contents(&mut self, catalogue: &Catalogue) -> Result<Contents, tokio_postgres::Error> {
         let mut questions = Vec::new();
         for (name, table) in catalogue {
             let sql = question(name, table);
