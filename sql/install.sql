@@ -34,7 +34,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \endif
 select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5, :version < 6 as m6,
        :version < 7 as m7, :version < 8 as m8, :version < 9 as m9, :version < 10 as m10, :version < 11 as m11, :version < 12 as m12,
-       :version < 13 as m13, :version < 14 as m14, :version < 15 as m15, :version < 16 as m16, :version < 17 as m17 \gset
+       :version < 13 as m13, :version < 14 as m14, :version < 15 as m15, :version < 16 as m16, :version < 17 as m17, :version < 18 as m18 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -102,6 +102,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \if :m17
   \ir migrations/000017_adopted_neutralized.sql
   insert into odoo_eventd.schema_migration (version, name) values (17, '000017_adopted_neutralized');
+\endif
+\if :m18
+  \ir migrations/000018_while_it_runs.sql
+  insert into odoo_eventd.schema_migration (version, name) values (18, '000018_while_it_runs');
 \endif
 
 \ir functions/guard.sql

@@ -17,8 +17,8 @@ use crate::http::mask::{HIDDEN, mask_url_text};
 use crate::pg::secrets;
 use crate::sealing::Keyring;
 use crate::signature::Secret;
+use crate::worker::admission;
 use crate::worker::quarantine::Quarantine;
-use crate::worker::roster;
 use crate::worker::secrets::seal;
 use crate::{Error, Result};
 
@@ -48,7 +48,7 @@ pub async fn subscribe(client: &Client, guard: &Guard, options: &Value) -> Resul
         .await
         .map_err(|e| refused_values(e, "add the subscription"))?
         .get(0);
-    let looked = roster::refresh(client, None, &Quarantine::default()).await;
+    let looked = admission::refresh(client, None, &Quarantine::default()).await;
     let row = find_subscription(client, id).await?;
     let state = row.get("state").and_then(Value::as_str);
     if let (Err(error), true) = (&looked, state != Some("ready")) {
@@ -165,7 +165,7 @@ pub async fn unsubscribe(client: &Client, id: i32) -> Result<()> {
     if !found {
         return Err(no_subscription(id));
     }
-    roster::refresh(client, None, &Quarantine::default()).await.map(drop)
+    admission::refresh(client, None, &Quarantine::default()).await.map(drop)
 }
 
 /// Gives a subscription a new secret. Returns until when the old one signs too; `None` when the new one signs alone at once.

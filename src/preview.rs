@@ -1,6 +1,6 @@
 //! What a subscription would be, without making it: `odoo-eventd subscribe --dry-run`.
 //!
-//! The same look that the service takes ([`roster`]), at a row that the database assembles from the options and its own defaults
+//! The same look that the service takes ([`admission`]), at a row that the database assembles from the options and its own defaults
 //! and checks, but does not keep. Nothing is written, not even a sequence.
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::domain::check::check_text;
 use crate::http::guard::Guard;
 use crate::pg::{registry, search};
 use crate::subscription::{Accepted, Subscription};
-use crate::worker::roster;
+use crate::worker::admission;
 use crate::{Error, Result};
 
 /// What a subscription would be.
@@ -64,12 +64,12 @@ pub async fn preview(client: &Client, guard: &Guard, options: &Value) -> Result<
         .map_err(|e| Error::usage("the subscription cannot be read").with_source(e))?;
     let registry = registry::load(client).await?;
     // A subscription that is not stored has no secret that was encrypted.
-    let rules = roster::ServiceRules {
+    let rules = admission::ServiceRules {
         guard: guard.clone(),
         keyring: None,
     };
-    let accepted = roster::check(row, &registry, Some(&rules))?;
-    let accepted = roster::may_read_related(client, accepted, &registry).await??;
+    let accepted = admission::check(row, &registry, Some(&rules))?;
+    let accepted = admission::may_read_related(client, accepted, &registry).await??;
     let capture = preview_capture(client, &accepted).await?;
     let names = |key: &str| -> Vec<String> {
         let names = capture.get(key).and_then(Value::as_array);
@@ -182,7 +182,7 @@ async fn count(
     registry: &crate::odoo::registry::Registry,
 ) -> Result<(Option<i64>, Option<String>)> {
     let row = &accepted.row;
-    let domain = check_text(&row.domain, &row.model, registry, &roster::context_of(row)).map_err(Error::from)?;
+    let domain = check_text(&row.domain, &row.model, registry, &admission::context_of(row)).map_err(Error::from)?;
     match search::count_matching(client, &domain).await {
         Ok(count) => Ok((Some(count), None)),
         Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok((

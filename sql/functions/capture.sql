@@ -10,7 +10,7 @@
 
 create or replace function odoo_eventd.capturable_columns(of_model text, in_table oid default null)
 returns table (column_name name, type_name text, is_comparable boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language sql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off -- Names of types are compared.
 as $$
   -- Only columns that a stored field announces, as its own or as its pair of ids: res_users.password has a column and no stored field.
   select a.attname, format_type(a.atttypid, a.atttypmod),
@@ -97,7 +97,7 @@ begin
   is_ours_to_print := t.typnamespace = 'pg_catalog'::regnamespace is true;
   is_text := base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
   is_short := is_ours_to_print and (t.typlen > 0 or base = 'numeric'::regtype)
-              or is_text and substring(type_name from '^character(?: varying)?\(([0-9]{1,4})\)$')::integer <= 4096;
+              or is_text and substring(type_name from '^character(?: varying)?[(]([0-9]{1,4})[)]$')::integer <= 4096;
   is_short := coalesce(is_short, false);
   element := coalesce(case when t.typcategory = 'A' then (select e.oid from pg_type e where e.typarray = base) end,
                       (select r.rngsubtype from pg_range r where r.rngtypid = base), base);
@@ -110,15 +110,23 @@ end $$;
 comment on function odoo_eventd.type_facts(text) is
   'What capture must know of a type: printed and compared by PostgreSQL''s own functions or not, text, never long, comparable. Domains count as what they are made of.';
 
-create or replace function odoo_eventd.printed(value text, type_name text) returns text
-language sql stable security definer set search_path = pg_catalog, pg_temp
+create or replace function odoo_eventd.printed(value text, is_ours_to_print boolean) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- SQL in, SQL out.
-  select case when f.is_ours_to_print then format('%s::text', value)
+  select case when is_ours_to_print then format('%s::text', value)
               else format('case when %1$s is distinct from null then concat(%1$s) end', value) end
-  from odoo_eventd.type_facts(type_name) f
 $$;
-comment on function odoo_eventd.printed(text, text) is 'The expression that makes a value text, by functions of PostgreSQL''s own only.';
+comment on function odoo_eventd.printed(text, boolean) is 'The expression that makes a value text, by functions of PostgreSQL''s own only; see type_facts().';
+
+create or replace function odoo_eventd.is_short(texts text, others text) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- GREATEST passes over nulls, and takes as many as there are columns.
+  select coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || texts || '), 0) <= 16384', 'coalesce(greatest(' || others || '), 0) <= 4096'), ''), 'true')
+$$;
+comment on function odoo_eventd.is_short(text, text) is
+  'The condition that no value of a row is long, as SQL text, of the lengths of its texts and of its other values, listed with commas.';
 
 create or replace function odoo_eventd.captured_expressions(of_table oid, columns name[], types text[], whole name[], unreadable name[] default '{}',
                                                             pinned name[] default '{}')
@@ -148,8 +156,8 @@ begin
       plain_old := format('odoo_eventd.pinned_text(%s)', o);
       plain_new := format('odoo_eventd.pinned_text(%s)', n);
     else
-      plain_old := odoo_eventd.printed(o, c.type);
-      plain_new := odoo_eventd.printed(n, c.type);
+      plain_old := odoo_eventd.printed(o, f.is_ours_to_print);
+      plain_new := odoo_eventd.printed(n, f.is_ours_to_print);
     end if;
     exact := f.is_comparable and not exists (
       select from pg_attribute a join pg_collation l on l.oid = a.attcollation
@@ -216,7 +224,6 @@ as $$
 declare
   e record;
   author record;
-  differs text;
   is_short_old text; is_short_new text;
   from_old text; from_new text;
   -- A link of a many2many field has no id; which record it is about depends on the field.
@@ -239,8 +246,8 @@ begin
   if id_type is null then
     author.created := 'null::integer';
   end if;
-  is_short_old := coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || e.texts_old || '), 0) <= 16384', 'coalesce(greatest(' || e.others_old || '), 0) <= 4096'), ''), 'true');
-  is_short_new := coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || e.texts_new || '), 0) <= 16384', 'coalesce(greatest(' || e.others_new || '), 0) <= 4096'), ''), 'true');
+  is_short_old := odoo_eventd.is_short(e.texts_old, e.others_old);
+  is_short_new := odoo_eventd.is_short(e.texts_new, e.others_new);
   if e.is_partial then
     is_short_old := 'false'; is_short_new := 'false';
   end if;
@@ -368,24 +375,6 @@ as $$
 $$;
 comment on function odoo_eventd.idle_body(odoo_eventd.capture) is 'The body of a trigger function that captures nothing, as SQL text.';
 
-create or replace function odoo_eventd.gathering(of_capture odoo_eventd.capture, many_rows integer default 1000) returns text
-language sql immutable security definer set search_path = pg_catalog, pg_temp
-as $$
-  -- Part of a body: how rows are gathered where the quick way is not to be gone. Nothing is written in here, see capture_body.
-  select format($body$
-    -- From the catalogue as it is now: columns were dropped, renamed or retyped, or one record is in the statement twice.
-    if gathered is null and how_many <= %3$s then
-      begin
-        execute format('select array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (%%s) x where x.record_id is not null)',
-                       odoo_eventd.rows_query_now(%1$s, tg_relid, tg_op, in_halves, unreadable)) into gathered;
-      exception when others then
-        is_hard := true;
-      end;
-    end if;
-$body$, of_capture.generation, of_capture.capture_id, many_rows)
-$$;
-comment on function odoo_eventd.gathering(odoo_eventd.capture, integer) is 'Part of a trigger function''s body, as SQL text.';
-
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -416,7 +405,7 @@ begin
          string_agg(format(e.size, 'n'), ', ' order by e.ord) filter (where e.most_size = 4096) as others
     into x
     from odoo_eventd.captured_expressions(of_capture.table_oid, made.columns, made.types, made.whole) e;
-  is_short := coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || x.texts || '), 0) <= 16384', 'coalesce(greatest(' || x.others || '), 0) <= 4096'), ''), 'true');
+  is_short := odoo_eventd.is_short(x.texts, x.others);
   select * into author from odoo_eventd.written_by(of_capture.table_oid);
   -- Parsed and never run: an error once a column was dropped, renamed or retyped.
   select string_agg(format('odoo_eventd.is_still(n.%I, null::%s)', w.name, w.type), E'\n                    and ' order by w.ord),
@@ -536,8 +525,18 @@ $body$, (select q from odoo_eventd.rows_query(of_capture.table_oid, 'UPDATE', ma
                      or exists (select from old_rows o group by o.id having count(*) > 1);
       end if;
 $part$ end)
-  || odoo_eventd.gathering(of_capture)
-  || E'  end if;\n'
+  || format($body$
+    -- From the catalogue as it is now: columns were dropped, renamed or retyped, or one record is in the statement twice.
+    if gathered is null and how_many <= 1000 then
+      begin
+        execute format('select array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (%%s) x where x.record_id is not null)',
+                       odoo_eventd.rows_query_now(%1$s, tg_relid, tg_op, in_halves, unreadable)) into gathered;
+      exception when others then
+        is_hard := true;
+      end;
+    end if;
+  end if;
+$body$, of_capture.generation)
 
   -- Every expression of a function is set up anew in each transaction, and a relation's size costs system calls: hence one condition,
   -- and a session that found room in the outbox looks again in one of 64 transactions, and after every larger statement.
@@ -635,7 +634,7 @@ begin
   select string_agg(' set ' || v.setting, '') into pinned
     from (values ('date|time|^ts', $pin$datestyle = 'ISO, YMD'$pin$), ('with time zone|^tstz', $pin$timezone = 'UTC'$pin$),
                  ('^interval', $pin$intervalstyle = 'postgres'$pin$), ('^(double|real)', 'extra_float_digits = 1'),
-                 ('^money', $pin$lc_monetary = 'C'$pin$), ('^bytea\[', $pin$bytea_output = 'hex'$pin$)) v (of_type, setting)
+                 ('^money', $pin$lc_monetary = 'C'$pin$), ('^bytea[[]', $pin$bytea_output = 'hex'$pin$)) v (of_type, setting)
    where exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t cross join odoo_eventd.type_facts(t) f
                   where g.generation = of_capture.generation
                     and (format_type(f.base, null) ~ v.of_type or not f.is_ours_to_print and (select y.typtype <> 'e' from pg_type y where y.oid = f.base)));
@@ -758,11 +757,14 @@ begin
          array_agg(w.type_name order by w.column_name), string_agg(w.column_name, ', ') filter (where w.type_name is null)
     into wanted, wanted_compared, wanted_whole, wanted_types, missing
     from (select u.column_name, bool_or(u.column_name = any (n.compared)) as compared, bool_or(u.column_name = any (n.whole)) as whole, c.type_name
-            from odoo_eventd.subscription_need n
-            join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
+            -- Thousands need the same: one of them tells for all.
+            from (select distinct on (coalesce(d.digest, d.subscription_id::text)) d.columns, d.compared, d.whole
+                    from odoo_eventd.subscription_need d
+                    join public.mcp_event_subscription s on s.id = d.subscription_id and s.active
+                   where d.model = of_model
+                   order by coalesce(d.digest, d.subscription_id::text)) n
            cross join unnest(n.columns) u (column_name)
             left join odoo_eventd.capturable_columns(of_model, relation) c on c.column_name = u.column_name
-           where n.model = of_model
            group by u.column_name, c.type_name) w;
   if missing is not null then
     raise exception 'model "%" has no stored field that may be captured called: %', of_model, missing using errcode = 'undefined_column';
@@ -965,6 +967,7 @@ revoke all on function odoo_eventd.is_still(anyelement, anyelement) from public;
 revoke all on function odoo_eventd.kept_value(text, boolean) from public;
 revoke all on function odoo_eventd.pinned_text(anyelement) from public;
 revoke all on function odoo_eventd.type_facts(text) from public;
-revoke all on function odoo_eventd.printed(text, text) from public;
+revoke all on function odoo_eventd.printed(text, boolean) from public;
+revoke all on function odoo_eventd.is_short(text, text) from public;
 revoke all on function odoo_eventd.image_of(text[]) from public;
 revoke all on function odoo_eventd.triggers_of_capture() from public;

@@ -74,13 +74,14 @@ begin
   else
     perform odoo_eventd.note_trouble('look at a captured table''s triggers', failed);
   end if;
-  return query select odoo_eventd.unsynced_models();
+  return query select odoo_eventd.drifted_models();
 end $$;
 comment on function odoo_eventd.note_drift() is
-  'Notes which captured tables lack triggers, and that all others are whole; returns the models whose capture is not what it should be.';
+  'Notes which captured tables lack triggers, and that all others are whole; returns the models whose capture has drifted.';
 
 create or replace function odoo_eventd.capture_drift(of_capture odoo_eventd.capture) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off -- See registry_columns().
 as $$
   select case
     when not of_capture.active then null

@@ -66,7 +66,7 @@ begin
       select nullif(current_setting('temp_file_limit'), '-1') as limited
       union all
       select nullif(split_part(c, '=', 2), '-1') from pg_db_role_setting s cross join unnest(s.setconfig) c
-       where c like 'temp\_file\_limit=%' and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))) l),
+       where starts_with(c, 'temp_file_limit=') and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))) l),
     'server_version', current_setting('server_version'),
     'read_only', pg_is_in_recovery() or current_setting('default_transaction_read_only') = 'on',
     'odoo_version', case when to_regclass('public.ir_module_module') is not null
@@ -85,7 +85,7 @@ begin
         'model', c.model, 'drift', odoo_eventd.capture_drift(c), 'switched_off', c.switched_off and c.active,
         -- ENABLE REPLICA TRIGGER does not fire for Odoo's writes.
         'asleep', (select count(*) from pg_trigger t
-                    where t.tgrelid = c.table_oid and t.tgname like 'odoo\_eventd\_%' and t.tgenabled in ('D', 'R'))) order by c.model)
+                    where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled in ('D', 'R'))) order by c.model)
         from odoo_eventd.capture c where c.active), '[]'),
     'gaps', coalesce((select jsonb_agg(jsonb_build_object('model', x.model, 'reason', x.reason, 'from', x.began_at, 'to', x.ended_at)
                                        order by x.began_at)
@@ -108,7 +108,7 @@ begin
         from public.mcp_event_subscription s where s.active and s.state = 'waiting'), '[]'),
     'other_listeners', coalesce((select jsonb_agg(distinct coalesce(nullif(a.application_name, ''), a.usename::text, '?'))
         from pg_stat_activity a
-        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~* '(^|;)\s*listen\s' and a.application_name <> 'odoo-eventd'), '[]'),
+        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~* '(^|;)[[:space:]]*listen[[:space:]]' and a.application_name <> 'odoo-eventd'), '[]'),
     'long_transactions', coalesce((select jsonb_agg(x.told order by x.age desc) from (
         select extract(epoch from clock_timestamp() - a.xact_start)::float8 as age,
                jsonb_build_object('pid', a.pid, 'login', a.usename, 'application', a.application_name, 'state', a.state,

@@ -9,7 +9,7 @@ as $$
   select to_jsonb(subscription)
          - '{last_delivery,last_delivery_status,failure_count,state,error,active_from,captured_from,create_date,write_date,secret_ref}'::text[]
       || jsonb_build_object(
-           'webhook_url', regexp_replace((subscription).webhook_url, '^([A-Za-z][A-Za-z0-9+.-]*://)?([^/?#]*@)?([^/?#]*).*$', '\1\3')
+           'webhook_url', regexp_replace((subscription).webhook_url, '^([A-Za-z][A-Za-z0-9+.-]*://)?([^/?#]*@)?([^/?#]*).*$', E'\\1\\3')
                           || ' (sha256 ' || left(encode(sha256(convert_to((subscription).webhook_url, 'UTF8')), 'hex'), 16) || ')',
            'headers', coalesce((select jsonb_agg(h.key order by h.key)
                                   from jsonb_object_keys(case jsonb_typeof((subscription).headers) when 'object' then (subscription).headers

@@ -65,7 +65,7 @@ begin
       select jsonb_agg(jsonb_build_object(
                'model', c.model, 'table', c.table_name, 'active', c.active, 'switched_off', c.switched_off,
                'generation', c.generation, 'columns', g.columns,
-               'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid and t.tgname like 'odoo\_eventd\_%' and t.tgenabled <> 'D'),
+               'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled <> 'D'),
                'drift', odoo_eventd.capture_drift(c)) order by c.model)
       from odoo_eventd.capture c join odoo_eventd.capture_generation g on g.generation = c.generation), '[]'),
     'outbox', jsonb_build_object(
@@ -163,7 +163,7 @@ declare
 begin
   for of_trigger in
     select p.oid from pg_proc p
-     where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype and p.proname not like 'capture\_%'
+     where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype and not starts_with(p.proname::text, 'capture_')
   loop
     execute format('revoke all on function %s from public', of_trigger);
   end loop;
@@ -178,7 +178,6 @@ revoke all on function odoo_eventd.rows_query_now(bigint, oid, text, boolean, na
 revoke all on function odoo_eventd.unreadable_columns_query(bigint, oid, text, name) from public;
 revoke all on function odoo_eventd.captured_expressions(oid, name[], text[], name[], name[], name[]) from public;
 revoke all on function odoo_eventd.written_by(oid) from public;
-revoke all on function odoo_eventd.gathering(odoo_eventd.capture, integer) from public;
 revoke all on function odoo_eventd.idle_body(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.doorbell(odoo_eventd.installation) from public;
 revoke all on function odoo_eventd.outbox_room(odoo_eventd.installation, text) from public;

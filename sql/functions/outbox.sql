@@ -102,8 +102,7 @@ begin
              found_rows + p.n >= max_rows or found_bytes + p.total >= max_bytes
       from (select q.*, row_number() over following as n, sum(q.bytes) over following as total
               from (select o.*,
-                           -- What is that small is not compressed. Of the rest it is asked how long it is once it has been read: a few kilobytes
-                           -- can be megabytes.
+                           -- As image_bytes(), of which two thousand calls would cost as much as the rest.
                            case when coalesce(pg_column_size(o.old), 0) + coalesce(pg_column_size(o.new), 0) < 2000
                                 then coalesce(pg_column_size(o.old), 0) + coalesce(pg_column_size(o.new), 0)
                                 else (select coalesce(sum(octet_length(u)), 0) from unnest(o.old || o.new) u) end::bigint as bytes

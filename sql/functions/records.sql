@@ -51,18 +51,12 @@ begin
   from_table := odoo_eventd.readable_table(of_model);
   -- A file of more than 64 KiB is left out; the encoding says nothing about what it holds.
   select string_agg(case when c.type_name = 'bytea' then format($v$case when octet_length(t.%1$I) <= 65536 then encode(t.%1$I, 'base64') end$v$, w.name)
-                         -- A cast of somebody's own type is a function of his; printing is not.
-                         when not coalesce(r.rolsuper, false)
-                           then format($v$case when num_nonnulls(t.%1$I) = 1 then format('%%s', t.%1$I) end$v$, w.name)
-                         else format('t.%I::text', w.name) end, ', ' order by w.ord),
+                         else odoo_eventd.printed(format('t.%I', w.name), f.is_ours_to_print) end, ', ' order by w.ord),
          min(w.name) filter (where c.column_name is null)
     into vals_of_row, missing
     from unnest(columns) with ordinality w (name, ord)
     left join odoo_eventd.capturable_columns(of_model, from_table) c on c.column_name = w.name
-    left join pg_attribute a on a.attrelid = from_table and a.attname = w.name and not a.attisdropped
-    left join pg_type d on d.oid = a.atttypid
-    left join pg_type y on y.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
-    left join pg_roles r on r.oid = y.typowner;
+   cross join odoo_eventd.type_facts(c.type_name) f;
   if missing is not null then
     raise exception 'model "%" has no column "%" that may be read', of_model, missing using errcode = 'undefined_column';
   end if;
@@ -84,7 +78,7 @@ as $$
   select coalesce(string_agg(format('t.%I %s', term.parts[1], case when lower(term.parts[2]) = 'desc' then 'desc' else 'asc' end), ', ' order by term.ord)
                   || ', ', '') || 't.id'
     from public.ir_model m
-    cross join lateral (select regexp_match(trim(w.term), '^"?([a-z_][a-z0-9_]*)"?(?:\s+(asc|desc))?', 'i') as parts, w.ord
+    cross join lateral (select regexp_match(trim(w.term), '^"?([a-z_][a-z0-9_]*)"?(?:[[:space:]]+(asc|desc))?', 'i') as parts, w.ord
                           from regexp_split_to_table(to_jsonb(m) ->> 'order', ',') with ordinality w (term, ord)) term
     join public.ir_model_fields f on f.model = of_model and f.name = term.parts[1] and f.ttype <> 'many2one'
    where m.model = of_model and term.parts[1] = any (sortable)

@@ -63,6 +63,7 @@ comment on function odoo_eventd.registry_models() is
 create or replace function odoo_eventd.registry_columns()
 returns table (table_name text, column_name text, type_name text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off -- Names of types are compared with what they are called without quotes; here and where they are read.
 as $function$
 begin
     perform odoo_eventd.assert_listener();
@@ -317,3 +318,40 @@ begin
 end
 $function$;
 comment on function odoo_eventd.store_registry_pull(text, jsonb) is 'keeps the answer of `odoo-eventd registry pull`, in place of the last';
+
+create or replace function odoo_eventd.registry_stamp() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $function$
+begin
+    perform odoo_eventd.assert_listener();
+    -- Asked every few seconds: nothing is read but which version of each row it is, by whomever it was written. Of columns only those of
+    -- tables that somebody subscribed to, or that are captured; a table that comes, goes or gets a column shows in pg_class.
+    return (
+        select md5(string_agg(known.what, ' ')) from (
+            select concat_ws(':', 1, count(*), sum(f.xmin::text::bigint), max(f.id)) as what from public.ir_model_fields f
+            union all select concat_ws(':', 2, count(*), sum(m.xmin::text::bigint), max(m.id)) from public.ir_model m
+            union all select concat_ws(':', 3, count(*), sum(i.xmin::text::bigint)) from public.ir_model_inherit i
+            union all select concat_ws(':', 4, count(*), sum(s.xmin::text::bigint), max(s.id)) from public.ir_model_fields_selection s
+            union all select concat_ws(':', 5, count(*), sum(d.xmin::text::bigint), max(d.id)) from public.ir_default d
+            union all select concat_ws(':', 6, count(*), sum(m.xmin::text::bigint)) from public.ir_module_module m
+            union all select concat_ws(':', 7, count(*), sum(l.xmin::text::bigint)) from public.res_lang l
+            union all select concat_ws(':', 8, count(*), sum(c.xmin::text::bigint)) from public.res_company c
+            union all select concat_ws(':', 9, count(*), sum(p.xmin::text::bigint)) from public.decimal_precision p
+            union all select concat_ws(':', 10, count(*), sum(s.xmin::text::bigint)) from odoo_eventd.secret_field s
+            union all select concat_ws(':', 11, count(*), sum(a.xmin::text::bigint)) from odoo_eventd.allowed_model a
+            union all select concat_ws(':', 12, count(*), sum(r.xmin::text::bigint)) from odoo_eventd.registry_pull r
+            union all select concat_ws(':', 13, count(*)) from pg_proc p where p.proname = 'unaccent' and p.pronamespace = 'public'::regnamespace
+            union all
+            select concat_ws(':', 14, count(*), sum(c.xmin::text::bigint), max(c.oid::bigint)) from pg_class c
+             where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+            union all
+            select concat_ws(':', 15, count(*), sum(a.xmin::text::bigint))
+              from pg_class c
+              join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+             where c.relnamespace = 'public'::regnamespace
+               and (c.relname in (select replace(s.model, '.', '_') from public.mcp_event_subscription s where s.active)
+                    or c.relname in (select k.table_name from odoo_eventd.capture k))) known);
+end
+$function$;
+comment on function odoo_eventd.registry_stamp() is
+    'differs after any change of what the other functions here answer: fields, tables, modules, languages, companies';

@@ -161,12 +161,52 @@ begin
 end $$;
 comment on function odoo_eventd.subscriptions_version() is 'Differs after any change of a subscription; asked at every look.';
 
-create or replace function odoo_eventd.load_subscriptions() returns setof jsonb
+create or replace function odoo_eventd.subscription_stamps() returns table (id integer, write_stamp text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
+  return query select s.id, s.write_date::text from public.mcp_event_subscription s;
+end $$;
+comment on function odoo_eventd.subscription_stamps() is
+  'Which version each subscription is of, as load_subscriptions() tells it: what has not changed need not be loaded again.';
+
+drop function if exists odoo_eventd.load_subscriptions();
+create or replace function odoo_eventd.load_subscriptions(of_ids integer[] default null) returns setof jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  of_ids := coalesce(of_ids, array(select s.id from public.mcp_event_subscription s));
   return query
+    with needs as materialized (
+      select n.subscription_id, n.model, coalesce(n.digest, n.subscription_id::text) as digest
+        from unnest(of_ids) wanted (id) join odoo_eventd.subscription_need n on n.subscription_id = wanted.id
+    ), since as materialized (
+      -- Since when what is needed is captured: asked once for all that need the same, which thousands may do.
+      select d.model, d.digest, c.captured_from, c.captured_at, c.is_relation, c.is_watched_only
+        from (select n.model, n.digest, min(n.subscription_id) as subscription_id from needs n group by n.model, n.digest) one
+       cross join lateral (select one.digest, n.model, n.columns, n.whole from odoo_eventd.subscription_need n
+                            where n.subscription_id = one.subscription_id and n.model = one.model) d
+       cross join lateral (
+         select distinct cc.captured_from, cc.captured_at, not exists (select from public.ir_model m where m.model = d.model) as is_relation,
+                cc.column_name <> 'id' and cc.column_name <> all (d.whole) as is_watched_only
+           from odoo_eventd.capture p
+           join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id
+            and (cc.column_name = any (case when cc.whole then d.whole else d.columns end) or cc.column_name = 'id')
+          where p.model = d.model and cc.captured_from is not null) c
+    ), judged as (
+      -- max(xid8) came with PostgreSQL 15.
+      select n.subscription_id, (array_agg(x.captured_from order by x.captured_from desc))[1] as captured_from
+        from needs n
+        join public.mcp_event_subscription s on s.id = n.subscription_id
+        join since x on x.model = n.model and x.digest = n.digest
+       -- Who watches any field, whichever there are, is judged on as before when one more comes: what was captured without that one
+       -- was captured for all that there was. Whose value is needed, for the domain or to be sent, is another matter.
+       where not coalesce(coalesce(s.fields, '{}') = '{}' and x.captured_at > s.active_from at time zone 'utc'
+                          and (n.model = s.model and x.is_watched_only or x.is_relation), false)
+       group by n.subscription_id
+    )
     select to_jsonb(s) - 'webhook_secret' - 'auth' - 'secret_ref'
            || jsonb_build_object(
                 -- An element that is NULL says nothing, nor do lists in lists.
@@ -180,28 +220,22 @@ begin
                 -- PostgreSQL 17 has infinite intervals: no limit.
                 'max_event_age_s', case when isfinite(s.max_event_age) then extract(epoch from s.max_event_age)::bigint end,
                 'write_stamp', s.write_date::text,
-                'needed', (select n.columns from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
-                'needed_whole', (select n.whole from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
-                'needed_compared', (select n.compared from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model = s.model),
+                'needed', own.columns,
+                'needed_whole', own.whole,
+                'needed_compared', own.compared,
                 'needed_elsewhere', (select coalesce(jsonb_object_agg(n.model, jsonb_build_object(
                                               'columns', n.columns, 'compared', n.compared, 'whole', n.whole)), '{}')
                                        from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model <> s.model),
-                'captured_from', greatest(s.captured_from, c.captured_from)::text)
-    from public.mcp_event_subscription s
+                'captured_from', greatest(s.captured_from, j.captured_from)::text)
+    from unnest(of_ids) wanted (id)
+    join public.mcp_event_subscription s on s.id = wanted.id
     left join odoo_eventd.subscription_secret k on k.secret_ref = s.secret_ref
-    left join lateral (
-      -- max(xid8) came with PostgreSQL 15.
-      select cc.captured_from
-      from odoo_eventd.subscription_need n
-      join odoo_eventd.capture p on p.model = n.model
-      join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id 
-       and (cc.column_name = any (case when cc.whole then n.whole else n.columns end) or cc.column_name = 'id')
-      where n.subscription_id = s.id
-      order by cc.captured_from desc nulls last limit 1
-    ) c on true
+    left join odoo_eventd.subscription_need own on own.subscription_id = s.id and own.model = s.model
+    left join judged j on j.subscription_id = s.id
     order by s.id;
 end $$;
-comment on function odoo_eventd.load_subscriptions() is 'All subscriptions with their secrets, and since which transaction each is judged.';
+comment on function odoo_eventd.load_subscriptions(integer[]) is
+  'Subscriptions with their secrets, and since which transaction each is judged: all, or these.';
 
 -- Until schema version 5 it knew no other table than the model's own.
 drop function if exists odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[]);
@@ -225,9 +259,10 @@ begin
   perform set_config('odoo_eventd.service_write', 'off', true);
   delete from odoo_eventd.subscription_need n where n.subscription_id = subscription;
   if verdict <> 'invalid' then
-    insert into odoo_eventd.subscription_need values (subscription, needed_model, needed, compared, whole);
-    insert into odoo_eventd.subscription_need
-      select subscription, of_table.name, n.columns, n.compared, n.whole
+    insert into odoo_eventd.subscription_need (subscription_id, model, columns, compared, whole, digest)
+      values (subscription, needed_model, needed, compared, whole, md5(concat_ws('/', needed::text, compared::text, whole::text)));
+    insert into odoo_eventd.subscription_need (subscription_id, model, columns, compared, whole, digest)
+      select subscription, of_table.name, n.columns, n.compared, n.whole, md5(concat_ws('/', n.columns::text, n.compared::text, n.whole::text))
         from jsonb_each(elsewhere) of_table (name, need)
        cross join jsonb_to_record(of_table.need) n (columns name[], compared name[], whole name[]);
   end if;
@@ -296,36 +331,78 @@ comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], i
   'Keeps what the requests of each subscription came to, and disables those whose endpoint is gone or has failed everything for too '
   'long. Returns these. Called at most once a second.';
 
-create or replace function odoo_eventd.unsynced_models() returns setof text
+drop function if exists odoo_eventd.unsynced_models();
+create or replace function odoo_eventd.unsynced_models(of_models text[] default null) returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off -- See registry_columns().
 as $$
 begin
   perform odoo_eventd.assert_listener();
   return query
-    with wanted as (
+    with needs as materialized (
+      -- Thousands need the same: one of them tells for all.
+      select n.model, min(n.subscription_id) as subscription_id
+        from odoo_eventd.subscription_need n
+        join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
+       where of_models is null or n.model = any (of_models)
+       group by n.model, coalesce(n.digest, n.subscription_id::text)
+    ), wanted as (
       select n.model,
              coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name is not null), '{}') as columns,
              coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.compared)), '{}') as compared,
              coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.whole)), '{}') as whole
-      from odoo_eventd.subscription_need n
-      join public.mcp_event_subscription s on s.id = n.subscription_id and s.active
+      from needs d
+      join odoo_eventd.subscription_need n on n.subscription_id = d.subscription_id and n.model = d.model
       left join lateral unnest(n.columns) u (column_name) on true
       group by n.model
     )
     select coalesce(w.model, c.model)
     from wanted w
-    full join odoo_eventd.capture c on c.model = w.model
+    full join (select * from odoo_eventd.capture k where of_models is null or k.model = any (of_models)) c on c.model = w.model
     left join odoo_eventd.capture_generation g on g.generation = c.generation
     where w.model is null and c.active
-       or w.model is not null and (
-            c.capture_id is null or not c.active or g.columns <> w.columns or g.compared <> w.compared or g.whole <> w.whole
-            -- Drift: the table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
-            or to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
-            or odoo_eventd.missing_triggers(c) > 0
-            or exists (select from odoo_eventd.capture_gap o
-                       where o.capture_id = c.capture_id and o.reason = 'a trigger was missing' and o.ended_at is null)
-            or exists (select from unnest(g.columns, g.types) u (column_name, type_name)
-                       left join pg_attribute a on a.attrelid = c.table_oid and a.attname = u.column_name and not a.attisdropped
-                       where a.attnum is null or format_type(a.atttypid, a.atttypmod) <> u.type_name));
+       or w.model is not null
+          and (c.capture_id is null or not c.active or g.columns <> w.columns or g.compared <> w.compared or g.whole <> w.whole)
+    union
+    select d from odoo_eventd.drifted_models() d where of_models is null or d = any (of_models);
 end $$;
-comment on function odoo_eventd.unsynced_models() is 'Models whose capture is not what their subscriptions need, or has drifted from their tables.';
+comment on function odoo_eventd.unsynced_models(text[]) is
+  'Models, all or of these, whose capture is not what their subscriptions need, or has drifted from their tables.';
+
+create or replace function odoo_eventd.drifted_models() returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off -- See registry_columns().
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  -- Asked every few seconds: not what thousands of subscriptions need, but what is captured for them.
+  return query
+    select c.model
+    from odoo_eventd.capture c
+    join odoo_eventd.capture_generation g on g.generation = c.generation
+    where c.active
+      and (-- The table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
+           to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
+           or odoo_eventd.missing_triggers(c) > 0
+           or exists (select from odoo_eventd.capture_gap o
+                      where o.capture_id = c.capture_id and o.reason = 'a trigger was missing' and o.ended_at is null)
+           or exists (select from unnest(g.columns, g.types) u (column_name, type_name)
+                      left join pg_attribute a on a.attrelid = c.table_oid and a.attname = u.column_name and not a.attisdropped
+                      where a.attnum is null or format_type(a.atttypid, a.atttypmod) <> u.type_name));
+end $$;
+comment on function odoo_eventd.drifted_models() is 'Models whose capture has drifted from their tables.';
+
+create or replace function odoo_eventd.unmet_models(subscriptions integer[]) returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    select distinct n.model
+      from unnest(subscriptions) wanted (id)
+      join odoo_eventd.subscription_need n on n.subscription_id = wanted.id
+      left join odoo_eventd.capture c on c.model = n.model and c.active
+      left join odoo_eventd.capture_generation g on g.generation = c.generation
+     where g.generation is null or not (n.columns <@ g.columns and n.compared <@ g.compared and n.whole <@ g.whole);
+end $$;
+comment on function odoo_eventd.unmet_models(integer[]) is 'Models of which less is captured than these subscriptions need.';

@@ -107,6 +107,10 @@ async fn show(stop: CancellationToken) -> Result<()> {
     .map_err(|e| Error::other("cannot start the demonstration").with_source(e))??;
     let database = Database::parse(&cluster.url("odoo", "postgres"))?;
     let odoo = Database::parse(&cluster.url("odoo", "odoo"))?.connect().await?;
+    // Our own sessions look for names in the catalogue alone; this one is Odoo's.
+    odoo.batch_execute("set search_path = public")
+        .await
+        .map_err(|e| Error::database("look for tables where Odoo does", e))?;
     odoo.batch_execute(ODOO_SHAPED)
         .await
         .map_err(|e| Error::database("make Odoo-shaped tables", e))?;

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::connect_installed;
 use super::output::{self, Json, cell, data};
 use crate::pg::connect::Database;
-use crate::worker::roster::TERM_FAILS;
+use crate::pg::troubles::sentence;
+use crate::worker::keeper::TERM_FAILS;
 use crate::{Result, ops};
 
 /// Shows the state of capture, queues and service. Exits with 1 when something needs a person.
@@ -126,13 +127,7 @@ fn problems(status: &Value) -> Vec<String> {
         found.push("capture is switched off: `odoo-eventd capture on` resumes it".to_owned());
     }
     for trouble in troubles(status, false) {
-        found.push(format!(
-            "cannot {}: {} ({} times since {})",
-            cell(trouble.get("what")),
-            cell(trouble.get("error")),
-            cell(trouble.get("times")),
-            cell(trouble.get("since"))
-        ));
+        found.push(sentence(trouble).replace('\n', " "));
     }
     for stranger in status["strangers"].as_array().into_iter().flatten() {
         found.push(format!(

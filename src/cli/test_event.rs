@@ -13,7 +13,7 @@ use crate::config::{read_keyring, secret_key_file};
 use crate::http::guard::Guard;
 use crate::ops::test_event::{self, Tested};
 use crate::pg::connect::Database;
-use crate::worker::roster::ServiceRules;
+use crate::worker::admission::ServiceRules;
 
 /// Whose endpoint to try.
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::told::{list, number, text};
 use super::{Facts, Finding, Level, add};
+use crate::pg::troubles::sentence;
 
 /// Part of the outbox's cap above which somebody is told: well before capture stops.
 const OUTBOX_WARNING: f64 = 0.25;
@@ -93,15 +94,7 @@ fn subscriptions(told: &Value, findings: &mut Vec<Finding>) {
 /// What the service tries again and again.
 fn troubles(told: &Value, findings: &mut Vec<Finding>) {
     let failing: Vec<String> = list(&told["troubles"])
-        .map(|t| {
-            format!(
-                "cannot {}: {} ({} times since {})",
-                text(&t["what"]),
-                text(&t["error"]),
-                t["times"],
-                text(&t["since"])
-            )
-        })
+        .map(sentence)
         .chain(list(&told["waiting"]).map(|s| format!("subscription {} waits: {}", s["id"], text(&s["error"]))))
         .collect();
     if failing.is_empty() {

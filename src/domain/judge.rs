@@ -8,7 +8,8 @@
 //! Equal domains are judged once, and the statement's text depends only on the subscriptions: prepare it once and run it
 //! for every batch. Sessions that run it should have `jit = off`: compiling a thousand comparisons costs more than they do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
@@ -21,6 +22,12 @@ use crate::odoo::registry::Registry;
 /// Distinct domains in one statement: below PostgreSQL's limit of 65,535 parameters for any domain people write, and few
 /// enough to plan in a blink.
 const DOMAINS_PER_STATEMENT: usize = 2000;
+
+/// A statement of so few domains is small: the next change may put it together with others.
+const SMALL_STATEMENT: usize = 64;
+
+/// So many small ones, or more than are needed, stand beside each other at most: each is a round trip for every batch.
+const MOST_SMALL_STATEMENTS: usize = 8;
 
 /// A column of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +48,7 @@ pub struct ImageColumn {
 #[derive(Debug)]
 pub struct Judge {
     columns: Vec<ImageColumn>,
-    chunks: Vec<Chunk>,
+    chunks: Vec<Arc<Chunk>>,
 }
 
 /// One statement's worth of domains.
@@ -50,8 +57,8 @@ pub struct Judge {
 /// of an image, from 1, and the places of the domains that it satisfies.
 #[derive(Debug)]
 pub struct Chunk {
-    sql: String,
-    params: Params,
+    sql: Arc<str>,
+    params: Arc<Params>,
     /// The subscriptions of each distinct domain, by its place in the statement.
     subscriptions: Vec<Vec<i64>>,
 }
@@ -66,20 +73,59 @@ impl Judge {
     /// The domains are of different models, or the registry they were checked against is not this one.
     pub fn new(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result<Self> {
         let columns = image_columns(domains, registry)?;
-        let mut by_plan: Vec<(&TypedDomain, Vec<i64>)> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for (subscription, domain) in domains {
-            let place = *places.entry(format!("{:?}", domain.plan())).or_insert(by_plan.len());
-            match by_plan.get_mut(place) {
-                Some((_, subscriptions)) => subscriptions.push(*subscription),
-                None => by_plan.push((domain, vec![*subscription])),
+        let chunks = chunks_of(domains, &columns);
+        Ok(Self { columns, chunks })
+    }
+
+    /// The same without the domains of subscriptions that are `gone`, and with those of `new` ones, `all` being what there is then. What has
+    /// not changed keeps its statements: making thousands of domains one, and having PostgreSQL read that, takes seconds. `None` when it
+    /// is time to put all of them together anew.
+    ///
+    /// # Errors
+    /// As [`Judge::new`].
+    pub fn changed(
+        &self,
+        gone: &HashSet<i64>,
+        new: &[(i64, &TypedDomain)],
+        all: &HashMap<i64, &TypedDomain>,
+        registry: &Registry,
+    ) -> Result<Option<Self>> {
+        let needed = image_columns(new, registry)?;
+        let is_same_model = match (new.first(), all.values().next()) {
+            (Some((_, new)), Some(known)) => new.model() == known.model(),
+            _ => true,
+        };
+        if !is_same_model || needed.iter().any(|column| !self.columns.contains(column)) {
+            return Ok(None);
+        }
+        let mut chunks = Vec::with_capacity(self.chunks.len() + 1);
+        for chunk in &self.chunks {
+            let kept = if chunk.subscriptions.iter().flatten().any(|id| gone.contains(id)) {
+                Arc::new(chunk.without(gone))
+            } else {
+                Arc::clone(chunk)
+            };
+            let live = kept.live();
+            if kept.subscriptions.len() > SMALL_STATEMENT && live * 2 < kept.subscriptions.len() {
+                return Ok(None);
+            }
+            if live > 0 {
+                chunks.push(kept);
             }
         }
-        let chunks = by_plan
-            .chunks(DOMAINS_PER_STATEMENT)
-            .map(|chunk| Chunk::new(chunk, &columns))
-            .collect();
-        Ok(Self { columns, chunks })
+        let is_small = |chunk: &Arc<Chunk>| chunk.subscriptions.len() <= SMALL_STATEMENT;
+        let mut apart = new.to_vec();
+        if chunks.iter().filter(|chunk| is_small(chunk)).count() >= MOST_SMALL_STATEMENTS {
+            let small = chunks.extract_if(.., |chunk| is_small(chunk));
+            let ids: Vec<i64> = small.flat_map(|chunk| chunk.subscriptions.concat()).collect();
+            apart.extend(ids.into_iter().filter_map(|id| Some((id, *all.get(&id)?))));
+        }
+        chunks.extend(chunks_of(&apart, &self.columns));
+        if chunks.len() > all.len().div_ceil(DOMAINS_PER_STATEMENT) + MOST_SMALL_STATEMENTS {
+            return Ok(None);
+        }
+        let columns = self.columns.clone();
+        Ok(Some(Self { columns, chunks }))
     }
 
     /// The columns an image must have, in the order they are passed.
@@ -88,8 +134,8 @@ impl Judge {
     }
 
     /// The statements to run; one, but for thousands of different domains.
-    pub fn chunks(&self) -> &[Chunk] {
-        &self.chunks
+    pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter().map(AsRef::as_ref)
     }
 
     /// The types of a chunk's parameters: the images' arrays, then the domains' own values.
@@ -117,6 +163,21 @@ impl Chunk {
         place
             .and_then(|place| self.subscriptions.get(place))
             .map_or(&[], Vec::as_slice)
+    }
+
+    /// Whose domains are asked for nobody any more stay in the statement.
+    fn without(&self, gone: &HashSet<i64>) -> Self {
+        let left = |ids: &Vec<i64>| ids.iter().filter(|id| !gone.contains(id)).copied().collect();
+        Self {
+            sql: Arc::clone(&self.sql),
+            params: Arc::clone(&self.params),
+            subscriptions: self.subscriptions.iter().map(left).collect(),
+        }
+    }
+
+    /// How many of its domains somebody has.
+    fn live(&self) -> usize {
+        self.subscriptions.iter().filter(|ids| !ids.is_empty()).count()
     }
 
     fn new(domains: &[(&TypedDomain, Vec<i64>)], columns: &[ImageColumn]) -> Self {
@@ -155,11 +216,28 @@ impl Chunk {
             names.join(", "),
         );
         Self {
-            sql,
-            params,
+            sql: sql.into(),
+            params: Arc::new(params),
             subscriptions: domains.iter().map(|(_, subscriptions)| subscriptions.clone()).collect(),
         }
     }
+}
+
+/// Statements for these domains; equal ones are one.
+fn chunks_of(domains: &[(i64, &TypedDomain)], columns: &[ImageColumn]) -> Vec<Arc<Chunk>> {
+    let mut by_plan: Vec<(&TypedDomain, Vec<i64>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (subscription, domain) in domains {
+        let place = *places.entry(format!("{:?}", domain.plan())).or_insert(by_plan.len());
+        match by_plan.get_mut(place) {
+            Some((_, subscriptions)) => subscriptions.push(*subscription),
+            None => by_plan.push((domain, vec![*subscription])),
+        }
+    }
+    by_plan
+        .chunks(DOMAINS_PER_STATEMENT)
+        .map(|chunk| Arc::new(Chunk::new(chunk, columns)))
+        .collect()
 }
 
 /// The columns all the domains need, each once; `id` always, so that there is one.

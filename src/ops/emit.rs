@@ -26,7 +26,7 @@ use crate::matching::{Assembled, RECORDS_A_PART};
 use crate::odoo::registry::Registry;
 use crate::pg::{registry, subscriptions};
 use crate::subscription::{Accepted, TriggerMode};
-use crate::worker::{bodies, roster};
+use crate::worker::{admission, bodies};
 use crate::{Error, Result};
 
 /// So many deliveries of the subscription may be unsent; beyond it the run waits.
@@ -78,7 +78,7 @@ pub async fn emit(client: &Pooled, request: &Request, waiting: impl FnOnce()) ->
         &request.selection,
         &subscription.row.model,
         &registry,
-        &roster::context_of(&subscription.row),
+        &admission::context_of(&subscription.row),
     )
     .map_err(|refused| refused.explain(&request.selection))?;
     let pages = Pages::new(&selection, subscription.domain.as_ref());
@@ -125,7 +125,7 @@ async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted>
         return Err(Error::usage(format!("subscription {id} sends nothing"))
             .with_hint("it must be active and have a webhook_url; `odoo-eventd subscriptions` shows it"));
     }
-    roster::check(row, registry, None)
+    admission::check(row, registry, None)
 }
 
 fn event_type_of(subscription: &Accepted) -> Result<EventType> {

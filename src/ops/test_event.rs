@@ -21,8 +21,8 @@ use crate::pg::connect::Database;
 use crate::pg::deliveries::{self, Claimed, Finished, LogKey};
 use crate::pg::{registry, subscriptions};
 use crate::subscription::Accepted;
+use crate::worker::admission::{self, ServiceRules};
 use crate::worker::request;
-use crate::worker::roster::{self, ServiceRules};
 use crate::{Error, Result};
 
 /// Headers whose values are shown; others may hold secrets.
@@ -163,7 +163,7 @@ async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<
     if row.webhook_url.as_deref().unwrap_or_default().is_empty() {
         return Err(Error::usage(format!("subscription {id} has no webhook_url to send to")));
     }
-    roster::check(row, &registry, Some(rules))
+    admission::check(row, &registry, Some(rules))
 }
 
 /// The default envelope without records, and the mark.

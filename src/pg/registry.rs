@@ -4,6 +4,7 @@
 //! texts, cut out of `sql/functions/registry.sql`, run with the caller's own (see the top of that file).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use tokio_postgres::{Client, Row};
 
@@ -114,6 +115,21 @@ async fn read(client: &Client, source: Source) -> Result<Registry> {
         registry.set_pulled(pulled);
     }
     Ok(registry)
+}
+
+/// A text that differs after any change of what [`load`] would answer; cheap enough for every few seconds.
+///
+/// # Errors
+/// Database errors; SQLSTATE 55P03 when an upgrade of Odoo has been holding one of its tables for longer than `lock_wait`.
+pub async fn stamp(client: &Client, lock_wait: Duration) -> Result<String> {
+    let row = client
+        .query_one(
+            "select odoo_eventd.registry_stamp() from (select pg_catalog.set_config('lock_timeout', $1, true) offset 0) first",
+            &[&format!("{}ms", lock_wait.as_millis())],
+        )
+        .await
+        .map_err(|e| Error::database("look for changes of Odoo's fields", e))?;
+    Ok(row.get(0))
 }
 
 /// What the last `registry pull` brought; none before the first, or where the installation is older than that command.

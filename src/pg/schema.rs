@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(15, "000015_troubles"),
     migration!(16, "000016_tagged_values"),
     migration!(17, "000017_adopted_neutralized"),
+    migration!(18, "000018_while_it_runs"),
 ];
 
 macro_rules! function_file {
@@ -477,7 +478,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=17));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=18));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }
@@ -499,6 +500,41 @@ mod tests {
             .chain(functions)
             .collect();
         assert_eq!(included, expected);
+    }
+
+    /// Bodies are parsed where they run, and a session may have `standard_conforming_strings` off: there a backslash in a plain
+    /// literal is an escape.
+    #[test]
+    fn a_backslash_is_in_no_literal_but_one_that_says_so() {
+        let mut literals = 0;
+        for (name, text) in FUNCTIONS {
+            let mut rest = *text;
+            while let Some(at) = rest.find(['\'', '"', '-']) {
+                let before = rest[..at].chars().next_back();
+                let found = &rest[at..];
+                let after = &found[1..];
+                if found.starts_with("--") {
+                    rest = &found[found.find('\n').unwrap_or(found.len())..];
+                } else if found.starts_with('-') {
+                    rest = after;
+                } else if found.starts_with('"') {
+                    rest = &after[after.find('"').unwrap() + 1..];
+                } else {
+                    let says_so = matches!(before, Some('E' | 'e'));
+                    let literal = format!("{name}: {}", found.lines().next().unwrap());
+                    let mut escaped = false;
+                    let end = after.find(|c| {
+                        let was = std::mem::replace(&mut escaped, false);
+                        assert!(c != '\\' || says_so, "{literal}");
+                        escaped = c == '\\' && !was;
+                        c == '\'' && !was
+                    });
+                    literals += 1;
+                    rest = &after[end.expect(&literal) + 1..];
+                }
+            }
+        }
+        assert!(literals > 1_000, "{literals} were seen");
     }
 
     #[test]

@@ -31,7 +31,31 @@ pub async fn unsynced_models(client: &Client) -> Result<Vec<String>> {
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
-/// The same as [`unsynced_models`], and notes which tables lack triggers since when.
+/// The same of these models.
+///
+/// # Errors
+/// Database errors.
+pub async fn unsynced_models_of(client: &Client, models: &[String]) -> Result<Vec<String>> {
+    let rows = client
+        .query("select odoo_eventd.unsynced_models($1)", &[&models])
+        .await
+        .map_err(|e| Error::database("compare what is captured with what is needed", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Models of which less is captured than these subscriptions need.
+///
+/// # Errors
+/// Database errors.
+pub async fn unmet_models(client: &Client, subscriptions: &[i32]) -> Result<Vec<String>> {
+    let rows = client
+        .query("select odoo_eventd.unmet_models($1)", &[&subscriptions])
+        .await
+        .map_err(|e| Error::database("look whether all that is needed is captured", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// The same as [`unsynced_models`] as far as tables are no longer what they were, and notes which tables lack triggers since when.
 ///
 /// # Errors
 /// Database errors; SQLSTATE 55P03 when somebody has been changing the capture for longer than `lock_wait`.
@@ -76,12 +100,36 @@ pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
 /// # Errors
 /// Database errors.
 pub async fn load_all(client: &Client) -> Result<(Vec<Subscription>, Vec<Unreadable>)> {
+    load_some(client, None).await
+}
+
+/// The same of these.
+///
+/// # Errors
+/// Database errors.
+pub async fn load_these(client: &Client, ids: &[i32]) -> Result<(Vec<Subscription>, Vec<Unreadable>)> {
+    load_some(client, Some(ids)).await
+}
+
+/// Which version each subscription is of: its `write_stamp`.
+///
+/// # Errors
+/// Database errors.
+pub async fn stamps(client: &Client) -> Result<Vec<(i32, String)>> {
+    let rows = client
+        .query("select id, write_stamp from odoo_eventd.subscription_stamps()", &[])
+        .await
+        .map_err(|e| Error::database("look which subscriptions have changed", e))?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn load_some(client: &Client, ids: Option<&[i32]>) -> Result<(Vec<Subscription>, Vec<Unreadable>)> {
     let rows = client
         .query(
             "select l operator(pg_catalog.->>) 'id', l operator(pg_catalog.->>) 'model', l operator(pg_catalog.->>) 'write_stamp',
                     (l operator(pg_catalog.->>) 'active') operator(pg_catalog.=) 'true', l operator(pg_catalog.->>) 'state', l::pg_catalog.text
-               from odoo_eventd.load_subscriptions() l",
-            &[],
+               from odoo_eventd.load_subscriptions($1) l",
+            &[&ids],
         )
         .await
         .map_err(|e| Error::database("read subscriptions", e))?;

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::{self, ServiceRules};
 use super::begun::Begun;
 use super::deliverer::{Deliverer, Duties, Handed};
 use super::process::Process;
 use super::recorder::{Log, Unrecorded};
-use super::roster::{self, Roster, ServiceRules};
+use super::roster::Roster;
 use super::sent_away;
 use super::slots::Slots;
 use super::supervisor::Options;
@@ -119,7 +120,7 @@ impl Assistant {
                     break;
                 };
                 let tally = Arc::clone(&roster.borrow().tally);
-                let (now, is_settled) = roster::as_recorded(&aside, &rules, version, tally).await?;
+                let (now, is_settled) = admission::as_recorded(&aside, &rules, version, tally).await?;
                 slots.retain(&now.subscriptions(), &now.endpoints());
                 roster.send_replace(Arc::new(now));
                 // While the leading instance is at it, a subscription's state may change without a new version.

@@ -13,7 +13,7 @@ use crate::domain::judge::{ImageColumns, Judge};
 use crate::matching::{Answers, Assembly, ImageNumbers};
 use crate::payload::fill::Parents;
 use crate::pg;
-use crate::subscription::Subscription;
+use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
 /// What judging needs beside the roster: where to leave a subscription that cannot be judged.
@@ -77,6 +77,7 @@ impl Judging {
                     }
                 }
             }
+            self.give_up_unjudged(of_model, &all, &images, transactions);
             let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
             let values = columns_of(&all, &images, &inherited);
             let matches = match pg::judge::judge(client, &all, images.len(), &values).await {
@@ -102,6 +103,41 @@ impl Judging {
         Ok(numbered)
     }
 
+    /// A value that was too long to be kept is not there to be judged by, and what is in the table now may be another: whose domain
+    /// reads it is told so, rather than left without the event and without a word.
+    fn give_up_unjudged(&self, of_model: &OfModel, judge: &Judge, images: &[ImageAt<'_>], transactions: &[Folded]) {
+        for column in judge.columns().iter().filter(|column| column.link.is_none()) {
+            let name = &column.column;
+            for at in images {
+                let index = at.change.layout.index_of(name);
+                if !index.is_some_and(|index| at.image.is_unknown(index)) {
+                    continue;
+                }
+                let xid = transactions[at.transaction].facts.xid;
+                let reads = |s: &&Arc<Accepted>| {
+                    s.domain
+                        .as_ref()
+                        .is_some_and(|domain| domain.own_columns().contains(name))
+                        && s.watches(at.change)
+                        && s.row.captured_from.is_some_and(|from| xid >= from)
+                };
+                for subscription in of_model.subscriptions.iter().filter(reads) {
+                    let (id, record) = (subscription.row.id, at.change.record_id);
+                    tracing::error!(
+                        subscription.id = id,
+                        record,
+                        field = name,
+                        "a domain reads a value that was too long to be kept: its subscription is not served until it is changed"
+                    );
+                    self.give_up(
+                        &subscription.row,
+                        format!("the domain reads \"{name}\", which was longer than what is kept of a value in record {record}"),
+                    );
+                }
+            }
+        }
+    }
+
     /// Each domain alone: the one that fails is put in quarantine and matches nothing, the others go on.
     async fn judge_alone(
         &self,
@@ -111,8 +147,9 @@ impl Judging {
         inherited: &Inherited,
     ) -> Result<Vec<Vec<i64>>> {
         let mut matches = vec![Vec::new(); images.len()];
-        for (subscription, judge) in &of_model.alone {
-            match pg::judge::judge(client, judge, images.len(), &columns_of(judge, images, inherited)).await {
+        for alone in of_model.alone() {
+            let (subscription, judge) = alone?;
+            match pg::judge::judge(client, &judge, images.len(), &columns_of(&judge, images, inherited)).await {
                 Ok(found) => matches.iter_mut().zip(found).for_each(|(all, found)| all.extend(found)),
                 Err(error) if is_of_the_data(&error) => {
                     tracing::error!(

@@ -1,13 +1,14 @@
 //! The service: the only place where the database and HTTP meet.
 //!
 //! [`fleet`] serves the databases of a process, each on its own; [`board`] tells how they do. [`supervisor`] holds the lead of one and
-//! runs the tasks of one term: [`roster`] keeps the subscriptions, [`dispatcher`] turns the outbox into deliveries (`derive` brings it
+//! runs the tasks of one term: [`keeper`] has subscriptions looked at ([`admission`], [`known`]) and publishes them ([`roster`]), [`dispatcher`] turns the outbox into deliveries (`derive` brings it
 //! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`recorder`]
 //! writes what came of it, [`sweeper`] cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; an [`assistant`] delivers
 //! beside another process that leads; [`vitals`] is what comes of it. [`wake`] is the doorbell between writers and the dispatcher;
 //! [`begun`] tells what was sent from what was only claimed, when a term ends in between, and [`reached`] that the database has
 //! forgotten what was committed.
 
+pub mod admission;
 mod answers;
 pub mod assistant;
 pub mod begun;
@@ -19,6 +20,8 @@ mod derive;
 pub mod dispatcher;
 pub mod fleet;
 pub mod judging;
+pub mod keeper;
+pub mod known;
 pub mod large;
 pub mod listener;
 pub mod monitor;

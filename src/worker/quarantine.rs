@@ -4,7 +4,7 @@
 //! and the same batch again after every restart. So the dispatcher asks each domain of the batch alone, puts the one that fails in
 //! here, and the keeper of the roster marks it `invalid` with the reason. A change of the subscription lets it try again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::subscription::Subscription;
@@ -48,16 +48,30 @@ impl Quarantine {
             .map(|entry| entry.reason.clone())
     }
 
-    /// Whether this version of a row was looked at before, by this term.
-    pub fn has_survived(&self, row: &Subscription) -> bool {
-        let survived = self.survived.lock().unwrap_or_else(PoisonError::into_inner);
-        survived.get(&row.id) == Some(&row.write_stamp)
+    /// Whose they are.
+    pub fn subscriptions(&self) -> Vec<i32> {
+        self.entries().keys().copied().collect()
     }
 
-    /// These were looked at; others are forgotten.
+    fn survived(&self) -> MutexGuard<'_, HashMap<i32, String>> {
+        self.survived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this version of a row was looked at before, by this term.
+    pub fn has_survived(&self, row: &Subscription) -> bool {
+        self.survived().get(&row.id) == Some(&row.write_stamp)
+    }
+
+    /// These were looked at.
     pub fn note_survived<'r>(&self, rows: impl Iterator<Item = &'r Subscription>) {
-        let looked = rows.map(|row| (row.id, row.write_stamp.clone())).collect();
-        *self.survived.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+        self.survived()
+            .extend(rows.map(|row| (row.id, row.write_stamp.clone())));
+    }
+
+    /// These are all that there are.
+    pub fn forget_others(&self, ids: impl Iterator<Item = i32>) {
+        let ids: HashSet<i32> = ids.collect();
+        self.survived().retain(|id, _| ids.contains(id));
     }
 
     /// Whether something was added since this was asked last.

@@ -100,3 +100,13 @@ async fn times_are_told_in_utc_whatever_the_servers_time_zone() {
     let found = String::from_utf8(doctor.stdout).unwrap();
     assert!(found.contains("+00:00 to now: switched off"), "{found}");
 }
+
+#[tokio::test]
+async fn the_demonstration_goes_as_it_says_to_its_end() {
+    let shown = program().arg("demo").output().await.unwrap();
+    let said = String::from_utf8_lossy(&shown.stderr) + String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success(), "{said}");
+    for arrived in ["sale.order.write", "project.task.create"] {
+        assert!(said.contains(arrived), "{said}");
+    }
+}

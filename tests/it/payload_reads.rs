@@ -7,7 +7,7 @@ use odoo_eventd::event::EventType;
 use odoo_eventd::matching::Assembled;
 use odoo_eventd::pg;
 use odoo_eventd::worker::quarantine::Quarantine;
-use odoo_eventd::worker::{bodies, roster};
+use odoo_eventd::worker::{admission, bodies};
 
 use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
@@ -232,10 +232,10 @@ async fn existing_records_make_a_body_without_a_change_of_theirs() {
         ],
     )
     .await;
-    let looked = roster::refresh(&database.client().await, None, &Quarantine::default())
+    let looked = admission::refresh(&database.client().await, None, &Quarantine::default())
         .await
         .unwrap();
-    let subscription = Arc::new(looked.accepted.into_iter().next().unwrap());
+    let subscription = Arc::new(looked.rows.accepted.into_iter().next().unwrap());
     let pool = pg::connect::Database::parse(&database.url()).unwrap().pool(1).unwrap();
     let event = (uuid::Uuid::from_u128(1), EventType::Write, 0);
     let name: Arc<str> = database.name().into();

@@ -50,7 +50,15 @@ const KINDS: &[Kind] = &[
         column: "varchar",
         is_told: TEXT,
         empty: "null",
-        values: &["", "Größe", "\u{1}gone", "\u{1}=x", "\u{1}null", "\"\\\n\u{1f600}"],
+        values: &[
+            "",
+            "Größe",
+            "\u{1}gone",
+            "\u{1}=x",
+            "\u{1}null",
+            "\u{1}sha256:00",
+            "\"\\\n\u{1f600}",
+        ],
     },
     Kind {
         ttype: "html",

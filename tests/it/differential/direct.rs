@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use odoo_eventd::event::{Change, RowChange, fold_table};
 use odoo_eventd::pg::connect::Database;
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
+use odoo_eventd::worker::admission;
 use odoo_eventd::worker::quarantine::Quarantine;
-use odoo_eventd::worker::roster;
 
 use super::compare::{Told, Transaction, compare_images, compare_records, net_pairs};
 use super::runner::Difference;
@@ -52,7 +52,7 @@ impl Direct {
 
     /// Looks at subscriptions and catalogue, as the service does.
     pub async fn look(&mut self) -> Result<(), Difference> {
-        let looked = roster::refresh(&self.client, None, &Quarantine::default())
+        let looked = admission::refresh(&self.client, None, &Quarantine::default())
             .await
             .map_err(|e| failed(&e))?;
         self.looked += 1;
@@ -63,7 +63,7 @@ impl Direct {
             ));
         }
         self.captured.clear();
-        for subscription in &looked.accepted {
+        for subscription in &looked.rows.accepted {
             let model = &subscription.row.model;
             let own = self.captured.entry(model.clone()).or_default();
             let table = looked.registry.model(model).and_then(|m| m.table.name());

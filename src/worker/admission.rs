@@ -1,0 +1,456 @@
+//! Looks at the rows of subscriptions: finds out which can be served, records what each was found to be, and brings capture in step.
+//!
+//! A subscription that cannot be served is marked `invalid` with a sentence and stops no other. A table whose triggers cannot be set up
+//! now, mostly because it is busy, is told on its subscriptions and tried again; everything else goes on meanwhile.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::quarantine::Quarantine;
+use super::roster::Roster;
+use super::tally::Tally;
+use crate::domain::check::Context;
+use crate::domain::judge::Judge;
+use crate::failpoint::{self, Step};
+use crate::http::guard::Guard;
+use crate::odoo::registry::Registry;
+use crate::pg::looking::Looking;
+use crate::pg::subscriptions::Unreadable;
+use crate::pg::troubles::is_of_the_statement;
+use crate::pg::{judge, records, registry, subscriptions};
+use crate::sealing::Keyring;
+use crate::subscription::{Accepted, Subscription};
+use crate::{Error, Result};
+
+/// How long a trigger's DDL may wait for its lock, and writers behind it.
+pub const LOCK_WAIT: Duration = Duration::from_millis(300);
+
+/// Models, or relation tables, of which the capture could not be set up now, each with the reason: mostly they were too busy. An empty
+/// name stands for the note of what is captured.
+pub type Busy = BTreeMap<String, String>;
+
+/// What a look at all subscriptions came to; see [`refresh`].
+#[derive(Debug)]
+pub struct Looked {
+    /// What the rows were found to be.
+    pub rows: LookedAt,
+    /// What could not be captured now.
+    pub busy: Busy,
+    /// What they were checked against.
+    pub registry: Registry,
+}
+
+/// What some rows were found to be.
+#[derive(Debug, Default)]
+pub struct LookedAt {
+    /// Those that can be served.
+    pub accepted: Vec<Accepted>,
+    /// Active ones that cannot be read, or that another may serve.
+    pub invalid: HashSet<i32>,
+    /// Those that can be served once their tables are less busy.
+    pub waiting: HashSet<i32>,
+    /// Their versions.
+    pub stamps: HashMap<i32, String>,
+}
+
+/// Settings of the service that a subscription is judged by. The command line, which does not know them, goes without.
+#[derive(Debug, Clone)]
+pub struct ServiceRules {
+    /// Which addresses may be called.
+    pub guard: Guard,
+    /// Opens and seals secrets at rest.
+    pub keyring: Option<Arc<Keyring>>,
+}
+
+/// Looks at all subscriptions, records what each is found to be, and brings capture in step. The one path for the service and for
+/// `odoo-eventd subscribe`, which has no `rules`: which addresses may be called, and the key of encrypted secrets, are the service's
+/// settings, so the command line leaves alone what the service refused.
+///
+/// # Errors
+/// Database errors. A subscription that cannot be served is no error; nor is a busy table.
+pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: &Quarantine) -> Result<Looked> {
+    let registry = registry::load(client).await?;
+    let rows = subscriptions::load_all(client).await?;
+    quarantine.forget_others(rows.0.iter().map(|row| row.id));
+    let mut looked = look_at_rows(client, rows, &registry, rules, quarantine).await?;
+    let unsynced = subscriptions::unsynced_models(client).await?;
+    let mut synced = sync(client, unsynced).await?;
+    for (model, reason) in &synced.refused {
+        for subscription in looked.accepted.extract_if(.., |s| s.needs(model)) {
+            subscriptions::refuse(client, &subscription.row, reason).await?;
+            looked.invalid.insert(subscription.row.id);
+        }
+    }
+    let rows = settle(client, looked, &mut synced.busy, None).await?;
+    Ok(Looked {
+        rows,
+        busy: synced.busy,
+        registry,
+    })
+}
+
+/// Looks at the rows of these subscriptions, and records what each is found to be.
+///
+/// # Errors
+/// Database errors.
+pub async fn look_at_these(
+    client: &Client,
+    ids: &[i32],
+    registry: &Registry,
+    rules: &ServiceRules,
+    quarantine: &Quarantine,
+) -> Result<LookedAt> {
+    let rows = subscriptions::load_these(client, ids).await?;
+    look_at_rows(client, rows, registry, Some(rules), quarantine).await
+}
+
+async fn look_at_rows(
+    client: &Client,
+    (rows, unreadable): (Vec<Subscription>, Vec<Unreadable>),
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+    quarantine: &Quarantine,
+) -> Result<LookedAt> {
+    let stamps = rows.iter().map(|row| (row.id, row.write_stamp.clone()));
+    let mut looked = LookedAt {
+        invalid: unreadable.iter().filter(|row| row.active).map(|row| row.id).collect(),
+        stamps: stamps
+            .chain(unreadable.iter().map(|row| (row.id, row.write_stamp.clone())))
+            .collect(),
+        ..LookedAt::default()
+    };
+    for row in unreadable
+        .iter()
+        .filter(|row| row.active && row.state.as_deref() != Some("invalid"))
+    {
+        tracing::warn!(subscription.id = row.id, error = row.reason, "subscription is invalid");
+        subscriptions::refuse_unreadable(client, row).await?;
+    }
+    let looking = match rules {
+        Some(_) => Looking::begin(client, &rows, |row| quarantine.has_survived(row)).await?,
+        None => Looking::default(),
+    };
+    for row in &rows {
+        if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
+            continue;
+        }
+        let checked = if looking.is_aside(row) {
+            Err(put_aside())
+        } else {
+            looking.at(client, row).await?;
+            let checked = match look_at(client, row, registry, rules, quarantine).await {
+                // A statement that this row alone asks for.
+                Err(error) if is_of_the_statement(&error) => Err(error),
+                checked => checked?,
+            };
+            looking.survived(client, row).await?;
+            checked
+        };
+        match checked {
+            Ok(subscription) => {
+                if subscription.is_recorded() || subscriptions::accept(client, &subscription).await? {
+                    looked.accepted.push(subscription);
+                }
+            }
+            Err(error) => {
+                let reason = match error.hint() {
+                    Some(hint) => format!("{} (hint: {hint})", error.chain()),
+                    None => error.chain(),
+                };
+                if row.state.as_deref() != Some("invalid") || row.error.as_deref() != Some(&reason) {
+                    tracing::warn!(subscription.id = row.id, error = %error.chain(), "subscription is invalid");
+                    subscriptions::refuse(client, row, &reason).await?;
+                }
+                looked.invalid.insert(row.id);
+            }
+        }
+    }
+    if rules.is_some() {
+        // One commit, and only where something was noted.
+        if !rows.iter().all(|row| !row.active || quarantine.has_survived(row)) {
+            Looking::end(client).await?;
+        }
+        quarantine.note_survived(rows.iter().filter(|row| !looking.is_aside(row)));
+    }
+    Ok(looked)
+}
+
+/// What came of bringing the capture of some models in step.
+#[derive(Debug, Default)]
+pub struct Synced {
+    /// What could not be captured now.
+    pub busy: Busy,
+    /// Models that cannot be captured, each with the reason.
+    pub refused: BTreeMap<String, String>,
+}
+
+/// Brings the capture of these models in step.
+///
+/// # Errors
+/// Database errors that end the session. What is in the way of one model's capture is told of that model.
+pub async fn sync(client: &Client, models: impl IntoIterator<Item = String>) -> Result<Synced> {
+    let mut synced = Synced::default();
+    for model in models {
+        match subscriptions::sync_capture(client, &model, LOCK_WAIT).await {
+            Ok(true) => tracing::info!(model, "capture changed"),
+            Ok(false) => {}
+            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                tracing::warn!(
+                    model,
+                    "the table is busy: its triggers will be set up when a lock can be had"
+                );
+                let reason = "the table is busy: it is captured as soon as a lock can be had";
+                synced.busy.insert(model, reason.to_owned());
+            }
+            Err(error) if is_of_the_model(&error) => {
+                tracing::warn!(model, error = %error.chain(), "capture cannot be set up");
+                synced.refused.insert(model, error.chain());
+            }
+            // Whatever is in the way of this table's capture, an event trigger of somebody else's for one: what was captured before is
+            // captured still, and all others go on.
+            Err(error) if is_of_the_statement(&error) => {
+                tracing::error!(model, error = %error.chain(), "capture cannot be set up now: it is tried again");
+                synced.busy.insert(model, error.chain());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(synced)
+}
+
+/// Notes that what these need is captured, but for those whose tables are busy, and finds out from which transaction on each is judged.
+/// Only those of `ids` were looked at; `None` = all.
+///
+/// # Errors
+/// Database errors.
+pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids: Option<&[i32]>) -> Result<LookedAt> {
+    let waiting: Vec<(i32, String)> = looked
+        .accepted
+        .iter()
+        .filter_map(|s| Some((s.row.id, busy.iter().find(|(table, _)| s.needs(table))?.1.clone())))
+        .collect();
+    if !waiting.is_empty() {
+        subscriptions::mark_waiting(client, &waiting).await?;
+    }
+    let is_settled = match subscriptions::settle_capture(client).await {
+        Err(error) if is_of_the_statement(&error) => {
+            tracing::error!(error = %error.chain(), "it cannot be noted what is captured: nobody new is served until it is");
+            busy.insert(String::new(), error.chain());
+            false
+        }
+        settled => settled.map(|()| true)?,
+    };
+    let ready: Vec<i32> = looked
+        .accepted
+        .iter()
+        .filter(|s| !is_busy(s, busy) && (is_settled || s.row.state.as_deref() == Some("ready")))
+        .map(|s| s.row.id)
+        .collect();
+    subscriptions::mark_ready(client, &ready).await?;
+    // Once more, for the transaction that each is judged from; known only now.
+    let (loaded, _) = match ids {
+        Some(ids) => subscriptions::load_these(client, ids).await?,
+        None => subscriptions::load_all(client).await?,
+    };
+    let is_invalid = |s: &&Subscription| s.active && s.state.as_deref() == Some("invalid");
+    looked.invalid.extend(loaded.iter().filter(is_invalid).map(|s| s.id));
+    let from: HashMap<i32, Subscription> = loaded.into_iter().map(|s| (s.id, s)).collect();
+    looked.waiting = looked.accepted.iter().map(|s| s.row.id).collect();
+    looked.accepted.retain_mut(|subscription| {
+        let Some(now) = from.get(&subscription.row.id) else {
+            return false;
+        };
+        subscription.row.captured_from = now.captured_from;
+        // Another who looked at the same time may have found that it cannot be captured.
+        let is_ready = matches!(now.state.as_deref(), Some("ready" | "disabled"))
+            && now.write_stamp == subscription.row.write_stamp;
+        // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
+        let is_served = matches!(subscription.row.state.as_deref(), Some("ready" | "disabled"));
+        is_ready && (is_served || !is_busy(subscription, busy))
+    });
+    for served in &looked.accepted {
+        looked.waiting.remove(&served.row.id);
+    }
+    Ok(looked)
+}
+
+/// The roster of an instance that does not lead: the subscriptions that the leading one serves, as it left them. Also tells whether it has
+/// looked at all of them.
+///
+/// # Errors
+/// Database errors.
+pub async fn as_recorded(
+    client: &Client,
+    rules: &ServiceRules,
+    version: i64,
+    tally: Arc<Tally>,
+) -> Result<(Roster, bool)> {
+    let registry = registry::load(client).await?;
+    let (rows, unreadable) = subscriptions::load_all(client).await?;
+    let is_settled = rows.iter().all(|row| !row.active || row.state.is_some())
+        && unreadable.iter().all(|row| !row.active || row.state.is_some());
+    let accepted = rows
+        .into_iter()
+        .filter(|row| row.active && matches!(row.state.as_deref(), Some("ready" | "disabled")))
+        // What this process's settings forbid, another with others may send.
+        .filter_map(|row| check(row, &registry, Some(rules)).ok())
+        .map(Arc::new);
+    let accepted: Vec<_> = accepted.collect();
+    let mut roster = Roster::new(version, accepted, &Arc::new(registry), tally)?;
+    roster.keyring.clone_from(&rules.keyring);
+    Ok((roster, is_settled))
+}
+
+/// Whether one of the tables that a subscription needs was too busy to set up its triggers.
+fn is_busy(subscription: &Accepted, busy: &BTreeMap<String, String>) -> bool {
+    busy.keys().any(|table| subscription.needs(table))
+}
+
+/// Whether setting up capture failed for a reason that lies in the one model.
+fn is_of_the_model(error: &Error) -> bool {
+    error.sql_state().is_some_and(|state| {
+        [
+            &SqlState::UNDEFINED_COLUMN,
+            &SqlState::UNDEFINED_TABLE,
+            &SqlState::INSUFFICIENT_PRIVILEGE,
+        ]
+        .contains(&state)
+    })
+}
+
+/// What a process died of is not looked at again.
+fn put_aside() -> Error {
+    Error::usage("the service died while it looked at this subscription, twice: it is put aside").with_hint(
+        "change what is unusual in its template, domain or fields; whoever writes the row has it looked at again",
+    )
+}
+
+/// Looks at one subscription.
+///
+/// The outer error is the database's; the inner one the subscription's.
+async fn look_at(
+    client: &Client,
+    row: &Subscription,
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+    quarantine: &Quarantine,
+) -> Result<Result<Accepted>> {
+    if rules.is_some() {
+        failpoint::reach(Step::WhileLooking);
+    }
+    if let Some(reason) = quarantine.reason_for(row) {
+        return Ok(Err(Error::usage(reason)));
+    }
+    // A panic is a bug of ours, and no reason to serve nobody.
+    let checked = catch_unwind(AssertUnwindSafe(|| check(row.clone(), registry, rules)));
+    let checked = checked.unwrap_or_else(|_| {
+        Err(
+            Error::usage("the service failed while it looked at this subscription: that is a bug of odoo-eventd")
+                .with_hint("its log tells more; a simpler template, domain or list of fields may get by"),
+        )
+    });
+    Ok(match checked {
+        Ok(subscription) => match may_read_related(client, subscription, registry).await? {
+            Ok(subscription) => may_read_values(client, subscription).await?,
+            refused => refused,
+        },
+        refused => refused,
+    })
+}
+
+/// A domain that looks at other records needs the right to read them; without it every batch would fail.
+///
+/// The outer error is the database's; the inner one the subscription's.
+pub(crate) async fn may_read_related(
+    client: &Client,
+    subscription: Accepted,
+    registry: &Registry,
+) -> Result<Result<Accepted>> {
+    let Some(domain) = subscription.domain.as_ref().filter(|domain| domain.reads_related()) else {
+        return Ok(Ok(subscription));
+    };
+    let judge = Judge::new(&[(i64::from(subscription.row.id), domain)], registry)?;
+    match judge::rehearse(client, &judge).await {
+        Ok(()) => Ok(Ok(subscription)),
+        Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            let hint = how_to_read(client).await?;
+            Ok(Err(Error::usage(
+                "the domain looks at other records, which the service may not read",
+            )
+            .with_source(error)
+            .with_hint(hint)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The fields of a payload are read by a function with rights of its own, which knows what may be read; asked once, before the first
+/// event finds out.
+///
+/// The outer error is the database's; the inner one the subscription's.
+async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Result<Accepted>> {
+    let Some(plan) = &subscription.content.plan else {
+        return Ok(Ok(subscription));
+    };
+    if subscription.row.state.as_deref() == Some("ready") && subscription.is_recorded() {
+        return Ok(Ok(subscription));
+    }
+    for level in &plan.levels {
+        match records::rehearse(client, level).await {
+            Err(error) if error.sql_state().is_some_and(|state| state.code().starts_with("42")) => {
+                return Ok(Err(
+                    Error::usage("the fields of the payload may not be read").with_source(error)
+                ));
+            }
+            rehearsed => rehearsed?,
+        }
+    }
+    Ok(Ok(subscription))
+}
+
+/// The statement that lets this session's role read what domains look at.
+async fn how_to_read(client: &Client) -> Result<String> {
+    let row = client
+        .query_one(
+            "select pg_catalog.quote_ident(current_user), pg_catalog.current_setting('server_version_num')::integer",
+            &[],
+        )
+        .await
+        .map_err(|e| Error::database("look up the service's role", e))?;
+    let (role, version): (String, i32) = (row.get(0), row.get(1));
+    Ok(match version {
+        // The role came with PostgreSQL 14.
+        140_000.. => format!(
+            "as a superuser: GRANT pg_read_all_data TO {role}; it then reads every table of the cluster. Or use stored fields of \
+             the model itself"
+        ),
+        _ => format!(
+            "PostgreSQL before 14 has no pg_read_all_data: grant {role} SELECT on the tables named here, or run the \
+             service as the owner of Odoo's tables, or use stored fields of the model itself"
+        ),
+    })
+}
+
+/// Looks at one subscription, for the user who made it and at this moment.
+pub(crate) fn check(mut row: Subscription, registry: &Registry, rules: Option<&ServiceRules>) -> Result<Accepted> {
+    if let Some(rules) = rules {
+        row.open_secrets(rules.keyring.as_deref())?;
+    }
+    let context = context_of(&row);
+    Accepted::check(row, registry, &context, rules.map(|rules| &rules.guard))
+}
+
+/// For whom and when a subscription's domain is meant.
+pub(crate) fn context_of(row: &Subscription) -> Context {
+    let mut context = Context::at(jiff::Timestamp::now());
+    context.uid = row.user_id;
+    if let Some(lang) = &row.lang {
+        context.lang.clone_from(lang);
+    }
+    context
+}
