@@ -51,6 +51,29 @@ const NAMES: &[&str] = &[
     "i",
     "x",
     "is_whole",
+    "is_one",
+    "is_hard",
+    "in_halves",
+    "how_many",
+    "record_no",
+    "was",
+    "became",
+    "gathered",
+    "unreadable",
+    "candidate",
+    "few",
+    "kept",
+    "oid",
+    "tg_argv",
+    "odoo_eventd",
+    "pg_catalog",
+    "public",
+    "text",
+    "integer",
+    "now",
+    "count",
+    "sqlerrm",
+    "strict",
     "value",
     "name",
     "state",
@@ -251,6 +274,7 @@ pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Cat
     random_keys(random, &mut catalog);
     random_relations(random, &mut catalog);
     populate(&mut catalog);
+    add_functions(&mut catalog);
     hooks::add(random, &mut catalog);
     if random.random_ratio(1, 3) {
         add_refused(random, &mut catalog);
@@ -591,6 +615,19 @@ fn populate(catalog: &mut Catalog) {
             ident(&table),
             ident(&one),
             ident(&two)
+        ));
+    }
+}
+
+/// One for each model that writes to it: its statements' plans are kept for as long as a session lives.
+fn add_functions(catalog: &mut Catalog) {
+    for (index, model) in catalog.models.clone().iter().enumerate() {
+        let (table, counter) = (ident(&model.table), ident(&model.counter));
+        catalog.owner(format!(
+            "create function touch_{index}(of_id integer) returns integer language plpgsql as $touch$\ndeclare\n  touched integer;\nbegin\n  \
+             update {table} set {counter} = coalesce({counter}, 0) + 1 where id = of_id;\n  get diagnostics touched = row_count;\n  \
+             delete from {table} where id = of_id + 5;\n  insert into {table} (id) values (of_id + 5) on conflict do nothing;\n  \
+             return touched;\nend $touch$"
         ));
     }
 }

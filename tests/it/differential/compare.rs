@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use odoo_eventd::event::{AUDIT_COLUMNS, Change, EventType};
 
 use super::oracle::{Contents, Fate, Rows, Sameness, compare, fates};
@@ -37,6 +38,8 @@ pub struct Transaction<'a> {
     pub unsure: &'a BTreeMap<String, Unsure>,
     /// It emptied a table: of what was in any before, nothing is asked.
     pub truncated: bool,
+    /// It was one statement.
+    pub is_one_statement: bool,
 }
 
 impl Transaction<'_> {
@@ -176,6 +179,57 @@ pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Chang
     }
     Ok(())
 }
+
+/// Who is told to have written a record stands in its row, with the time at which this transaction began; nobody else ever did it. Of a
+/// record of which the outbox has one row only. The rows are those of the other database, where it began a moment before or after.
+pub fn compare_user(
+    transaction: &Transaction<'_>,
+    table: &str,
+    change: &Change,
+    at: Timestamp,
+) -> Result<(), Difference> {
+    let id = change.record_id.to_string();
+    let (user, date) = match change.event_type {
+        EventType::Create => ("create_uid", "create_date"),
+        EventType::Write => ("write_uid", "write_date"),
+        EventType::Unlink => return Ok(()),
+    };
+    if transaction.is_free(table, &id) || transaction.unsure.contains_key(table) {
+        return Ok(());
+    }
+    let value = |contents: &Contents, column: &str, type_name: &str| {
+        let rows = contents.get(table)?;
+        let place = rows
+            .columns
+            .iter()
+            .position(|(name, is)| name == column && is == type_name)?;
+        rows.by_id.get(&id)?[place].clone()
+    };
+    let date_type = "timestamp without time zone";
+    let was = value(transaction.before, date, date_type);
+    let is = value(transaction.after, date, date_type);
+    let written_at = is
+        .as_ref()
+        .and_then(|text| format!("{}Z", text.replacen(' ', "T", 1)).parse::<Timestamp>().ok());
+    let may_be_now = written_at.is_some_and(|written_at| written_at.duration_since(at).abs() < MOMENT);
+    let written_by: Option<i32> = value(transaction.after, user, "integer").and_then(|text| text.parse().ok());
+    let is_right = match change.user_id {
+        // Where another statement of the transaction wrote these columns alone, nothing tells of it.
+        None => !may_be_now || was == is || written_by.is_none() || !transaction.is_one_statement,
+        told => may_be_now && (told == written_by || !transaction.is_one_statement),
+    };
+    if is_right {
+        return Ok(());
+    }
+    let text = format!(
+        "{:?} is told to have written \"{table}\" {id} at {at}, and it was {written_by:?} at {is:?}",
+        change.user_id
+    );
+    Err(Difference::new("user", text))
+}
+
+/// The two databases do the same at once.
+const MOMENT: SignedDuration = SignedDuration::from_secs(2);
 
 fn is_kept(type_name: &str, kept: Option<&str>, truth: Option<&str>) -> bool {
     let (Some(kept), Some(truth)) = (kept, truth) else {

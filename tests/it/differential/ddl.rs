@@ -29,10 +29,21 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
         .collect();
     *count += 1;
     let fresh = format!("x_new_{count}");
-    match (random.random_range(0..26), columns.choose(random)) {
+    match (random.random_range(0..34), columns.choose(random)) {
         (0..4, _) => {
-            let (type_name, ttype) = types::BUILT_IN.choose(random).expect("not empty");
-            let default = ["", "", " default null"].choose(random).expect("not empty");
+            let pool = if random.random_ratio(1, 2) {
+                types::ODOOS
+            } else {
+                types::BUILT_IN
+            };
+            let (type_name, ttype) = pool.choose(random).expect("not empty");
+            let value = types::plain_value(random, type_name).map_or_else(|| "null".to_owned(), |text| literal(&text));
+            let default = match random.random_range(0..6) {
+                0 => " default null".to_owned(),
+                1 => format!(" default {value}"),
+                2 if *type_name == "numeric" => " not null default random() * 0".to_owned(),
+                _ => String::new(),
+            };
             let mut statements = vec![format!("alter table {name} add column {fresh} {type_name}{default}")];
             if random.random_ratio(4, 5) {
                 statements.push(declare_field(&model.model, &fresh, ttype, None));
@@ -111,6 +122,61 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
             vec![format!("create index {index} on {name} ({})", ident(column))]
         }
         (24, _) => vec![format!("vacuum analyze {name}"), format!("analyze {name}")],
+        (25, _) => {
+            let rewrite = [
+                format!("vacuum full {name}"),
+                format!("alter table {name} set unlogged"),
+                format!("alter table {name} set logged"),
+                format!("create unique index x_by_id_{count} on {name} (id); cluster {name} using x_by_id_{count}"),
+                format!("reindex table {name}"),
+            ];
+            rewrite.choose(random).cloned().into_iter().collect()
+        }
+        (26, _) => {
+            // Whoever had a new type's value in mind before has none of it.
+            let label = literal(&format!("new {count}"));
+            vec![format!("alter type mood add value {label}")]
+        }
+        (27, _) => {
+            let to = ["mood", "pair", "dom_text"].choose(random).expect("not empty");
+            let what = if *to == "dom_text" { "domain" } else { "type" };
+            vec![
+                format!("alter {what} {to} rename to {fresh}"),
+                format!("update {name} set id = id"),
+                format!("alter {what} {fresh} rename to {to}"),
+            ]
+        }
+        (28, Some(column)) => {
+            let column = ident(&column.name);
+            let set = [
+                "set default null".to_owned(),
+                "drop default".to_owned(),
+                "set storage external".to_owned(),
+                "set statistics 5".to_owned(),
+                "set compression pglz".to_owned(),
+            ];
+            let set = set.choose(random).expect("not empty");
+            vec![format!("alter table {name} alter column {column} {set}")]
+        }
+        (29, _) => {
+            let check = format!("x_check_{count}");
+            vec![
+                format!("alter table {name} add constraint {check} check (id <> 999) not valid"),
+                format!("alter table {name} validate constraint {check}"),
+                format!("alter table {name} drop constraint {check}"),
+            ]
+        }
+        // As Odoo does when a record's number must be another's for a while.
+        (30, _) => vec![
+            format!("alter table {name} rename column id to {fresh}"),
+            format!("alter table {name} rename column {fresh} to id"),
+        ],
+        (31, Some(column)) => vec![
+            format!("alter table {name} add column {fresh} {}", column.type_name),
+            format!("update {name} set {fresh} = {}", ident(&column.name)),
+            format!("alter table {name} drop column {} cascade", ident(&column.name)),
+            format!("alter table {name} rename column {fresh} to {}", ident(&column.name)),
+        ],
         (_, Some(column)) => {
             // Rewritten, and the same as before.
             vec![format!(
@@ -159,6 +225,14 @@ fn retype(random: &mut StdRng, model: &Model, column: &Column) -> Vec<String> {
     let mut statements = vec![alter];
     if random.random_ratio(1, 2) {
         statements.push(format!("update {table} set {name} = {name} where id < 5"));
+    }
+    // The field itself becomes one that is translated, or is one no more.
+    if random.random_ratio(1, 2) {
+        statements.push(format!(
+            "update ir_model_fields set translate = not translate where model = {} and name = {}",
+            literal(&model.model),
+            literal(&column.name)
+        ));
     }
     statements
 }

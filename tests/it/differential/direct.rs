@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use odoo_eventd::event::{Change, RowChange, fold_table};
 use odoo_eventd::pg::connect::Database;
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
 use odoo_eventd::worker::admission;
 use odoo_eventd::worker::quarantine::Quarantine;
 
-use super::compare::{Told, Transaction, compare_images, compare_records, net_pairs};
+use super::compare::{Told, Transaction, compare_images, compare_records, compare_user, net_pairs};
 use super::runner::Difference;
 use crate::support;
 
@@ -83,6 +84,12 @@ impl Direct {
         Ok(())
     }
 
+    /// Lets capture go on in the outbox's next table, as long as there is one.
+    pub async fn rotate(&self) -> Result<(), Difference> {
+        outbox::rotate(&self.client, -1).await.map_err(|e| failed(&e))?;
+        Ok(())
+    }
+
     /// Every subscription was found to be what its script says.
     async fn compare_states(&self) -> Result<(), Difference> {
         let rows = self
@@ -112,6 +119,7 @@ impl Direct {
     pub async fn committed(&mut self, transaction: &Transaction<'_>) -> Result<u64, Difference> {
         let mut tables: BTreeMap<String, Vec<RowChange>> = BTreeMap::new();
         let mut xids = BTreeSet::new();
+        let mut at = Timestamp::UNIX_EPOCH;
         loop {
             let page = outbox::read(&self.client, &self.position, MOST_ROWS, i64::MAX, &mut self.layouts).await;
             let page = page.map_err(|e| failed(&e))?;
@@ -124,6 +132,7 @@ impl Direct {
             }
             for row in page.rows {
                 xids.insert(row.xid);
+                at = row.at;
                 let of_table = tables.entry(row.change.layout.model.to_string()).or_default();
                 if row.change.op != b'T' {
                     of_table.push(row.change);
@@ -143,6 +152,10 @@ impl Direct {
                 events += compare_pairs(transaction, &captured.table, &rows)?;
                 continue;
             }
+            let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+            for row in &rows {
+                *counts.entry(row.record_id).or_default() += 1;
+            }
             let changes: Vec<Change> = fold_table(rows).into_iter().filter(|c| !c.is_void()).collect();
             events += changes.len() as u64;
             let Some(truth) = transaction.fates(&captured.table, &captured.compared) else {
@@ -151,6 +164,9 @@ impl Direct {
             compare_records(transaction, &captured.table, &truth, &told(&changes))?;
             for change in &changes {
                 compare_images(transaction, &captured.table, change)?;
+                if counts.get(&change.record_id) == Some(&1) {
+                    compare_user(transaction, &captured.table, change, at)?;
+                }
             }
         }
         tables.retain(|name, rows| !rows.is_empty() && !self.captured.contains_key(name));

@@ -223,7 +223,7 @@ pub fn compare(type_name: &str, before: Option<&str>, after: Option<&str>) -> Sa
         return Sameness::Same;
     }
     let base = type_name.trim_end_matches("[]");
-    if ["text", "character varying", "\"char\"", "name", "dom_text"]
+    if ["text", "character varying", "\"char\"", "name", "dom_text", "dom_dom"]
         .iter()
         .any(|text| base == *text || base.starts_with("character varying("))
     {

@@ -17,6 +17,16 @@ use super::script::{Control, Step, Way, control_of, may_be_ddl};
 use super::through_service::ThroughService;
 use crate::support::Server;
 
+/// A statement was slow with us when it took longer than this and so many times as long as without us. The first of a session, and the
+/// first after a change of the capture, make the plans for the next ones.
+const SLOW: Duration = Duration::from_millis(800);
+const SLOW_TIMES: u32 = 20;
+
+/// How often a statement is repeated that is measured. Its median may be longer by this, or so many times as long, with us.
+const REPEATS: usize = 9;
+const LONGER: Duration = Duration::from_millis(5);
+const LONGER_TIMES: u32 = 8;
+
 /// Something that is not in both databases alike, or an event that is not true.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -79,6 +89,10 @@ pub struct Counts {
     pub transactions: u64,
     /// Changes that were told.
     pub events: u64,
+    /// How long the statements took without us.
+    pub bare: Duration,
+    /// How long with us.
+    pub eventd: Duration,
 }
 
 impl Counts {
@@ -88,6 +102,8 @@ impl Counts {
         self.errors += more.errors;
         self.transactions += more.transactions;
         self.events += more.events;
+        self.bare += more.bare;
+        self.eventd += more.eventd;
     }
 }
 
@@ -98,10 +114,14 @@ impl fmt::Display for Counts {
             errors,
             transactions,
             events,
+            bare,
+            eventd,
         } = self;
+        let times = eventd.as_secs_f64() / bare.as_secs_f64().max(0.001);
         write!(
             f,
-            "{statements} statements ({errors} failed alike), {transactions} transactions, {events} events"
+            "{statements} statements ({errors} failed alike), which took {times:.2} times as long with us, {transactions} transactions, \
+             {events} events"
         )
     }
 }
@@ -225,8 +245,67 @@ impl Runner {
                 self.sync().await?;
                 Ok(Outcome::default())
             }
+            Step::Rotate => {
+                if let Some(Events::Direct(direct)) = &self.events {
+                    direct.rotate().await?;
+                }
+                Ok(Outcome::default())
+            }
+            Step::Measure(sql) => {
+                self.measure(sql).await?;
+                Ok(Outcome::default())
+            }
             Step::Run { session, way, sql } => self.run(*session, way, sql).await,
         }
+    }
+
+    /// Nobody sees it: each repetition is undone.
+    async fn measure(&mut self, sql: &str) -> Result<(), Difference> {
+        self.end_transactions().await?;
+        let mut medians = Vec::new();
+        // Once more than counted: the first one plans.
+        let mut took = [Vec::new(), Vec::new()];
+        for _ in 0..=REPEATS {
+            let mut outcomes = Vec::new();
+            for (side, took) in [&mut self.bare, &mut self.eventd].into_iter().zip(&mut took) {
+                side.run(0, &Way::Simple, "begin").await;
+                let (outcome, duration) = side.run(0, &Way::Simple, sql).await;
+                side.run(0, &Way::Simple, "rollback").await;
+                outcomes.push(outcome);
+                took.push(duration);
+            }
+            if outcomes[0] != outcomes[1] {
+                return Err(compare_outcomes(sql, &outcomes[0], &outcomes[1]));
+            }
+            if outcomes[0].error.is_some() {
+                return Ok(());
+            }
+        }
+        for took in &mut took {
+            took.remove(0);
+            took.sort();
+            medians.push(took[REPEATS / 2]);
+        }
+        let [bare, eventd] = medians[..] else { return Ok(()) };
+        if eventd > bare + LONGER && eventd > bare * LONGER_TIMES {
+            let text = format!("{bare:?} and with us {eventd:?}, the medians of {REPEATS}, of {sql}");
+            return Err(Difference::new("time", text));
+        }
+        Ok(())
+    }
+
+    /// Whoever goes on would hold locks.
+    pub async fn end_transactions(&mut self) -> Result<(), Difference> {
+        let open: Vec<usize> = self.open.keys().copied().collect();
+        for session in open {
+            self.run(session, &Way::Simple, "rollback").await?;
+        }
+        Ok(())
+    }
+
+    /// How events are had.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The tables as a session sees them.
@@ -242,10 +321,7 @@ impl Runner {
 
     /// The last comparison.
     pub async fn finish(&mut self) -> Result<(), Difference> {
-        let open: Vec<usize> = self.open.keys().copied().collect();
-        for session in open {
-            self.run(session, &Way::Simple, "rollback").await?;
-        }
+        self.end_transactions().await?;
         self.compare_tables().await?;
         if let Some(Events::Service(service)) = &mut self.events {
             self.counts.events += service.finish().await?;
@@ -254,11 +330,7 @@ impl Runner {
     }
 
     async fn sync(&mut self) -> Result<(), Difference> {
-        // Whoever looks must not wait for a lock that an open transaction holds.
-        let open: Vec<usize> = self.open.keys().copied().collect();
-        for session in open {
-            self.run(session, &Way::Simple, "rollback").await?;
-        }
+        self.end_transactions().await?;
         let now = catalogue(self.reader.client(), &self.but).await;
         self.catalogue = now.map_err(|error| harness("read the catalogue", &error))?;
         self.contents = self.read().await?;
@@ -298,10 +370,12 @@ impl Runner {
             tokio::join!(self.bare.run(session, way, sql), self.eventd.run(session, way, sql));
         self.counts.statements += 1;
         self.counts.errors += u64::from(bare.error.is_some());
+        self.counts.bare += bare_took;
+        self.counts.eventd += eventd_took;
         if bare != eventd {
             return Err(compare_outcomes(sql, &bare, &eventd));
         }
-        if eventd_took > Duration::from_millis(200) && eventd_took > bare_took * 20 {
+        if eventd_took > SLOW && eventd_took > bare_took * SLOW_TIMES {
             self.slow.push(Slow {
                 step: self.steps,
                 bare: bare_took,
@@ -335,13 +409,14 @@ impl Runner {
                 .iter()
                 .any(|word| lower.starts_with(word));
         if !changes_nothing && self.events.is_some() {
-            self.committed(session, of_this).await?;
+            let is_one_statement = !is_open && !lower.contains(';');
+            self.committed(session, of_this, is_one_statement).await?;
         }
         Ok(bare)
     }
 
     /// A transaction has ended, and may have been committed.
-    async fn committed(&mut self, session: usize, of_this: Open) -> Result<(), Difference> {
+    async fn committed(&mut self, session: usize, of_this: Open, is_one_statement: bool) -> Result<(), Difference> {
         if of_this.has_ddl {
             let now = catalogue(self.reader.client(), &self.but).await;
             self.catalogue = now.map_err(|error| harness("read the catalogue", &error))?;
@@ -359,6 +434,7 @@ impl Runner {
             after: &self.contents,
             unsure: &unsure,
             truncated: of_this.truncated,
+            is_one_statement,
         };
         match &mut self.events {
             Some(Events::Direct(direct)) => self.counts.events += direct.committed(&transaction).await?,

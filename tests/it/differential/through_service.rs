@@ -89,7 +89,7 @@ struct OfType {
 pub struct ThroughService {
     service: Option<Service>,
     inbox: Arc<Mutex<Inbox>>,
-    _receiver: Receiver,
+    receiver: Receiver,
     owner: Client,
     subscriptions: Vec<Subscription>,
     expected: Vec<Expected>,
@@ -136,21 +136,20 @@ impl ThroughService {
         .await;
         let owner = database.client().await;
         let subscribe = format!(
-            "update mcp_event_subscription set webhook_url = '{}', max_attempts = 5, retry_first_ms = 1000;
-             insert into mcp_event_subscription (name, model, fields, webhook_url, max_attempts)
+            "insert into mcp_event_subscription (name, model, fields, webhook_url, max_attempts)
                values ('barrier', 'res.country', '{{phone_code}}', '{}', 5)",
-            receiver.url("/"),
             receiver.url("/barrier")
         );
+        give_endpoints(&owner, &receiver).await?;
         owner
             .batch_execute(&subscribe)
             .await
-            .map_err(|e| harness("give subscriptions an endpoint", &e))?;
+            .map_err(|e| harness("subscribe", &e))?;
         let service = Service::leading(database).await;
         let mut this = Self {
             service: Some(service),
             inbox,
-            _receiver: receiver,
+            receiver,
             owner,
             subscriptions: Vec::new(),
             expected: Vec::new(),
@@ -166,6 +165,7 @@ impl ThroughService {
 
     /// Waits until the service has looked at subscriptions and catalogue anew.
     pub async fn look(&mut self) -> Result<(), Difference> {
+        give_endpoints(&self.owner, &self.receiver).await?;
         let row = self
             .owner
             .query_one(
@@ -397,6 +397,17 @@ impl ThroughService {
         }
         Ok(())
     }
+}
+
+/// Those that came since get theirs too.
+async fn give_endpoints(owner: &Client, receiver: &Receiver) -> Result<(), Difference> {
+    let sql = format!(
+        "update mcp_event_subscription set webhook_url = '{}', max_attempts = 5, retry_first_ms = 1000
+          where webhook_url is null and name is distinct from 'look'",
+        receiver.url("/")
+    );
+    let done = owner.batch_execute(&sql).await;
+    done.map_err(|e| harness("give subscriptions an endpoint", &e))
 }
 
 fn timestamp(seconds: &str) -> Option<Timestamp> {
