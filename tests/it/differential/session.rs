@@ -327,7 +327,7 @@ impl Writers {
             97 => format!("select id from {} order by id for update", ident(&name)),
             _ => self.there_and_back(&name, &table),
         };
-        if self.random.random_ratio(1, 8) && !sql.contains("returning") && sql.len() < 4_000 {
+        if self.random.random_ratio(1, 8) && !sql.contains("returning") && !sql.contains("; ") && sql.len() < 4_000 {
             return Step::Run {
                 session: self.turn,
                 way: Way::Prepared,
