@@ -125,8 +125,7 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
         (25, _) => {
             let rewrite = [
                 format!("vacuum full {name}"),
-                format!("alter table {name} set unlogged"),
-                format!("alter table {name} set logged"),
+                format!("alter table {name} set (fillfactor = 80)"),
                 format!("create unique index x_by_id_{count} on {name} (id); cluster {name} using x_by_id_{count}"),
                 format!("reindex table {name}"),
             ];

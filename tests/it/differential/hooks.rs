@@ -36,7 +36,10 @@ pub fn add(random: &mut StdRng, catalog: &mut Catalog) {
     }
     if random.random_ratio(1, 10) {
         let model = models.choose(random).expect("not empty");
-        add_policy(random, catalog, model);
+        let is_forced = add_policy(random, catalog, model);
+        for known in catalog.models.iter_mut().filter(|known| known.model == model.model) {
+            known.refused |= is_forced;
+        }
     }
     if random.random_ratio(1, 10) {
         add_event_trigger(catalog);
@@ -290,15 +293,18 @@ fn add_rule(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
     catalog.run_as_owner(rules.choose(random).expect("not empty").clone());
 }
 
-fn add_policy(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
+/// Tells whether it is forced on the owner: then nobody but a superuser reads all rows, and the model must be refused.
+fn add_policy(random: &mut StdRng, catalog: &mut Catalog, model: &Model) -> bool {
     let (table, counter) = (ident(&model.table), ident(&model.counter));
+    let is_forced = random.random_ratio(1, 3);
     catalog.run_as_owner(format!("alter table {table} enable row level security"));
-    if random.random_ratio(2, 3) {
+    if is_forced {
         catalog.run_as_owner(format!("alter table {table} force row level security"));
     }
     catalog.run_as_owner(format!(
         "create policy others on {table} using (id <> 3) with check ({counter} is distinct from 8)"
     ));
+    is_forced
 }
 
 fn add_event_trigger(catalog: &mut Catalog) {
