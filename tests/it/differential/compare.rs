@@ -40,6 +40,8 @@ pub struct Transaction<'a> {
     pub truncated: bool,
     /// It was one statement.
     pub is_one_statement: bool,
+    /// The look that was the last when it began.
+    pub since: usize,
 }
 
 impl Transaction<'_> {
@@ -124,20 +126,6 @@ pub fn compare_records(
     Ok(())
 }
 
-/// Types of which images are compared with what was read: Odoo's.
-const ODOOS: &[&str] = &[
-    "integer",
-    "bigint",
-    "numeric",
-    "double precision",
-    "text",
-    "character varying",
-    "boolean",
-    "date",
-    "timestamp without time zone",
-    "jsonb",
-];
-
 /// What a change keeps of its record is what was there.
 pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Change) -> Result<(), Difference> {
     let id = change.record_id.to_string();
@@ -162,10 +150,7 @@ pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Chang
             };
             let type_name = &rows.columns[place].1;
             // A stamp that is written alone is no change, and then nobody looks at it.
-            if unsure.contains(column)
-                || AUDIT_COLUMNS.contains(&column.as_str())
-                || !ODOOS.contains(&type_name.as_str())
-            {
+            if unsure.contains(column) || AUDIT_COLUMNS.contains(&column.as_str()) {
                 continue;
             }
             if !is_kept(type_name, kept.as_deref(), truth[place].as_deref()) {

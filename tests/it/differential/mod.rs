@@ -26,8 +26,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use runner::{Counts, Difference, Mode, Runner, Slow};
 use script::{Script, Step};
@@ -76,9 +76,16 @@ async fn run(
     (statements, most): (u64, Duration),
 ) -> Result<(), Difference> {
     let mut random = StdRng::seed_from_u64(seed);
+    let facts = ServerFacts {
+        major: server.cluster().version().major,
+        settings: settings(server).await,
+    };
     let extensions = available_extensions(server).await;
     let catalog = catalog::random_catalog(&mut random, &extensions);
     script.0.clone_from(&catalog.steps);
+    if random.random_ratio(1, 3) {
+        script.0.extend(session::random_defaults(&mut random, &facts.settings));
+    }
     script
         .0
         .extend(subscriptions::random_subscriptions(&mut random, &catalog));
@@ -88,10 +95,6 @@ async fn run(
             return Err(Difference::new("harness", format!("{error} of {step}")));
         }
     }
-    let facts = ServerFacts {
-        major: server.cluster().version().major,
-        settings: settings(server).await,
-    };
     let mut writers = Writers::new(random, catalog, facts, runner.mode());
     let end = Instant::now() + most;
     // Beyond this many the last transactions are left as they are.
@@ -257,7 +260,7 @@ async fn nothing_differs_for_long() {
     eprintln!("{seconds} s from seed {first}");
     while Instant::now() < end {
         // The service itself is slower: a share of the rounds is enough to hold what is its own.
-        let mode = if seed % 5 == 4 { Mode::Service } else { Mode::Direct };
+        let mode = if seed % 5 >= 3 { Mode::Service } else { Mode::Direct };
         let mut round = Box::pin(round(&server, seed, mode, STATEMENTS, LONG)).await;
         rounds += 1;
         total.add(&round.counts);

@@ -138,6 +138,8 @@ struct Open {
     unsure: BTreeMap<String, Unsure>,
     truncated: bool,
     has_ddl: bool,
+    /// The look that was the last when it began.
+    since: usize,
 }
 
 /// Statements that took long with us, and how long in either.
@@ -246,6 +248,10 @@ impl Runner {
                 self.sync().await?;
                 Ok(Outcome::default())
             }
+            Step::Look => {
+                self.look_meanwhile().await?;
+                Ok(Outcome::default())
+            }
             Step::Rotate => {
                 if let Some(Events::Direct(direct)) = &self.events {
                     direct.rotate().await?;
@@ -346,12 +352,39 @@ impl Runner {
                 };
                 self.events = Some(begun);
             }
-            Some(Events::Direct(direct)) => direct.look().await?,
+            Some(Events::Direct(direct)) => direct.look(false).await?,
             Some(Events::Service(service)) => service.look().await?,
         }
         self.synced = self.catalogue.clone();
         self.unsure.clear();
         self.compare_tables().await
+    }
+
+    /// Transactions that are open go on: what DDL had made unsure before stays so for them.
+    async fn look_meanwhile(&mut self) -> Result<(), Difference> {
+        let Some(Events::Direct(direct)) = &mut self.events else {
+            return Ok(());
+        };
+        if self.open.values().any(|open| open.has_ddl) {
+            return Ok(());
+        }
+        direct.look(true).await?;
+        for open in self.open.values_mut() {
+            for (table, more) in &self.unsure {
+                open.unsure.entry(table.clone()).or_default().add(more);
+            }
+        }
+        self.unsure.clear();
+        self.synced = self.catalogue.clone();
+        Ok(())
+    }
+
+    /// How often was looked.
+    fn looks(&self) -> usize {
+        match &self.events {
+            Some(Events::Direct(direct)) => direct.looks(),
+            _ => 0,
+        }
     }
 
     async fn run(&mut self, session: usize, way: &Way, sql: &str) -> Result<Outcome, Difference> {
@@ -386,10 +419,18 @@ impl Runner {
             });
         }
         if control == Control::Begin && bare.error.is_none() {
-            self.open.entry(session).or_default();
+            let since = self.looks();
+            self.open.entry(session).or_insert_with(|| Open {
+                since,
+                ..Open::default()
+            });
         }
         let lower = sql.trim_start().to_ascii_lowercase();
-        let mut of_this = self.open.remove(&session).unwrap_or_default();
+        let since = self.looks();
+        let mut of_this = self.open.remove(&session).unwrap_or(Open {
+            since,
+            ..Open::default()
+        });
         of_this.truncated |= lower.starts_with("truncate");
         if control == Control::Other && may_be_ddl(sql) {
             of_this.has_ddl = true;
@@ -438,6 +479,7 @@ impl Runner {
             unsure: &unsure,
             truncated: of_this.truncated,
             is_one_statement,
+            since: of_this.since,
         };
         match &mut self.events {
             Some(Events::Direct(direct)) => self.counts.events += direct.committed(&transaction).await?,

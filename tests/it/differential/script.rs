@@ -8,6 +8,7 @@
 //! | `-- @owner`, `-- @admin` | SQL that makes the catalogue, run by Odoo's role or by a superuser, in both databases |
 //! | `-- @subscribe` | an INSERT into `mcp_event_subscription`; `-- @subscribe refused` where it must be found invalid |
 //! | `-- @sync` | the subscriptions and the catalogue are looked at, as the service does within seconds |
+//! | `-- @look` | the same while transactions are open |
 //! | `-- @rotate` | the outbox goes on in its next table, as when it has grown |
 //! | `-- @measure` | a statement that is repeated in either, undone, and must not take many times as long with us |
 //! | `-- @1` | a statement of the writer's session 1; `-- @1 prepared` by the extended protocol, its plan kept; `-- @1 copy` with its data |
@@ -33,6 +34,8 @@ pub enum Step {
     },
     /// The service's look.
     Sync,
+    /// The same while transactions are open.
+    Look,
     /// The outbox goes on in its next table.
     Rotate,
     /// Repeated and undone: how long does it take?
@@ -96,6 +99,7 @@ fn step_of(marker: &str, body: &str) -> Step {
         "subscribe" => Step::Subscribe { sql, refused: false },
         "subscribe refused" => Step::Subscribe { sql, refused: true },
         "sync" => Step::Sync,
+        "look" => Step::Look,
         "rotate" => Step::Rotate,
         "measure" => Step::Measure(sql),
         of_session => {
@@ -125,6 +129,7 @@ impl fmt::Display for Step {
             Self::Subscribe { sql, refused: false } => writeln!(f, "-- @subscribe\n{sql}"),
             Self::Subscribe { sql, refused: true } => writeln!(f, "-- @subscribe refused\n{sql}"),
             Self::Sync => writeln!(f, "-- @sync"),
+            Self::Look => writeln!(f, "-- @look"),
             Self::Rotate => writeln!(f, "-- @rotate"),
             Self::Measure(sql) => writeln!(f, "-- @measure\n{sql}"),
             Self::Run { session, way, sql } => match way {
@@ -220,6 +225,7 @@ fn a_script_is_read_as_it_was_written() {
             refused: true,
         },
         Step::Sync,
+        Step::Look,
         Step::Rotate,
         Step::Measure("select 1".to_owned()),
         run(Way::Simple, "begin"),

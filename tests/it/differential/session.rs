@@ -135,7 +135,7 @@ impl Writers {
                     }
                 }
             }
-            Step::Setup { .. } | Step::Subscribe { .. } | Step::Rotate | Step::Measure(_) => {}
+            Step::Setup { .. } | Step::Subscribe { .. } | Step::Look | Step::Rotate | Step::Measure(_) => {}
         }
     }
 
@@ -196,6 +196,16 @@ impl Writers {
                     self.queue.push_back(Step::Sync);
                     return edit;
                 }
+            }
+            // Through the service nobody knows when it has looked, if it may have to wait for a table.
+            24..32 if self.mode == Mode::Direct && !self.states.iter().any(|state| state.has_ddl) => {
+                if let Some(edit) = subscriptions::random_edit(&mut self.random, &self.catalog, true)
+                    && self.random.random_ratio(3, 4)
+                {
+                    self.queue.push_back(Step::Look);
+                    return edit;
+                }
+                return Step::Look;
             }
             21..24 if !self.states[self.turn].is_open => self.many(tables),
             _ => {}
@@ -809,6 +819,44 @@ impl Writers {
             _ => format!("delete from {table} where {two} in ({left}, {right})"),
         }
     }
+}
+
+/// What all sessions of a database begin with, ours among them.
+pub fn random_defaults(random: &mut StdRng, settings: &[String]) -> Vec<Step> {
+    let texts = [
+        "set datestyle = 'German'",
+        "set datestyle = 'SQL, DMY'",
+        "set timezone = 'Asia/Kathmandu'",
+        "set timezone = 'America/St_Johns'",
+        "set search_path = hostile, public",
+        "set search_path = public, pg_catalog",
+        "set standard_conforming_strings = off",
+        "set quote_all_identifiers = on",
+        "set default_transaction_isolation = 'serializable'",
+        "set default_transaction_isolation = 'repeatable read'",
+        "set bytea_output = 'escape'",
+        "set intervalstyle = 'iso_8601'",
+        "set extra_float_digits = -15",
+        "set array_nulls = off",
+        "set row_security = off",
+        "set jit_above_cost = 0",
+        "set transform_null_equals = on",
+    ];
+    let count = random.random_range(1..5);
+    (0..count)
+        .map(|_| {
+            let set = match settings.choose(random) {
+                Some(set) if random.random_ratio(1, 2) => set.as_str(),
+                _ => texts.choose(random).expect("not empty"),
+            };
+            Step::Setup {
+                admin: true,
+                sql: format!(
+                    "do $set$ begin execute format('alter database %I ', current_database()) || $v${set}$v$; end $set$"
+                ),
+            }
+        })
+        .collect()
 }
 
 /// A setting of the session, or other things that it does to itself.
