@@ -276,6 +276,7 @@ pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Cat
     populate(&mut catalog);
     add_functions(&mut catalog);
     hooks::add(random, &mut catalog);
+    catalog.owner("grant all on all tables in schema public to harness_writer; grant usage on all sequences in schema public to harness_writer");
     if random.random_ratio(1, 3) {
         add_refused(random, &mut catalog);
     }

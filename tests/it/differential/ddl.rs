@@ -11,6 +11,12 @@ use super::types;
 
 /// One change, as the statements that make it; none if there is nothing to change.
 pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue, count: &mut u32) -> Vec<String> {
+    if let Some((relation, columns)) = catalog.relations.choose(random)
+        && random.random_ratio(1, 8)
+    {
+        *count += 1;
+        return change_of_links(random, relation, columns, *count);
+    }
     let known: Vec<(&Model, &Table)> = catalog
         .models
         .iter()
@@ -137,6 +143,9 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
             vec![format!("alter type mood add value {label}")]
         }
         (27, _) => {
+            if random.random_ratio(1, 8) {
+                return vec!["drop type mood cascade".to_owned()];
+            }
             let to = ["mood", "pair", "dom_text"].choose(random).expect("not empty");
             let what = if *to == "dom_text" { "domain" } else { "type" };
             vec![
@@ -186,6 +195,33 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
         }
         _ => Vec::new(),
     }
+}
+
+/// What is done to a many2many field's table, with links written behind it.
+fn change_of_links(random: &mut StdRng, relation: &str, [one, two]: &[String; 2], count: u32) -> Vec<String> {
+    let (table, one, two) = (ident(relation), ident(one), ident(two));
+    let mut statements = match random.random_range(0..6) {
+        0 => vec![format!("alter table {table} alter column {one} type bigint")],
+        1 => vec![format!(
+            "alter table {table} add column x_more_{count} text default 'a'"
+        )],
+        2 => vec![
+            format!("alter table {table} rename to x_links_{count}"),
+            format!("create table {table} (like x_links_{count} including all)"),
+            format!("insert into {table} select * from x_links_{count}"),
+        ],
+        3 => vec![
+            format!("alter table {table} rename column {one} to x_side"),
+            format!("alter table {table} rename column x_side to {one}"),
+        ],
+        4 => vec![format!("alter table {table} alter column {two} drop not null")],
+        _ => vec![format!("vacuum full {table}")],
+    };
+    statements.push(format!(
+        "insert into {table} ({one}, {two}) values (5, 1) on conflict do nothing"
+    ));
+    statements.push(format!("delete from {table} where {one} = 1"));
+    statements
 }
 
 /// Another type for a column, with values in between, as when a field becomes translated or is declared otherwise.

@@ -28,6 +28,45 @@ const REPEATS: usize = 9;
 const LONGER: Duration = Duration::from_millis(25);
 const LONGER_TIMES: u32 = 12;
 
+/// Somebody who may write to Odoo's tables and owns none of them. Roles are the server's: another round may make it too.
+const WRITER: &str = "
+    do $$ begin
+      create role harness_writer;
+      grant harness_writer to odoo;
+    exception when others then null; end $$";
+
+/// What a database is made of, beside the rows of its tables, without numbers that differ between any two.
+const LEFT: &str = "
+    select concat_ws(' ', 'schema', n.nspname, n.nspacl) from pg_namespace n where n.nspname !~ '^pg_(temp|toast_temp)_'
+    union all
+    select concat_ws(' ', 'relation', c.oid::regclass, c.relkind, c.relowner::regrole, c.relacl, c.reloptions, c.relrowsecurity, c.relhasrules)
+      from pg_class c where c.relkind <> 't' and c.relnamespace not in ('pg_toast'::regnamespace) and c.relname !~ '^pg_toast'
+       and c.relpersistence <> 't'
+    union all
+    select concat_ws(' ', 'column', a.attrelid::regclass, a.attname, a.attacl) from pg_attribute a join pg_class c on c.oid = a.attrelid
+     where c.relnamespace = 'public'::regnamespace and not a.attisdropped and c.relkind <> 'i'
+    union all
+    select concat_ws(' ', 'trigger', t.tgrelid::regclass, t.tgname, t.tgenabled) from pg_trigger t where not t.tgisinternal
+    union all
+    select concat_ws(' ', 'function', p.oid::regprocedure, p.proowner::regrole, p.proacl) from pg_proc p
+    union all
+    select concat_ws(' ', 'type', t.oid::regtype, t.typowner::regrole, t.typacl) from pg_type t
+     where t.typname !~ '^pg_toast' and t.typnamespace::regnamespace::text !~ '^pg_temp'
+    union all
+    select concat_ws(' ', 'default', d.defaclrole::regrole, d.defaclobjtype, d.defaclacl) from pg_default_acl d
+    union all
+    select concat_ws(' ', 'event trigger', e.evtname) from pg_event_trigger e
+    union all
+    select concat_ws(' ', 'extension', e.extname) from pg_extension e
+    union all
+    select concat_ws(' ', 'database', d.datacl) from pg_database d where d.datname = current_database()
+    union all
+    select concat_ws(' ', 'setting', s.setrole, s.setconfig) from pg_db_role_setting s
+     where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database())
+    union all
+    select concat_ws(' ', 'comment', d.classoid::regclass, d.description) from pg_description d
+     where d.classoid in ('pg_trigger'::regclass, 'pg_class'::regclass, 'pg_namespace'::regclass) and d.objoid >= 16384";
+
 /// Something that is not in both databases alike, or an event that is not true.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -184,6 +223,7 @@ impl Runner {
     pub async fn new(server: &Arc<Server>, mode: Mode) -> Self {
         let (bare, eventd) = (server.fixture().await, server.fixture().await);
         let admins = [bare.admin_client().await, eventd.admin_client().await];
+        admins[0].batch_execute(WRITER).await.unwrap();
         let owners = [bare.client().await, eventd.client().await];
         for owner in &owners {
             owner.batch_execute(DECLARE).await.unwrap();
@@ -334,6 +374,29 @@ impl Runner {
         self.compare_tables().await?;
         if let Some(Events::Service(service)) = &mut self.events {
             self.counts.events += service.finish().await?;
+        }
+        self.compare_without_either().await
+    }
+
+    /// When we are gone, nothing tells that we were there.
+    async fn compare_without_either(&mut self) -> Result<(), Difference> {
+        if self.events.take().is_none() {
+            return Ok(());
+        }
+        let mut owner = self.eventd.database.client().await;
+        let removed = schema::uninstall(&mut owner, true, 5_000).await;
+        removed.map_err(|error| Difference::new("uninstall", error.chain()))?;
+        let (bare, eventd) = tokio::try_join!(self.admins[0].query(LEFT, &[]), self.admins[1].query(LEFT, &[]))
+            .map_err(|error| harness("read what is left", &error))?;
+        let texts = |rows: &[tokio_postgres::Row]| -> BTreeSet<String> { rows.iter().map(|row| row.get(0)).collect() };
+        let (bare, eventd) = (texts(&bare), texts(&eventd));
+        if bare != eventd {
+            let missing: Vec<_> = bare.difference(&eventd).collect();
+            let left: Vec<_> = eventd.difference(&bare).collect();
+            return Err(Difference::new(
+                "uninstall",
+                format!("{left:?} is left, and {missing:?} is missing"),
+            ));
         }
         Ok(())
     }

@@ -929,6 +929,9 @@ fn setting(random: &mut StdRng, tables: &Catalogue) -> String {
         "create temporary table old_rows (like pg_class)",
         "create temporary table pg_class (oid oid)",
         "listen odoo_eventd",
+        "set role harness_writer",
+        "set role harness_writer",
+        "reset role",
     ];
     if random.random_ratio(1, 12)
         && let Some((name, _)) = tables.iter().next()
