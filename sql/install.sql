@@ -112,6 +112,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/grants.sql
 \ir functions/registry.sql
 \ir functions/models.sql
+\ir functions/hold.sql
 \ir functions/secrets.sql
 \ir functions/callbacks.sql
 \ir functions/subscriptions.sql

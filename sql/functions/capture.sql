@@ -728,6 +728,7 @@ declare
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
+  perform odoo_eventd.hold_metadata();
   perform set_config('lock_timeout', lock_wait_ms || 'ms', true);
 
   -- What the active subscriptions need, read after the lock was had: nobody narrows it behind another's back.

@@ -100,6 +100,16 @@ as $$
 $$;
 comment on function odoo_eventd.capture_drift(odoo_eventd.capture) is 'What is no longer as the capture expects it; null = nothing.';
 
+create or replace function odoo_eventd.drift_for_people(of_capture odoo_eventd.capture) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1ms'
+as $$
+begin
+  return odoo_eventd.capture_drift(of_capture);
+exception when lock_not_available then
+  return 'not looked at: an upgrade of Odoo is altering its tables of models';
+end $$;
+comment on function odoo_eventd.drift_for_people(odoo_eventd.capture) is 'As capture_drift(), for who asks how things are: waits for no upgrade.';
+revoke all on function odoo_eventd.drift_for_people(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.missing_triggers(odoo_eventd.capture) from public;
 revoke all on function odoo_eventd.open_gap(odoo_eventd.capture, text, pg_snapshot, timestamptz) from public;
 revoke all on function odoo_eventd.note_missing_triggers(odoo_eventd.capture) from public;

@@ -82,7 +82,7 @@ begin
     'system_identifier', (select c.system_identifier::text from pg_control_system() c),
     'notify', installed.notify,
     'models', coalesce((select jsonb_agg(jsonb_build_object(
-        'model', c.model, 'drift', odoo_eventd.capture_drift(c), 'switched_off', c.switched_off and c.active,
+        'model', c.model, 'drift', odoo_eventd.drift_for_people(c), 'switched_off', c.switched_off and c.active,
         -- ENABLE REPLICA TRIGGER does not fire for Odoo's writes.
         'asleep', (select count(*) from pg_trigger t
                     where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled in ('D', 'R'))) order by c.model)

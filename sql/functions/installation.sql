@@ -57,7 +57,7 @@ begin
   select * into strict installed from odoo_eventd.installation;
   return jsonb_build_object(
     'database', current_database(),
-    'fence', odoo_eventd.fence(),
+    'fence', odoo_eventd.fence(false),
     'capture', installed.capture,
     'notify', installed.notify,
     'schema_version', (select max(m.version) from odoo_eventd.schema_migration m),
@@ -66,7 +66,7 @@ begin
                'model', c.model, 'table', c.table_name, 'active', c.active, 'switched_off', c.switched_off,
                'generation', c.generation, 'columns', g.columns,
                'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled <> 'D'),
-               'drift', odoo_eventd.capture_drift(c)) order by c.model)
+               'drift', odoo_eventd.drift_for_people(c)) order by c.model)
       from odoo_eventd.capture c join odoo_eventd.capture_generation g on g.generation = c.generation), '[]'),
     'outbox', jsonb_build_object(
       'max_bytes', installed.outbox_max_bytes,

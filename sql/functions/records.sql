@@ -37,7 +37,7 @@ begin
 end $$;
 comment on function odoo_eventd.readable_table(text) is 'Where a model''s records are read from. Raises if there is no such place, or the model is not allowed.';
 
-create or replace function odoo_eventd.read_records(of_model text, ids bigint[], columns text[], most_bytes bigint)
+create or replace function odoo_eventd.read_records_held(of_model text, ids bigint[], columns text[], most_bytes bigint)
 returns table (id bigint, vals text[])
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set extra_float_digits = 1 set timezone = 'UTC'
 set quote_all_identifiers = off -- See registry_columns().
@@ -68,6 +68,17 @@ begin
                where t.id = any ($1)) r$q$, from_table, vals_of_row)
     using ids, most_bytes;
 end $$;
+revoke all on function odoo_eventd.read_records_held(text, bigint[], text[], bigint) from public;
+
+create or replace function odoo_eventd.read_records(of_model text, ids bigint[], columns text[], most_bytes bigint)
+returns table (id bigint, vals text[])
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.hold_metadata();
+  perform odoo_eventd.hold(array[odoo_eventd.readable_table(of_model)::oid]);
+  return query select * from odoo_eventd.read_records_held(of_model, ids, columns, most_bytes);
+end $$;
 comment on function odoo_eventd.read_records(text, bigint[], text[], bigint) is
   'Columns of records as text, a file as base64; by ascending id. Records that are gone are left out; past most_bytes vals is null.';
 
@@ -85,7 +96,7 @@ as $$
 $$;
 comment on function odoo_eventd.order_of(text, name[]) is 'The order Odoo shows a model''s records in, as far as its own columns decide it, then by id.';
 
-create or replace function odoo_eventd.read_related(of_model text, field text, ids bigint[], model_column text, most_rows integer)
+create or replace function odoo_eventd.read_related_held(of_model text, field text, ids bigint[], model_column text, most_rows integer)
 returns table (id bigint, related_id bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off -- See registry_columns().
@@ -141,6 +152,20 @@ begin
         select l.%1$I::bigint, t.id::bigint from %2$s l join %3$s t on t.id = l.%4$I where l.%1$I = any ($1)%5$s order by %6$s limit $2$q$,
         f.column1, links, from_table, f.column2, conditions, in_order) using ids, most_rows;
   end if;
+end $$;
+revoke all on function odoo_eventd.read_related_held(text, text, bigint[], text, integer) from public;
+
+create or replace function odoo_eventd.read_related(of_model text, field text, ids bigint[], model_column text, most_rows integer)
+returns table (id bigint, related_id bigint)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.hold_metadata();
+  perform odoo_eventd.hold(array(
+    select unnest(array[odoo_eventd.readable_table(f.relation)::oid,
+                        case when f.relation_table is not null then to_regclass(format('public.%I', f.relation_table))::oid end])
+      from public.ir_model_fields f where f.model = of_model and f.name = field and f.store and f.ttype in ('one2many', 'many2many')));
+  return query select * from odoo_eventd.read_related_held(of_model, field, ids, model_column, most_rows);
 end $$;
 revoke all on function odoo_eventd.readable_table(text) from public;
 revoke all on function odoo_eventd.order_of(text, name[]) from public;

@@ -66,7 +66,7 @@ end $$;
 comment on function odoo_eventd.read_parents(xid8, text, bigint[]) is
   'What one large transaction did to these records, which others inherit from.';
 
-create or replace function odoo_eventd.inheriting_records(of_model text, link name, parents bigint[])
+create or replace function odoo_eventd.inheriting_records_held(of_model text, link name, parents bigint[])
 returns table (parent bigint, id bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -82,10 +82,21 @@ begin
   return query execute
     format('select r.%1$I::bigint, r.id::bigint from %2$s r where r.%1$I = any ($1)', link, in_table::regclass) using parents;
 end $$;
+revoke all on function odoo_eventd.inheriting_records_held(text, name, bigint[]) from public;
+
+create or replace function odoo_eventd.inheriting_records(of_model text, link name, parents bigint[])
+returns table (parent bigint, id bigint)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.hold_metadata();
+  perform odoo_eventd.hold(array[odoo_eventd.model_table(of_model)]);
+  return query select * from odoo_eventd.inheriting_records_held(of_model, link, parents);
+end $$;
 comment on function odoo_eventd.inheriting_records(text, name, bigint[]) is
   'The records of a model that inherit these parents'' fields through _inherits, as they are now.';
 
-create or replace function odoo_eventd.current_records(of_model text, ids bigint[], xids text[], times timestamptz[], wanted name[])
+create or replace function odoo_eventd.current_records_held(of_model text, ids bigint[], xids text[], times timestamptz[], wanted name[])
 returns table (place bigint, columns text[], types text[], image text[], user_id integer)
 language plpgsql stable security definer
 -- As the capture functions print values.
@@ -145,6 +156,17 @@ begin
                where %s', sound)
       using ids, xids, times, now_there, of_model, now_of_type, gone;
   end if;
+end $$;
+revoke all on function odoo_eventd.current_records_held(text, bigint[], text[], timestamptz[], name[]) from public;
+
+create or replace function odoo_eventd.current_records(of_model text, ids bigint[], xids text[], times timestamptz[], wanted name[])
+returns table (place bigint, columns text[], types text[], image text[], user_id integer)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.hold_metadata();
+  perform odoo_eventd.hold(array[odoo_eventd.model_table(of_model)]);
+  return query select * from odoo_eventd.current_records_held(of_model, ids, xids, times, wanted);
 end $$;
 comment on function odoo_eventd.current_records(text, bigint[], text[], timestamptz[], name[]) is
   'Records as they are now, for changes that showed in other tables: those of the columns asked for that may be captured, as capture would '

@@ -189,7 +189,9 @@ begin
        cross join lateral (select one.digest, n.model, n.columns, n.whole from odoo_eventd.subscription_need n
                             where n.subscription_id = one.subscription_id and n.model = one.model) d
        cross join lateral (
-         select distinct cc.captured_from, cc.captured_at, not exists (select from public.ir_model m where m.model = d.model) as is_relation,
+         select distinct cc.captured_from, cc.captured_at,
+                -- Not by Odoo's models: whoever reads subscriptions waits for no upgrade.
+                not exists (select from pg_attribute a where a.attrelid = p.table_oid and a.attname = 'id' and not a.attisdropped) as is_relation,
                 cc.column_name <> 'id' and cc.column_name <> all (d.whole) as is_watched_only
            from odoo_eventd.capture p
            join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id

@@ -59,6 +59,7 @@ pub struct Judge {
 pub struct Chunk {
     sql: Arc<str>,
     params: Arc<Params>,
+    reads_related: bool,
     /// The subscriptions of each distinct domain, by its place in the statement.
     subscriptions: Vec<Vec<i64>>,
 }
@@ -157,6 +158,11 @@ impl Chunk {
         &self.params
     }
 
+    /// Whether it reads tables of Odoo's, and not the images alone.
+    pub fn reads_related(&self) -> bool {
+        self.reads_related
+    }
+
     /// Whose domain is at a place.
     pub fn subscriptions_at(&self, place: i32) -> &[i64] {
         let place = usize::try_from(place).ok();
@@ -171,6 +177,7 @@ impl Chunk {
         Self {
             sql: Arc::clone(&self.sql),
             params: Arc::clone(&self.params),
+            reads_related: self.reads_related,
             subscriptions: self.subscriptions.iter().map(left).collect(),
         }
     }
@@ -218,6 +225,7 @@ impl Chunk {
         Self {
             sql: sql.into(),
             params: Arc::new(params),
+            reads_related: domains.iter().any(|(domain, _)| domain.reads_related()),
             subscriptions: domains.iter().map(|(_, subscriptions)| subscriptions.clone()).collect(),
         }
     }

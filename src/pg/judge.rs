@@ -4,15 +4,20 @@ use deadpool_postgres::GenericClient;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use crate::domain::judge::{ImageColumns, Judge};
+use crate::domain::judge::{Chunk, ImageColumns, Judge};
 use crate::{Error, Result};
+
+/// A wait of a second is when PostgreSQL looks for a deadlock.
+const BOUNDED: &str = "set lock_timeout = '10ms'";
+const UNBOUNDED: &str = "reset lock_timeout";
 
 /// Judges `count` images: for each, the ids of the subscriptions whose domain it satisfies, ascending.
 ///
 /// The statements are prepared once on each connection: their text depends on the subscriptions alone.
 ///
 /// # Errors
-/// A database error: the connection broke, a value is not of its column's type, a table changed, or may not be read.
+/// A database error: the connection broke, a value is not of its column's type, a table changed, or may not be read; SQLSTATE 55P03
+/// while somebody is altering a table that a domain looks at.
 pub async fn judge(
     client: &impl GenericClient,
     judge: &Judge,
@@ -24,16 +29,12 @@ pub async fn judge(
         return Ok(matches);
     }
     for chunk in judge.chunks() {
-        let statement = client
-            .prepare_typed_cached(chunk.sql(), &judge.parameter_types(chunk))
-            .await
-            .map_err(|e| Error::database("prepare the domains of a model", e))?;
-        let mut params: Vec<&(dyn ToSql + Sync)> = images.iter().map(|column| column as _).collect();
-        params.extend(chunk.params().as_sql());
-        let rows = client
-            .query(&statement, &params)
-            .await
-            .map_err(|e| Error::database("judge captured rows", e))?;
+        let asked = ask(client, judge, chunk, images);
+        let rows = if chunk.reads_related() {
+            waiting_for_no_lock(client.batch_execute(BOUNDED), asked, client.batch_execute(UNBOUNDED)).await?
+        } else {
+            asked.await?
+        };
         for row in rows {
             let image = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
             let Some(found) = matches.get_mut(image.wrapping_sub(1)) else {
@@ -50,6 +51,38 @@ pub async fn judge(
     Ok(matches)
 }
 
+async fn ask(
+    client: &impl GenericClient,
+    judge: &Judge,
+    chunk: &Chunk,
+    images: &ImageColumns,
+) -> Result<Vec<tokio_postgres::Row>> {
+    let statement = client
+        .prepare_typed_cached(chunk.sql(), &judge.parameter_types(chunk))
+        .await
+        .map_err(|e| Error::database("prepare the domains of a model", e))?;
+    let mut params: Vec<&(dyn ToSql + Sync)> = images.iter().map(|column| column as _).collect();
+    params.extend(chunk.params().as_sql());
+    client
+        .query(&statement, &params)
+        .await
+        .map_err(|e| Error::database("judge captured rows", e))
+}
+
+/// A statement that reads two tables waits for the second while it has the first. An upgrade of Odoo that alters both the other way
+/// round would be a deadlock, of which PostgreSQL may choose Odoo's transaction to end: so nobody waits for long enough to be found.
+async fn waiting_for_no_lock<T>(
+    set: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>,
+    reading: impl Future<Output = Result<T>>,
+    reset: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>,
+) -> Result<T> {
+    let failed = |e| Error::database("bound the wait for locks", e);
+    set.await.map_err(failed)?;
+    let read = reading.await;
+    reset.await.map_err(failed)?;
+    read
+}
+
 /// Whether the session may read what the domains look at, beside the images themselves: runs the statements over no image.
 ///
 /// # Errors
@@ -57,16 +90,19 @@ pub async fn judge(
 pub async fn rehearse(client: &Client, judge: &Judge) -> Result<()> {
     let no_images: ImageColumns = vec![Vec::new(); judge.columns().len()];
     for chunk in judge.chunks() {
-        let statement = client
-            .prepare_typed(chunk.sql(), &judge.parameter_types(chunk))
-            .await
-            .map_err(|e| Error::database("prepare the domain", e))?;
-        let mut params: Vec<&(dyn ToSql + Sync)> = no_images.iter().map(|column| column as _).collect();
-        params.extend(chunk.params().as_sql());
-        client
-            .query(&statement, &params)
-            .await
-            .map_err(|e| Error::database("read what the domain looks at", e))?;
+        let reading = async {
+            let statement = client
+                .prepare_typed(chunk.sql(), &judge.parameter_types(chunk))
+                .await
+                .map_err(|e| Error::database("prepare the domain", e))?;
+            let mut params: Vec<&(dyn ToSql + Sync)> = no_images.iter().map(|column| column as _).collect();
+            params.extend(chunk.params().as_sql());
+            client
+                .query(&statement, &params)
+                .await
+                .map_err(|e| Error::database("read what the domain looks at", e))
+        };
+        waiting_for_no_lock(client.batch_execute(BOUNDED), reading, client.batch_execute(UNBOUNDED)).await?;
     }
     Ok(())
 }

@@ -20,23 +20,32 @@ type Catalogue = HashMap<String, HashMap<String, String>>;
 /// Reads the registry of the database behind `client`.
 ///
 /// # Errors
-/// * A database error: the connection broke, or the caller may not read Odoo's tables and is not the listener.
+/// * A database error: the connection broke, or the caller may not read Odoo's tables and is not the listener; SQLSTATE 55P03 while
+///   an upgrade of Odoo is altering one of its tables of models and fields.
 /// * [`Error::unfit`] if the database is not an Odoo 16 to 19 database.
 pub async fn load(client: &Client) -> Result<Registry> {
     let source = Source::detect(client).await?;
-    if source == Source::Functions {
-        return Box::pin(read(client, source)).await;
-    }
-    Source::require_plain_tables(client).await?;
-    // The texts name no schema of what the catalogue has, and the session's path may be anybody's.
+    let begin = match source {
+        // An installation of before has no such function.
+        Source::Functions => {
+            "begin read only;
+             do $$ begin
+               if pg_catalog.to_regprocedure('odoo_eventd.hold_metadata()') is not null then
+                 perform odoo_eventd.hold_metadata();
+               end if;
+             end $$"
+        }
+        Source::Texts => {
+            Source::require_plain_tables(client).await?;
+            // The texts name no schema of what the catalogue has, and the session's path may be anybody's.
+            "begin read only; set local search_path = pg_catalog, pg_temp; set local quote_all_identifiers = off"
+        }
+    };
     let failed = |e| Error::database("begin to read Odoo's registry", e);
-    client
-        .batch_execute(
-            "begin read only; set local search_path = pg_catalog, pg_temp; set local quote_all_identifiers = off",
-        )
-        .await
-        .map_err(failed)?;
-    let registry = Box::pin(read(client, source)).await;
+    let registry = match client.batch_execute(begin).await.map_err(failed) {
+        Ok(()) => Box::pin(read(client, source)).await,
+        Err(error) => Err(error),
+    };
     client.batch_execute("rollback").await.map_err(failed)?;
     registry
 }

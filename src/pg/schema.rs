@@ -57,6 +57,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("grants"),
     function_file!("registry"),
     function_file!("models"),
+    function_file!("hold"),
     function_file!("secrets"),
     function_file!("callbacks"),
     function_file!("subscriptions"),

@@ -18,6 +18,11 @@ pub fn is_of_the_statement(error: &Error) -> bool {
     })
 }
 
+/// Whether a lock could not be had in the time that was left for it: somebody is altering a table.
+pub fn is_of_a_lock(error: &Error) -> bool {
+    error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
 /// Notes that something was tried in vain.
 ///
 /// # Errors
@@ -50,6 +55,11 @@ pub struct Troubles {
 }
 
 impl Troubles {
+    /// Whether it failed the last time, or is not known to have succeeded ever.
+    pub fn is_failing(&self, what: &str) -> bool {
+        !self.well.contains(what)
+    }
+
     /// Takes note of how it went, and hands on what came of it: `None` when the statement was refused, to be tried again later.
     ///
     /// # Errors

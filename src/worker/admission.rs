@@ -21,7 +21,7 @@ use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::looking::Looking;
 use crate::pg::subscriptions::Unreadable;
-use crate::pg::troubles::is_of_the_statement;
+use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
 use crate::pg::{judge, records, registry, subscriptions};
 use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
@@ -377,6 +377,8 @@ pub(crate) async fn may_read_related(
     let judge = Judge::new(&[(i64::from(subscription.row.id), domain)], registry)?;
     match judge::rehearse(client, &judge).await {
         Ok(()) => Ok(Ok(subscription)),
+        // Somebody is altering a table: whether it may be read shows at the first event.
+        Err(error) if is_of_a_lock(&error) => Ok(Ok(subscription)),
         Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
             let hint = how_to_read(client).await?;
             Ok(Err(Error::usage(
@@ -407,6 +409,8 @@ async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Resu
                     Error::usage("the fields of the payload may not be read").with_source(error)
                 ));
             }
+            // As above.
+            Err(error) if is_of_a_lock(&error) => {}
             rehearsed => rehearsed?,
         }
     }

@@ -32,6 +32,7 @@ use crate::pg::callbacks::Callback;
 use crate::pg::connections::{Connection, Connections};
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
+use crate::pg::troubles::{Troubles, is_of_a_lock};
 use crate::pg::unsendable;
 use crate::relations::{AtHome, Derivations};
 use crate::{Error, Result};
@@ -51,6 +52,12 @@ const BUSY_PAUSE: Duration = Duration::from_millis(16);
 
 /// Reading or committing a page takes milliseconds; who is not answered for so long has a dead connection that nobody has closed.
 const PAGE_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is told while events wait for a table.
+const READING: &str = "read what waiting events need";
+
+/// From one try to the next while a table is being altered.
+const LOCKED_PAUSE: Duration = Duration::from_millis(250);
 
 /// Records of a large transaction that changed in other tables only, taken in at once.
 const MOST_ELSEWHERE: usize = 10_000;
@@ -100,6 +107,7 @@ impl Dispatcher {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut layouts = Layouts::default();
         let mut position = self.lead.position.clone();
+        let mut troubles = Troubles::default();
         let mut wake = Wake::new(
             self.doorbell.take(),
             self.connections.clone(),
@@ -141,7 +149,18 @@ impl Dispatcher {
                 failpoint::reach(Step::AfterCapture);
                 wake.found().await?;
                 let rows = page.rows.len();
-                position = self.process(client, position, page, &mut layouts, &cancel).await?;
+                let processed = self
+                    .process(client, position.clone(), page, &mut layouts, &cancel)
+                    .await;
+                let Some(next) = self.unless_locked(&mut troubles, processed).await? else {
+                    self.vitals.scanned(0);
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        () = tokio::time::sleep(LOCKED_PAUSE) => {}
+                    }
+                    continue;
+                };
+                position = next;
                 self.vitals.scanned(rows);
                 if (BUSY_ROWS..MOST_ROWS).contains(&rows) {
                     tokio::time::sleep_until((looked_at + BUSY_PAUSE).into()).await;
@@ -149,6 +168,19 @@ impl Dispatcher {
             }
         }
         Ok(())
+    }
+
+    /// What came of a page; `None` where a table that must be read for it is being altered: then nothing was committed, and the page is
+    /// read again later. An upgrade of Odoo holds tables for as long as it takes.
+    async fn unless_locked(&self, troubles: &mut Troubles, processed: Result<Position>) -> Result<Option<Position>> {
+        match processed {
+            Err(error) if !is_of_a_lock(&error) => Err(error),
+            Ok(position) if !troubles.is_failing(READING) => Ok(Some(position)),
+            processed => {
+                let client = self.connections.at_once().await;
+                troubles.settle(&client, READING, processed).await
+            }
+        }
     }
 
     /// Makes deliveries of a page, commits them with the position behind it, and hands on those that may be sent at once.

@@ -164,7 +164,18 @@ impl Keeper {
                     };
                     known_stamp = stamp;
                     also = Also::default();
-                    let mut looked = admission::refresh(&aside, Some(&self.rules), &self.quarantine).await?;
+                    let looked = admission::refresh(&aside, Some(&self.rules), &self.quarantine).await;
+                    let looked = troubles.settle(&aside, "look at the subscriptions", looked).await?;
+                    let Some(mut looked) = looked else {
+                        // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
+                        tokio::select! {
+                            () = cancel.cancelled() => break,
+                            () = tokio::time::sleep(pause) => {}
+                        }
+                        pause = (pause * 2).min(BUSY_PAUSE_MOST);
+                        known_version = None;
+                        continue;
+                    };
                     busy = std::mem::take(&mut looked.busy);
                     let now = Known::of(&aside, looked).await?;
                     self.publish(&aside, version, &now).await?;

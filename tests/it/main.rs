@@ -63,6 +63,7 @@ mod relations;
 mod relations_gone;
 mod requests;
 mod retention;
+mod rewritten;
 mod rights;
 mod safe_ddl;
 mod secrets;
