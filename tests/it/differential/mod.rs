@@ -35,14 +35,30 @@ use session::{ServerFacts, Writers};
 
 use crate::support::Server;
 
-/// Statements of a round.
-const STATEMENTS: u64 = 300;
+/// How long a round is.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// So many statements,
+    statements: u64,
+    /// or as many as there is time for: a loaded machine does less of the same.
+    most: Duration,
+    /// Whether it is measured what a statement takes; no test does that among others.
+    measures: bool,
+}
 
-/// The rounds of `make test` end with the statement that is running then: a loaded machine does less of the same.
-const SHORT: Duration = Duration::from_secs(8);
+/// Those of `make test`.
+const SHORT: Extent = Extent {
+    statements: 200,
+    most: Duration::from_secs(6),
+    measures: false,
+};
 
-/// Those of `make differential` have time.
-const LONG: Duration = Duration::from_secs(600);
+/// Those of `make differential`.
+const LONG: Extent = Extent {
+    statements: 300,
+    most: Duration::from_secs(600),
+    measures: true,
+};
 
 /// Making a failing script smaller takes this long at most.
 const SHRINKING: Duration = Duration::from_secs(60);
@@ -55,11 +71,11 @@ struct Round {
     difference: Option<Difference>,
 }
 
-/// One round from a seed: so many statements, or as many as there is time for.
-async fn round(server: &Arc<Server>, seed: u64, mode: Mode, statements: u64, most: Duration) -> Round {
+/// One round from a seed.
+async fn round(server: &Arc<Server>, seed: u64, mode: Mode, extent: Extent) -> Round {
     let mut runner = Runner::new(server, mode).await;
     let mut script = Script::default();
-    let done = run(server, &mut runner, &mut script, seed, (statements, most)).await;
+    let done = run(server, &mut runner, &mut script, seed, extent).await;
     Round {
         script,
         counts: runner.counts,
@@ -73,7 +89,7 @@ async fn run(
     runner: &mut Runner,
     script: &mut Script,
     seed: u64,
-    (statements, most): (u64, Duration),
+    extent: Extent,
 ) -> Result<(), Difference> {
     let mut random = StdRng::seed_from_u64(seed);
     let facts = ServerFacts {
@@ -96,7 +112,7 @@ async fn run(
         }
     }
     let mut writers = Writers::new(random, catalog, facts, runner.mode());
-    let end = Instant::now() + most;
+    let (statements, end) = (extent.statements, Instant::now() + extent.most);
     // Beyond this many the last transactions are left as they are.
     let last = statements + statements / 2;
     while runner.counts.statements < statements || (writers.is_open() && runner.counts.statements < last) {
@@ -117,10 +133,10 @@ async fn run(
     runner.end_transactions().await?;
     // Of tables as the last look found them: what has drifted since is captured from the catalogue, which takes longer.
     let measures = match runner.mode() {
-        Mode::Direct => std::iter::once(Step::Sync)
+        Mode::Direct if extent.measures => std::iter::once(Step::Sync)
             .chain(writers.measures(runner.catalogue()))
             .collect(),
-        Mode::Service => Vec::new(),
+        _ => Vec::new(),
     };
     for step in measures {
         script.0.push(step.clone());
@@ -158,9 +174,9 @@ async fn ask(server: &Arc<Server>, sql: &str) -> Vec<String> {
 }
 
 /// A round that must not fail; if it does, what is left of it is printed.
-async fn assert_nothing_differs(seed: u64, mode: Mode, statements: u64) {
+async fn assert_nothing_differs(seed: u64, mode: Mode) {
     let server = Server::shared();
-    let round = Box::pin(round(&server, seed, mode, statements, SHORT)).await;
+    let round = Box::pin(round(&server, seed, mode, SHORT)).await;
     if let Some(difference) = round.difference {
         let script = shrink::shrink(&server, round.script, &difference.sort(), mode, SHRINKING).await;
         panic!("seed {seed}: {difference}\n{script}");
@@ -169,19 +185,19 @@ async fn assert_nothing_differs(seed: u64, mode: Mode, statements: u64) {
 
 #[tokio::test]
 async fn nothing_differs_from_a_database_without_us_from_a_seed_that_is_known() {
-    Box::pin(assert_nothing_differs(1, Mode::Direct, 200)).await;
+    Box::pin(assert_nothing_differs(1, Mode::Direct)).await;
 }
 
 #[tokio::test]
 async fn nothing_differs_from_a_database_without_us_from_any_seed() {
     let seed = rand::random_range(0..1_000_000);
     eprintln!("seed {seed}");
-    Box::pin(assert_nothing_differs(seed, Mode::Direct, 200)).await;
+    Box::pin(assert_nothing_differs(seed, Mode::Direct)).await;
 }
 
 #[tokio::test]
 async fn receivers_hear_what_a_reading_of_the_tables_says() {
-    Box::pin(assert_nothing_differs(2, Mode::Service, 100)).await;
+    Box::pin(assert_nothing_differs(2, Mode::Service)).await;
 }
 
 /// Scripts that failed once.
@@ -264,7 +280,7 @@ async fn nothing_differs_for_long() {
     while Instant::now() < end {
         // The service itself is slower: a share of the rounds is enough to hold what is its own.
         let mode = if seed % 5 >= 3 { Mode::Service } else { Mode::Direct };
-        let mut round = Box::pin(round(&server, seed, mode, STATEMENTS, LONG)).await;
+        let mut round = Box::pin(round(&server, seed, mode, LONG)).await;
         rounds += 1;
         total.add(&round.counts);
         eprintln!("seed {seed}, {mode:?}: {}", round.counts);
