@@ -630,6 +630,26 @@ $body$, to_regclass(ring_table)::oid, to_regclass('odoo_eventd.outbox_id_seq')::
 end $$;
 comment on function odoo_eventd.capture_body(odoo_eventd.capture) is 'The body of a table''s trigger function, as SQL text.';
 
+create or replace function odoo_eventd.capture_comment(of_capture odoo_eventd.capture) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+as $$
+  -- The columns that tell who wrote a row are in the body, and in no generation.
+  select format('Captures writes to %s for odoo-eventd. Stamps: %s', of_capture.model, md5(concat_ws(' ', w.created, w.written, w.still)))
+    from odoo_eventd.written_by(of_capture.table_oid) w
+$$;
+comment on function odoo_eventd.capture_comment(odoo_eventd.capture) is 'What a trigger function that is as its table is has for a comment.';
+
+create or replace function odoo_eventd.has_other_stamps(of_capture odoo_eventd.capture) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select of_capture.active and odoo_eventd.capture_comment(of_capture) is distinct from
+         obj_description(to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_capture.model))), 'pg_proc')
+$$;
+comment on function odoo_eventd.has_other_stamps(odoo_eventd.capture) is
+  'Whether the columns that tell who wrote a row came, went or were retyped since the trigger function was made.';
+revoke all on function odoo_eventd.capture_comment(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.has_other_stamps(odoo_eventd.capture) from public;
+
 create or replace function odoo_eventd.replace_capture_function(of_capture odoo_eventd.capture) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -651,7 +671,7 @@ begin
                  odoo_eventd.capture_body(of_capture));
   execute format('revoke all on function odoo_eventd.%I() from public', odoo_eventd.capture_function_name(of_capture.model));
   execute format('comment on function odoo_eventd.%I() is %L', odoo_eventd.capture_function_name(of_capture.model),
-                 format('Captures writes to %s for odoo-eventd.', of_capture.model));
+                 odoo_eventd.capture_comment(of_capture));
 end $$;
 comment on function odoo_eventd.replace_capture_function(odoo_eventd.capture) is 'Puts a table''s trigger function into force.';
 
@@ -786,7 +806,7 @@ begin
     select * into made from odoo_eventd.capture_generation g where g.generation = known.generation;
   end if;
   if known.capture_id is null or not known.active or known.table_oid <> relation or made.columns <> wanted
-     or made.compared <> wanted_compared or made.whole <> wanted_whole or made.types <> wanted_types
+     or made.compared <> wanted_compared or made.whole <> wanted_whole or made.types <> wanted_types or odoo_eventd.has_other_stamps(known)
      or to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model))) is null
   then
     insert into odoo_eventd.capture (model, table_name, table_oid, generation)
