@@ -7,6 +7,7 @@ SECONDS ?= 60
 MINUTES ?= 1
 SEED ?=
 SCRIPT ?=
+SHRINK ?=
 FAULTS ?=
 .PHONY: help demo test soak faults differential domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
 
@@ -38,8 +39,8 @@ faults: ## harm service, PostgreSQL and network at random for MINUTES=1 from SEE
 		cargo test --locked --test it -- --ignored --nocapture faults::soak $(ARGS)
 
 differential: ## do the same at random to a database with and one without odoo-eventd for SECONDS=60 from SEED=.., and compare; or SCRIPT=..
-	@$(with_postgres) ODOO_EVENTD_TEST_SCRIPT=$(SCRIPT) ODOO_EVENTD_TEST_SECONDS=$(SECONDS) ODOO_EVENTD_TEST_SEED=$(SEED) \
-		cargo test --locked --test it -- --ignored --nocapture $(if $(SCRIPT),differential::a_script,differential::nothing) $(ARGS)
+	@$(with_postgres) ODOO_EVENTD_TEST_SCRIPT='$(SCRIPT)' ODOO_EVENTD_TEST_SHRINK=$(SHRINK) ODOO_EVENTD_TEST_SECONDS=$(SECONDS) ODOO_EVENTD_TEST_SEED=$(SEED) \
+		cargo test --locked --test it -- --ignored --nocapture $(if $(SCRIPT),differential::a_script,differential::nothing_differs_for_long) $(ARGS)
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
 	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo

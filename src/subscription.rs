@@ -529,6 +529,10 @@ pub fn known_model<'a>(name: &str, registry: &'a Registry) -> Result<&'a Model> 
         Table::Inheritance(_) => Err(Error::usage(format!(
             "model \"{name}\" cannot be watched: its table takes part in PostgreSQL inheritance, where triggers miss changes"
         ))),
+        Table::Hidden(_) => Err(Error::usage(format!(
+            "model \"{name}\" cannot be watched: its table has row level security that is forced on its owner, and hides records"
+        ))
+        .with_hint("ALTER TABLE .. NO FORCE ROW LEVEL SECURITY, or give BYPASSRLS to the role that owns the schema odoo_eventd")),
         Table::None => Err(Error::usage(format!(
             "model \"{name}\" cannot be watched: it has no table"
         ))),

@@ -135,37 +135,44 @@ returns table (name name, ord bigint, type_name text, differs text, size text, m
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  c record;
   f record;
   exact boolean;
   o text; n text;
 begin
-  for c in select u.name, u.type, u.ord, u.name = any (whole) as is_whole, u.name = any (unreadable) as is_unreadable
-             from unnest(columns, types) with ordinality u (name, type, ord) order by u.ord
+  -- In one statement, and a type's facts once for all its columns: between DDL and the next look every statement of a writer comes by here.
+  for f in
+    select c.name, c.type, c.ord, c.name = any (whole) as is_whole, c.name = any (unreadable) as is_unreadable, c.name = any (pinned) as is_pinned, t.*,
+           exists (select from pg_attribute a join pg_collation l on l.oid = a.attcollation
+                    where a.attrelid = of_table and a.attname = c.name and not a.attisdropped and not l.collisdeterministic) as has_vague_collation
+      from unnest(columns, types) with ordinality c (name, type, ord)
+      left join (select d.type as of_type, y.* from (select distinct unnest(types)) d (type) cross join odoo_eventd.type_facts(d.type) y) t
+        on t.of_type = c.type
+     order by c.ord
   loop
-    name := c.name; ord := c.ord; type_name := c.type; size := null; most_size := null;
-    o := format('o.%I', c.name);
-    n := format('n.%I', c.name);
-    if c.type is null then
+    name := f.name; ord := f.ord; type_name := f.type; size := null; most_size := null;
+    o := format('o.%I', f.name);
+    n := format('n.%I', f.name);
+    if f.type is null then
       differs := null; plain_old := null; plain_new := null; tagged_old := $q$'-'$q$; tagged_new := $q$'-'$q$; was := $q$'-'$q$;
       return next;
       continue;
     end if;
-    select * into f from odoo_eventd.type_facts(c.type);
-    if c.name = any (pinned) then
+    if f.is_pinned then
       plain_old := format('odoo_eventd.pinned_text(%s)', o);
       plain_new := format('odoo_eventd.pinned_text(%s)', n);
+    elsif f.is_ours_to_print then
+      -- As printed(), which would be set up for every column anew.
+      plain_old := o || '::text';
+      plain_new := n || '::text';
     else
-      plain_old := odoo_eventd.printed(o, f.is_ours_to_print);
-      plain_new := odoo_eventd.printed(n, f.is_ours_to_print);
+      plain_old := odoo_eventd.printed(o, false);
+      plain_new := odoo_eventd.printed(n, false);
     end if;
-    exact := f.is_comparable and not exists (
-      select from pg_attribute a join pg_collation l on l.oid = a.attcollation
-       where a.attrelid = of_table and a.attname = c.name and not a.attisdropped and not l.collisdeterministic);
+    exact := f.is_comparable and not f.has_vague_collation;
     differs := case when exact then format('%s is distinct from %s', o, n)
-                    when c.is_unreadable then format('(%s is distinct from null or %s is distinct from null)', o, n)
+                    when f.is_unreadable then format('(%s is distinct from null or %s is distinct from null)', o, n)
                     else format('(%s) collate "C" is distinct from (%s) collate "C"', plain_old, plain_new) end;
-    if c.is_unreadable then
+    if f.is_unreadable then
       tagged_old := format($q$case when %s is distinct from null then '?' end$q$, o);
       tagged_new := format($q$case when %s is distinct from null then '?' end$q$, n);
       plain_old := tagged_old; plain_new := tagged_new;
@@ -177,13 +184,13 @@ begin
       tagged_old := format($q$'=' || %s$q$, plain_old);
       tagged_new := format($q$'=' || %s$q$, plain_new);
     else
-      tagged_old := format('odoo_eventd.kept_value(%s, %L)', plain_old, c.is_whole);
-      tagged_new := format('odoo_eventd.kept_value(%s, %L)', plain_new, c.is_whole);
+      tagged_old := format('odoo_eventd.kept_value(%s, %L)', plain_old, f.is_whole);
+      tagged_new := format('odoo_eventd.kept_value(%s, %L)', plain_new, f.is_whole);
       -- The length of a text is known without reading it; of other values what they take on disk is.
-      size := format(case when f.is_text then 'octet_length(%s)' else 'pg_column_size(%s)' end, '%1$s.' || replace(quote_ident(c.name), '%', '%%'));
+      size := format(case when f.is_text then 'octet_length(%s)' else 'pg_column_size(%s)' end, '%1$s.' || replace(quote_ident(f.name), '%', '%%'));
       most_size := case when f.is_text then 16384 else 4096 end;
     end if;
-    was := case when c.is_unreadable or size is null then tagged_old
+    was := case when f.is_unreadable or size is null then tagged_old
                 else format($q$case when %s <= %s then '=' || %s else %s end$q$, format(size, 'o'), most_size, plain_old, tagged_old) end;
     was := format($q$case when %s then coalesce(%s, '') end$q$, differs, was);
     return next;
@@ -623,6 +630,26 @@ $body$, to_regclass(ring_table)::oid, to_regclass('odoo_eventd.outbox_id_seq')::
 end $$;
 comment on function odoo_eventd.capture_body(odoo_eventd.capture) is 'The body of a table''s trigger function, as SQL text.';
 
+create or replace function odoo_eventd.capture_comment(of_capture odoo_eventd.capture) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+as $$
+  -- The columns that tell who wrote a row are in the body, and in no generation.
+  select format('Captures writes to %s for odoo-eventd. Stamps: %s', of_capture.model, md5(concat_ws(' ', w.created, w.written, w.still)))
+    from odoo_eventd.written_by(of_capture.table_oid) w
+$$;
+comment on function odoo_eventd.capture_comment(odoo_eventd.capture) is 'What a trigger function that is as its table is has for a comment.';
+
+create or replace function odoo_eventd.has_other_stamps(of_capture odoo_eventd.capture) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select of_capture.active and odoo_eventd.capture_comment(of_capture) is distinct from
+         obj_description(to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_capture.model))), 'pg_proc')
+$$;
+comment on function odoo_eventd.has_other_stamps(odoo_eventd.capture) is
+  'Whether the columns that tell who wrote a row came, went or were retyped since the trigger function was made.';
+revoke all on function odoo_eventd.capture_comment(odoo_eventd.capture) from public;
+revoke all on function odoo_eventd.has_other_stamps(odoo_eventd.capture) from public;
+
 create or replace function odoo_eventd.replace_capture_function(of_capture odoo_eventd.capture) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -644,7 +671,7 @@ begin
                  odoo_eventd.capture_body(of_capture));
   execute format('revoke all on function odoo_eventd.%I() from public', odoo_eventd.capture_function_name(of_capture.model));
   execute format('comment on function odoo_eventd.%I() is %L', odoo_eventd.capture_function_name(of_capture.model),
-                 format('Captures writes to %s for odoo-eventd.', of_capture.model));
+                 odoo_eventd.capture_comment(of_capture));
 end $$;
 comment on function odoo_eventd.replace_capture_function(odoo_eventd.capture) is 'Puts a table''s trigger function into force.';
 
@@ -779,7 +806,7 @@ begin
     select * into made from odoo_eventd.capture_generation g where g.generation = known.generation;
   end if;
   if known.capture_id is null or not known.active or known.table_oid <> relation or made.columns <> wanted
-     or made.compared <> wanted_compared or made.whole <> wanted_whole or made.types <> wanted_types
+     or made.compared <> wanted_compared or made.whole <> wanted_whole or made.types <> wanted_types or odoo_eventd.has_other_stamps(known)
      or to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model))) is null
   then
     insert into odoo_eventd.capture (model, table_name, table_oid, generation)

@@ -1,5 +1,14 @@
 -- Purpose: which table an Odoo model, or a many2many field's pairs, are kept in.
 
+create or replace function odoo_eventd.hides_rows(of_table pg_class) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select of_table.relrowsecurity and of_table.relforcerowsecurity
+     and not exists (select from pg_roles u where u.rolname = current_user and (u.rolsuper or u.rolbypassrls))
+$$;
+comment on function odoo_eventd.hides_rows(pg_class) is 'Whether row level security is forced on the owner too, who then reads some rows and never hears of the others.';
+revoke all on function odoo_eventd.hides_rows(pg_class) from public;
+
 create or replace function odoo_eventd.model_table(of_model text) returns oid
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -14,6 +23,7 @@ as $$
     and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)
     and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped)
     and not exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))
+    and not odoo_eventd.hides_rows(c)
   union all
   select to_regclass(format('public.%I', m.table_name))::oid
   from odoo_eventd.registry_models() m
@@ -29,6 +39,7 @@ as $$
     and not exists (select from public.ir_model m where m.model = of_model)
     and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped)
     and not exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))
+    and not odoo_eventd.hides_rows(c)
 $$;
 comment on function odoo_eventd.model_table(text) is
-  'The table of a model, or of a many2many field''s pairs, if it is one whose changes can be captured: no view, no INHERITS, and a model''s with an id.';
+  'The table of a model, or of a many2many field''s pairs, if it is one whose changes can be captured: no view, no INHERITS, no forced row level security, and a model''s with an id.';

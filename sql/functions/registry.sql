@@ -41,7 +41,11 @@ begin
                      ('project.task.stage.personal', 'project_task_user_rel')
                    ) exception (model, table_name) on exception.model = m.model
         )
-        select n.model, n.table_name, c.relkind::text,
+        select n.model, n.table_name,
+               -- Row level security that is forced on the owner too leaves out rows of whatever is read, without a word.
+               case when c.relrowsecurity and c.relforcerowsecurity
+                         and not exists (select from pg_catalog.pg_roles u where u.rolname = current_user and (u.rolsuper or u.rolbypassrls))
+                    then 'hidden' else c.relkind::text end,
                -- A parent or a child of INHERITS: one row may show in two tables.
                exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhrelid, i.inhparent)),
                exists (select from pg_catalog.pg_attribute a
@@ -76,6 +80,8 @@ begin
           join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
            and c.relowner = (select o.relowner from pg_catalog.pg_class o where o.oid = 'public.ir_model'::regclass)
+           and not (c.relrowsecurity and c.relforcerowsecurity
+                    and not exists (select from pg_catalog.pg_roles u where u.rolname = current_user and (u.rolsuper or u.rolbypassrls)))
     $query$;
 end
 $function$;

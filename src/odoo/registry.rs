@@ -66,6 +66,8 @@ pub enum Table {
     View(String),
     /// A table that takes part in PostgreSQL inheritance: a row of the child shows in the parent too.
     Inheritance(String),
+    /// A table whose row level security is forced on its owner: some of its rows cannot be read, and nothing tells which.
+    Hidden(String),
     /// No table: an abstract model, or one whose module is gone.
     None,
 }
@@ -243,7 +245,7 @@ impl Table {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Plain(name) | Self::View(name) | Self::Inheritance(name) => Some(name),
-            Self::None => None,
+            Self::Hidden(_) | Self::None => None,
         }
     }
 }

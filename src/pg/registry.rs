@@ -352,6 +352,7 @@ fn read_model(row: &Row) -> Model {
         Some("r" | "p") if row.get("is_partial") => Table::Inheritance(table),
         Some("r" | "p") if has_id => Table::Plain(table),
         Some("v" | "m") if has_id => Table::View(table),
+        Some("hidden") => Table::Hidden(table),
         _ => Table::None,
     };
     // An abstract model may share its name with a left-over table; from 19 on Odoo says which ones are abstract.

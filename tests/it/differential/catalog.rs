@@ -51,6 +51,29 @@ const NAMES: &[&str] = &[
     "i",
     "x",
     "is_whole",
+    "is_one",
+    "is_hard",
+    "in_halves",
+    "how_many",
+    "record_no",
+    "was",
+    "became",
+    "gathered",
+    "unreadable",
+    "candidate",
+    "few",
+    "kept",
+    "oid",
+    "tg_argv",
+    "odoo_eventd",
+    "pg_catalog",
+    "public",
+    "text",
+    "integer",
+    "now",
+    "count",
+    "sqlerrm",
+    "strict",
     "value",
     "name",
     "state",
@@ -104,7 +127,7 @@ const NAMES: &[&str] = &[
     "漢字",
     "🙂",
     "",
-    "a_name_that_is_exactly_sixty_three_bytes_long_as_the_longest_are",
+    "a_name_that_is_exactly_sixty_three_bytes_long_as_the_longest_is",
     "description",
     "amount",
     "active",
@@ -149,7 +172,7 @@ const MODELS: &[&str] = &[
     "outbox.0",
     "x.new.rows",
     "a",
-    "x.a.model.whose.name.is.sixty.three.bytes.long.as.is.its.tables1",
+    "x.a.model.whose.name.is.sixty.three.bytes.long.as.is.its.table1",
 ];
 
 /// Models of which the capture's function has, or nearly has, a name that is taken.
@@ -187,6 +210,9 @@ pub struct Catalog {
     pub models: Vec<Model>,
     /// Relation tables with their columns.
     pub relations: Vec<(String, [String; 2])>,
+    /// Nobody's trigger changes or refuses a row before it is written: in PostgreSQL 15 MERGE may go on for ever where one does, and
+    /// nothing can interrupt it.
+    pub may_merge: bool,
     /// What makes it all.
     pub steps: Vec<Step>,
 }
@@ -209,7 +235,10 @@ impl Catalog {
 
 /// Makes one up.
 pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Catalog {
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog {
+        may_merge: true,
+        ..Catalog::default()
+    };
     for make in types::MAKE_TYPES {
         catalog.owner(*make);
     }
@@ -245,7 +274,9 @@ pub fn random_catalog(random: &mut StdRng, extensions: &BTreeSet<String>) -> Cat
     random_keys(random, &mut catalog);
     random_relations(random, &mut catalog);
     populate(&mut catalog);
+    add_functions(&mut catalog);
     hooks::add(random, &mut catalog);
+    catalog.owner("grant all on all tables in schema public to harness_writer; grant usage on all sequences in schema public to harness_writer");
     if random.random_ratio(1, 3) {
         add_refused(random, &mut catalog);
     }
@@ -585,6 +616,19 @@ fn populate(catalog: &mut Catalog) {
             ident(&table),
             ident(&one),
             ident(&two)
+        ));
+    }
+}
+
+/// One for each model that writes to it: its statements' plans are kept for as long as a session lives.
+fn add_functions(catalog: &mut Catalog) {
+    for (index, model) in catalog.models.clone().iter().enumerate() {
+        let (table, counter) = (ident(&model.table), ident(&model.counter));
+        catalog.owner(format!(
+            "create function touch_{index}(of_id integer) returns integer language plpgsql as $touch$\ndeclare\n  touched integer;\nbegin\n  \
+             update {table} set {counter} = coalesce({counter}, 0) + 1 where id = of_id;\n  get diagnostics touched = row_count;\n  \
+             delete from {table} where id = of_id + 5;\n  insert into {table} (id) values (of_id + 5) on conflict do nothing;\n  \
+             return touched;\nend $touch$"
         ));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use odoo_eventd::event::{AUDIT_COLUMNS, Change, EventType};
 
 use super::oracle::{Contents, Fate, Rows, Sameness, compare, fates};
@@ -37,6 +38,10 @@ pub struct Transaction<'a> {
     pub unsure: &'a BTreeMap<String, Unsure>,
     /// It emptied a table: of what was in any before, nothing is asked.
     pub truncated: bool,
+    /// It was one statement.
+    pub is_one_statement: bool,
+    /// The look that was the last when it began.
+    pub since: usize,
 }
 
 impl Transaction<'_> {
@@ -55,13 +60,11 @@ impl Transaction<'_> {
         self.unsure.get(table).map(|u| u.columns.clone()).unwrap_or_default()
     }
 
-    fn was_there(&self, table: &str, id: &str) -> bool {
-        self.before.get(table).is_some_and(|rows| rows.by_id.contains_key(id))
-    }
-
     /// Whether nothing is asked of a record.
     pub fn is_free(&self, table: &str, id: &str) -> bool {
-        self.truncated && self.was_there(table, id)
+        let is_there = |contents: &Contents| contents.get(table).is_some_and(|rows| rows.by_id.contains_key(id));
+        // Of one that was made and has gone with the table too: nobody has seen it go.
+        self.truncated && (is_there(self.before) || !is_there(self.after))
     }
 }
 
@@ -123,20 +126,6 @@ pub fn compare_records(
     Ok(())
 }
 
-/// Types of which images are compared with what was read: Odoo's.
-const ODOOS: &[&str] = &[
-    "integer",
-    "bigint",
-    "numeric",
-    "double precision",
-    "text",
-    "character varying",
-    "boolean",
-    "date",
-    "timestamp without time zone",
-    "jsonb",
-];
-
 /// What a change keeps of its record is what was there.
 pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Change) -> Result<(), Difference> {
     let id = change.record_id.to_string();
@@ -161,10 +150,7 @@ pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Chang
             };
             let type_name = &rows.columns[place].1;
             // A stamp that is written alone is no change, and then nobody looks at it.
-            if unsure.contains(column)
-                || AUDIT_COLUMNS.contains(&column.as_str())
-                || !ODOOS.contains(&type_name.as_str())
-            {
+            if unsure.contains(column) || AUDIT_COLUMNS.contains(&column.as_str()) {
                 continue;
             }
             if !is_kept(type_name, kept.as_deref(), truth[place].as_deref()) {
@@ -178,6 +164,57 @@ pub fn compare_images(transaction: &Transaction<'_>, table: &str, change: &Chang
     }
     Ok(())
 }
+
+/// Who is told to have written a record stands in its row, with the time at which this transaction began; nobody else ever did it. Of a
+/// record of which the outbox has one row only. The rows are those of the other database, where it began a moment before or after.
+pub fn compare_user(
+    transaction: &Transaction<'_>,
+    table: &str,
+    change: &Change,
+    at: Timestamp,
+) -> Result<(), Difference> {
+    let id = change.record_id.to_string();
+    let (user, date) = match change.event_type {
+        EventType::Create => ("create_uid", "create_date"),
+        EventType::Write => ("write_uid", "write_date"),
+        EventType::Unlink => return Ok(()),
+    };
+    if transaction.is_free(table, &id) || transaction.unsure.contains_key(table) {
+        return Ok(());
+    }
+    let value = |contents: &Contents, column: &str, type_name: &str| {
+        let rows = contents.get(table)?;
+        let place = rows
+            .columns
+            .iter()
+            .position(|(name, is)| name == column && is == type_name)?;
+        rows.by_id.get(&id)?[place].clone()
+    };
+    let date_type = "timestamp without time zone";
+    let was = value(transaction.before, date, date_type);
+    let is = value(transaction.after, date, date_type);
+    let written_at = is
+        .as_ref()
+        .and_then(|text| format!("{}Z", text.replacen(' ', "T", 1)).parse::<Timestamp>().ok());
+    let may_be_now = written_at.is_some_and(|written_at| written_at.duration_since(at).abs() < MOMENT);
+    let written_by: Option<i32> = value(transaction.after, user, "integer").and_then(|text| text.parse().ok());
+    let is_right = match change.user_id {
+        // Where another statement of the transaction wrote these columns alone, nothing tells of it.
+        None => !may_be_now || was == is || written_by.is_none() || !transaction.is_one_statement,
+        told => may_be_now && (told == written_by || !transaction.is_one_statement),
+    };
+    if is_right {
+        return Ok(());
+    }
+    let text = format!(
+        "{:?} is told to have written \"{table}\" {id} at {at}, and it was {written_by:?} at {is:?}",
+        change.user_id
+    );
+    Err(Difference::new("user", text))
+}
+
+/// The two databases do the same at once.
+const MOMENT: SignedDuration = SignedDuration::from_secs(2);
 
 fn is_kept(type_name: &str, kept: Option<&str>, truth: Option<&str>) -> bool {
     let (Some(kept), Some(truth)) = (kept, truth) else {

@@ -11,6 +11,12 @@ use super::types;
 
 /// One change, as the statements that make it; none if there is nothing to change.
 pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue, count: &mut u32) -> Vec<String> {
+    if let Some((relation, columns)) = catalog.relations.choose(random)
+        && random.random_ratio(1, 8)
+    {
+        *count += 1;
+        return change_of_links(random, relation, columns, *count);
+    }
     let known: Vec<(&Model, &Table)> = catalog
         .models
         .iter()
@@ -29,10 +35,21 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
         .collect();
     *count += 1;
     let fresh = format!("x_new_{count}");
-    match (random.random_range(0..26), columns.choose(random)) {
+    match (random.random_range(0..34), columns.choose(random)) {
         (0..4, _) => {
-            let (type_name, ttype) = types::BUILT_IN.choose(random).expect("not empty");
-            let default = ["", "", " default null"].choose(random).expect("not empty");
+            let pool = if random.random_ratio(1, 2) {
+                types::ODOOS
+            } else {
+                types::BUILT_IN
+            };
+            let (type_name, ttype) = pool.choose(random).expect("not empty");
+            let value = types::plain_value(random, type_name).map_or_else(|| "null".to_owned(), |text| literal(&text));
+            let default = match random.random_range(0..6) {
+                0 => " default null".to_owned(),
+                1 => format!(" default {value}"),
+                2 if *type_name == "numeric" => " not null default random() * 0".to_owned(),
+                _ => String::new(),
+            };
             let mut statements = vec![format!("alter table {name} add column {fresh} {type_name}{default}")];
             if random.random_ratio(4, 5) {
                 statements.push(declare_field(&model.model, &fresh, ttype, None));
@@ -111,6 +128,63 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
             vec![format!("create index {index} on {name} ({})", ident(column))]
         }
         (24, _) => vec![format!("vacuum analyze {name}"), format!("analyze {name}")],
+        (25, _) => {
+            let rewrite = [
+                format!("vacuum full {name}"),
+                format!("alter table {name} set (fillfactor = 80)"),
+                format!("create unique index x_by_id_{count} on {name} (id); cluster {name} using x_by_id_{count}"),
+                format!("reindex table {name}"),
+            ];
+            rewrite.choose(random).cloned().into_iter().collect()
+        }
+        (26, _) => {
+            // Whoever had a new type's value in mind before has none of it.
+            let label = literal(&format!("new {count}"));
+            vec![format!("alter type mood add value {label}")]
+        }
+        (27, _) => {
+            if random.random_ratio(1, 8) {
+                return vec!["drop type mood cascade".to_owned()];
+            }
+            let to = ["mood", "pair", "dom_text"].choose(random).expect("not empty");
+            let what = if *to == "dom_text" { "domain" } else { "type" };
+            vec![
+                format!("alter {what} {to} rename to {fresh}"),
+                format!("update {name} set id = id"),
+                format!("alter {what} {fresh} rename to {to}"),
+            ]
+        }
+        (28, Some(column)) => {
+            let column = ident(&column.name);
+            let set = [
+                "set default null".to_owned(),
+                "drop default".to_owned(),
+                "set storage external".to_owned(),
+                "set statistics 5".to_owned(),
+                "set compression pglz".to_owned(),
+            ];
+            let set = set.choose(random).expect("not empty");
+            vec![format!("alter table {name} alter column {column} {set}")]
+        }
+        (29, _) => {
+            let check = format!("x_check_{count}");
+            vec![
+                format!("alter table {name} add constraint {check} check (id <> 999) not valid"),
+                format!("alter table {name} validate constraint {check}"),
+                format!("alter table {name} drop constraint {check}"),
+            ]
+        }
+        // As Odoo does when a record's number must be another's for a while.
+        (30, _) => vec![
+            format!("alter table {name} rename column id to {fresh}"),
+            format!("alter table {name} rename column {fresh} to id"),
+        ],
+        (31, Some(column)) => vec![
+            format!("alter table {name} add column {fresh} {}", column.type_name),
+            format!("update {name} set {fresh} = {}", ident(&column.name)),
+            format!("alter table {name} drop column {} cascade", ident(&column.name)),
+            format!("alter table {name} rename column {fresh} to {}", ident(&column.name)),
+        ],
         (_, Some(column)) => {
             // Rewritten, and the same as before.
             vec![format!(
@@ -121,6 +195,33 @@ pub fn random_change(random: &mut StdRng, catalog: &Catalog, tables: &Catalogue,
         }
         _ => Vec::new(),
     }
+}
+
+/// What is done to a many2many field's table, with links written behind it.
+fn change_of_links(random: &mut StdRng, relation: &str, [one, two]: &[String; 2], count: u32) -> Vec<String> {
+    let (table, one, two) = (ident(relation), ident(one), ident(two));
+    let mut statements = match random.random_range(0..6) {
+        0 => vec![format!("alter table {table} alter column {one} type bigint")],
+        1 => vec![format!(
+            "alter table {table} add column x_more_{count} text default 'a'"
+        )],
+        2 => vec![
+            format!("alter table {table} rename to x_links_{count}"),
+            format!("create table {table} (like x_links_{count} including all)"),
+            format!("insert into {table} select * from x_links_{count}"),
+        ],
+        3 => vec![
+            format!("alter table {table} rename column {one} to x_side"),
+            format!("alter table {table} rename column x_side to {one}"),
+        ],
+        4 => vec![format!("alter table {table} alter column {two} drop not null")],
+        _ => vec![format!("vacuum full {table}")],
+    };
+    statements.push(format!(
+        "insert into {table} ({one}, {two}) values (5, 1) on conflict do nothing"
+    ));
+    statements.push(format!("delete from {table} where {one} = 1"));
+    statements
 }
 
 /// Another type for a column, with values in between, as when a field becomes translated or is declared otherwise.
@@ -159,6 +260,14 @@ fn retype(random: &mut StdRng, model: &Model, column: &Column) -> Vec<String> {
     let mut statements = vec![alter];
     if random.random_ratio(1, 2) {
         statements.push(format!("update {table} set {name} = {name} where id < 5"));
+    }
+    // The field itself becomes one that is translated, or is one no more.
+    if random.random_ratio(1, 2) {
+        statements.push(format!(
+            "update ir_model_fields set translate = not translate where model = {} and name = {}",
+            literal(&model.model),
+            literal(&column.name)
+        ));
     }
     statements
 }

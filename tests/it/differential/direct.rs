@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use odoo_eventd::event::{Change, RowChange, fold_table};
+use jiff::Timestamp;
+use odoo_eventd::event::{Change, EventType, RowChange, fold_table};
 use odoo_eventd::pg::connect::Database;
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
 use odoo_eventd::worker::admission;
 use odoo_eventd::worker::quarantine::Quarantine;
 
-use super::compare::{Told, Transaction, compare_images, compare_records, net_pairs};
+use super::compare::{Told, Transaction, compare_images, compare_records, compare_user, net_pairs};
 use super::runner::Difference;
 use crate::support;
 
@@ -16,7 +17,7 @@ use crate::support;
 const MOST_ROWS: usize = 1_000_000;
 
 /// What is captured under a name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Captured {
     table: String,
     compared: BTreeSet<String>,
@@ -28,8 +29,10 @@ pub struct Direct {
     client: deadpool_postgres::Object,
     position: Position,
     layouts: Layouts,
-    captured: BTreeMap<String, Captured>,
-    looked: u32,
+    /// As each look left it.
+    captured: Vec<BTreeMap<String, Captured>>,
+    /// The last outbox id of each record that was told of.
+    last: BTreeMap<(String, i64), i64>,
 }
 
 impl Direct {
@@ -43,43 +46,71 @@ impl Direct {
             client,
             position: lead.position,
             layouts: Layouts::default(),
-            captured: BTreeMap::new(),
-            looked: 0,
+            captured: Vec::new(),
+            last: BTreeMap::new(),
         };
-        direct.look().await?;
+        direct.look(false).await?;
         Ok(direct)
     }
 
-    /// Looks at subscriptions and catalogue, as the service does.
-    pub async fn look(&mut self) -> Result<(), Difference> {
+    /// How often was looked.
+    pub fn looks(&self) -> usize {
+        self.captured.len()
+    }
+
+    /// Looks at subscriptions and catalogue, as the service does; tables may be busy where somebody writes meanwhile.
+    pub async fn look(&mut self, meanwhile: bool) -> Result<(), Difference> {
         let looked = admission::refresh(&self.client, None, &Quarantine::default())
             .await
             .map_err(|e| failed(&e))?;
-        self.looked += 1;
-        if !looked.busy.is_empty() {
+        if !looked.busy.is_empty() && !meanwhile {
             return Err(Difference::new(
                 "sync",
                 format!("busy, and nobody writes: {:?}", looked.busy),
             ));
         }
-        self.captured.clear();
+        let mut captured: BTreeMap<String, Captured> = BTreeMap::new();
         for subscription in &looked.rows.accepted {
             let model = &subscription.row.model;
-            let own = self.captured.entry(model.clone()).or_default();
+            let own = captured.entry(model.clone()).or_default();
             let table = looked.registry.model(model).and_then(|m| m.table.name());
             own.table = table.unwrap_or_default().to_owned();
             own.compared.extend(subscription.compared.iter().cloned());
             for (name, need) in &subscription.elsewhere {
-                let other = self.captured.entry(name.clone()).or_default();
+                let other = captured.entry(name.clone()).or_default();
                 let model = looked.registry.model(name);
                 other.is_relation = model.is_none();
                 other.table = model.and_then(|m| m.table.name()).unwrap_or(name).to_owned();
                 other.compared.extend(need.compared.iter().cloned());
             }
         }
-        if self.looked == 1 {
+        captured.retain(|name, _| !looked.busy.contains_key(name));
+        self.captured.push(captured);
+        if self.looks() == 1 {
             self.compare_states().await?;
         }
+        Ok(())
+    }
+
+    /// What was captured all along since the look that was the last when a transaction began.
+    fn captured_since(&self, since: usize) -> BTreeMap<String, Captured> {
+        let mut looks = self.captured[since.saturating_sub(1)..].iter();
+        let mut all_along = looks.next().cloned().unwrap_or_default();
+        for captured in looks {
+            all_along.retain(|name, known| {
+                let now = captured.get(name).filter(|now| now.table == known.table);
+                if let Some(now) = now {
+                    known.compared.retain(|column| now.compared.contains(column));
+                }
+                now.is_some()
+            });
+        }
+        all_along
+    }
+
+    /// Lets capture go on in the outbox's next table, as long as there is one.
+    pub async fn rotate(&self) -> Result<(), Difference> {
+        outbox::rotate(&self.client, -1).await.map_err(|e| failed(&e))?;
         Ok(())
     }
 
@@ -112,6 +143,7 @@ impl Direct {
     pub async fn committed(&mut self, transaction: &Transaction<'_>) -> Result<u64, Difference> {
         let mut tables: BTreeMap<String, Vec<RowChange>> = BTreeMap::new();
         let mut xids = BTreeSet::new();
+        let mut at = Timestamp::UNIX_EPOCH;
         loop {
             let page = outbox::read(&self.client, &self.position, MOST_ROWS, i64::MAX, &mut self.layouts).await;
             let page = page.map_err(|e| failed(&e))?;
@@ -124,6 +156,7 @@ impl Direct {
             }
             for row in page.rows {
                 xids.insert(row.xid);
+                at = row.at;
                 let of_table = tables.entry(row.change.layout.model.to_string()).or_default();
                 if row.change.op != b'T' {
                     of_table.push(row.change);
@@ -137,27 +170,53 @@ impl Direct {
             ));
         }
         let mut events = 0;
-        for (name, captured) in &self.captured {
+        let all_along = self.captured_since(transaction.since);
+        let is_of_one_look = transaction.since == self.looks();
+        for (name, captured) in &all_along {
             let rows = tables.remove(name).unwrap_or_default();
             if captured.is_relation {
                 events += compare_pairs(transaction, &captured.table, &rows)?;
                 continue;
+            }
+            let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+            for row in &rows {
+                *counts.entry(row.record_id).or_default() += 1;
             }
             let changes: Vec<Change> = fold_table(rows).into_iter().filter(|c| !c.is_void()).collect();
             events += changes.len() as u64;
             let Some(truth) = transaction.fates(&captured.table, &captured.compared) else {
                 continue;
             };
-            compare_records(transaction, &captured.table, &truth, &told(&changes))?;
+            let mut told = told(&changes);
+            if !is_of_one_look {
+                // What was captured for a part of it only, nobody is told.
+                told.retain(|_, told| {
+                    told.changed.retain(|column| captured.compared.contains(column));
+                    told.event_type != EventType::Write || !told.changed.is_empty()
+                });
+            }
+            compare_records(transaction, &captured.table, &truth, &told)?;
             for change in &changes {
+                // Who writes a record waits for whoever has written it.
+                let last = self.last.entry((name.clone(), change.record_id)).or_default();
+                if std::mem::replace(last, change.outbox_id) >= change.outbox_id {
+                    let text = format!(
+                        "{} of \"{name}\" {} is before the one before",
+                        change.outbox_id, change.record_id
+                    );
+                    return Err(Difference::new("order", text));
+                }
                 compare_images(transaction, &captured.table, change)?;
+                if counts.get(&change.record_id) == Some(&1) {
+                    compare_user(transaction, &captured.table, change, at)?;
+                }
             }
         }
-        tables.retain(|name, rows| !rows.is_empty() && !self.captured.contains_key(name));
+        tables.retain(|name, rows| !rows.is_empty() && !all_along.contains_key(name));
         if let Some(name) = tables.keys().next() {
             // It was captured before DDL made its subscription invalid: nobody is judged by it.
             let is_known = transaction.unsure.keys().any(|table| name.replace('.', "_") == *table);
-            if !is_known && self.looked == 1 {
+            if !is_known && is_of_one_look && self.looks() == 1 {
                 return Err(Difference::new(
                     "outbox",
                     format!("rows of \"{name}\", which nobody watches"),

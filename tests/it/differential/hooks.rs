@@ -25,13 +25,21 @@ pub fn add(random: &mut StdRng, catalog: &mut Catalog) {
         );
         add_trigger(random, catalog, number, model, other);
     }
+    if let Some((relation, [one, _])) = catalog.relations.choose(random).cloned()
+        && random.random_ratio(1, 6)
+    {
+        add_trigger_of_links(random, catalog, &relation, &one);
+    }
     if random.random_ratio(1, 10) {
         let model = models.choose(random).expect("not empty");
         add_rule(random, catalog, model);
     }
     if random.random_ratio(1, 10) {
         let model = models.choose(random).expect("not empty");
-        add_policy(random, catalog, model);
+        let is_forced = add_policy(random, catalog, model);
+        for known in catalog.models.iter_mut().filter(|known| known.model == model.model) {
+            known.refused |= is_forced;
+        }
     }
     if random.random_ratio(1, 10) {
         add_event_trigger(catalog);
@@ -44,7 +52,7 @@ fn add_trigger(random: &mut StdRng, catalog: &mut Catalog, number: usize, model:
     let depth = random.random_range(1..4);
     let function = format!("hook_{number}");
     // What it does, when, for each what, and on which events.
-    let kinds: [(String, &str, &str, &str); 18] = [
+    let kinds: [(String, &str, &str, &str); 25] = [
         (
             format!("new.{counter} := coalesce(new.{counter}, 0) + 1; return new;"),
             "before",
@@ -146,7 +154,69 @@ fn add_trigger(random: &mut StdRng, catalog: &mut Catalog, number: usize, model:
             "insert or update or delete",
         ),
         (
-            format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id; return null;"),
+            format!(
+                "begin update {elsewhere} set {other_counter} = coalesce({other_counter}, 0) + 1 where id in (1, 2); \
+                 if new.{counter} = 3 then raise exception 'not here'; end if; exception when others then null; end; return null;"
+            ),
+            "after",
+            "row",
+            "insert or update",
+        ),
+        (
+            format!(
+                "perform set_config('search_path', 'hostile, public', true), set_config('datestyle', 'German', true); \
+                 update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id; return null;"
+            ),
+            "after",
+            "row",
+            "update",
+        ),
+        (
+            format!(
+                "update {table} t set {counter} = r.id from rows_of_it r where t.id = r.id + 1; \
+                 delete from {table} where id in (select id + 2 from rows_of_it); return null;"
+            ),
+            "after",
+            "statement",
+            "update old",
+        ),
+        (
+            format!(
+                "insert into {elsewhere} (id, {other_counter}) values (old.id + 300, 1) on conflict (id) do update set {other_counter} = 2; return null;"
+            ),
+            "after",
+            "row",
+            "delete",
+        ),
+        (
+            format!("update {table} set id = id + 500 where id = new.id and new.id between 3 and 4; return null;"),
+            "after",
+            "row",
+            "update",
+        ),
+        (
+            format!(
+                "if current_setting('harness.fired', true) is distinct from txid_current()::text then \
+                 perform set_config('harness.fired', txid_current()::text, true); \
+                 update {elsewhere} set {other_counter} = 9 where id = coalesce(new.id, old.id); \
+                 delete from {table} where id = new.id and id = 5; end if; return null;"
+            ),
+            "constraint",
+            "row",
+            "update or delete",
+        ),
+        (
+            "insert into log (said) values (tg_op || tg_table_name); return null;".to_owned(),
+            "after",
+            "statement",
+            "truncate",
+        ),
+        // Each is fired by itself at the commit: no depth ends them.
+        (
+            format!(
+                "if coalesce(new.{counter}, 0) < 4 then update {table} set {counter} = coalesce({counter}, 0) + 1 where id = new.id; end if; \
+                 return null;"
+            ),
             "constraint",
             "row",
             "insert or update",
@@ -161,6 +231,7 @@ fn add_trigger(random: &mut StdRng, catalog: &mut Catalog, number: usize, model:
         ),
     ];
     let (body, time, level, events) = kinds.choose(random).expect("not empty");
+    catalog.may_merge &= (*time, *level) != ("before", "row");
     let give_up = match (*time, *events) {
         ("before", "delete") => "old",
         ("before", _) if *level == "row" => "new",
@@ -186,6 +257,29 @@ fn add_trigger(random: &mut StdRng, catalog: &mut Catalog, number: usize, model:
     catalog.run_as_owner(sql);
 }
 
+/// As a stored field that is computed from links, by somebody who does it in the database.
+fn add_trigger_of_links(random: &mut StdRng, catalog: &mut Catalog, relation: &str, own: &str) {
+    let model = catalog.models.choose(random).expect("not empty").clone();
+    let (table, counter, own) = (ident(&model.table), ident(&model.counter), ident(own));
+    let body = [
+        format!("update {table} set {counter} = coalesce({counter}, 0) + 1 where id in (new.{own}, old.{own})"),
+        format!("delete from {table} where id = new.{own} and id > 4"),
+        format!(
+            "insert into {} select 5, 5 where tg_op = 'DELETE' on conflict do nothing",
+            ident(relation)
+        ),
+    ];
+    let body = body.choose(random).expect("not empty");
+    catalog.run_as_owner(format!(
+        "create function hook_of_links() returns trigger language plpgsql as $hook$\nbegin\n  if pg_trigger_depth() > 2 then return null; end if;\n  {body};\n  return null;\nend $hook$"
+    ));
+    let name = BEFORE_AND_AFTER.choose(random).expect("not empty");
+    catalog.run_as_owner(format!(
+        "create trigger {name} after insert or update or delete on {} for each row execute function hook_of_links()",
+        ident(relation)
+    ));
+}
+
 fn add_rule(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
     let (table, counter) = (ident(&model.table), ident(&model.counter));
     let rules = [
@@ -199,15 +293,18 @@ fn add_rule(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
     catalog.run_as_owner(rules.choose(random).expect("not empty").clone());
 }
 
-fn add_policy(random: &mut StdRng, catalog: &mut Catalog, model: &Model) {
+/// Tells whether it is forced on the owner: then nobody but a superuser reads all rows, and the model must be refused.
+fn add_policy(random: &mut StdRng, catalog: &mut Catalog, model: &Model) -> bool {
     let (table, counter) = (ident(&model.table), ident(&model.counter));
+    let is_forced = random.random_ratio(1, 3);
     catalog.run_as_owner(format!("alter table {table} enable row level security"));
-    if random.random_ratio(2, 3) {
+    if is_forced {
         catalog.run_as_owner(format!("alter table {table} force row level security"));
     }
     catalog.run_as_owner(format!(
         "create policy others on {table} using (id <> 3) with check ({counter} is distinct from 8)"
     ));
+    is_forced
 }
 
 fn add_event_trigger(catalog: &mut Catalog) {

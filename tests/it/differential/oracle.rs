@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
 use super::script::ident;
@@ -54,7 +55,7 @@ pub async fn catalogue(client: &Client, but: &BTreeSet<String>) -> Result<Catalo
                from pg_catalog.pg_class c
                left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
               where c.relnamespace = 'public'::pg_catalog.regnamespace and c.relkind in ('r', 'p')
-                and c.relname::text not like 'mcp\\_%'
+                and left(c.relname::text, 4) <> 'mcp_'
               order by c.relname, a.attnum",
             &[],
         )
@@ -131,6 +132,17 @@ impl Reader {
 
     /// All rows of all these tables.
     pub async fn contents(&mut self, catalogue: &Catalogue) -> Result<Contents, tokio_postgres::Error> {
+        match self.try_contents(catalogue).await {
+            // A table was made anew, or a column's type has another collation: "cached plan must not change result type".
+            Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
+                self.statements.clear();
+                self.try_contents(catalogue).await
+            }
+            read => read,
+        }
+    }
+
+    async fn try_contents(&mut self, catalogue: &Catalogue) -> Result<Contents, tokio_postgres::Error> {
         let mut questions = Vec::new();
         for (name, table) in catalogue {
             let sql = question(name, table);
@@ -211,13 +223,13 @@ pub fn compare(type_name: &str, before: Option<&str>, after: Option<&str>) -> Sa
         return Sameness::Same;
     }
     let base = type_name.trim_end_matches("[]");
-    if ["text", "character varying", "\"char\"", "name", "dom_text"]
+    if ["text", "character varying", "\"char\"", "name", "dom_text", "dom_dom"]
         .iter()
         .any(|text| base == *text || base.starts_with("character varying("))
     {
         return Sameness::Different;
     }
-    if type_name.starts_with("numeric") && !type_name.ends_with("[]") && normalized(before) == normalized(after) {
+    if (type_name == "numeric" || type_name.starts_with("numeric(")) && normalized(before) == normalized(after) {
         return Sameness::Same;
     }
     if before.len() > LONG || after.len() > LONG || before.contains("..") || after.contains("..") {

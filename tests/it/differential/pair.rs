@@ -79,10 +79,17 @@ impl Side {
     pub async fn run(&mut self, number: usize, way: &Way, sql: &str) -> (Outcome, Duration) {
         let session = self.session(number).await;
         let started = Instant::now();
-        let done = match way {
-            Way::Simple => session.simple(sql).await,
-            Way::Prepared => session.prepared(sql).await,
-            Way::Copy(data) => session.copy(sql, data).await,
+        let cancel = session.client.cancel_token();
+        let done = {
+            let mut running = std::pin::pin!(session.run(way, sql));
+            match tokio::time::timeout(STATEMENT_WAIT * 2, &mut running).await {
+                Ok(done) => done,
+                // A commit is not watched by statement_timeout.
+                Err(_) => {
+                    let _ = cancel.cancel_query(NoTls).await;
+                    running.await
+                }
+            }
         };
         let took = started.elapsed();
         let mut outcome = done.unwrap_or_else(|error| Outcome {
@@ -126,6 +133,14 @@ impl Session {
             notices,
             statements: HashMap::new(),
             is_lost: false,
+        }
+    }
+
+    async fn run(&mut self, way: &Way, sql: &str) -> Result<Outcome, tokio_postgres::Error> {
+        match way {
+            Way::Simple => self.simple(sql).await,
+            Way::Prepared => self.prepared(sql).await,
+            Way::Copy(data) => self.copy(sql, data).await,
         }
     }
 

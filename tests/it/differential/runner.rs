@@ -17,6 +17,57 @@ use super::script::{Control, Step, Way, control_of, may_be_ddl};
 use super::through_service::ThroughService;
 use crate::support::Server;
 
+/// A statement was slow with us when it took longer than this and so many times as long as without us. The first of a session, and the
+/// first after a change of the capture, make the plans for the next ones.
+const SLOW: Duration = Duration::from_millis(800);
+const SLOW_TIMES: u32 = 20;
+
+/// How often a statement is repeated that is measured. Its median may be longer by this, or so many times as long, with us: of a table of a
+/// hundred columns that all are watched a statement takes some milliseconds more of a core, and a trigger of somebody's makes thirty
+/// statements of one.
+const REPEATS: usize = 9;
+const LONGER: Duration = Duration::from_millis(400);
+const LONGER_TIMES: u32 = 12;
+
+/// Somebody who may write to Odoo's tables and owns none of them. Roles are the server's: another round may make it too.
+const WRITER: &str = "
+    do $$ begin
+      create role harness_writer;
+      grant harness_writer to odoo;
+    exception when others then null; end $$";
+
+/// What a database is made of, beside the rows of its tables, without numbers that differ between any two.
+const LEFT: &str = "
+    select concat_ws(' ', 'schema', n.nspname, n.nspacl) from pg_namespace n where n.nspname !~ '^pg_(temp|toast_temp)_'
+    union all
+    select concat_ws(' ', 'relation', c.oid::regclass, c.relkind, c.relowner::regrole, c.relacl, c.reloptions, c.relrowsecurity, c.relhasrules)
+      from pg_class c where c.relkind <> 't' and c.relnamespace not in ('pg_toast'::regnamespace) and c.relname !~ '^pg_toast'
+       and c.relpersistence <> 't'
+    union all
+    select concat_ws(' ', 'column', a.attrelid::regclass, a.attname, a.attacl) from pg_attribute a join pg_class c on c.oid = a.attrelid
+     where c.relnamespace = 'public'::regnamespace and not a.attisdropped and c.relkind <> 'i'
+    union all
+    select concat_ws(' ', 'trigger', t.tgrelid::regclass, t.tgname, t.tgenabled) from pg_trigger t where not t.tgisinternal
+    union all
+    select concat_ws(' ', 'function', p.oid::regprocedure, p.proowner::regrole, p.proacl) from pg_proc p
+    union all
+    select concat_ws(' ', 'type', t.oid::regtype, t.typowner::regrole, t.typacl) from pg_type t
+     where t.typname !~ '^pg_toast' and t.typnamespace::regnamespace::text !~ '^pg_temp'
+    union all
+    select concat_ws(' ', 'default', d.defaclrole::regrole, d.defaclobjtype, d.defaclacl) from pg_default_acl d
+    union all
+    select concat_ws(' ', 'event trigger', e.evtname) from pg_event_trigger e
+    union all
+    select concat_ws(' ', 'extension', e.extname) from pg_extension e
+    union all
+    select concat_ws(' ', 'database', d.datacl) from pg_database d where d.datname = current_database()
+    union all
+    select concat_ws(' ', 'setting', s.setrole, s.setconfig) from pg_db_role_setting s
+     where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database())
+    union all
+    select concat_ws(' ', 'comment', d.classoid::regclass, d.description) from pg_description d
+     where d.classoid in ('pg_trigger'::regclass, 'pg_class'::regclass, 'pg_namespace'::regclass) and d.objoid >= 16384";
+
 /// Something that is not in both databases alike, or an event that is not true.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -79,6 +130,10 @@ pub struct Counts {
     pub transactions: u64,
     /// Changes that were told.
     pub events: u64,
+    /// How long the statements took without us.
+    pub bare: Duration,
+    /// How long with us.
+    pub eventd: Duration,
 }
 
 impl Counts {
@@ -88,6 +143,8 @@ impl Counts {
         self.errors += more.errors;
         self.transactions += more.transactions;
         self.events += more.events;
+        self.bare += more.bare;
+        self.eventd += more.eventd;
     }
 }
 
@@ -98,10 +155,14 @@ impl fmt::Display for Counts {
             errors,
             transactions,
             events,
+            bare,
+            eventd,
         } = self;
+        let times = eventd.as_secs_f64() / bare.as_secs_f64().max(0.001);
         write!(
             f,
-            "{statements} statements ({errors} failed alike), {transactions} transactions, {events} events"
+            "{statements} statements ({errors} failed alike), which took {times:.2} times as long with us, {transactions} transactions, \
+             {events} events"
         )
     }
 }
@@ -117,6 +178,8 @@ struct Open {
     unsure: BTreeMap<String, Unsure>,
     truncated: bool,
     has_ddl: bool,
+    /// The look that was the last when it began.
+    since: usize,
 }
 
 /// Statements that took long with us, and how long in either.
@@ -161,6 +224,7 @@ impl Runner {
     pub async fn new(server: &Arc<Server>, mode: Mode) -> Self {
         let (bare, eventd) = (server.fixture().await, server.fixture().await);
         let admins = [bare.admin_client().await, eventd.admin_client().await];
+        admins[0].batch_execute(WRITER).await.unwrap();
         let owners = [bare.client().await, eventd.client().await];
         for owner in &owners {
             owner.batch_execute(DECLARE).await.unwrap();
@@ -225,12 +289,77 @@ impl Runner {
                 self.sync().await?;
                 Ok(Outcome::default())
             }
+            Step::Look => {
+                self.look_meanwhile().await?;
+                Ok(Outcome::default())
+            }
+            Step::Rotate => {
+                if let Some(Events::Direct(direct)) = &self.events {
+                    direct.rotate().await?;
+                }
+                Ok(Outcome::default())
+            }
+            Step::Measure(sql) => {
+                self.measure(sql).await?;
+                Ok(Outcome::default())
+            }
             Step::Run { session, way, sql } => self.run(*session, way, sql).await,
         }
     }
 
+    /// Nobody sees it: each repetition is undone.
+    async fn measure(&mut self, sql: &str) -> Result<(), Difference> {
+        self.end_transactions().await?;
+        let mut medians = Vec::new();
+        // Once more than counted: the first one plans.
+        let mut took = [Vec::new(), Vec::new()];
+        for _ in 0..=REPEATS {
+            let mut outcomes = Vec::new();
+            for (side, took) in [&mut self.bare, &mut self.eventd].into_iter().zip(&mut took) {
+                side.run(0, &Way::Simple, "begin").await;
+                let (outcome, duration) = side.run(0, &Way::Simple, sql).await;
+                side.run(0, &Way::Simple, "rollback").await;
+                outcomes.push(outcome);
+                took.push(duration);
+            }
+            if outcomes[0] != outcomes[1] {
+                return Err(compare_outcomes(sql, &outcomes[0], &outcomes[1]));
+            }
+            if outcomes[0].error.is_some() {
+                return Ok(());
+            }
+        }
+        for took in &mut took {
+            took.remove(0);
+            took.sort();
+            medians.push(took[REPEATS / 2]);
+        }
+        let [bare, eventd] = medians[..] else { return Ok(()) };
+        if eventd > bare + LONGER && eventd > bare * LONGER_TIMES {
+            let text = format!("{bare:?} and with us {eventd:?}, the medians of {REPEATS}, of {sql}");
+            return Err(Difference::new("time", text));
+        }
+        Ok(())
+    }
+
+    /// Whoever goes on would hold locks.
+    pub async fn end_transactions(&mut self) -> Result<(), Difference> {
+        let open: Vec<usize> = self.open.keys().copied().collect();
+        for session in open {
+            self.run(session, &Way::Simple, "rollback").await?;
+        }
+        Ok(())
+    }
+
+    /// How events are had.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// The tables as a session sees them.
     pub async fn catalogue_of(&mut self, session: usize) -> Option<Catalogue> {
+        // In both: it may be what the transaction's snapshot is taken for.
+        let _ = catalogue(self.eventd.client(session).await, &self.but).await;
         let client = self.bare.client(session).await;
         catalogue(client, &self.but).await.ok()
     }
@@ -242,23 +371,39 @@ impl Runner {
 
     /// The last comparison.
     pub async fn finish(&mut self) -> Result<(), Difference> {
-        let open: Vec<usize> = self.open.keys().copied().collect();
-        for session in open {
-            self.run(session, &Way::Simple, "rollback").await?;
-        }
+        self.end_transactions().await?;
         self.compare_tables().await?;
         if let Some(Events::Service(service)) = &mut self.events {
             self.counts.events += service.finish().await?;
+        }
+        self.compare_without_either().await
+    }
+
+    /// When we are gone, nothing tells that we were there.
+    async fn compare_without_either(&mut self) -> Result<(), Difference> {
+        if self.events.take().is_none() {
+            return Ok(());
+        }
+        let mut owner = self.eventd.database.client().await;
+        let removed = schema::uninstall(&mut owner, true, 5_000).await;
+        removed.map_err(|error| Difference::new("uninstall", error.chain()))?;
+        let (bare, eventd) = tokio::try_join!(self.admins[0].query(LEFT, &[]), self.admins[1].query(LEFT, &[]))
+            .map_err(|error| harness("read what is left", &error))?;
+        let texts = |rows: &[tokio_postgres::Row]| -> BTreeSet<String> { rows.iter().map(|row| row.get(0)).collect() };
+        let (bare, eventd) = (texts(&bare), texts(&eventd));
+        if bare != eventd {
+            let missing: Vec<_> = bare.difference(&eventd).collect();
+            let left: Vec<_> = eventd.difference(&bare).collect();
+            return Err(Difference::new(
+                "uninstall",
+                format!("{left:?} is left, and {missing:?} is missing"),
+            ));
         }
         Ok(())
     }
 
     async fn sync(&mut self) -> Result<(), Difference> {
-        // Whoever looks must not wait for a lock that an open transaction holds.
-        let open: Vec<usize> = self.open.keys().copied().collect();
-        for session in open {
-            self.run(session, &Way::Simple, "rollback").await?;
-        }
+        self.end_transactions().await?;
         let now = catalogue(self.reader.client(), &self.but).await;
         self.catalogue = now.map_err(|error| harness("read the catalogue", &error))?;
         self.contents = self.read().await?;
@@ -271,12 +416,39 @@ impl Runner {
                 };
                 self.events = Some(begun);
             }
-            Some(Events::Direct(direct)) => direct.look().await?,
+            Some(Events::Direct(direct)) => direct.look(false).await?,
             Some(Events::Service(service)) => service.look().await?,
         }
         self.synced = self.catalogue.clone();
         self.unsure.clear();
         self.compare_tables().await
+    }
+
+    /// Transactions that are open go on: what DDL had made unsure before stays so for them.
+    async fn look_meanwhile(&mut self) -> Result<(), Difference> {
+        let Some(Events::Direct(direct)) = &mut self.events else {
+            return Ok(());
+        };
+        if self.open.values().any(|open| open.has_ddl) {
+            return Ok(());
+        }
+        direct.look(true).await?;
+        for open in self.open.values_mut() {
+            for (table, more) in &self.unsure {
+                open.unsure.entry(table.clone()).or_default().add(more);
+            }
+        }
+        self.unsure.clear();
+        self.synced = self.catalogue.clone();
+        Ok(())
+    }
+
+    /// How often was looked.
+    fn looks(&self) -> usize {
+        match &self.events {
+            Some(Events::Direct(direct)) => direct.looks(),
+            _ => 0,
+        }
     }
 
     async fn run(&mut self, session: usize, way: &Way, sql: &str) -> Result<Outcome, Difference> {
@@ -298,10 +470,12 @@ impl Runner {
             tokio::join!(self.bare.run(session, way, sql), self.eventd.run(session, way, sql));
         self.counts.statements += 1;
         self.counts.errors += u64::from(bare.error.is_some());
+        self.counts.bare += bare_took;
+        self.counts.eventd += eventd_took;
         if bare != eventd {
             return Err(compare_outcomes(sql, &bare, &eventd));
         }
-        if eventd_took > Duration::from_millis(200) && eventd_took > bare_took * 20 {
+        if eventd_took > SLOW && eventd_took > bare_took * SLOW_TIMES {
             self.slow.push(Slow {
                 step: self.steps,
                 bare: bare_took,
@@ -309,10 +483,18 @@ impl Runner {
             });
         }
         if control == Control::Begin && bare.error.is_none() {
-            self.open.entry(session).or_default();
+            let since = self.looks();
+            self.open.entry(session).or_insert_with(|| Open {
+                since,
+                ..Open::default()
+            });
         }
         let lower = sql.trim_start().to_ascii_lowercase();
-        let mut of_this = self.open.remove(&session).unwrap_or_default();
+        let since = self.looks();
+        let mut of_this = self.open.remove(&session).unwrap_or(Open {
+            since,
+            ..Open::default()
+        });
         of_this.truncated |= lower.starts_with("truncate");
         if control == Control::Other && may_be_ddl(sql) {
             of_this.has_ddl = true;
@@ -335,13 +517,14 @@ impl Runner {
                 .iter()
                 .any(|word| lower.starts_with(word));
         if !changes_nothing && self.events.is_some() {
-            self.committed(session, of_this).await?;
+            let is_one_statement = !is_open && !lower.contains(';');
+            self.committed(session, of_this, is_one_statement).await?;
         }
         Ok(bare)
     }
 
     /// A transaction has ended, and may have been committed.
-    async fn committed(&mut self, session: usize, of_this: Open) -> Result<(), Difference> {
+    async fn committed(&mut self, session: usize, of_this: Open, is_one_statement: bool) -> Result<(), Difference> {
         if of_this.has_ddl {
             let now = catalogue(self.reader.client(), &self.but).await;
             self.catalogue = now.map_err(|error| harness("read the catalogue", &error))?;
@@ -359,6 +542,8 @@ impl Runner {
             after: &self.contents,
             unsure: &unsure,
             truncated: of_this.truncated,
+            is_one_statement,
+            since: of_this.since,
         };
         match &mut self.events {
             Some(Events::Direct(direct)) => self.counts.events += direct.committed(&transaction).await?,

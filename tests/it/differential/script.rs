@@ -8,6 +8,9 @@
 //! | `-- @owner`, `-- @admin` | SQL that makes the catalogue, run by Odoo's role or by a superuser, in both databases |
 //! | `-- @subscribe` | an INSERT into `mcp_event_subscription`; `-- @subscribe refused` where it must be found invalid |
 //! | `-- @sync` | the subscriptions and the catalogue are looked at, as the service does within seconds |
+//! | `-- @look` | the same while transactions are open |
+//! | `-- @rotate` | the outbox goes on in its next table, as when it has grown |
+//! | `-- @measure` | a statement that is repeated in either, undone, and must not take many times as long with us |
 //! | `-- @1` | a statement of the writer's session 1; `-- @1 prepared` by the extended protocol, its plan kept; `-- @1 copy` with its data |
 
 use std::fmt;
@@ -31,6 +34,12 @@ pub enum Step {
     },
     /// The service's look.
     Sync,
+    /// The same while transactions are open.
+    Look,
+    /// The outbox goes on in its next table.
+    Rotate,
+    /// Repeated and undone: how long does it take?
+    Measure(String),
     /// A writer's statement.
     Run {
         /// Whose.
@@ -90,6 +99,9 @@ fn step_of(marker: &str, body: &str) -> Step {
         "subscribe" => Step::Subscribe { sql, refused: false },
         "subscribe refused" => Step::Subscribe { sql, refused: true },
         "sync" => Step::Sync,
+        "look" => Step::Look,
+        "rotate" => Step::Rotate,
+        "measure" => Step::Measure(sql),
         of_session => {
             let (session, way) = of_session.split_once(' ').unwrap_or((of_session, ""));
             let session = session
@@ -117,6 +129,9 @@ impl fmt::Display for Step {
             Self::Subscribe { sql, refused: false } => writeln!(f, "-- @subscribe\n{sql}"),
             Self::Subscribe { sql, refused: true } => writeln!(f, "-- @subscribe refused\n{sql}"),
             Self::Sync => writeln!(f, "-- @sync"),
+            Self::Look => writeln!(f, "-- @look"),
+            Self::Rotate => writeln!(f, "-- @rotate"),
+            Self::Measure(sql) => writeln!(f, "-- @measure\n{sql}"),
             Self::Run { session, way, sql } => match way {
                 Way::Simple => writeln!(f, "-- @{session}\n{sql}"),
                 Way::Prepared => writeln!(f, "-- @{session} prepared\n{sql}"),
@@ -210,6 +225,9 @@ fn a_script_is_read_as_it_was_written() {
             refused: true,
         },
         Step::Sync,
+        Step::Look,
+        Step::Rotate,
+        Step::Measure("select 1".to_owned()),
         run(Way::Simple, "begin"),
         run(Way::Prepared, "select 1"),
         run(Way::Copy("1\t\\N\n2\tb".to_owned()), "copy a from stdin"),

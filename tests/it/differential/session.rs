@@ -10,8 +10,9 @@ use super::catalog::Catalog;
 use super::ddl;
 use super::oracle::{Catalogue, Column, Table};
 use super::pair::Outcome;
+use super::runner::Mode;
 use super::script::{Step, Way, ident, literal};
-use super::types;
+use super::{subscriptions, types};
 
 /// How many sessions there are.
 const SESSIONS: usize = 3;
@@ -39,13 +40,23 @@ pub struct Writers {
     turn: usize,
     queue: VecDeque<Step>,
     count: u32,
-    version: u32,
+    server: ServerFacts,
+    mode: Mode,
     wants_sync: bool,
 }
 
+/// What is known of the server.
+#[derive(Debug)]
+pub struct ServerFacts {
+    /// PostgreSQL's version.
+    pub major: u32,
+    /// Statements that set what a session may set.
+    pub settings: Vec<String>,
+}
+
 impl Writers {
-    /// Nobody has written yet. `version` is PostgreSQL's.
-    pub fn new(random: StdRng, catalog: Catalog, version: u32) -> Self {
+    /// Nobody has written yet.
+    pub fn new(random: StdRng, catalog: Catalog, server: ServerFacts, mode: Mode) -> Self {
         Self {
             random,
             catalog,
@@ -53,7 +64,8 @@ impl Writers {
             turn: 0,
             queue: VecDeque::new(),
             count: 0,
-            version,
+            server,
+            mode,
             wants_sync: false,
         }
     }
@@ -123,7 +135,7 @@ impl Writers {
                     }
                 }
             }
-            Step::Setup { .. } | Step::Subscribe { .. } => {}
+            Step::Setup { .. } | Step::Subscribe { .. } | Step::Look | Step::Rotate | Step::Measure(_) => {}
         }
     }
 
@@ -158,9 +170,48 @@ impl Writers {
             };
             return self.run(end);
         }
-        if self.random.random_ratio(1, 40) && self.random.random_ratio(4, 5) {
-            let sql = setting(&mut self.random, tables);
-            return self.run(sql);
+        match self.random.random_range(0..400) {
+            0..8 => {
+                let sql = setting(&mut self.random, tables);
+                return self.run(sql);
+            }
+            8..14 => {
+                let sql = self
+                    .server
+                    .settings
+                    .choose(&mut self.random)
+                    .cloned()
+                    .unwrap_or_default();
+                let is_local = self.states[self.turn].is_open && self.random.random_ratio(1, 2);
+                return self.run(if is_local {
+                    sql.replacen("set ", "set local ", 1)
+                } else {
+                    sql
+                });
+            }
+            14..17 => return Step::Rotate,
+            17..21 => {
+                let takes_away = self.mode == Mode::Direct;
+                if let Some(edit) = subscriptions::random_edit(&mut self.random, &self.catalog, takes_away) {
+                    self.queue.push_back(Step::Sync);
+                    return edit;
+                }
+            }
+            // Through the service nobody knows when it has looked, if it may have to wait for a table.
+            24..32 if self.mode == Mode::Direct && !self.states.iter().any(|state| state.has_ddl) => {
+                if let Some(edit) = subscriptions::random_edit(&mut self.random, &self.catalog, true)
+                    && self.random.random_ratio(3, 4)
+                {
+                    self.queue.push_back(Step::Look);
+                    return edit;
+                }
+                return Step::Look;
+            }
+            21..24 if !self.states[self.turn].is_open => self.many(tables),
+            _ => {}
+        }
+        if let Some(step) = self.queue.pop_front() {
+            return step;
         }
         if self.random.random_ratio(1, 25) && self.nobody_else_is_open() {
             let steps = ddl::random_change(&mut self.random, &self.catalog, tables, &mut self.count);
@@ -171,6 +222,32 @@ impl Writers {
             }
         }
         self.statement(tables)
+    }
+
+    /// What is measured at the end: one row, a few, and many, of tables as they have become.
+    pub fn measures(&mut self, tables: &Catalogue) -> Vec<Step> {
+        let known: Vec<(&String, &Table)> = tables.iter().filter(|(_, t)| t.column("id").is_some()).collect();
+        let chosen: Vec<(String, Table)> = known
+            .sample(&mut self.random, 2)
+            .map(|(n, t)| ((*n).clone(), (*t).clone()))
+            .collect();
+        let mut steps = Vec::new();
+        for (name, table) in chosen {
+            let (one, all) = (self.assignments(&table), self.assignments(&table));
+            let (name, insert) = (ident(&name), self.plain_insert(&name, &table));
+            steps.extend([
+                Step::Measure(format!(
+                    "update {name} set {one} where id = (select min(id) from {name})"
+                )),
+                Step::Measure(format!("update {name} set {all}")),
+                Step::Measure(insert),
+                Step::Measure(format!(
+                    "insert into {name} (id) select i from generate_series(20001, 21500) i"
+                )),
+                Step::Measure(format!("delete from {name}")),
+            ]);
+        }
+        steps
     }
 
     /// Chooses who is next; after a step was taken.
@@ -235,14 +312,20 @@ impl Writers {
             34..44 => self.bulk_update(&name, &table),
             44..50 => self.delete(&name),
             50..57 => self.upsert(&name, &table),
-            57..61 if self.version >= 15 => self.merge(&name, &table),
+            57..61 if self.server.major >= 15 && self.catalog.may_merge => self.merge(&name, &table),
             57..66 => self.twice_in_one(&name, &table),
             66..70 => return self.copy(&name, &table),
             70..74 => self.change_of_id(&name),
             74..80 => return self.savepoint(),
             80..84 => return self.cursor(&name, &table),
             84..91 => return self.prepared(&name, &table),
-            91..95 => self.block(&name, &table),
+            91..93 => self.block(&name, &table),
+            93 => format!("{}; {}", self.update(&name, &table), self.delete(&name)),
+            94 => format!(
+                "select touch_{}({})",
+                self.random.random_range(0..self.catalog.models.len()),
+                self.id()
+            ),
             95 => format!(
                 "truncate {}{}",
                 ident(&name),
@@ -254,7 +337,7 @@ impl Writers {
             97 => format!("select id from {} order by id for update", ident(&name)),
             _ => self.there_and_back(&name, &table),
         };
-        if self.random.random_ratio(1, 8) && !sql.contains("returning") && sql.len() < 4_000 {
+        if self.random.random_ratio(1, 8) && !sql.contains("returning") && !sql.contains("; ") && sql.len() < 4_000 {
             return Step::Run {
                 session: self.turn,
                 way: Way::Prepared,
@@ -549,6 +632,51 @@ impl Writers {
         }
     }
 
+    /// More rows at once than capture holds in memory, in a transaction; they are gone with the next one.
+    fn many(&mut self, tables: &Catalogue) {
+        let known: Vec<(&String, &Table)> = tables.iter().filter(|(_, t)| t.column("id").is_some()).collect();
+        let Some((name, table)) = known
+            .choose(&mut self.random)
+            .map(|(n, t)| ((*n).clone(), (*t).clone()))
+        else {
+            return;
+        };
+        let required = |c: &&Column| c.required && !c.filled && c.name != "id";
+        let columns: Vec<Column> = table.columns.iter().filter(required).cloned().collect();
+        let names: String = columns.iter().map(|c| format!(", {}", ident(&c.name))).collect();
+        let values: String = columns.iter().map(|c| format!(", {}", self.value(c))).collect();
+        let last = 5_000 + self.random.random_range(900..1_500);
+        let (table_name, set) = (ident(&name), self.assignments(&table));
+        let mut statements = vec![
+            "begin".to_owned(),
+            format!("insert into {table_name} (id{names}) select i{values} from generate_series(5001, {last}) i"),
+        ];
+        for _ in 0..self.random.random_range(0..3) {
+            statements.push(match self.random.random_range(0..4) {
+                0 => format!("update {table_name} set id = id + 2000 where id between 5001 and 6000"),
+                1 => format!("delete from {table_name} where id between 5001 and 5004"),
+                2 => format!("update {table_name} set {} where id = 5001", self.assignments(&table)),
+                _ => format!("update {table_name} set {set} where id > 5000"),
+            });
+        }
+        statements.push(
+            if self.random.random_ratio(1, 2) {
+                "commit"
+            } else {
+                "begin"
+            }
+            .to_owned(),
+        );
+        statements.push(format!(
+            "update {table_name} set {} where id > 5000",
+            self.assignments(&table)
+        ));
+        statements.push(format!("delete from {table_name} where id > 5000"));
+        statements.push("commit".to_owned());
+        let steps: Vec<Step> = statements.into_iter().map(|sql| self.run(sql)).collect();
+        self.queue.extend(steps);
+    }
+
     fn change_of_id(&mut self, name: &str) -> String {
         let (one, two) = (self.id(), self.id());
         let table = ident(name);
@@ -693,6 +821,44 @@ impl Writers {
     }
 }
 
+/// What all sessions of a database begin with, ours among them.
+pub fn random_defaults(random: &mut StdRng, settings: &[String]) -> Vec<Step> {
+    let texts = [
+        "set datestyle = 'German'",
+        "set datestyle = 'SQL, DMY'",
+        "set timezone = 'Asia/Kathmandu'",
+        "set timezone = 'America/St_Johns'",
+        "set search_path = hostile, public",
+        "set search_path = public, pg_catalog",
+        "set standard_conforming_strings = off",
+        "set quote_all_identifiers = on",
+        "set default_transaction_isolation = 'serializable'",
+        "set default_transaction_isolation = 'repeatable read'",
+        "set bytea_output = 'escape'",
+        "set intervalstyle = 'iso_8601'",
+        "set extra_float_digits = -15",
+        "set array_nulls = off",
+        "set row_security = off",
+        "set jit_above_cost = 0",
+        "set transform_null_equals = on",
+    ];
+    let count = random.random_range(1..5);
+    (0..count)
+        .map(|_| {
+            let set = match settings.choose(random) {
+                Some(set) if random.random_ratio(1, 2) => set.as_str(),
+                _ => texts.choose(random).expect("not empty"),
+            };
+            Step::Setup {
+                admin: true,
+                sql: format!(
+                    "do $set$ begin execute format('alter database %I ', current_database()) || $v${set}$v$; end $set$"
+                ),
+            }
+        })
+        .collect()
+}
+
 /// A setting of the session, or other things that it does to itself.
 fn setting(random: &mut StdRng, tables: &Catalogue) -> String {
     let settings = [
@@ -763,6 +929,9 @@ fn setting(random: &mut StdRng, tables: &Catalogue) -> String {
         "create temporary table old_rows (like pg_class)",
         "create temporary table pg_class (oid oid)",
         "listen odoo_eventd",
+        "set role harness_writer",
+        "set role harness_writer",
+        "reset role",
     ];
     if random.random_ratio(1, 12)
         && let Some((name, _)) = tables.iter().next()

@@ -28,6 +28,29 @@ pub fn random_subscriptions(random: &mut StdRng, catalog: &Catalog) -> Vec<Step>
     steps
 }
 
+/// Another one, or a change of one that there is. Through the service only what takes nothing away: what was not sent yet would be
+/// cancelled.
+pub fn random_edit(random: &mut StdRng, catalog: &Catalog, takes_away: bool) -> Option<Step> {
+    let models: Vec<&Model> = catalog.models.iter().filter(|m| !m.refused).collect();
+    let model = models.choose(random)?;
+    let change = match random.random_range(0..6) {
+        0 if takes_away => "delete from mcp_event_subscription",
+        1 if takes_away => "update mcp_event_subscription set active = not active",
+        2 if takes_away => "update mcp_event_subscription set fields = '{}'",
+        3 if takes_away => {
+            "update mcp_event_subscription s set fields = array(select f.name from ir_model_fields f where f.model = s.model and f.store \
+             order by md5(f.name) limit 3)"
+        }
+        _ => return Some(random_subscription(random, model)),
+    };
+    let offset = random.random_range(0..6);
+    let one = "select id from mcp_event_subscription where name is null order by id limit 1";
+    Some(Step::Subscribe {
+        sql: format!("{change} where id = ({one} offset {offset})"),
+        refused: false,
+    })
+}
+
 fn random_subscription(random: &mut StdRng, model: &Model) -> Step {
     let announced: Vec<&String> = model.fields.iter().chain(&model.links).collect();
     let fields = if random.random_ratio(1, 2) || announced.is_empty() {

@@ -69,6 +69,8 @@ struct Expected {
     is_unsure: bool,
     /// Whatever arrives, nobody can say that it is not true.
     is_anything: bool,
+    /// It emptied a table: what was in it may be told of in any way.
+    is_truncated: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -83,7 +85,7 @@ struct OfType {
 pub struct ThroughService {
     service: Option<Service>,
     inbox: Arc<Mutex<Inbox>>,
-    _receiver: Receiver,
+    receiver: Receiver,
     owner: Client,
     subscriptions: Vec<Subscription>,
     expected: Vec<Expected>,
@@ -130,21 +132,20 @@ impl ThroughService {
         .await;
         let owner = database.client().await;
         let subscribe = format!(
-            "update mcp_event_subscription set webhook_url = '{}', max_attempts = 5, retry_first_ms = 1000;
-             insert into mcp_event_subscription (name, model, fields, webhook_url, max_attempts)
+            "insert into mcp_event_subscription (name, model, fields, webhook_url, max_attempts)
                values ('barrier', 'res.country', '{{phone_code}}', '{}', 5)",
-            receiver.url("/"),
             receiver.url("/barrier")
         );
+        give_endpoints(&owner, &receiver).await?;
         owner
             .batch_execute(&subscribe)
             .await
-            .map_err(|e| harness("give subscriptions an endpoint", &e))?;
+            .map_err(|e| harness("subscribe", &e))?;
         let service = Service::leading(database).await;
         let mut this = Self {
             service: Some(service),
             inbox,
-            _receiver: receiver,
+            receiver,
             owner,
             subscriptions: Vec::new(),
             expected: Vec::new(),
@@ -160,6 +161,7 @@ impl ThroughService {
 
     /// Waits until the service has looked at subscriptions and catalogue anew.
     pub async fn look(&mut self) -> Result<(), Difference> {
+        give_endpoints(&self.owner, &self.receiver).await?;
         let row = self
             .owner
             .query_one(
@@ -296,6 +298,7 @@ impl ThroughService {
                 of_type,
                 is_unsure: is_unsure && !is_kept(subscription, transaction),
                 is_anything,
+                is_truncated: transaction.truncated,
             });
         }
         Ok(())
@@ -368,6 +371,7 @@ impl ThroughService {
                     && (event_type != "write" || expected.is_unsure || of_type.must_change.is_subset(&changed));
                 let is_free = event_type == "write" && expected.is_unsure;
                 let is_true = is_free
+                    || expected.is_truncated
                     || ids
                         .iter()
                         .all(|id| of_type.must.contains(id) || of_type.may.contains(id))
@@ -389,6 +393,17 @@ impl ThroughService {
         }
         Ok(())
     }
+}
+
+/// Those that came since get theirs too.
+async fn give_endpoints(owner: &Client, receiver: &Receiver) -> Result<(), Difference> {
+    let sql = format!(
+        "update mcp_event_subscription set webhook_url = '{}', max_attempts = 5, retry_first_ms = 1000
+          where webhook_url is null and name is distinct from 'look'",
+        receiver.url("/")
+    );
+    let done = owner.batch_execute(&sql).await;
+    done.map_err(|e| harness("give subscriptions an endpoint", &e))
 }
 
 fn timestamp(seconds: &str) -> Option<Timestamp> {

@@ -70,6 +70,33 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("oid", "integer"),
     ("regtype", "char"),
     ("pg_lsn", "char"),
+    ("macaddr8", "char"),
+    ("path", "char"),
+    ("lseg", "char"),
+    ("line", "char"),
+    ("jsonpath", "char"),
+    ("xid8", "char"),
+    ("tid", "char"),
+    ("pg_snapshot", "char"),
+    ("regclass", "char"),
+    ("int8range", "char"),
+    ("tstzrange", "char"),
+    ("datemultirange", "char"),
+    ("character varying(20)[]", "char"),
+    ("numeric(12,2)[]", "char"),
+    ("double precision[]", "char"),
+    ("timestamp with time zone[]", "char"),
+    ("time without time zone[]", "char"),
+    ("interval[]", "char"),
+    ("json[]", "char"),
+    ("xml[]", "char"),
+    ("uuid[]", "char"),
+    ("money[]", "char"),
+    ("point[]", "char"),
+    ("int4range[]", "char"),
+    ("\"char\"[]", "char"),
+    ("name[]", "char"),
+    ("bit(4)[]", "char"),
 ];
 
 /// Types that Odoo gives its fields.
@@ -101,6 +128,17 @@ pub const MADE: &[(&str, &str)] = &[
     ("pair", "char"),
     ("pair[]", "char"),
     ("float8span", "char"),
+    ("dom_integers", "char"),
+    ("dom_dom", "char"),
+    ("dom_mood", "selection"),
+    ("dom_pair", "char"),
+    ("mood_span", "char"),
+    ("others.kind", "selection"),
+    ("others.\"Kind of\"", "char"),
+    ("character varying collate public.folded", "char"),
+    ("text collate public.folded", "text"),
+    ("character varying[] collate public.folded", "char"),
+    ("text collate \"C\"", "text"),
 ];
 
 /// What makes them.
@@ -111,6 +149,14 @@ pub const MAKE_TYPES: &[&str] = &[
     "create type mood as enum ('sad', 'ok', 'happy', 'select', 'a b', '')",
     "create type pair as (a integer, \"B b\" text)",
     "create type float8span as range (subtype = float8)",
+    "create domain dom_integers as integer[] check (value is null or cardinality(value) < 100)",
+    "create domain dom_dom as dom_text check (value is distinct from 'refused')",
+    "create domain dom_mood as mood",
+    "create domain dom_pair as pair",
+    "create type mood_span as range (subtype = mood)",
+    "create schema others; create type others.kind as enum ('a', 'b'); create domain others.\"Kind of\" as others.kind",
+    // Two texts of it are equal and not the same.
+    "create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
 ];
 
 /// Types of extensions, with the extension.
@@ -211,6 +257,9 @@ fn is_text(type_name: &str) -> bool {
 
 /// A value as text in PostgreSQL's input form; none for a type that is not known here.
 pub fn plain_value(random: &mut StdRng, type_name: &str) -> Option<String> {
+    if type_name == "dom_integers" {
+        return plain_value(random, "integer[]");
+    }
     if let Some(element) = type_name.strip_suffix("[]") {
         let count = random.random_range(0..4);
         let elements: Vec<String> = (0..count)
@@ -272,7 +321,7 @@ pub fn plain_value(random: &mut StdRng, type_name: &str) -> Option<String> {
                 "1e-30",
             ],
         ),
-        "text" | "character varying" | "character" | "name" | "citext" | "dom_text" => {
+        "text" | "character varying" | "character" | "name" | "citext" | "dom_text" | "dom_dom" => {
             let pool = if random.random_ratio(1, 5) { HOSTILE } else { TEXTS };
             let text = pick(random, pool);
             match length {
@@ -325,14 +374,24 @@ pub fn plain_value(random: &mut StdRng, type_name: &str) -> Option<String> {
         ),
         "json" | "jsonb" | "\"Dom \"\"of\"\" jsonb\"" => pick(random, JSONS),
         "bytea" => pick(random, &["\\x", "\\x00", "\\x01676f6e65", "\\xff00ff", "abc"]),
-        "int4range" => pick(random, &["[1,5)", "(1,5]", "empty", "(,)", "[2,6)"]),
+        "int8range" | "int4range" => pick(random, &["[1,5)", "(1,5]", "empty", "(,)", "[2,6)"]),
         "numrange" => pick(random, &["[1,5)", "[1.0,5)", "empty", "(,2.5]"]),
         "float8span" => pick(random, &["[1,5)", "[0.1,0.30000000000000004]", "empty"]),
-        "tsrange" => pick(
+        "tsrange" | "tstzrange" => pick(
             random,
             &["[2020-01-01,2021-01-01)", "(,)", "[2020-01-01 12:00,infinity]"],
         ),
         "daterange" => pick(random, &["[2020-01-01,2021-01-01)", "(,)", "empty"]),
+        "datemultirange" => pick(random, &["{}", "{[2020-01-01,2020-02-01),[2021-01-01,infinity)}"]),
+        "macaddr8" => pick(random, &["08:00:2b:01:02:03:04:05", "ff:ff:ff:ff:ff:ff:ff:ff"]),
+        "path" => pick(random, &["[(0,0),(1,1)]", "((0,0),(1,1))"]),
+        "lseg" => pick(random, &["[(0,0),(1,1)]", "[(1,1),(0,0)]"]),
+        "line" => pick(random, &["{1,2,3}", "{2,4,6}"]),
+        "jsonpath" => pick(random, &["$.a", "$.b[*] ? (@ > 1)"]),
+        "xid8" => pick(random, &["0", "18446744073709551615"]),
+        "tid" => pick(random, &["(0,1)", "(4294967295,65535)"]),
+        "pg_snapshot" => pick(random, &["10:20:10,14", "10:10:"]),
+        "regclass" => pick(random, &["pg_class", "pg_type"]),
         "int4multirange" => pick(random, &["{}", "{[1,3),[5,7)}", "{[1,3)}"]),
         "uuid" => pick(
             random,
@@ -356,8 +415,10 @@ pub fn plain_value(random: &mut StdRng, type_name: &str) -> Option<String> {
         "tsquery" => pick(random, &["a & b", "'fat' | 'cat'"]),
         "regtype" => pick(random, &["integer", "text", "jsonb[]"]),
         "pg_lsn" => pick(random, &["0/0", "16/B374D848"]),
-        "mood" => pick(random, &["sad", "ok", "happy", "select", "a b", ""]),
-        "pair" => pick(random, &["(1,a)", "(,)", "(2,\"x, \"\"y\"\"\")", "(1,\u{1}gone)"]),
+        "mood_span" => pick(random, &["[sad,happy)", "empty", "[ok,ok]"]),
+        "others.kind" | "others.\"Kind of\"" => pick(random, &["a", "b"]),
+        "mood" | "dom_mood" => pick(random, &["sad", "ok", "happy", "select", "a b", ""]),
+        "pair" | "dom_pair" => pick(random, &["(1,a)", "(,)", "(2,\"x, \"\"y\"\"\")", "(1,\u{1}gone)"]),
         "hstore" => pick(random, &["", "a=>1", "a=>1, b=>NULL", "\"x y\"=>\"\u{1}gone\""]),
         "ltree" => pick(random, &["a", "a.b.c", ""]),
         _ => return None,
