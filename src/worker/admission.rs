@@ -78,7 +78,7 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
     let registry = registry::load(client).await?;
     let rows = subscriptions::load_all(client).await?;
     quarantine.forget_others(rows.0.iter().map(|row| row.id));
-    let mut looked = look_at_rows(client, rows, &registry, rules, quarantine).await?;
+    let mut looked = Box::pin(look_at_rows(client, rows, &registry, rules, quarantine)).await?;
     let unsynced = subscriptions::unsynced_models(client).await?;
     let mut synced = sync(client, unsynced).await?;
     for (model, reason) in &synced.refused {
