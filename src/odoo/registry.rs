@@ -25,7 +25,7 @@ pub struct Registry {
 /// Facts about the database as a whole.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Odoo's major version (16, 17, 18, 19), from the version of module `base`.
+    /// Odoo's major version, from the version of module `base`: 16 to 19, or a newer one (see [`Facts::rules`]).
     pub version: u16,
     /// Whether Odoo's schema has an `unaccent(text)`, which Odoo then uses in `ilike`.
     pub unaccent: bool,
@@ -41,6 +41,18 @@ pub struct Facts {
     pub company_roots: BTreeMap<i32, i32>,
     /// Decimals by the name of the `decimal.precision` record.
     pub precisions: BTreeMap<String, u32>,
+}
+
+impl Facts {
+    /// The version whose rules are followed: the database's own, or the newest known where that is newer.
+    pub fn rules(&self) -> u16 {
+        self.version.min(known::NEWEST)
+    }
+
+    /// True for a version newer than any that is known here: what only a shipped list tells is unknown then.
+    pub fn is_untried(&self) -> bool {
+        self.version > known::NEWEST
+    }
 }
 
 /// One model.
@@ -346,6 +358,40 @@ impl Registry {
         }
     }
 
+    /// Finds the `_inherits` parents of all models where Odoo keeps no table of them (16): a model repeats every field of such a
+    /// parent, its own ones excepted, along a required many2one.
+    pub fn find_inherits(&mut self) {
+        let mut found = Vec::new();
+        for model in self.models() {
+            let links = model
+                .fields()
+                .filter(|field| field.kind == FieldType::Many2one && field.stored && field.required);
+            for link in links {
+                let Some(parent) = link.relation.as_deref().and_then(|relation| self.model(relation)) else {
+                    continue;
+                };
+                let repeats = |name: &str| {
+                    model.field(name).is_some_and(|field| {
+                        !field.stored
+                            && field
+                                .related
+                                .as_deref()
+                                .is_some_and(|path| path.len() == 2 && path[0] == link.name && path[1] == name)
+                    })
+                };
+                let has_all = parent.fields().all(|field| model.field(&field.name).is_some());
+                if has_all && parent.fields().any(|field| repeats(&field.name)) {
+                    found.push((model.name.clone(), parent.name.clone(), link.name.clone()));
+                }
+            }
+        }
+        for (model, parent, link) in found {
+            if let Some(model) = self.model_mut(&model) {
+                model.inherits.push(Inherit { parent, link });
+            }
+        }
+    }
+
     /// What is known about the database as a whole.
     pub fn facts(&self) -> &Facts {
         &self.facts
@@ -362,13 +408,13 @@ impl Registry {
             .pulled
             .as_ref()
             .and_then(|pulled| pulled.x2many_domain(model, field));
-        pulled.unwrap_or_else(|| known::x2many_domain(model, field, relation))
+        pulled.unwrap_or_else(|| known::x2many_domain(self.facts.version, model, field, relation))
     }
 
     /// How a stored float field rounds what it is compared with.
     pub fn digits(&self, model: &str, field: &str) -> Option<Digits> {
         // A precision known by name follows the database; a pulled number is what it was on that day.
-        known::digits(model, field).or_else(|| self.pulled.as_ref()?.digits(model, field))
+        known::digits(self.facts.version, model, field).or_else(|| self.pulled.as_ref()?.digits(model, field))
     }
 
     /// The same, to correct what the database says of itself.
@@ -439,7 +485,7 @@ impl Registry {
         if let Some(paths) = pulled.filter(|paths| !paths.is_empty()) {
             return paths.to_vec();
         }
-        let known = known::computed_from(model, field);
+        let known = known::computed_from(self.facts.version, model, field);
         if !known.is_empty() {
             return known.into_iter().map(str::to_owned).collect();
         }

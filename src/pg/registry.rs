@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row};
 
 use crate::error::{Error, Result};
+use crate::odoo::known;
 use crate::odoo::pulled::Pulled;
 use crate::odoo::registry::{Column, Facts, Field, FieldType, Inherit, LinkTable, Model, Registry, Table};
 
@@ -48,7 +49,7 @@ async fn read(client: &Client, source: Source) -> Result<Registry> {
         source.rows(client, "registry_models"),
         source.rows(client, "registry_columns"),
         source.rows(client, "registry_fields"),
-        source.rows(client, "registry_inherits"),
+        source.inherits(client),
         source.rows(client, "registry_defaults"),
         source.rows(client, "registry_selections"),
         source.secrets(client),
@@ -74,12 +75,17 @@ async fn read(client: &Client, source: Source) -> Result<Registry> {
         let field = read_field(row, &model.name, table, &catalogue, &secrets);
         model.insert(field);
     }
-    for row in &inherits {
-        if let Some(model) = registry.model_mut(row.get("model")) {
-            model.inherits.push(Inherit {
-                parent: row.get("parent"),
-                link: row.get("link_field"),
-            });
+    match &inherits {
+        None => registry.find_inherits(),
+        Some(rows) => {
+            for row in rows {
+                if let Some(model) = registry.model_mut(row.get("model")) {
+                    model.inherits.push(Inherit {
+                        parent: row.get("parent"),
+                        link: row.get("link_field"),
+                    });
+                }
+            }
         }
     }
     for row in &defaults {
@@ -252,6 +258,19 @@ impl Source {
             .map_err(|e| Error::database(format!("read Odoo's registry ({function})"), e))
     }
 
+    /// The `_inherits` parents; none where Odoo keeps no table of them, as 16 does not.
+    async fn inherits(self, client: &Client) -> Result<Option<Vec<Row>>> {
+        let known = "select pg_catalog.to_regclass('public.ir_model_inherit') is not null";
+        let row = client
+            .query_one(known, &[])
+            .await
+            .map_err(|e| Error::database("look for Odoo's tables", e))?;
+        match row.get(0) {
+            true => self.rows(client, "registry_inherits").await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     async fn secrets(self, client: &Client) -> Result<Vec<Row>> {
         match self {
             Self::Functions => self.rows(client, "registry_secret_fields").await,
@@ -291,9 +310,10 @@ fn read_facts(rows: &[Row]) -> Result<Facts> {
     let major = version
         .as_deref()
         .and_then(|version| version.split('.').next()?.parse().ok());
-    let Some(version @ 16..=19) = major else {
+    let Some(version) = major.filter(|version| *version >= known::OLDEST) else {
         return Err(Error::unfit(format!(
-            "this is not a database of Odoo 16 to 19: module base has version {}",
+            "this is not a database of Odoo {} or later: module base has version {}",
+            known::OLDEST,
             version.as_deref().unwrap_or("none")
         )));
     };
