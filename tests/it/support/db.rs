@@ -19,7 +19,10 @@ use tokio_postgres::{Client, NoTls};
 pub(crate) const ODOO: &str = "odoo";
 
 /// A real Odoo's demonstration database, where it lies beside this repository. It is Odoo S.A.'s data (LGPL), so not in it.
-const DUMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/odoo/odoo_demo.dump.sql.gz");
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/odoo");
+
+/// The versions of Odoo whose data is there, each with the template its dump is restored into; 18's lies above the others.
+const DUMPS: [(u16, &str); 4] = [(16, "odoo_16"), (17, "odoo_17"), (18, "odoo_demo"), (19, "odoo_19")];
 
 /// Its views are written for a server whose EXTRACT returns numeric.
 const DUMP_MAJOR: u32 = 14;
@@ -30,7 +33,7 @@ static SHARED: LazyLock<Arc<Server>> = LazyLock::new(|| Server::private(Options:
 pub(crate) struct Server {
     cluster: Cluster,
     fixture: OnceLock<()>,
-    dump: OnceLock<()>,
+    dumps: [OnceLock<()>; DUMPS.len()],
     databases: AtomicU32,
 }
 
@@ -48,7 +51,7 @@ impl Server {
         Arc::new(Self {
             cluster,
             fixture: OnceLock::new(),
-            dump: OnceLock::new(),
+            dumps: std::array::from_fn(|_| OnceLock::new()),
             databases: AtomicU32::new(0),
         })
     }
@@ -75,29 +78,48 @@ impl Server {
         .await
     }
 
-    /// A fresh copy of a real Odoo database; `None`, and a line that says so, where its dump is not at hand or the server
+    /// A fresh copy of a real Odoo 18 database; `None`, and a line that says so, where its dump is not at hand or the server
     /// is too old for it.
     pub(crate) async fn dump(self: &Arc<Self>) -> Option<Database> {
-        if !Path::new(DUMP).exists() {
-            eprintln!("skipped: {DUMP} is not there");
+        self.dump_of(18).await
+    }
+
+    /// The same of another version.
+    pub(crate) async fn dump_of(self: &Arc<Self>, version: u16) -> Option<Database> {
+        let (at, (_, template)) = DUMPS
+            .into_iter()
+            .enumerate()
+            .find(|(_, (of, _))| *of == version)
+            .unwrap_or_else(|| panic!("there is no dump of Odoo {version}"));
+        let dump = odoo_data(version).join("odoo_demo.dump.sql.gz");
+        if !dump.exists() {
+            eprintln!("skipped: {} is not there", dump.display());
             return None;
         }
         if self.cluster.version().major < DUMP_MAJOR {
-            eprintln!("skipped: PostgreSQL {} cannot restore {DUMP}", self.cluster.version());
+            eprintln!(
+                "skipped: PostgreSQL {} cannot restore {}",
+                self.cluster.version(),
+                dump.display()
+            );
             return None;
         }
-        let clone = self.clone_of("odoo_demo", |server| {
-            server.dump.get_or_init(|| {
-                server.cluster.drop_database("odoo_demo").unwrap();
-                server.cluster.create_database("odoo_demo", ODOO).unwrap();
-                restore(&server.cluster, Path::new(DUMP), "odoo_demo");
+        let clone = self.clone_of(template, move |server| {
+            server.dumps[at].get_or_init(|| {
+                server.cluster.drop_database(template).unwrap();
+                server.cluster.create_database(template, ODOO).unwrap();
+                restore(&server.cluster, &dump, template);
             });
         });
         Some(clone.await)
     }
 
     /// Copies `template`, which `prepare` makes if it is the first to come, or if the first to come has failed.
-    async fn clone_of(self: &Arc<Self>, template: &'static str, prepare: fn(&Self)) -> Database {
+    async fn clone_of(
+        self: &Arc<Self>,
+        template: &'static str,
+        prepare: impl FnOnce(&Self) + Send + 'static,
+    ) -> Database {
         let server = Arc::clone(self);
         // Blocking calls, up to seconds long; a test's other tasks go on meanwhile.
         tokio::task::spawn_blocking(move || {
@@ -108,6 +130,14 @@ impl Server {
         })
         .await
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+}
+
+/// Where what a real Odoo of that version said lies: its database, its answers.
+pub(crate) fn odoo_data(version: u16) -> PathBuf {
+    match version {
+        18 => DATA.into(),
+        version => Path::new(DATA).join(version.to_string()),
     }
 }
 
@@ -167,6 +197,11 @@ impl Database {
     /// [`Server::dump`] on the shared server.
     pub(crate) async fn dump() -> Option<Self> {
         Server::shared().dump().await
+    }
+
+    /// [`Server::dump_of`] on the shared server.
+    pub(crate) async fn dump_of(version: u16) -> Option<Self> {
+        Server::shared().dump_of(version).await
     }
 
     /// The database's name, unique on its server.
