@@ -43,7 +43,7 @@ differential: ## do the same at random to a database with and one without odoo-e
 		cargo test --locked --test it -- --ignored --nocapture $(if $(SCRIPT),differential::a_script,differential::nothing_differs_for_long) $(ARGS)
 
 domain-report: ## compare the domain engine with what a real Odoo answered, by tag (needs ../shared/odoo)
-	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo
+	@$(with_postgres) cargo test --locked --test it -- --nocapture domains::every_core domains::what_odoo domain_versions
 
 fuzz: ## run the fuzz targets, SECONDS=60 each; ARGS='domain guard' chooses (needs a C++ compiler)
 	@tests/fuzz/run $(SECONDS) $(ARGS)

@@ -323,8 +323,18 @@ pub async fn status(client: &Client) -> Result<Value> {
     if let Value::Object(fields) = &mut status {
         fields.insert("subscriptions".to_owned(), Value::Array(subscriptions));
         fields.insert("secrets".to_owned(), secrets::status(client).await?);
+        fields.insert("odoo_version".to_owned(), json!(odoo_version(client).await?));
     }
     Ok(status)
+}
+
+/// The version of Odoo's module `base`: what the database says now, not what it said at the installation.
+async fn odoo_version(client: &Client) -> Result<Option<String>> {
+    let row = client
+        .query_one("select f.base_version from odoo_eventd.registry_facts() f", &[])
+        .await
+        .map_err(|e| Error::database("read Odoo's version", e))?;
+    Ok(row.get(0))
 }
 
 /// Which attempts to list.

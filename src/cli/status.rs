@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::connect_installed;
 use super::output::{self, Json, cell, data};
+use crate::odoo::known;
 use crate::pg::connect::Database;
 use crate::pg::troubles::sentence;
 use crate::worker::keeper::TERM_FAILS;
@@ -37,6 +38,9 @@ pub async fn status(database: Database, args: Json) -> Result<ExitCode> {
 fn print(status: &Value) -> Result<()> {
     let service = status.get("service").filter(|s| !s.is_null());
     data(format_args!("database   {}", cell(status.get("database"))))?;
+    if let Some(untried) = status["odoo_version"].as_str().and_then(known::untried) {
+        data(format_args!("odoo       {untried}"))?;
+    }
     match service {
         Some(service) => data(format_args!(
             "service    leading since {} (pid {} of the server, term {})",

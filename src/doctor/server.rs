@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::told::text;
 use super::{Facts, Finding, Level, add};
+use crate::odoo::known;
 
 /// Judges the server.
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -44,6 +45,15 @@ fn server_version(told: &Value, findings: &mut Vec<Finding>) {
 
 fn odoo_version(told: &Value, findings: &mut Vec<Finding>) {
     let odoo = text(&told["odoo_version"]);
+    if let Some(untried) = known::untried(&odoo) {
+        return add(
+            findings,
+            "odoo-version",
+            Level::Warning,
+            format!("Odoo {untried}"),
+            "look for a newer odoo-eventd; until then compare a few domains with `odoo-eventd domain eval`",
+        );
+    }
     match odoo.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
         Some(16..=19) => add(findings, "odoo-version", Level::Ok, format!("Odoo {odoo}"), ""),
         Some(_) => add(
@@ -51,7 +61,7 @@ fn odoo_version(told: &Value, findings: &mut Vec<Finding>) {
             "odoo-version",
             Level::Warning,
             format!("Odoo {odoo}: what domains mean is known for 16 to 19"),
-            "compare a few domains with `odoo-eventd domain eval`",
+            "upgrade Odoo: an older one is not read",
         ),
         None => add(
             findings,

@@ -55,6 +55,7 @@ fn each_pain_is_found_and_comes_with_advice() {
         ("/temp_file_limit", json!("1GB"), "temp-files", Level::Warning),
         ("/server_version_num", json!(190_000), "server-version", Level::Warning),
         ("/odoo_version", json!("12.0.1.3"), "odoo-version", Level::Warning),
+        ("/odoo_version", json!("20.0.1.3"), "odoo-version", Level::Warning),
         ("/odoo_version", json!(null), "odoo-version", Level::Warning),
         ("/read_only", json!(true), "read-only", Level::Wrong),
         ("/listener_exists", json!(false), "rights", Level::Wrong),

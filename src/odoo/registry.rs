@@ -25,7 +25,7 @@ pub struct Registry {
 /// Facts about the database as a whole.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Odoo's major version (16, 17, 18, 19), from the version of module `base`.
+    /// Odoo's major version, from the version of module `base`: 16 to 19, or a newer one (see [`Facts::rules`]).
     pub version: u16,
     /// Whether Odoo's schema has an `unaccent(text)`, which Odoo then uses in `ilike`.
     pub unaccent: bool,
@@ -41,6 +41,18 @@ pub struct Facts {
     pub company_roots: BTreeMap<i32, i32>,
     /// Decimals by the name of the `decimal.precision` record.
     pub precisions: BTreeMap<String, u32>,
+}
+
+impl Facts {
+    /// The version whose rules are followed: the database's own, or the newest known where that is newer.
+    pub fn rules(&self) -> u16 {
+        self.version.min(known::NEWEST)
+    }
+
+    /// True for a version newer than any that is known here: what only a shipped list tells is unknown then.
+    pub fn is_untried(&self) -> bool {
+        self.version > known::NEWEST
+    }
 }
 
 /// One model.
@@ -377,7 +389,7 @@ impl Registry {
     /// How a stored float field rounds what it is compared with.
     pub fn digits(&self, model: &str, field: &str) -> Option<Digits> {
         // A precision known by name follows the database; a pulled number is what it was on that day.
-        known::digits(model, field).or_else(|| self.pulled.as_ref()?.digits(model, field))
+        known::digits(self.facts.version, model, field).or_else(|| self.pulled.as_ref()?.digits(model, field))
     }
 
     /// The same, to correct what the database says of itself.
@@ -448,7 +460,7 @@ impl Registry {
         if let Some(paths) = pulled.filter(|paths| !paths.is_empty()) {
             return paths.to_vec();
         }
-        let known = known::computed_from(model, field);
+        let known = known::computed_from(self.facts.version, model, field);
         if !known.is_empty() {
             return known.into_iter().map(str::to_owned).collect();
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row};
 
 use crate::error::{Error, Result};
+use crate::odoo::known;
 use crate::odoo::pulled::Pulled;
 use crate::odoo::registry::{Column, Facts, Field, FieldType, Inherit, LinkTable, Model, Registry, Table};
 
@@ -309,9 +310,10 @@ fn read_facts(rows: &[Row]) -> Result<Facts> {
     let major = version
         .as_deref()
         .and_then(|version| version.split('.').next()?.parse().ok());
-    let Some(version @ 16..=19) = major else {
+    let Some(version) = major.filter(|version| *version >= known::OLDEST) else {
         return Err(Error::unfit(format!(
-            "this is not a database of Odoo 16 to 19: module base has version {}",
+            "this is not a database of Odoo {} or later: module base has version {}",
+            known::OLDEST,
             version.as_deref().unwrap_or("none")
         )));
     };

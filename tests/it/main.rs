@@ -28,6 +28,7 @@ mod doctor;
 mod documented;
 mod domain_clock;
 mod domain_properties;
+mod domain_versions;
 mod domains;
 mod doorbell;
 mod drift;

@@ -6,30 +6,167 @@ use super::super::plan::{Bound, Comparison, Plan, Query, Scalar, Source};
 use super::literal::Literal;
 use super::relational::records;
 use super::{Checker, Operand, Step};
-use crate::odoo::known;
+use crate::odoo::known::{self, Negation};
 use crate::odoo::registry::{Field, Model};
 
 impl Checker<'_> {
     /// The search of a computed field of a standard module, if it is one that is known.
     pub(super) fn computed(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Option<Plan>, DomainError> {
-        if let Some(path) = known::searched_by(&model.name, &field.name) {
-            return self
-                .leaf(
-                    model,
-                    Step {
-                        path,
-                        depth: step.depth + 1,
-                        ..step
-                    },
-                )
-                .map(Some);
+        if let Some((path, negation)) = known::searched_by(self.registry.facts().version, &model.name, &field.name) {
+            let positive = step.operator.negated().filter(|_| step.operator.is_negative());
+            let positive = match (positive, negation) {
+                (None, _) | (_, Negation::Asked) => None,
+                (positive, Negation::Opposite) => positive,
+                (Some(_), Negation::Unknown) => {
+                    return Err(DomainError::new(format!(
+                        "what Odoo {} makes of '{}' and {}.{} is not known here",
+                        self.version, step.operator, model.name, field.name
+                    ))
+                    .at(step.spans.operator)
+                    .hint("put '!' in front of a leaf with the opposite operator"));
+                }
+            };
+            let asked = Step {
+                path,
+                operator: positive.unwrap_or(step.operator),
+                depth: step.depth + 1,
+                ..step
+            };
+            let plan = self.leaf(model, asked)?;
+            return Ok(Some(if positive.is_some() { self.negated(plan) } else { plan }));
         }
+        if self.registry.facts().is_untried() {
+            return Ok(None);
+        }
+        // From 19 on what is true or false is asked as one of True; a search knows it as the leaf it was.
+        let truth = Operand::Literal(&Literal::Bool(true));
+        let step = match (step.operator, step.value) {
+            (Operator::In | Operator::NotIn, Operand::Literal(Literal::List(items)))
+                if self.version >= 19 && matches!(items.as_slice(), [Literal::Bool(true)]) =>
+            {
+                Step {
+                    operator: if step.operator == Operator::In {
+                        Operator::Eq
+                    } else {
+                        Operator::Ne
+                    },
+                    value: &truth,
+                    ..step
+                }
+            }
+            _ => step,
+        };
         match (model.name.as_str(), field.name.as_str()) {
             ("account.account", "code") if self.version >= 18 => self.account_code(model, step),
             ("project.task", "is_closed") if self.version >= 17 => self.task_is_closed(model, step).map(Some),
-            (_, "has_message") if model.field("message_ids").is_some() => Ok(has_message(model, step)),
+            ("mail.message", "has_error") if self.version >= 19 => self.message_has_error(model, step).map(Some),
+            ("mail.message", "rating_value") if self.version < 19 => self.message_rating(step).map(Some),
+            (_, "activity_date_deadline") => self.activity_deadline(model, step).map(Some),
+            (_, "has_message") if model.field("message_ids").is_some() => Ok(self.has_message(model, step)),
             _ => Ok(None),
         }
+    }
+
+    /// Some notification of the message has failed.
+    fn message_has_error(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+        let failed = ["bounce", "exception"].map(|status| Literal::Str(status.to_owned()));
+        let failed = Literal::List(failed.to_vec());
+        let (Operator::Eq | Operator::Ne, Operand::Literal(Literal::Bool(true))) = (step.operator, step.value) else {
+            return Err(DomainError::new("has_error is compared with True or False").at(step.spans.value));
+        };
+        let asks_for_some = step.operator == Operator::Eq;
+        self.negatable(
+            model,
+            Step {
+                path: "notification_ids.notification_status",
+                operator: Operator::In,
+                value: &Operand::Literal(&failed),
+                depth: step.depth + 1,
+                ..step
+            },
+            !asks_for_some,
+        )
+    }
+
+    /// A rating that is about the message compares so.
+    fn message_rating(&self, step: Step<'_>) -> Result<Plan, DomainError> {
+        let ratings = self.model("rating.rating")?;
+        let rated = self.leaf(
+            ratings,
+            Step {
+                path: "rating",
+                depth: step.depth + 1,
+                ..step
+            },
+        )?;
+        Ok(Plan::InQuery {
+            left: Scalar::Column("id".to_owned()),
+            query: Box::new(Query {
+                source: Source::Table(self.table(ratings)?.to_owned()),
+                output: Scalar::Column("message_id".to_owned()),
+                filter: rated,
+                output_not_null: true,
+            }),
+            negated: false,
+        })
+    }
+
+    /// An activity that is due so, or none at all for `= False`.
+    fn activity_deadline(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+        let is_none = match (step.operator, step.value) {
+            (Operator::Eq, Operand::Literal(value)) => value.is_falsy(),
+            (Operator::In, Operand::Literal(Literal::List(items))) if self.version >= 19 => {
+                if items.iter().any(Literal::is_unset) && items.len() > 1 {
+                    return Err(DomainError::new("dates and False cannot be asked together here").at(step.spans.value));
+                }
+                items.iter().all(Literal::is_unset)
+            }
+            _ => false,
+        };
+        if self.version >= 19 && step.operator.is_negative() {
+            let operator = step.operator.negated().unwrap_or(step.operator);
+            return Ok(self.negated(self.activity_deadline(model, Step { operator, ..step })?));
+        }
+        let path = if is_none {
+            "activity_ids"
+        } else {
+            "activity_ids.date_deadline"
+        };
+        self.leaf(
+            model,
+            Step {
+                path,
+                depth: step.depth + 1,
+                ..step
+            },
+        )
+    }
+
+    /// Whether any message of the model is about the record: up to 18 whatever is not `= True` or `!= False` asks for none.
+    fn has_message(&self, model: &Model, step: Step<'_>) -> Option<Plan> {
+        let Operand::Literal(value) = step.value else {
+            return None;
+        };
+        let wanted = match (step.operator, value) {
+            (Operator::Eq, Literal::Bool(true)) | (Operator::Ne, Literal::Bool(false)) => true,
+            (Operator::Eq, Literal::Bool(false)) | (Operator::Ne, Literal::Bool(true)) => false,
+            _ if self.version < 19 => false,
+            _ => return None,
+        };
+        let about = Plan::Compare {
+            left: Scalar::Column("model".to_owned()),
+            operator: Comparison::Eq,
+            right: Bound::Text(model.name.clone()),
+        };
+        Some(Plan::InQuery {
+            left: Scalar::Column("id".to_owned()),
+            query: Box::new(Query {
+                source: Source::Table("mail_message".to_owned()),
+                output: Scalar::Column("res_id".to_owned()),
+                ..records("mail_message", about)
+            }),
+            negated: !wanted,
+        })
     }
 
     /// Stored fields of standard models that Odoo compares in a way of their own.
@@ -41,8 +178,16 @@ impl Checker<'_> {
         step: Step<'_>,
     ) -> Result<Option<Plan>, DomainError> {
         match (model.name.as_str(), field.name.as_str()) {
+            // What section of what order is chosen is known to the web client alone: without one all are in it.
+            ("product.product", "is_in_selected_section_of_order") if self.version >= 19 => {
+                Ok(Some(Plan::Const(Some(!step.operator.is_negative()))))
+            }
             (_, "analytic_distribution") if self.version >= 17 => {
-                let is_asked = matches!(step.operator, Operator::Eq | Operator::Ne) && *value == Literal::Bool(false);
+                let is_none = match value {
+                    Literal::List(items) if self.version >= 19 => matches!(items.as_slice(), [Literal::Bool(false)]),
+                    value => *value == Literal::Bool(false) && matches!(step.operator, Operator::Eq | Operator::Ne),
+                };
+                let is_asked = is_none && !step.operator.is_inequality();
                 match is_asked {
                     true => Ok(None),
                     false => Err(DomainError::new(format!(
@@ -134,27 +279,6 @@ impl Checker<'_> {
             },
         )
     }
-}
-
-/// Whether any message of the model is about the record.
-fn has_message(model: &Model, step: Step<'_>) -> Option<Plan> {
-    let (Operand::Literal(Literal::Bool(value)), Operator::Eq | Operator::Ne) = (step.value, step.operator) else {
-        return None;
-    };
-    let about = Plan::Compare {
-        left: Scalar::Column("model".to_owned()),
-        operator: Comparison::Eq,
-        right: Bound::Text(model.name.clone()),
-    };
-    Some(Plan::InQuery {
-        left: Scalar::Column("id".to_owned()),
-        query: Box::new(Query {
-            source: Source::Table("mail_message".to_owned()),
-            output: Scalar::Column("res_id".to_owned()),
-            ..records("mail_message", about)
-        }),
-        negated: *value != (step.operator == Operator::Eq),
-    })
 }
 
 /// Account numbers as Odoo compares them: letters, digits and underscores, in capitals.

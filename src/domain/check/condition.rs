@@ -33,12 +33,21 @@ impl Checker<'_> {
                 other => other.clone(),
             },
             class: class_of(field, scalar),
-            zero_is_null: modern && field.kind.is_number() && field.name != "id",
+            zero_is_null: field.name != "id"
+                && ((modern && field.kind.is_number())
+                    || (self.version >= 19 && field.kind == FieldType::Many2oneReference)),
             empty_is_null: modern && field.kind.is_text(),
         };
         let (operator, value) = &self.with_time(field, operator, value)?;
         let operator = *operator;
         let plan = match operator {
+            Operator::Unset if self.version < 18 && field.translate && matches!(value, Literal::Str(_)) => {
+                Err(DomainError::new(format!(
+                    "Odoo {} fails on '=?' with a text and the translated field {}.{}",
+                    self.version, model.name, field.name
+                ))
+                .hint("use '='"))
+            }
             Operator::Unset if value.is_unset() || (self.version >= 19 && value.is_falsy()) => Ok(Plan::TRUE),
             Operator::Unset => return self.condition(model, field, scalar, Operator::Eq, value, spans),
             Operator::In | Operator::NotIn => self.membership(&comparing, operator == Operator::NotIn, value),
@@ -57,39 +66,18 @@ impl Checker<'_> {
         plan.map_err(|error| error.at(spans.value))
     }
 
-    /// A day compared with a datetime: `<=` and `>` mean the day's end, the others its beginning. Up to 18 the end is its last
-    /// second, later the next day's beginning.
+    /// A day compared with a datetime, up to 18: `<=` and `>` mean the day's last second, the others its beginning.
     fn with_time(
         &self,
         field: &Field,
         operator: Operator,
         value: &Literal,
     ) -> Result<(Operator, Literal), DomainError> {
-        if field.kind != FieldType::Datetime || matches!(operator, Operator::In | Operator::NotIn) {
+        let is_list = matches!(operator, Operator::In | Operator::NotIn);
+        if field.kind != FieldType::Datetime || is_list || self.version >= 19 {
             return Ok((operator, value.clone()));
         }
         let at_end = matches!(operator, Operator::Gt | Operator::Le);
-        if self.version >= 19 && at_end {
-            let day = match value {
-                Literal::Date(day) => Some(*day),
-                Literal::Str(text) if text.chars().count() == 10 => text.parse().ok(),
-                _ => None,
-            };
-            if let Some(day) = day {
-                let next: jiff::civil::Date = day
-                    .tomorrow()
-                    .map_err(|_| DomainError::new("the date is out of range"))?;
-                let operator = if operator == Operator::Gt {
-                    Operator::Ge
-                } else {
-                    Operator::Lt
-                };
-                return Ok((
-                    operator,
-                    Literal::Str(format!("{} 00:00:00", next.strftime("%Y-%m-%d"))),
-                ));
-            }
-        }
         Ok((operator, day_as_datetime(value, at_end)))
     }
 }
@@ -134,12 +122,14 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        if self.version >= 19 && operator.is_inequality() && value.is_unset() && is_dated(c.field) {
-            return Ok(Plan::FALSE);
+        if self.version >= 19 && operator.is_inequality() && value.is_unset() && c.field.name == "id" {
+            return Err(self.wrong_type(c, value));
         }
         let is_reference = c.field.kind.is_relational() || c.field.name == "id";
         let mut value = value;
-        if is_equality && ((is_reference && value.is_falsy()) || value.is_unset()) {
+        // Up to 17 a many2one's 0 is compared as null, which nothing equals.
+        let is_nothing = value.is_unset() || (self.version >= 18 && is_reference && value.is_falsy());
+        if is_equality && is_nothing {
             // Where "nothing" has a value of its own, that value is compared and null counts with it.
             value = match () {
                 () if is_reference => &FALSE,
@@ -321,7 +311,13 @@ impl Checker<'_> {
                 .filter_map(|(present, value)| present.then_some(Literal::Bool(value)))
                 .collect();
         } else if c.zero_is_null {
-            let has_zero = kept.iter().any(Literal::is_zero);
+            // 19 compares what it writes: 0.0 is a monetary field's null, and 0 is not.
+            let has_zero = match self.version >= 19 && c.field.kind == FieldType::Monetary {
+                true => kept
+                    .iter()
+                    .any(|item| matches!(item, Literal::Float(number) if number.to_bits() == 0)),
+                false => kept.iter().any(Literal::is_zero),
+            };
             if has_null && !has_zero {
                 kept.push(Literal::Int(0));
             }
@@ -347,10 +343,6 @@ impl Checker<'_> {
             (false, false) => plan,
         })
     }
-}
-
-fn is_dated(field: &Field) -> bool {
-    matches!(field.kind, FieldType::Date | FieldType::Datetime)
 }
 
 static EMPTY: Literal = Literal::Str(String::new());

@@ -119,6 +119,8 @@ impl Checker<'_> {
                 }
             }
             FieldType::Monetary => match value {
+                // 18 alone compares with null, which the caller takes for zero.
+                value if value.is_unset() && self.version != 18 => monetary(c.class, 0.0, "0".to_owned()),
                 value if value.is_unset() => return Ok(None),
                 Literal::Str(text) if text.is_empty() => return Err(wrong()),
                 Literal::Str(text) => {
@@ -232,6 +234,9 @@ fn is_iso(text: &str) -> bool {
 fn sanitized_html(text: &str) -> Result<String, DomainError> {
     if text.is_empty() {
         return Ok(String::new());
+    }
+    if text.eq_ignore_ascii_case("<p>") || text.eq_ignore_ascii_case("<p></p>") {
+        return Ok("<p></p>".to_owned());
     }
     let opened = text.strip_prefix("<p>");
     let inner = opened.unwrap_or(text);

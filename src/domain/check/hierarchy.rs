@@ -44,6 +44,9 @@ impl Checker<'_> {
             }
             return self.led_by(model, field, filter, step);
         }
+        if self.version >= 19 {
+            return self.one2many_own_hierarchy(model, field, roots, step);
+        }
         if model.has_parent_path() {
             return self.hierarchy(model, roots, &field.name, step);
         }
@@ -59,6 +62,26 @@ impl Checker<'_> {
         }
     }
 
+    /// `child_ids child_of ..` of 19: the one2many is the parent link, followed the wrong way round, and a record that has one of those
+    /// found among its own matches.
+    fn one2many_own_hierarchy(
+        &self,
+        model: &Model,
+        field: &Field,
+        roots: Members,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
+        if roots == Members::Ids(Vec::new()) {
+            return Ok(Plan::FALSE);
+        }
+        let inverse = field.inverse.as_deref().unwrap_or_default();
+        let listed = self.field_domain(model, field, step)?;
+        let down = step.operator == Operator::ParentOf;
+        let through = if down { listed.clone() } else { Plan::TRUE };
+        let reached = self.walk(model, roots, inverse, down, through, step.spans)?;
+        self.members(model, field, Plan::all(vec![reached, listed]), false, step)
+    }
+
     /// `category_id child_of ..` of a many2many.
     pub(super) fn many2many_hierarchy(
         &self,
@@ -69,6 +92,9 @@ impl Checker<'_> {
         let comodel = self.comodel(model, field, step.spans)?;
         let roots = self.roots(comodel, step)?;
         let filter = self.hierarchy(comodel, roots, known::parent_field(&comodel.name), step)?;
+        if filter == Plan::FALSE {
+            return Ok(filter);
+        }
         self.linked_to(model, field, records(self.table(comodel)?, filter), step.spans)
     }
 
@@ -80,6 +106,8 @@ impl Checker<'_> {
             DomainError::new(format!("'{}' takes an id, a list of ids, or a name", step.operator)).at(step.spans.value)
         };
         match self.literal(step)? {
+            Literal::Bool(false) => Ok(Members::Ids(Vec::new())),
+            Literal::Int(0) if self.version < 19 => Ok(Members::Ids(Vec::new())),
             Literal::Int(id) if *id != 0 => Ok(Members::Ids(vec![*id])),
             name @ Literal::Str(_) => Ok(Members::Query(Box::new(records(self.table(model)?, named(name)?)))),
             Literal::List(items) if !items.is_empty() && items.iter().all(|item| matches!(item, Literal::Str(_))) => {

@@ -86,6 +86,29 @@ impl Literal {
         }
     }
 
+    /// Python's `==`: False is 0 and True is 1, None only itself.
+    pub(super) fn equals_in_python(&self, other: &Self) -> bool {
+        match (self.number(), other.number()) {
+            (Some(left), Some(right)) => left.partial_cmp(&right).is_some_and(std::cmp::Ordering::is_eq),
+            (None, None) => self == other,
+            _ => false,
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "what loses digits here is no id, and compared with others alike"
+    )]
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Bool(value) => Some(f64::from(u8::from(*value))),
+            Self::Int(number) => Some(*number as f64),
+            Self::BigInt(digits) => digits.parse().ok(),
+            Self::Float(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// `str(value)` in Python.
     pub(super) fn python_str(&self) -> Option<String> {
         Some(match self {

@@ -3,7 +3,8 @@
 //! Follows what Odoo's ORM does with a domain, step by step: `!` is pushed to the leaves first, dotted paths become `any`,
 //! inherited fields move to the parent, non-stored ones to what they repeat, and only then does a comparison meet a column
 //! (`condition`). The order matters, because `!` in front of `a.b = x` is not `a.b != x` (up to 16 it is). The registry's
-//! version decides where versions differ; 18 is the one proven against Odoo's own answers.
+//! version decides where versions differ; 16 to 19 are each tried against that Odoo's own answers. From 19 on a leaf is first read anew
+//! (`reading`).
 
 mod company;
 mod computed;
@@ -14,8 +15,11 @@ mod kept_apart;
 mod literal;
 mod names;
 mod property;
+mod reading;
 mod related;
 mod relational;
+mod relative;
+mod search;
 mod shown;
 mod stored;
 mod x2many;
@@ -30,7 +34,6 @@ use super::error::DomainError;
 use super::expr::Clock;
 use super::parse;
 use super::plan::{Plan, Reads, Scalar};
-use crate::odoo::known;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, nearest};
 use literal::Literal;
 pub use shown::shown_by;
@@ -146,17 +149,14 @@ pub fn check(domain: &Domain, model: &str, registry: &Registry, context: &Contex
     let checker = Checker::new(registry, context)?;
     let model = checker.model(model)?;
     let table = checker.table(model)?.to_owned();
-    let mut plan = checker.lower(model, domain, false, 0)?;
-    if known::has_hidden_records(&model.name) {
-        plan = checker.without_hidden(model, domain, plan)?;
-    }
+    let plan = checker.search(model, domain, 0)?;
     let reads = plan.reads();
     Ok(TypedDomain {
         model: model.name.clone(),
         table,
         plan,
         reads,
-        depends_on_time: domain.depends_on_time(),
+        depends_on_time: domain.depends_on_time() || checker.spoke_of_now.get(),
     })
 }
 
@@ -165,9 +165,12 @@ struct Checker<'a> {
     registry: &'a Registry,
     context: &'a Context,
     clock: Clock,
+    /// Whose rules are followed; what a shipped list says is asked for the database's own version.
     version: u16,
     /// Leaves that may still come.
     leaves: Cell<usize>,
+    /// A text stood for a moment that moves on: `today`, `-3d`.
+    spoke_of_now: Cell<bool>,
 }
 
 /// A leaf under way: its path may have been shortened and its operator negated.
@@ -205,8 +208,9 @@ impl<'a> Checker<'a> {
             registry,
             context,
             clock,
-            version: registry.facts().version,
+            version: registry.facts().rules(),
             leaves: Cell::new(MAX_LEAVES),
+            spoke_of_now: Cell::new(false),
         })
     }
 
@@ -227,37 +231,6 @@ impl<'a> Checker<'a> {
                 model.name
             ))
         })
-    }
-
-    /// A sub-search on a model that hides records by itself is refused: what it hides depends on how it is asked.
-    fn expect_plain_search(&self, comodel: &Model, spans: Spans) -> Result<(), DomainError> {
-        if !known::has_hidden_records(&comodel.name) {
-            return Ok(());
-        }
-        Err(DomainError::new(format!(
-            "searching through {} is not supported: Odoo hides some of its records",
-            comodel.name
-        ))
-        .at(spans.path)
-        .hint("compare with ids"))
-    }
-
-    /// The same, for a domain on such a model itself.
-    fn without_hidden(&self, model: &Model, domain: &Domain, plan: Plan) -> Result<Plan, DomainError> {
-        let field = model.field("res_field").filter(|_| model.name == "ir.attachment");
-        let Some(field) = field else {
-            return Err(DomainError::new(format!(
-                "{} hides records by itself, which is not supported",
-                model.name
-            )));
-        };
-        if mentions(domain, &["id", "res_field"]) {
-            return Ok(plan);
-        }
-        let spans = Spans::default();
-        let scalar = self.scalar(model, field, spans)?;
-        let shown = self.condition(model, field, &scalar, Operator::Eq, &Literal::Bool(false), spans)?;
-        Ok(Plan::all(vec![shown, plan]))
     }
 
     fn field<'m>(&self, model: &'m Model, name: &str, spans: Spans) -> Result<&'m Field, DomainError> {
@@ -288,6 +261,7 @@ impl<'a> Checker<'a> {
                 .map(|item| self.lower(model, item, negate, depth))
                 .collect()
         };
+        self.expect_unmerged(model, domain)?;
         match domain {
             Domain::Const(value) => Ok(Plan::Const(Some(*value != negate))),
             Domain::Not(inner) => self.lower(model, inner, !negate, depth),
@@ -334,8 +308,16 @@ impl<'a> Checker<'a> {
         if !negate {
             return self.leaf(model, step);
         }
-        if step.operator == Operator::Unset {
-            // Odoo decides `=?` before it negates: without a value the leaf is true, negated false.
+        // A path is `any` by the time it is negated: not (a.b = x) is (a not any b = x). 16 knows no `any` and negates `=`.
+        let is_path = self.version >= 17 && self.is_relational_path(model, step.path);
+        if is_path {
+            let Some((head, rest)) = step.path.split_once('.') else {
+                return Err(self.misplaced_domain(step));
+            };
+            return self.path(model, head, rest, step, true);
+        }
+        // From 18 on Odoo decides `=?` before it negates: without a value the leaf is true, negated false. Before, NOT is written.
+        if step.operator == Operator::Unset && self.version >= 18 {
             let Operand::Literal(value) = step.value else {
                 return Err(self.misplaced_domain(step));
             };
@@ -352,14 +334,6 @@ impl<'a> Checker<'a> {
                 },
                 true,
             );
-        }
-        // A path is `any` by the time it is negated: not (a.b = x) is (a not any b = x). 16 knows no `any` and negates `=`.
-        let is_path = self.version >= 17 && self.is_relational_path(model, step.path);
-        if is_path {
-            let Some((head, rest)) = step.path.split_once('.') else {
-                return Err(self.misplaced_domain(step));
-            };
-            return self.path(model, head, rest, step, true);
         }
         match step.operator.negated() {
             // Up to 18 `not =like` and `not =ilike` do not exist, so `=like` cannot be negated but by NOT.
@@ -395,8 +369,15 @@ impl<'a> Checker<'a> {
         let plan = self.leaf(model, step)?;
         let head = step.path.split('.').next().unwrap_or(step.path);
         let field = self.field(model, head, step.spans)?;
-        if (field.kind.is_number() && field.name != "id") || field.kind.is_text() {
+        let has_empty_value =
+            field.kind.is_number() || field.kind == FieldType::Many2oneReference || field.kind.is_text();
+        if has_empty_value && field.name != "id" {
             return Ok(plan);
+        }
+        let is_dated = matches!(field.kind, FieldType::Date | FieldType::Datetime);
+        if is_dated && matches!(step.value, Operand::Literal(value) if value.is_unset()) {
+            // Nothing is before or after no date, and all is not.
+            return Ok(Plan::TRUE);
         }
         let unset = Operand::Literal(&Literal::Bool(false));
         let unset = self.leaf(
@@ -473,6 +454,11 @@ impl<'a> Checker<'a> {
         if field.name == "id" && matches!(step.operator, Operator::ChildOf | Operator::ParentOf) && rest.is_none() {
             return self.id_hierarchy(model, step);
         }
+        if self.version >= 19
+            && let Operand::Literal(value) = step.value
+        {
+            return self.leaf_as_read(model, field, rest, step, value);
+        }
         let plan = self.dispatch(model, field, rest, step)?;
         self.settled(model, field, step, plan)
     }
@@ -518,6 +504,10 @@ impl<'a> Checker<'a> {
         )?;
         if matches!(plan, Plan::Const(_)) {
             return Ok(plan);
+        }
+        if !link_field.stored {
+            // A link that is computed (`hr.employee.version_id` of 19) is searched, and leads where its search does.
+            return self.through(model, link_field, plan, false, step);
         }
         Ok(Plan::Joined {
             link: self.scalar(model, link_field, step.spans)?,
@@ -575,16 +565,6 @@ impl<'a> Checker<'a> {
             return vec![FALLBACK.to_owned()];
         }
         vec![lang.clone(), FALLBACK.to_owned()]
-    }
-}
-
-/// Whether a leaf of the domain itself, not of a sub-domain, is about one of these fields.
-fn mentions(domain: &Domain, fields: &[&str]) -> bool {
-    match domain {
-        Domain::Const(_) => false,
-        Domain::Leaf(leaf) => fields.contains(&leaf.path.as_str()),
-        Domain::Not(inner) => mentions(inner, fields),
-        Domain::And(items) | Domain::Or(items) => items.iter().any(|item| mentions(item, fields)),
     }
 }
 

@@ -10,13 +10,21 @@ use crate::odoo::registry::{Field, FieldType, Model};
 impl Checker<'_> {
     /// A field without a column of its own.
     pub(super) fn not_stored(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
+        if field.name == "display_name" && self.version < 18 {
+            return Err(DomainError::new(format!(
+                "Odoo {} cannot search {}.display_name: it takes every record for a match",
+                self.version, model.name
+            ))
+            .at(step.spans.path)
+            .hint("use the fields that the name is made of"));
+        }
         if field.name == "display_name"
             && let Operand::Literal(value) = step.value
         {
             return self.display_name(model, step.operator, value, step);
         }
         if let Some(path) = &field.related {
-            return self.related(model, path, step);
+            return self.related(model, field, path, step);
         }
         if let Some(property) = field.property {
             return self.kept_apart(model, field, property, step);
@@ -34,7 +42,22 @@ impl Checker<'_> {
     }
 
     /// A field that repeats the value at the end of a path: the leaf is asked there.
-    fn related(&self, model: &Model, path: &[String], step: Step<'_>) -> Result<Plan, DomainError> {
+    fn related(&self, model: &Model, field: &Field, path: &[String], step: Step<'_>) -> Result<Plan, DomainError> {
+        if self.version < 18 {
+            // The leaf is asked of the path as it would be if it had been written: a missing link never satisfies it.
+            let path = path.join(".");
+            return self.leaf(
+                model,
+                Step {
+                    path: &path,
+                    depth: step.depth + 1,
+                    ..step
+                },
+            );
+        }
+        if self.version >= 19 {
+            return self.related_as_positive(model, field, path, step);
+        }
         // A missing link counts as an empty value, where an empty value would satisfy the leaf.
         let mentions_unset = match step.value {
             Operand::Literal(Literal::List(items)) => items.iter().any(Literal::is_unset),
@@ -43,6 +66,36 @@ impl Checker<'_> {
         };
         let unset_matches = step.operator.is_negative() != mentions_unset;
         self.at_end_of(model, path, unset_matches, step)
+    }
+
+    /// 19: a negative operator is the opposite of the positive one, for the path as a whole.
+    fn related_as_positive(
+        &self,
+        model: &Model,
+        field: &Field,
+        path: &[String],
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
+        let has_zero = field.kind.is_number() || field.kind == FieldType::Many2oneReference;
+        let is_null = |value: &Literal| {
+            value.is_unset()
+                || (has_zero && value.is_zero())
+                || (field.kind.is_text() && *value == Literal::Str(String::new()))
+        };
+        let value_is_null = match step.value {
+            Operand::Literal(Literal::List(items)) => items.iter().any(is_null),
+            Operand::Literal(value) => is_null(value),
+            Operand::Domain(_) | Operand::Lowered(_) => false,
+        };
+        let is_negative = step.operator.is_negative() || step.operator == Operator::NotAny;
+        if let (true, false, Some(positive)) = (is_negative, value_is_null, step.operator.negated()) {
+            let step = Step {
+                operator: positive,
+                ..step
+            };
+            return Ok(self.negated(self.at_end_of(model, path, false, step)?));
+        }
+        self.at_end_of(model, path, value_is_null != is_negative, step)
     }
 
     fn at_end_of(
@@ -64,8 +117,9 @@ impl Checker<'_> {
         }
         let field = self.field(model, head, step.spans)?;
         let comodel = self.comodel(model, field, step.spans)?;
-        self.expect_plain_search(comodel, step.spans)?;
         let inner = self.at_end_of(comodel, rest, unset_matches, step)?;
+        let is_asked = matches!(rest, [only] if matches!(only.as_str(), "id" | "res_field"));
+        let inner = self.visible(comodel, is_asked, inner, step.spans)?;
         let found = Operand::Lowered(&inner);
         let plan = self.leaf(
             model,

@@ -1,6 +1,6 @@
 //! What stands in a record's own columns: company-dependent values, parts of dates, files.
 
-use super::super::ast::Spans;
+use super::super::ast::{Operator, Spans};
 use super::super::error::DomainError;
 use super::super::plan::{Bound, Comparison, Plan, Scalar};
 use super::literal::Literal;
@@ -109,13 +109,6 @@ impl Checker<'_> {
                 error
             });
         };
-        let comparison = Comparison::of(step.operator);
-        let (Some(operator), Literal::Int(number)) = (comparison, self.literal(step)?) else {
-            return Err(DomainError::new(format!(
-                "'{part}' is compared with a whole number, by = != < <= > or >="
-            ))
-            .at(step.spans.value));
-        };
         if !field.stored {
             return Err(DomainError::new(format!("{}.{} is not stored", model.name, field.name)).at(step.spans.path));
         }
@@ -134,16 +127,55 @@ impl Checker<'_> {
             ),
             _ => None,
         };
-        Ok(Plan::Compare {
-            left: Scalar::DatePart {
-                part: sql_part,
-                of: Box::new(scalar),
-                zone: (field.kind == FieldType::Datetime).then(|| self.context.tz.clone()),
-                first_day,
-            },
-            operator,
-            right: i32::try_from(*number).map_or(Bound::Int8(*number), Bound::Int4),
-        })
+        let left = Scalar::DatePart {
+            part: sql_part,
+            of: Box::new(scalar),
+            zone: (field.kind == FieldType::Datetime).then(|| self.context.tz.clone()),
+            first_day,
+        };
+        self.compare_part(part, left, step)
+    }
+
+    /// A part of a date compared: with a number, and from 19 on with a list of numbers and False.
+    fn compare_part(&self, part: &str, left: Scalar, step: Step<'_>) -> Result<Plan, DomainError> {
+        let refused = || {
+            let how = match self.version {
+                ..19 => "a whole number, by = != < <= > or >=",
+                _ => "whole numbers, by = != < <= > >= in or not in",
+            };
+            DomainError::new(format!("'{part}' is compared with {how}")).at(step.spans.value)
+        };
+        match (step.operator, self.literal(step)?) {
+            (operator, Literal::Int(number)) if self.version < 19 || operator.is_inequality() => Ok(Plan::Compare {
+                left,
+                operator: Comparison::of(operator).ok_or_else(refused)?,
+                right: i32::try_from(*number).map_or(Bound::Int8(*number), Bound::Int4),
+            }),
+            (Operator::In | Operator::NotIn, Literal::List(items)) if self.version >= 19 => {
+                let negated = step.operator == Operator::NotIn;
+                let has_null = items.iter().any(Literal::is_unset);
+                let numbers = items
+                    .iter()
+                    .filter(|item| !item.is_unset())
+                    .map(|item| match item {
+                        Literal::Int(number) => Ok(Some(*number)),
+                        _ => Err(refused()),
+                    })
+                    .collect::<Result<Vec<_>, _>>()?;
+                let null = Plan::IsNull(left.clone());
+                if numbers.is_empty() {
+                    return Ok(if negated { Plan::NotNull(left) } else { null });
+                }
+                let values = Bound::Ints(numbers);
+                let plan = Plan::OneOf { left, values, negated };
+                Ok(if negated == has_null {
+                    plan
+                } else {
+                    Plan::any(vec![plan, null])
+                })
+            }
+            _ => Err(refused()),
+        }
     }
 }
 

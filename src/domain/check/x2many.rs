@@ -29,19 +29,42 @@ impl Checker<'_> {
             return self.linked(model, field, Some(Members::Query(Box::new(query))), negated, step.spans);
         }
         let inverse = self.inverse(model, field, comodel, step.spans)?;
-        let filter = if is_loose(inverse) {
+        let filter = if is_loose(inverse.field) {
             Plan::all(vec![filter, self.field_domain(model, field, step)?])
         } else {
             filter
         };
-        Ok(Plan::InQuery {
-            left: Scalar::Column("id".to_owned()),
-            query: Box::new(Query {
-                source: Source::Table(self.table(comodel)?.to_owned()),
-                output: Scalar::Column(inverse.name.clone()),
+        self.led_to(comodel, &inverse, filter, negated)
+    }
+
+    /// Records of `comodel` that satisfy `filter` lead to the current row by their inverse field.
+    fn led_to(&self, comodel: &Model, inverse: &Inverse<'_>, filter: Plan, negated: bool) -> Result<Plan, DomainError> {
+        let table = Source::Table(self.table(comodel)?.to_owned());
+        let id = || Scalar::Column("id".to_owned());
+        let query = |source: Source, output: &str, filter: Plan| {
+            Box::new(Query {
+                source,
+                output: Scalar::Column(output.to_owned()),
                 filter,
                 output_not_null: true,
-            }),
+            })
+        };
+        let query = match inverse.inherited {
+            None => query(table, &inverse.field.name, filter),
+            // The inverse stands on the record that the related one inherits from.
+            Some((parent, link)) => {
+                let inheriting = Plan::InQuery {
+                    left: id(),
+                    query: query(table, link, filter),
+                    negated: false,
+                };
+                let parent = Source::Table(self.table(parent)?.to_owned());
+                query(parent, &inverse.field.name, inheriting)
+            }
+        };
+        Ok(Plan::InQuery {
+            left: id(),
+            query,
             negated,
         })
     }
@@ -72,22 +95,38 @@ impl Checker<'_> {
 
     /// The field of `comodel` that leads back.
     fn inverse<'m>(
-        &self,
+        &'m self,
         model: &Model,
         field: &Field,
         comodel: &'m Model,
         spans: Spans,
-    ) -> Result<&'m Field, DomainError> {
-        let inverse = field.inverse.as_deref().and_then(|name| comodel.field(name));
-        inverse
-            .filter(|inverse| inverse.column.is_some() && !inverse.company_dependent)
-            .ok_or_else(|| {
-                DomainError::new(format!(
-                    "the field that leads from {} back to {} has no column",
-                    comodel.name, model.name
-                ))
-                .at(spans.path)
-            })
+    ) -> Result<Inverse<'m>, DomainError> {
+        let stored = |field: &&Field| field.column.is_some() && !field.company_dependent;
+        let refused = || {
+            DomainError::new(format!(
+                "the field that leads from {} back to {} has no column",
+                comodel.name, model.name
+            ))
+            .at(spans.path)
+        };
+        let inverse = field
+            .inverse
+            .as_deref()
+            .and_then(|name| comodel.field(name))
+            .ok_or_else(refused)?;
+        let Some(inherit) = comodel.inherited_from(inverse) else {
+            let field = Some(inverse).filter(stored).ok_or_else(refused)?;
+            return Ok(Inverse { field, inherited: None });
+        };
+        let parent = self.model(&inherit.parent)?;
+        let searched = known::searched_by(self.registry.facts().version, &comodel.name, &inherit.link);
+        let link = searched.map_or(inherit.link.as_str(), |(path, _)| path);
+        let link = comodel.field(link).filter(stored).ok_or_else(refused)?;
+        let field = parent.field(&inverse.name).filter(stored).ok_or_else(refused)?;
+        Ok(Inverse {
+            field,
+            inherited: Some((parent, &link.name)),
+        })
     }
 
     /// The domain in the declaration of an x2many field, lowered on the model it leads to.
@@ -107,9 +146,12 @@ impl Checker<'_> {
         };
         let mut domains = match declared {
             FieldDomain::None => Vec::new(),
-            FieldDomain::Json(text) => vec![parse::parse(&text).map_err(|error| {
-                DomainError::new(format!("the domain of {whole} itself cannot be read: {error}")).at(step.spans.path)
-            })?],
+            FieldDomain::Json(text) => vec![
+                parse::parse(&text.replace("\"$company\"", &self.context.company.to_string())).map_err(|error| {
+                    DomainError::new(format!("the domain of {whole} itself cannot be read: {error}"))
+                        .at(step.spans.path)
+                })?,
+            ],
             FieldDomain::Unknown => {
                 return Err(DomainError::new(format!(
                     "{whole} may have a domain of its own that only Odoo's Python code knows"
@@ -141,6 +183,10 @@ impl Checker<'_> {
         if matches!(step.operator, Operator::ChildOf | Operator::ParentOf) {
             return self.one2many_hierarchy(model, field, step);
         }
+        if self.version >= 19 {
+            return self.x2many_as_read(model, field, step);
+        }
+        let step = as_membership(step);
         let comodel = self.comodel(model, field, step.spans)?;
         let filter = match self.literal(step)? {
             value if self.is_no_record(value) => {
@@ -153,13 +199,13 @@ impl Checker<'_> {
                         .unwrap_or_else(|| self.not_ids(step)));
                 }
                 // "Has any": a lookup by number needs the model it is meant for, anything else takes all rows.
-                let mut filter = self.standing_domain(model, field, step)?;
-                if is_loose(inverse) {
-                    self.expect_plain_search(comodel, step.spans)?;
+                let mut filter = Plan::TRUE;
+                if is_loose(inverse.field) {
                     filter = self.field_domain(model, field, step)?;
-                    if inverse.kind == FieldType::Integer {
+                    filter = self.visible(comodel, false, filter, step.spans)?;
+                    if inverse.field.kind == FieldType::Integer && inverse.inherited.is_none() {
                         let zero = Bound::Int4(0);
-                        let left = Scalar::Column(inverse.name.clone());
+                        let left = Scalar::Column(inverse.field.name.clone());
                         filter = Plan::all(vec![
                             filter,
                             Plan::Compare {
@@ -170,24 +216,16 @@ impl Checker<'_> {
                         ]);
                     }
                 }
-                return Ok(Plan::InQuery {
-                    left: Scalar::Column("id".to_owned()),
-                    query: Box::new(Query {
-                        source: Source::Table(self.table(comodel)?.to_owned()),
-                        output: Scalar::Column(inverse.name.clone()),
-                        filter,
-                        output_not_null: true,
-                    }),
-                    negated: !negated,
-                });
+                return self.led_to(comodel, &inverse, filter, !negated);
             }
             Literal::Str(text) => {
                 let found = self.named(comodel, step, text)?;
                 Plan::all(vec![self.field_domain(model, field, step)?, found])
             }
             other => {
-                let ids = self.related_ids(step, other, false)?;
-                Plan::all(vec![has_id(ids), self.standing_domain(model, field, step)?])
+                // Only a search by the bare number drops a False among the ids; the database refuses to compare it.
+                let inverse = self.inverse(model, field, comodel, step.spans)?;
+                has_id(self.related_ids(step, other, is_loose(inverse.field))?)
             }
         };
         self.members(model, field, filter, negated, step)
@@ -202,17 +240,14 @@ impl Checker<'_> {
         if matches!(step.operator, Operator::ChildOf | Operator::ParentOf) {
             return self.many2many_hierarchy(model, field, step);
         }
+        if self.version >= 19 {
+            return self.x2many_as_read(model, field, step);
+        }
+        let step = as_membership(step);
         match self.literal(step)? {
             value if self.is_no_record(value) => {
                 self.expect_membership(step)?;
-                let to = match self.standing_domain(model, field, step)? {
-                    Plan::Const(Some(true)) => None,
-                    domain => {
-                        let comodel = self.comodel(model, field, step.spans)?;
-                        Some(Members::Query(Box::new(records(self.table(comodel)?, domain))))
-                    }
-                };
-                self.linked(model, field, to, !negated, step.spans)
+                self.linked(model, field, None, !negated, step.spans)
             }
             Literal::Str(text) => {
                 let comodel = self.comodel(model, field, step.spans)?;
@@ -221,15 +256,7 @@ impl Checker<'_> {
                 self.members(model, field, filter, negated, step)
             }
             other => {
-                let ids = self.related_ids(step, other, self.version < 19)?;
-                let to = match self.standing_domain(model, field, step)? {
-                    Plan::Const(Some(true)) => Members::Ids(ids),
-                    domain => {
-                        let comodel = self.comodel(model, field, step.spans)?;
-                        let filter = Plan::all(vec![has_id(ids), domain]);
-                        Members::Query(Box::new(records(self.table(comodel)?, filter)))
-                    }
-                };
+                let to = Members::Ids(self.related_ids(step, other, true)?);
                 self.linked(model, field, Some(to), negated, step.spans)
             }
         }
@@ -237,20 +264,50 @@ impl Checker<'_> {
 
     /// What an x2many field is compared with to ask for "none".
     fn is_no_record(&self, value: &Literal) -> bool {
-        match value {
-            Literal::Bool(false) => true,
-            Literal::None => self.version >= 19,
-            _ => false,
-        }
+        *value == Literal::Bool(false)
     }
 
-    /// The field's own domain where it narrows every comparison: from 19 on.
-    fn standing_domain(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
-        if self.version >= 19 {
-            self.field_domain(model, field, step)
-        } else {
-            Ok(Plan::TRUE)
+    /// 19: some of these records, or none at all where False is among them; the field's own domain narrows both.
+    fn x2many_as_read(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
+        let value = self.literal(step)?;
+        let comodel = self.comodel(model, field, step.spans)?;
+        let (Operator::In | Operator::NotIn, Literal::List(items)) = (step.operator, value) else {
+            let Literal::Str(text) = value else {
+                return Err(self.not_ids(step));
+            };
+            let found = self.named(comodel, step, text)?;
+            let filter = Plan::all(vec![self.field_domain(model, field, step)?, found]);
+            return self.members(model, field, filter, step.operator.is_negative(), step);
+        };
+        let negated = step.operator == Operator::NotIn;
+        let (names, others): (Vec<Literal>, Vec<Literal>) =
+            items.iter().cloned().partition(|item| matches!(item, Literal::Str(_)));
+        let mut plans = Vec::new();
+        if !names.is_empty() {
+            let found = self.display_name(comodel, Operator::In, &Literal::List(names), step)?;
+            let filter = Plan::all(vec![self.field_domain(model, field, step)?, found]);
+            plans.push(self.members(model, field, filter, negated, step)?);
         }
+        if !others.is_empty() {
+            let has_false = others.iter().any(|item| item.is_unset() || item.is_zero());
+            let ids = others
+                .iter()
+                .filter(|item| !(item.is_unset() || item.is_zero()))
+                .map(|item| match item {
+                    Literal::Int(id) => Ok(*id),
+                    _ => Err(self.not_ids(step)),
+                })
+                .collect::<Result<Vec<i64>, _>>()?;
+            let listed = self.field_domain(model, field, step)?;
+            if has_false {
+                plans.push(self.members(model, field, listed.clone(), !negated, step)?);
+            }
+            if !ids.is_empty() {
+                let filter = Plan::all(vec![has_id(ids), listed]);
+                plans.push(self.members(model, field, filter, negated, step)?);
+            }
+        }
+        Ok(if negated { Plan::all(plans) } else { Plan::any(plans) })
     }
 
     /// A relation of a many2many field to the records of a query.
@@ -277,9 +334,6 @@ impl Checker<'_> {
 
     /// The records a name means, whether the operator is negated or not.
     pub(super) fn named(&self, comodel: &Model, step: Step<'_>, text: &str) -> Result<Plan, DomainError> {
-        if self.version >= 19 && text.is_empty() {
-            return Err(self.not_ids(step).hint("use '=' or '!=' with False"));
-        }
         let operator = match step.operator {
             Operator::In | Operator::NotIn => return Err(self.not_ids(step)),
             operator if operator.is_inequality() => return Err(self.not_ids(step)),
@@ -351,6 +405,14 @@ impl Checker<'_> {
     }
 }
 
+/// How the records of a one2many lead back.
+struct Inverse<'m> {
+    /// The field with the column.
+    field: &'m Field,
+    /// Where the field is inherited: the parent that has it, and the column that leads there.
+    inherited: Option<(&'m Model, &'m str)>,
+}
+
 /// The current row's id is one of these.
 fn has_id(ids: Vec<i64>) -> Plan {
     let left = Scalar::Column("id".to_owned());
@@ -364,4 +426,19 @@ fn has_id(ids: Vec<i64>) -> Plan {
 /// A one2many whose inverse is a bare number: the model it is meant for stands beside it.
 fn is_loose(inverse: &Field) -> bool {
     matches!(inverse.kind, FieldType::Integer | FieldType::Many2oneReference)
+}
+
+/// Up to 18 a comparison with related records is one of two: `<` and its like count as `=`. Only a name keeps its operator.
+fn as_membership(step: Step<'_>) -> Step<'_> {
+    match step.value {
+        Operand::Literal(value)
+            if step.operator.is_inequality() && !matches!(value, Literal::Str(_) | Literal::List(_)) =>
+        {
+            Step {
+                operator: Operator::Eq,
+                ..step
+            }
+        }
+        _ => step,
+    }
 }

@@ -1,10 +1,15 @@
 //! What only Odoo's Python code knows, for the standard modules of 16 to 19: facts no table of the database tells.
 //!
-//! The lists beside this file were taken from what a running Odoo says of itself (`fields_get`) and from its generated SQL.
+//! The lists beside this file were taken from what running Odoos say of themselves (`fields_get`) and from their generated SQL; each
+//! line carries the versions it holds for, and a version that is newer than all of them is in none.
 //! Whatever is in no list counts as unknown, and what depends on it is refused rather than guessed.
 
-use std::collections::HashMap;
+mod versions;
+
 use std::sync::LazyLock;
+
+use versions::{Facts, lines};
+pub use versions::{NEWEST, OLDEST, Versions, untried};
 
 /// The domain a one2many or many2many field carries in its Python declaration, which Odoo adds to every search through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,87 +33,47 @@ pub enum Digits {
     Precision(&'static str),
 }
 
-type ByField<T> = HashMap<(&'static str, &'static str), T>;
-
-/// Lines of a list file without comments and blanks.
-fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.lines()
-        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
-}
+type ByField<T> = Facts<(&'static str, &'static str), T>;
 
 /// `model field rest of the line`
-fn model_field_rest(line: &'static str) -> (&'static str, &'static str, &'static str) {
+fn model_field_rest(
+    (versions, line): (Versions, &'static str),
+) -> (Versions, (&'static str, &'static str), &'static str) {
     let mut parts = line.splitn(3, ' ');
-    (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-    )
+    let mut part = || parts.next().unwrap_or_default();
+    (versions, (part(), part()), part())
 }
 
-/// The versions of Odoo that a line of a list holds for.
-type Versions = std::ops::RangeInclusive<u16>;
-
-/// Facts by model and field, each with its versions.
-type ByVersion<T> = HashMap<(&'static str, &'static str), Vec<(Versions, T)>>;
-
-/// `17-19` or `18`.
-fn versions(text: &str) -> Versions {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let number = |text: &str| text.parse().expect("a shipped list names the versions it holds for");
-    number(first)..=number(last)
-}
-
-/// What is said of a field for this version; `*` stands for every model.
-fn of_version<T: Copy>(list: &ByVersion<T>, version: u16, model: &str, field: &str) -> Option<T> {
-    let entries = list.get(&(model, field))?;
-    entries
-        .iter()
-        .find(|(versions, _)| versions.contains(&version))
-        .map(|(_, fact)| *fact)
-}
-
-/// `versions model field rest`, by model and field.
-fn by_version(text: &'static str) -> ByVersion<&'static str> {
-    let mut list = ByVersion::new();
-    for line in lines(text) {
-        let (held, rest) = line.split_once(' ').unwrap_or_default();
-        let (model, field, rest) = model_field_rest(rest);
-        list.entry((model, field)).or_default().push((versions(held), rest));
-    }
-    list
-}
-
-/// The domain of an x2many field of a standard module; `relation` is the model it leads to.
+/// The domain of an x2many field of a standard module in that version; `relation` is the model it leads to.
 ///
-/// Source: `fields_get` of Odoo 16.0 to 19.0; a domain declared as a *string* is for the web client and is not listed.
+/// Source: `fields_get` of 16.0 to 19.0; a domain declared as a *string* is for the web client and is not listed.
 pub fn x2many_domain(version: u16, model: &str, field: &str, relation: &str) -> FieldDomain {
-    static DOMAINS: LazyLock<ByVersion<&'static str>> =
-        LazyLock::new(|| by_version(include_str!("x2many_domains.txt")));
-    static PLAIN: LazyLock<ByVersion<()>> = LazyLock::new(|| {
-        let mut list = ByVersion::new();
-        for line in lines(include_str!("x2many_plain.txt")) {
-            let mut words = line.split(' ');
-            let (held, of) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            for field in words {
-                list.entry((of, field)).or_default().push((versions(held), ()));
-            }
-        }
-        list
+    static DOMAINS: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
+        lines(include_str!("x2many_domains.txt"))
+            .map(model_field_rest)
+            .collect()
+    });
+    static PLAIN: LazyLock<ByField<()>> = LazyLock::new(|| {
+        lines(include_str!("x2many_plain.txt"))
+            .filter_map(|(versions, line)| Some((versions, line.split_once(' ')?)))
+            .flat_map(|(versions, (model, fields))| fields.split(' ').map(move |field| (versions, (model, field), ())))
+            .collect()
     });
     let resolve = |domain: &str| FieldDomain::Json(domain.replace("$model", model));
-    if let Some(domain) = of_version(&DOMAINS, version, model, field) {
+    if let Some(domain) = DOMAINS.get(version, &(model, field)) {
         return resolve(domain);
     }
-    if of_version(&PLAIN, version, model, field).is_some() {
+    if PLAIN.get(version, &(model, field)).is_some() {
         return FieldDomain::None;
     }
-    if let Some((domain, only)) = of_version(&DOMAINS, version, "*", field).and_then(|entry| entry.rsplit_once(' '))
+    if let Some((domain, only)) = DOMAINS
+        .get(version, &("*", field))
+        .and_then(|entry| entry.rsplit_once(' '))
         && only == relation
     {
         return resolve(domain);
     }
-    if of_version(&PLAIN, version, "*", field).is_some() {
+    if PLAIN.get(version, &("*", field)).is_some() {
         return FieldDomain::None;
     }
     FieldDomain::Unknown
@@ -120,20 +85,20 @@ pub fn x2many_domain(version: u16, model: &str, field: &str, relation: &str) -> 
 /// Source: `fields_get` of Odoo 16.0 to 19.0; `RelationalMulti.convert_to_record` looks at the field's context before the
 /// environment's.
 pub fn active_test(version: u16, model: &str, field: &str) -> Option<bool> {
-    static LIST: LazyLock<ByVersion<&'static str>> = LazyLock::new(|| by_version(include_str!("x2many_archived.txt")));
-    of_version(&LIST, version, model, field).map(|said| said == "True")
-}
-
-/// How a stored float field with a numeric column rounds, where it is known.
-pub fn digits(model: &str, field: &str) -> Option<Digits> {
-    static DIGITS: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
-        lines(include_str!("digits.txt"))
+    static LIST: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
+        lines(include_str!("x2many_archived.txt"))
             .map(model_field_rest)
-            .map(|(model, field, digits)| ((model, field), digits))
             .collect()
     });
+    LIST.get(version, &(model, field)).map(|said| *said == "True")
+}
+
+/// How a stored float field with a numeric column rounds in that version, where it is known.
+pub fn digits(version: u16, model: &str, field: &str) -> Option<Digits> {
+    static DIGITS: LazyLock<ByField<&'static str>> =
+        LazyLock::new(|| lines(include_str!("digits.txt")).map(model_field_rest).collect());
     DIGITS
-        .get(&(model, field))
+        .get(version, &(model, field))
         .map(|digits| match (*digits, digits.parse()) {
             ("none", _) => Digits::Unrounded,
             (_, Ok(scale)) => Digits::Scale(scale),
@@ -141,14 +106,14 @@ pub fn digits(model: &str, field: &str) -> Option<Digits> {
         })
 }
 
-/// The fields in which a text is looked up that is compared with a record of this model, where it is known.
-pub fn name_fields(model: &str) -> Option<Vec<&'static str>> {
-    static NAMES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+/// The fields in which a text is looked up that is compared with a record of this model, where it is known for that version.
+pub fn name_fields(version: u16, model: &str) -> Option<Vec<&'static str>> {
+    static NAMES: LazyLock<Facts<&'static str, &'static str>> = LazyLock::new(|| {
         lines(include_str!("names.txt"))
-            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(versions, line)| line.split_once(' ').map(|(model, fields)| (versions, model, fields)))
             .collect()
     });
-    NAMES.get(model).map(|fields| fields.split(' ').collect())
+    NAMES.get(version, model).map(|fields| fields.split(' ').collect())
 }
 
 /// The path whose value a computed field shows at its first record, where its Python code does nothing else.
@@ -164,27 +129,50 @@ pub fn shows_first(model: &str, field: &str) -> Option<&'static str> {
     })
 }
 
-/// The path a computed field is searched by, where its Python search does nothing but follow it.
-pub fn searched_by(model: &str, field: &str) -> Option<&'static str> {
-    Some(match (model, field) {
+/// What becomes of a negative operator in a search that follows a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Negation {
+    /// It is asked at the end of the path.
+    Asked,
+    /// It is the opposite of the positive one.
+    Opposite,
+    /// It is not known.
+    Unknown,
+}
+
+/// The path a computed field is searched by in that version, where its Python search does nothing but follow it.
+pub fn searched_by(version: u16, model: &str, field: &str) -> Option<(&'static str, Negation)> {
+    let path = match (model, field) {
+        ("hr.employee", "version_id") if version == 19 => "current_version_id",
+        ("product.template", "barcode") => "product_variant_ids.barcode",
         ("product.template", "standard_price") => "product_variant_ids.standard_price",
+        ("res.users", "employee_id") => "employee_ids",
         ("res.users", "res_users_settings_id") => "res_users_settings_ids",
         ("sale.order.line", "product_template_id") => "product_id.product_tmpl_id",
         ("stock.move.line", "picking_type_id") => "picking_id.picking_type_id",
+        // Of the mixins for messages and activities.
+        (_, "activity_exception_decoration") => "activity_ids.activity_type_id.decoration_type",
+        (_, "activity_user_id") => "activity_ids.user_id",
+        (_, "message_has_error") if version == 19 => "message_ids.has_error",
+        (_, "message_partner_ids") => "message_follower_ids.partner_id",
         _ => return None,
-    })
+    };
+    let negation = match field {
+        "message_partner_ids" | "message_has_error" => Negation::Opposite,
+        _ if version < 19 => Negation::Asked,
+        "activity_exception_decoration" => Negation::Asked,
+        "barcode" | "standard_price" | "activity_user_id" => Negation::Unknown,
+        _ => Negation::Opposite,
+    };
+    Versions::since(OLDEST).hold_for(version).then_some((path, negation))
 }
 
-/// What a field without a column is computed from, for hints. Empty if it is not known.
-pub fn computed_from(model: &str, field: &str) -> Vec<&'static str> {
-    static COMPUTED: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
-        lines(include_str!("computed.txt"))
-            .map(model_field_rest)
-            .map(|(model, field, paths)| ((model, field), paths))
-            .collect()
-    });
+/// What a field without a column is computed from in that version, for hints. Empty if it is not known.
+pub fn computed_from(version: u16, model: &str, field: &str) -> Vec<&'static str> {
+    static COMPUTED: LazyLock<ByField<&'static str>> =
+        LazyLock::new(|| lines(include_str!("computed.txt")).map(model_field_rest).collect());
     COMPUTED
-        .get(&(model, field))
+        .get(version, &(model, field))
         .map(|paths| paths.split(' ').collect())
         .unwrap_or_default()
 }
@@ -197,23 +185,28 @@ pub fn has_hidden_records(model: &str) -> bool {
     matches!(model, "ir.attachment" | "ir.ui.menu")
 }
 
-/// True for a many2one that Odoo joins instead of sub-selecting (`auto_join`, up to 18).
+/// True for a many2one that Odoo joins instead of sub-selecting (`auto_join`, up to 18), the links of `_inherits` aside: those always are.
 ///
-/// It shows where the link is empty: a joined row of nulls satisfies `!=`, a sub-select never does. In 19 both behave as the
-/// sub-select does.
+/// It shows where the link is empty: a joined row of nulls satisfies `!=`, a sub-select never does. It shows under `!` as well, where
+/// NOT is written of the joined row's condition. In 19 both behave as the sub-select does.
 pub fn is_auto_join(version: u16, model: &str, field: &str) -> bool {
-    version < 19
-        && matches!(
-            (model, field),
-            ("account.move.line", "move_id" | "account_id")
-                | ("account.bank.statement.line" | "account.payment", "move_id")
-                | ("product.product", "product_tmpl_id")
-                | ("project.project", "partner_id" | "alias_id")
-                | ("res.users", "partner_id")
-                | ("hr.employee", "resource_id")
-                | ("website.page", "view_id")
-                | ("stock.quant", "location_id")
-        )
+    let versions = match (model, field) {
+        ("account.analytic.account" | "project.project", "partner_id")
+        | ("account.move.line", "account_id" | "move_id" | "payment_id" | "statement_id" | "statement_line_id")
+        | ("account.payment", "payment_transaction_id")
+        | ("hr.employee" | "mrp.workcenter", "resource_id")
+        | ("stock.move", "location_id" | "location_dest_id")
+        | ("stock.move.line", "picking_id")
+        | ("stock.quant", "location_id")
+        | ("stock.valuation.layer", "product_id") => Versions::until(18),
+        ("mail.channel.member", "channel_id") => Versions::until(16),
+        ("discuss.channel.member", "channel_id") | ("discuss.voice.metadata", "attachment_id") => {
+            Versions::between(17, 18)
+        }
+        ("discuss.channel", "parent_channel_id") | ("stock.move", "location_final_id") => Versions::between(18, 18),
+        _ => return false,
+    };
+    versions.hold_for(version)
 }
 
 /// True for an x2many field whose own context says `active_test`: archived related records never count.
@@ -284,12 +277,25 @@ mod tests {
 
     #[test]
     fn digits_are_fixed_named_or_absent() {
-        assert_eq!(digits("res.partner", "partner_latitude"), Some(Digits::Scale(7)));
+        assert_eq!(digits(18, "res.partner", "partner_latitude"), Some(Digits::Scale(7)));
         assert_eq!(
-            digits("sale.order.line", "price_unit"),
+            digits(18, "sale.order.line", "price_unit"),
             Some(Digits::Precision("Product_Price"))
         );
-        assert_eq!(digits("sale.order", "currency_rate"), Some(Digits::Unrounded));
-        assert_eq!(digits("x_custom", "x_amount"), None);
+        assert_eq!(digits(18, "sale.order", "currency_rate"), Some(Digits::Unrounded));
+        assert_eq!(digits(18, "x_custom", "x_amount"), None);
+    }
+
+    #[test]
+    fn what_a_list_says_of_one_version_it_does_not_say_of_another() {
+        let tasks = |version| x2many_domain(version, "project.project", "task_ids", "project.task");
+        assert_eq!(tasks(19), FieldDomain::None);
+        assert_ne!(tasks(17), tasks(18));
+        assert_eq!(tasks(20), FieldDomain::Unknown);
+        assert_eq!(name_fields(20, "res.partner"), None);
+        assert!(is_auto_join(18, "account.move.line", "payment_id"));
+        assert!(!is_auto_join(19, "account.move.line", "payment_id"));
+        let ratings = x2many_domain(18, "mail.message", "rating_ids", "rating.rating");
+        assert_eq!(ratings, FieldDomain::None);
     }
 }

@@ -26,11 +26,7 @@ const DUMP_MAJOR: u32 = 14;
 
 /// A file of the oracle for a version of Odoo; none, and a line that says so, where this checkout stands alone.
 pub(crate) fn oracle(version: u16, file: &str) -> Option<PathBuf> {
-    let of_version = match version {
-        18 => PathBuf::from(ORACLE),
-        other => Path::new(ORACLE).join(other.to_string()),
-    };
-    let path = of_version.join(file);
+    let path = odoo_data(version).join(file);
     if !path.exists() {
         eprintln!("skipped: {} is not there", path.display());
         return None;
@@ -128,7 +124,11 @@ impl Server {
     }
 
     /// Copies `template`, which `prepare` makes if it is the first to come, or if the first to come has failed.
-    async fn clone_of(self: &Arc<Self>, template: &'static str, prepare: fn(&Self)) -> Database {
+    async fn clone_of(
+        self: &Arc<Self>,
+        template: &'static str,
+        prepare: impl FnOnce(&Self) + Send + 'static,
+    ) -> Database {
         let server = Arc::clone(self);
         // Blocking calls, up to seconds long; a test's other tasks go on meanwhile.
         tokio::task::spawn_blocking(move || {
@@ -139,6 +139,14 @@ impl Server {
         })
         .await
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+}
+
+/// Where what a real Odoo of that version said lies: its database, its answers.
+pub(crate) fn odoo_data(version: u16) -> PathBuf {
+    match version {
+        18 => ORACLE.into(),
+        version => Path::new(ORACLE).join(version.to_string()),
     }
 }
 

@@ -13,5 +13,5 @@ pub mod service;
 pub mod tmpfs;
 pub(crate) mod wait;
 
-pub(crate) use db::{Database, Server};
+pub(crate) use db::{Database, Server, odoo_data};
 pub(crate) use wait::eventually;
