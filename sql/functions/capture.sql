@@ -660,7 +660,7 @@ begin
   -- setting costs every call about a microsecond. JIT costs a hundred times what it could save here.
   select string_agg(' set ' || v.setting, '') into pinned
     from (values ('date|time|^ts', $pin$datestyle = 'ISO, YMD'$pin$), ('with time zone|^tstz', $pin$timezone = 'UTC'$pin$),
-                 ('^interval', $pin$intervalstyle = 'postgres'$pin$), ('^(double|real)', 'extra_float_digits = 1'),
+                 ('^interval', $pin$intervalstyle = 'postgres'$pin$), ('^(double|real|point|line|lseg|box|path|polygon|circle)', 'extra_float_digits = 1'),
                  ('^money', $pin$lc_monetary = 'C'$pin$), ('^bytea[[]', $pin$bytea_output = 'hex'$pin$)) v (of_type, setting)
    where exists (select from odoo_eventd.capture_generation g cross join unnest(g.types) t cross join odoo_eventd.type_facts(t) f
                   where g.generation = of_capture.generation

@@ -78,7 +78,6 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("xid8", "char"),
     ("tid", "char"),
     ("pg_snapshot", "char"),
-    ("regclass", "char"),
     ("int8range", "char"),
     ("tstzrange", "char"),
     ("datemultirange", "char"),
