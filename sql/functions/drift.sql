@@ -58,6 +58,8 @@ declare
 begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
+  -- Not each of a hundred tables waits for an upgrade that holds what says which models there are.
+  perform odoo_eventd.hold_metadata();
   -- Before the look: whatever had ended by then ended under triggers that are still there.
   looked := pg_current_snapshot();
   for known in select * from odoo_eventd.capture c where c.active loop

@@ -18,7 +18,12 @@ declare
 begin
   loop
     begin
-      for held in select c.oid::regclass as relation, c.relkind from pg_class c where c.oid = any (relations) order by c.oid loop
+      for held in
+        -- Only the owner's, as they are read: what is in a view of somebody else's would run as the owner when it is looked at.
+        select c.oid::regclass as relation, c.relkind from pg_class c
+         where c.oid = any (relations) and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)
+         order by c.oid
+      loop
         if held.relkind in ('r', 'p') then
           execute format('lock table %s in access share mode', held.relation);
         else
@@ -48,7 +53,7 @@ begin
   -- Those that the registry is read from; not every version of Odoo has all.
   perform odoo_eventd.hold(array(
     select c.oid from pg_class c
-     where c.relnamespace = 'public'::regnamespace
+     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
        and c.relname in ('ir_model', 'ir_model_fields', 'ir_model_inherit', 'ir_model_fields_selection', 'ir_default', 'ir_property',
                          'ir_module_module', 'res_lang', 'res_company', 'decimal_precision')));
 end $$;

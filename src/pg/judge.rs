@@ -7,17 +7,12 @@ use tokio_postgres::types::ToSql;
 use crate::domain::judge::{Chunk, ImageColumns, Judge};
 use crate::{Error, Result};
 
-/// A wait of a second is when PostgreSQL looks for a deadlock.
-const BOUNDED: &str = "set lock_timeout = '10ms'";
-const UNBOUNDED: &str = "reset lock_timeout";
-
 /// Judges `count` images: for each, the ids of the subscriptions whose domain it satisfies, ascending.
 ///
 /// The statements are prepared once on each connection: their text depends on the subscriptions alone.
 ///
 /// # Errors
-/// A database error: the connection broke, a value is not of its column's type, a table changed, or may not be read; SQLSTATE 55P03
-/// while somebody is altering a table that a domain looks at.
+/// A database error: the connection broke, a value is not of its column's type, a table changed, or may not be read.
 pub async fn judge(
     client: &impl GenericClient,
     judge: &Judge,
@@ -29,13 +24,7 @@ pub async fn judge(
         return Ok(matches);
     }
     for chunk in judge.chunks() {
-        let asked = ask(client, judge, chunk, images);
-        let rows = if chunk.reads_related() {
-            waiting_for_no_lock(client.batch_execute(BOUNDED), asked, client.batch_execute(UNBOUNDED)).await?
-        } else {
-            asked.await?
-        };
-        for row in rows {
+        for row in ask(client, judge, chunk, images).await? {
             let image = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
             let Some(found) = matches.get_mut(image.wrapping_sub(1)) else {
                 continue;
@@ -69,24 +58,33 @@ async fn ask(
         .map_err(|e| Error::database("judge captured rows", e))
 }
 
-/// A statement that reads two tables waits for the second while it has the first. An upgrade of Odoo that alters both the other way
-/// round would be a deadlock, of which PostgreSQL may choose Odoo's transaction to end: so nobody waits for long enough to be found.
-async fn waiting_for_no_lock<T>(
-    set: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>,
-    reading: impl Future<Output = Result<T>>,
-    reset: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>,
-) -> Result<T> {
-    let failed = |e| Error::database("bound the wait for locks", e);
-    set.await.map_err(failed)?;
-    let read = reading.await;
-    reset.await.map_err(failed)?;
-    read
+/// The same, waiting for no lock. A statement that reads two tables waits for the second while it has the first: an upgrade of Odoo that
+/// alters both the other way round would be a deadlock, of which PostgreSQL may choose Odoo's transaction to end.
+///
+/// # Errors
+/// As [`judge`], and SQLSTATE 55P03 while somebody is altering a table that a domain looks at.
+pub async fn judge_waiting_for_no_lock(
+    client: &mut deadpool_postgres::Object,
+    of: &Judge,
+    count: usize,
+    images: &ImageColumns,
+) -> Result<Vec<Vec<i64>>> {
+    let failed = |e| Error::database("begin to judge captured rows", e);
+    // For the one transaction, which ends however this does.
+    let transaction = client.transaction().await.map_err(failed)?;
+    transaction
+        .batch_execute("set local lock_timeout = '10ms'")
+        .await
+        .map_err(failed)?;
+    let judged = judge(&transaction, of, count, images).await?;
+    transaction.rollback().await.map_err(failed)?;
+    Ok(judged)
 }
 
 /// Whether the session may read what the domains look at, beside the images themselves: runs the statements over no image.
 ///
 /// # Errors
-/// A database error; SQLSTATE 42501 names the table that may not be read.
+/// A database error; SQLSTATE 42501 names the table that may not be read; 55P03 while somebody is altering one.
 pub async fn rehearse(client: &Client, judge: &Judge) -> Result<()> {
     let no_images: ImageColumns = vec![Vec::new(); judge.columns().len()];
     for chunk in judge.chunks() {
@@ -102,7 +100,15 @@ pub async fn rehearse(client: &Client, judge: &Judge) -> Result<()> {
                 .await
                 .map_err(|e| Error::database("read what the domain looks at", e))
         };
-        waiting_for_no_lock(client.batch_execute(BOUNDED), reading, client.batch_execute(UNBOUNDED)).await?;
+        // The caller's own session: nobody else's statement runs between these.
+        let failed = |e| Error::database("bound the wait for locks", e);
+        client
+            .batch_execute("set lock_timeout = '10ms'")
+            .await
+            .map_err(failed)?;
+        let read = reading.await;
+        client.batch_execute("reset lock_timeout").await.map_err(failed)?;
+        read?;
     }
     Ok(())
 }

@@ -409,6 +409,7 @@ async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Resu
             filter: Some(filter), ..
         } = &level.via
             && let Err(error) = judge::rehearse(client, &filter.judge).await
+            && !is_of_a_lock(&error)
         {
             if error.sql_state() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
                 return Err(error);

@@ -26,6 +26,7 @@ use super::supervisor::Options;
 use super::vitals::Vitals;
 use crate::Result;
 use crate::pg::connections::Connections;
+use crate::pg::troubles::is_of_a_lock;
 use crate::pg::{assistants, outbox, subscriptions};
 
 /// How often changed subscriptions are looked for, as the leading instance does.
@@ -120,7 +121,19 @@ impl Assistant {
                     break;
                 };
                 let tally = Arc::clone(&roster.borrow().tally);
-                let (now, is_settled) = admission::as_recorded(&aside, &rules, version, tally).await?;
+                let looked = match admission::as_recorded(&aside, &rules, version, tally).await {
+                    // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
+                    Err(error) if is_of_a_lock(&error) => None,
+                    looked => Some(looked?),
+                };
+                drop(aside);
+                let Some((now, is_settled)) = looked else {
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                    }
+                    continue;
+                };
                 slots.retain(&now.subscriptions(), &now.endpoints());
                 roster.send_replace(Arc::new(now));
                 // While the leading instance is at it, a subscription's state may change without a new version.

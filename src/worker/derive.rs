@@ -209,6 +209,8 @@ async fn follow_paths(
 /// second can go over the records in their order. Held are ids, and links until they are known to cancel each other or not.
 pub(super) async fn touched_by_large(
     transaction: &Transaction<'_>,
+    // Odoo's own tables are asked outside the transaction, which may last: each answer lets go of them.
+    asking: &impl GenericClient,
     roster: &Roster,
     xid: u64,
     layouts: &mut Layouts,
@@ -247,7 +249,7 @@ pub(super) async fn touched_by_large(
             }
         }
     }
-    let mut records = follow_paths(transaction, derivations, vec![touched.finish()]).await?;
+    let mut records = follow_paths(asking, derivations, vec![touched.finish()]).await?;
     Ok(AtHome::new(derivations, records.pop().unwrap_or_default()))
 }
 

@@ -190,11 +190,17 @@ impl Dispatcher {
     /// Whether a page cannot be matched before the keeper has looked at what was edited; it is told to do so now.
     async fn must_wait(&self, client: &Connection, roster: &Roster, page: &outbox::Page) -> Result<bool> {
         self.judging.subscriptions_changed.notify_one();
-        // Of a page that is cut off it is not known whose changes come with its last transaction.
-        if page.is_full {
+        let (first, last) = (
+            page.rows.first().map(|row| row.xid),
+            page.rows.last().map(|row| row.xid),
+        );
+        if page.is_full && first == last {
+            // It is not known whose changes come with the rest of this transaction.
             return Ok(true);
         }
-        let models = page.rows.iter().map(|row| &*row.change.layout.model).collect();
+        // The last transaction of a page that is cut off comes with the next one.
+        let rows = page.rows.iter().filter(|row| !page.is_full || Some(row.xid) != last);
+        let models = rows.map(|row| &*row.change.layout.model).collect();
         behind::concerns(&**client, roster, &models).await
     }
 
@@ -421,7 +427,7 @@ impl Dispatcher {
             .transaction()
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
-        let mut at_home = derive::touched_by_large(&transaction, &roster, xid, layouts).await?;
+        let mut at_home = derive::touched_by_large(&transaction, &judging, &roster, xid, layouts).await?;
         let mut large = Large {
             facts: facts.clone(),
             roster: &roster,

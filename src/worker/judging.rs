@@ -9,10 +9,11 @@ use super::derive::Folded;
 use super::parents::{self, ImageAt, Inherited};
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
-use crate::domain::judge::{ImageColumns, Judge};
+use crate::domain::judge::{Chunk, ImageColumns, Judge};
 use crate::matching::{Answers, Assembly, ImageNumbers};
 use crate::payload::fill::Parents;
 use crate::pg;
+use crate::pg::connections::Connections;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -23,6 +24,8 @@ pub struct Judging {
     pub quarantine: Quarantine,
     /// Tells the keeper of the roster that it is behind.
     pub subscriptions_changed: Arc<Notify>,
+    /// For domains that look at other records.
+    pub connections: Connections,
 }
 
 impl Judging {
@@ -80,7 +83,7 @@ impl Judging {
             self.give_up_unjudged(of_model, &all, &images, transactions);
             let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
             let values = columns_of(&all, &images, &inherited);
-            let matches = match pg::judge::judge(client, &all, images.len(), &values).await {
+            let matches = match self.ask(client, &all, images.len(), &values).await {
                 Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images, &inherited).await?,
                 judged => judged?,
             };
@@ -138,6 +141,22 @@ impl Judging {
         }
     }
 
+    /// Asks a judge, on a connection of its own where other records are looked at: there it waits for nobody's lock.
+    async fn ask(
+        &self,
+        client: &deadpool_postgres::Object,
+        judge: &Judge,
+        count: usize,
+        values: &ImageColumns,
+    ) -> Result<Vec<Vec<i64>>> {
+        if judge.chunks().any(Chunk::reads_related)
+            && let Ok(mut own) = self.connections.own().await
+        {
+            return pg::judge::judge_waiting_for_no_lock(&mut own, judge, count, values).await;
+        }
+        pg::judge::judge(client, judge, count, values).await
+    }
+
     /// Each domain alone: the one that fails is put in quarantine and matches nothing, the others go on.
     async fn judge_alone(
         &self,
@@ -149,7 +168,8 @@ impl Judging {
         let mut matches = vec![Vec::new(); images.len()];
         for alone in of_model.alone() {
             let (subscription, judge) = alone?;
-            match pg::judge::judge(client, &judge, images.len(), &columns_of(&judge, images, inherited)).await {
+            let values = columns_of(&judge, images, inherited);
+            match self.ask(client, &judge, images.len(), &values).await {
                 Ok(found) => matches.iter_mut().zip(found).for_each(|(all, found)| all.extend(found)),
                 Err(error) if is_of_the_data(&error) => {
                     tracing::error!(

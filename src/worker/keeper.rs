@@ -35,6 +35,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const BUSY_PAUSE_FIRST: Duration = Duration::from_millis(500);
 const BUSY_PAUSE_MOST: Duration = Duration::from_secs(30);
 
+/// Pauses between looks at all subscriptions while an upgrade of Odoo is in the way.
+const REFRESH_PAUSE_MOST: Duration = Duration::from_secs(5);
+
 /// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
 const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
@@ -100,6 +103,7 @@ impl Keeper {
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
         let mut troubles = Troubles::default();
         let mut is_first = true;
+        let (mut refresh_at, mut refresh_pause) = (None::<Instant>, BUSY_PAUSE_FIRST);
         let mut known_stamp: Option<String> = None;
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
@@ -139,26 +143,32 @@ impl Keeper {
                     .extend(std::mem::take(&mut busy).into_keys().filter(|model| !model.is_empty()));
                 must_look = true;
             }
-            if known_version != Some(version) || must_look {
+            let is_held = refresh_at.is_some_and(|at| at > Instant::now());
+            if (known_version != Some(version) || must_look || refresh_at.is_some()) && !is_held {
                 // Before the look: what changes during it is found at the next.
                 let stamp = stamp_of(&client, &mut troubles).await?;
                 if stamp.is_some() && stamp != known_stamp {
                     known = None;
                 }
-                let changed = match &mut known {
+                drop(client);
+                let looked = match known.take() {
                     Some(known) => {
+                        // Its own, since a setting of the session tells how long a look may wait for a lock.
+                        let Some(own) = self.connections.own_until(&cancel).await? else {
+                            break;
+                        };
                         let also = std::mem::take(&mut also);
-                        known.look(&client, &self.rules, &self.quarantine, also).await?
+                        let looked = known.look(&own, &self.rules, &self.quarantine, also).await?;
+                        looked.map(|(known, changed)| (own, known, changed))
                     }
                     None => None,
                 };
-                if let (Some(known), Some(changed)) = (&known, changed) {
-                    self.publish_changed(&client, version, known, &changed.ids).await?;
+                if let Some((own, now, changed)) = looked {
+                    self.publish_changed(&own, version, &now, &changed.ids).await?;
+                    known = Some(now);
                     busy.extend(changed.busy);
-                    busy.extend(Known::narrow(&client, &changed.concerned).await?);
-                    drop(client);
+                    busy.extend(Known::narrow(&own, &changed.concerned).await?);
                 } else {
-                    drop(client);
                     let Some(aside) = self.process.aside(&self.database, &cancel).await? else {
                         break;
                     };
@@ -166,36 +176,35 @@ impl Keeper {
                     also = Also::default();
                     let looked = admission::refresh(&aside, Some(&self.rules), &self.quarantine).await;
                     let looked = troubles.settle(&aside, "look at the subscriptions", looked).await?;
-                    let Some(mut looked) = looked else {
-                        // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
-                        tokio::select! {
-                            () = cancel.cancelled() => break,
-                            () = tokio::time::sleep(pause) => {}
+                    if let Some(mut looked) = looked {
+                        (refresh_at, refresh_pause) = (None, BUSY_PAUSE_FIRST);
+                        busy = std::mem::take(&mut looked.busy);
+                        let now = Known::of(&aside, looked).await?;
+                        self.publish(&aside, version, &now).await?;
+                        known = Some(now);
+                        if std::mem::take(&mut is_first) {
+                            troubles::end(&aside, TERM_FAILS).await?;
                         }
-                        pause = (pause * 2).min(BUSY_PAUSE_MOST);
-                        known_version = None;
-                        continue;
-                    };
-                    busy = std::mem::take(&mut looked.busy);
-                    let now = Known::of(&aside, looked).await?;
-                    self.publish(&aside, version, &now).await?;
-                    known = Some(now);
-                    if std::mem::take(&mut is_first) {
-                        troubles::end(&aside, TERM_FAILS).await?;
+                    } else {
+                        // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
+                        refresh_at = Some(Instant::now() + refresh_pause);
+                        refresh_pause = (refresh_pause * 2).min(REFRESH_PAUSE_MOST);
                     }
                 }
-                if busy.is_empty() {
-                    (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
-                } else {
-                    retry_at = Some(Instant::now() + pause);
-                    pause = (pause * 2).min(BUSY_PAUSE_MOST);
+                if known.is_some() {
+                    if busy.is_empty() {
+                        (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
+                    } else {
+                        retry_at = Some(Instant::now() + pause);
+                        pause = (pause * 2).min(BUSY_PAUSE_MOST);
+                    }
+                    // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
+                    let has_invalid = known.as_ref().is_some_and(Known::has_invalid);
+                    invalid_at = has_invalid.then(|| Instant::now() + invalid_pause);
+                    drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
+                    drop_idle_at = Some(Instant::now() + drop_idle_pause);
+                    known_version = Some(version);
                 }
-                // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
-                let has_invalid = known.as_ref().is_some_and(Known::has_invalid);
-                invalid_at = has_invalid.then(|| Instant::now() + invalid_pause);
-                drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
-                drop_idle_at = Some(Instant::now() + drop_idle_pause);
-                known_version = Some(version);
             } else {
                 drop(client);
             }
@@ -206,7 +215,7 @@ impl Keeper {
                 also.subscriptions.insert(subscription);
                 known_version = None;
             }
-            if known_version.is_none() {
+            if known_version.is_none() && refresh_at.is_none() {
                 continue;
             }
             if drop_idle_at.is_some_and(|at| at <= Instant::now()) {

@@ -93,17 +93,17 @@ impl Known {
         !self.invalid.is_empty()
     }
 
-    /// Looks at what has changed since. `None` when that is so much that all should be looked at.
+    /// Looks at what has changed since. `None` when all should be looked at: that is so much, or concerns others.
     ///
     /// # Errors
     /// Database errors. A subscription that cannot be served is no error; nor is a busy table.
     pub async fn look(
-        &mut self,
+        mut self,
         client: &Client,
         rules: &ServiceRules,
         quarantine: &Quarantine,
         also: Also,
-    ) -> Result<Option<Changed>> {
+    ) -> Result<Option<(Self, Changed)>> {
         let now: HashMap<i32, String> = subscriptions::stamps(client).await?.into_iter().collect();
         let mut ids: HashSet<i32> = now
             .iter()
@@ -111,7 +111,8 @@ impl Known {
             .map(|(id, _)| *id)
             .collect();
         ids.extend(also.subscriptions);
-        ids.extend(quarantine.subscriptions());
+        let unheard = quarantine.of_versions(&now).into_iter();
+        ids.extend(unheard.filter(|id| !self.invalid.contains(id)));
         ids.extend(std::mem::take(&mut self.waiting));
         if also.invalid {
             ids.extend(&self.invalid);
@@ -158,11 +159,12 @@ impl Known {
             concerned.extend(accepted.elsewhere.keys().cloned());
         }
         ids.extend(gone);
-        Ok(Some(Changed {
+        let changed = Changed {
             ids,
             busy: synced.busy,
             concerned: concerned.into_iter().collect(),
-        }))
+        };
+        Ok(Some((self, changed)))
     }
 
     /// Captures no more what nobody needs any more of these models. Not before the others are served: it is not urgent.

@@ -48,9 +48,11 @@ impl Quarantine {
             .map(|entry| entry.reason.clone())
     }
 
-    /// Whose they are.
-    pub fn subscriptions(&self) -> Vec<i32> {
-        self.entries().keys().copied().collect()
+    /// Whose they are, of these versions of all rows; what is of another version is forgotten.
+    pub fn of_versions(&self, now: &HashMap<i32, String>) -> Vec<i32> {
+        let mut entries = self.entries();
+        entries.retain(|id, entry| now.get(id) == Some(&entry.write_stamp));
+        entries.keys().copied().collect()
     }
 
     fn survived(&self) -> MutexGuard<'_, HashMap<i32, String>> {

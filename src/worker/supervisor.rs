@@ -386,6 +386,7 @@ async fn term(
         judging: Judging {
             quarantine,
             subscriptions_changed: changed,
+            connections: connections.clone(),
         },
         lead,
         reached: kept.reached.clone(),

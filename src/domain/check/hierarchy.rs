@@ -106,7 +106,8 @@ impl Checker<'_> {
             DomainError::new(format!("'{}' takes an id, a list of ids, or a name", step.operator)).at(step.spans.value)
         };
         match self.literal(step)? {
-            Literal::Bool(false) => Ok(Members::Ids(Vec::new())),
+            // 18 takes it for a mistake, says so in its log, and finds nothing.
+            Literal::Bool(false) if self.version != 18 => Ok(Members::Ids(Vec::new())),
             Literal::Int(0) if self.version < 19 => Ok(Members::Ids(Vec::new())),
             Literal::Int(id) if *id != 0 => Ok(Members::Ids(vec![*id])),
             name @ Literal::Str(_) => Ok(Members::Query(Box::new(records(self.table(model)?, named(name)?)))),
