@@ -350,6 +350,7 @@ comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], i
 drop function if exists odoo_eventd.unsynced_models();
 create or replace function odoo_eventd.unsynced_models(of_models text[] default null) returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set lock_timeout = '300ms' -- An upgrade of Odoo is not waited for.
 set quote_all_identifiers = off -- See registry_columns().
 as $$
 begin
@@ -387,6 +388,7 @@ comment on function odoo_eventd.unsynced_models(text[]) is
 
 create or replace function odoo_eventd.drifted_models() returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set lock_timeout = '300ms' -- An upgrade of Odoo is not waited for.
 set quote_all_identifiers = off -- See registry_columns().
 as $$
 begin

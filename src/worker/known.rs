@@ -14,6 +14,7 @@ use super::quarantine::Quarantine;
 use crate::Result;
 use crate::odoo::registry::Registry;
 use crate::pg::subscriptions;
+use crate::pg::troubles::is_of_a_lock;
 use crate::subscription::Accepted;
 
 /// More changes than that are looked at together with all the others: that is fewer statements.
@@ -172,7 +173,13 @@ impl Known {
     /// # Errors
     /// Database errors.
     pub async fn narrow(client: &Client, models: &[String]) -> Result<Busy> {
-        let unsynced = subscriptions::unsynced_models_of(client, models).await?;
+        let unsynced = match subscriptions::unsynced_models_of(client, models).await {
+            // An upgrade of Odoo is in the way: tried again like a busy table.
+            Err(error) if is_of_a_lock(&error) => {
+                return Ok(models.iter().map(|model| (model.clone(), error.chain())).collect());
+            }
+            unsynced => unsynced?,
+        };
         // Whoever is left needs no more than before: what is refused now is found at the next look at its subscriptions.
         Ok(sync(client, unsynced).await?.busy)
     }

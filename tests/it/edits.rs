@@ -201,12 +201,18 @@ async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wai
     let of_partners = ["--event", "write", "--fields", "ref"];
     subscribe(&database, "res.partner", &receiver.url("/partners"), &of_partners).await;
     let _service = Service::leading(&database).await;
-    wait_true(&database, "(select count(*) = 2 from mcp_event_subscription where state = 'ready')").await;
+    wait_true(
+        &database,
+        "(select count(*) = 2 from mcp_event_subscription where state = 'ready')",
+    )
+    .await;
 
     // What a look records cannot be written: it lasts as long as this transaction.
     let mut holding = database.client().await;
     let held = holding.transaction().await.unwrap();
-    held.batch_execute("lock table odoo_eventd.subscription_need in share mode").await.unwrap();
+    held.batch_execute("lock table odoo_eventd.subscription_need in share mode")
+        .await
+        .unwrap();
     let url = receiver.url("/new");
     database
         .psql(&format!(
@@ -214,11 +220,18 @@ async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wai
                values ('res.partner', 'write', '{{ref}}', '{url}')"
         ))
         .await;
-    database.psql("update sale_order set client_order_ref = 'x' where id = 1").await;
+    database
+        .psql("update sale_order set client_order_ref = 'x' where id = 1")
+        .await;
     assert_eq!(receiver.wait_for(1, SOON).await[0].path, "/orders");
     database.psql("update res_partner set ref = 'x' where id = 8").await;
     held.rollback().await.unwrap();
-    let mut paths: Vec<_> = receiver.wait_for(3, SOON).await.into_iter().map(|request| request.path).collect();
+    let mut paths: Vec<_> = receiver
+        .wait_for(3, SOON)
+        .await
+        .into_iter()
+        .map(|request| request.path)
+        .collect();
     paths.sort_unstable();
     assert_eq!(paths, ["/new", "/orders", "/partners"], "nothing was passed over");
 }

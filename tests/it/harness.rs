@@ -111,3 +111,31 @@ async fn waiting_ends_with_the_value_once_there_is_one() {
 async fn waiting_in_vain_says_for_what() {
     eventually::<()>("rain", Duration::from_millis(30), async || None).await;
 }
+
+/// A file that nobody declares is compiled by nobody, and its claims are tried by nobody.
+#[test]
+fn every_file_of_the_suite_is_declared_where_it_lies() {
+    fn look_into(folder: &std::path::Path, declared: &str) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let inner = if path.is_dir() {
+                [path.join("mod.rs"), path.with_extension("rs")]
+                    .into_iter()
+                    .find(|file| file.exists())
+            } else {
+                path.extension().is_some_and(|e| e == "rs").then(|| path.clone())
+            };
+            let Some(inner) = inner.filter(|_| !["main", "mod"].contains(&name.as_str())) else {
+                continue;
+            };
+            assert!(declared.contains(&format!("mod {name};")), "{}", path.display());
+            if path.is_dir() {
+                look_into(&path, &std::fs::read_to_string(inner).unwrap());
+            }
+        }
+    }
+    let suite = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let main = std::fs::read_to_string(suite.join("main.rs")).unwrap();
+    look_into(&suite, &main);
+}
