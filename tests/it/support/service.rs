@@ -1,9 +1,10 @@
 //! The program itself, as a user runs it: one process, its arguments, its exit code.
 
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
@@ -51,8 +52,10 @@ pub async fn eventd_ok(url: &str, arguments: &[&str]) -> String {
 /// A running service.
 pub struct Service {
     child: Child,
+    /// What it has logged so far.
+    log: Arc<Mutex<String>>,
     /// Reads the log as it comes: a full pipe would stop the service.
-    log: JoinHandle<String>,
+    reader: JoinHandle<()>,
 }
 
 impl Service {
@@ -77,20 +80,25 @@ impl Service {
     /// Starts the service as this command would, whose standard error is read here; does not wait for it.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = tokio::spawn(async move {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).await.unwrap();
-            log
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let read = Arc::clone(&log);
+        let reader = tokio::spawn(async move {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let mut read = read.lock().unwrap();
+                read.push_str(&line);
+                read.push('\n');
+            }
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     /// The same; its log goes to a file, and [`Service::terminate`] has none.
     pub fn logging_to(file: std::fs::File, mut command: Command) -> Self {
         Self {
             child: command.stderr(file).spawn().unwrap(),
-            log: tokio::spawn(async { String::new() }),
+            log: Arc::default(),
+            reader: tokio::spawn(async {}),
         }
     }
 
@@ -125,7 +133,25 @@ impl Service {
     pub async fn terminate(mut self) -> (ExitStatus, String) {
         process::signal(self.child.id().unwrap(), "TERM");
         let status = tokio::time::timeout(SOON, self.child.wait()).await.unwrap().unwrap();
-        (status, self.log.await.unwrap())
+        (&mut self.reader).await.unwrap();
+        (status, std::mem::take(&mut self.log.lock().unwrap()))
+    }
+}
+
+/// How much of its log a failed test shows: what it did last is what explains.
+const SHOWN_LINES: usize = 150;
+
+impl Drop for Service {
+    /// A test that fails while a service runs says what that service had to say.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let first = log.lines().count().saturating_sub(SHOWN_LINES);
+        for line in log.lines().skip(first) {
+            eprintln!("service: {line}");
+        }
     }
 }
 
