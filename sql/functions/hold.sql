@@ -50,11 +50,19 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  -- Those that the registry is read from; not every version of Odoo has all.
+  -- What tells where a model's records and their fields are; not every version of Odoo has all.
   perform odoo_eventd.hold(array(
-    select c.oid from pg_class c
-     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
-       and c.relname in ('ir_model', 'ir_model_fields', 'ir_model_inherit', 'ir_model_fields_selection', 'ir_default', 'ir_property',
-                         'ir_module_module', 'res_lang', 'res_company', 'decimal_precision')));
+    select odoo_eventd.own_table(t) from unnest('{ir_model,ir_model_fields,ir_model_inherit,ir_property}'::text[]) t));
 end $$;
 comment on function odoo_eventd.hold_metadata() is 'Holds the tables in which Odoo keeps its models and fields: what is read of them afterwards is whole.';
+
+create or replace function odoo_eventd.hold_registry() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform odoo_eventd.hold(array(
+    select odoo_eventd.own_table(t)
+      from unnest('{ir_model,ir_model_fields,ir_model_inherit,ir_property,ir_model_fields_selection,ir_default,ir_module_module,res_lang,res_company,decimal_precision}'::text[]) t));
+end $$;
+comment on function odoo_eventd.hold_registry() is 'Holds all tables that the registry is read from.';

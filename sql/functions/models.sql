@@ -9,6 +9,17 @@ $$;
 comment on function odoo_eventd.hides_rows(pg_class) is 'Whether row level security is forced on the owner too, who then reads some rows and never hears of the others.';
 revoke all on function odoo_eventd.hides_rows(pg_class) from public;
 
+create or replace function odoo_eventd.own_table(table_name text) returns oid
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select c.oid from pg_class c
+   where c.oid = to_regclass(format('public.%I', table_name)) and c.relkind = 'r'
+     and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)
+$$;
+comment on function odoo_eventd.own_table(text) is
+  'A table of Odoo''s by its name; null if there is none, or it is somebody else''s: what hangs on that would run as the owner.';
+revoke all on function odoo_eventd.own_table(text) from public;
+
 create or replace function odoo_eventd.model_table(of_model text) returns oid
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -49,8 +49,7 @@ declare
   f public.ir_model_fields;
 begin
   -- Gone from 18 on.
-  if not exists (select from pg_class c where c.oid = to_regclass('public.ir_property') and c.relkind = 'r'
-                    and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)) then
+  if odoo_eventd.own_table('ir_property') is null then
     return null;
   end if;
   select g.* into f from public.ir_model_fields g
@@ -276,9 +275,7 @@ begin
         select t.%1$I::bigint, t.id::bigint from %2$s t %5$s where t.%1$I = any ($1)%3$s order by %4$s limit $2$q$,
         f.relation_field, from_table, conditions, array_to_string(terms || 't.id'::text, ', '), odoo_eventd.each_once(joins)) using ids, most_rows;
   else
-    links := (select c.oid from pg_class c
-               where c.oid = to_regclass(format('public.%I', f.relation_table)) and c.relkind = 'r' and c.relowner = (
-                       select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass));
+    links := odoo_eventd.own_table(f.relation_table);
     if links is null then
       raise exception 'field "%" of "%" has no table of pairs', field, of_model using errcode = 'undefined_table';
     end if;
@@ -299,7 +296,7 @@ begin
   perform odoo_eventd.hold_metadata();
   perform odoo_eventd.hold(array(
     select unnest(array[odoo_eventd.readable_table(f.relation)::oid,
-                        case when f.relation_table is not null then to_regclass(format('public.%I', f.relation_table))::oid end])
+                        case when f.relation_table is not null then odoo_eventd.own_table(f.relation_table) end])
       from public.ir_model_fields f where f.model = of_model and f.name = field and f.store and f.ttype in ('one2many', 'many2many')));
   return query select * from odoo_eventd.read_related_held(of_model, field, ids, model_column, most_rows, with_archived, lang);
 end $$;

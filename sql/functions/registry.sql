@@ -155,9 +155,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $function$
 begin
     perform odoo_eventd.assert_listener();
-    -- One of somebody else's is none of Odoo's.
-    if not exists (select from pg_class c where c.oid = to_regclass('public.ir_model_inherit') and c.relkind = 'r'
-                      and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)) then
+    if odoo_eventd.own_table('ir_model_inherit') is null then
         return query select i.model, i.parent, i.link_field from odoo_eventd.registry_inherits_by_fields() i;
         return;
     end if;
@@ -384,8 +382,7 @@ declare
 begin
     perform odoo_eventd.assert_listener();
     -- 16 has no such table: there the fields tell it.
-    if exists (select from pg_class c where c.oid = to_regclass('public.ir_model_inherit') and c.relkind = 'r'
-                  and c.relowner = (select o.relowner from pg_class o where o.oid = 'public.ir_model'::regclass)) then
+    if odoo_eventd.own_table('ir_model_inherit') is not null then
         select concat_ws(':', 3, count(*), sum(i.xmin::text::bigint)) into inherits from public.ir_model_inherit i;
     end if;
     -- Asked every few seconds: nothing is read but which version of each row it is, by whomever it was written. Of columns only those of

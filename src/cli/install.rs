@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio_postgres::error::SqlState;
 
 use super::output::{data, say};
 use crate::Result;
 use crate::pg::connect::Database;
 use crate::pg::schema;
+use crate::pg::troubles::is_of_a_lock;
 
 /// Which roles there are to be.
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ pub async fn install(database: Database, args: Roles) -> Result<()> {
     let until = Instant::now() + INSTALL_WAIT;
     let (before, after) = loop {
         match schema::install(&mut client, &roles).await {
-            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) && Instant::now() < until => {
+            Err(error) if is_of_a_lock(&error) && Instant::now() < until => {
                 say("a table of odoo-eventd is in use, trying again; nothing was changed yet");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -103,7 +103,7 @@ pub async fn uninstall(database: Database, args: Uninstall) -> Result<()> {
     loop {
         match schema::uninstall(&mut client, args.purge, LOCK_WAIT_MS).await {
             Ok(()) => break,
-            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) && Instant::now() < until => {
+            Err(error) if is_of_a_lock(&error) && Instant::now() < until => {
                 say("a table is busy, trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -16,7 +16,8 @@ const MOST_BYTES: i64 = 32 << 20;
 /// Related records that one call brings at most.
 const MOST_ROWS: i32 = 50_000;
 
-/// Columns of records, by id, what depends on the company as this one has it; a record that is gone is not among them. None when they are more than can be held at once.
+/// Columns of records, by id, what depends on the company as this one has it; a record that is gone is not among them. None when they
+/// are more than can be held at once.
 ///
 /// # Errors
 /// Database errors; SQLSTATE 42703 for a column that is gone or may not be read, 42501 for a model that is not allowed.

@@ -31,8 +31,8 @@ pub async fn load(client: &Client) -> Result<Registry> {
         Source::Functions => {
             "begin read only;
              do $$ begin
-               if pg_catalog.to_regprocedure('odoo_eventd.hold_metadata()') is not null then
-                 perform odoo_eventd.hold_metadata();
+               if pg_catalog.to_regprocedure('odoo_eventd.hold_registry()') is not null then
+                 perform odoo_eventd.hold_registry();
                end if;
              end $$"
         }

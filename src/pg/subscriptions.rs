@@ -21,25 +21,13 @@ pub async fn version_of(client: &Client) -> Result<i64> {
     Ok(row.get(0))
 }
 
-/// Models whose capture is not what their subscriptions need, or has drifted from their tables.
+/// Models, all or of these, whose capture is not what their subscriptions need, or has drifted from their tables.
 ///
 /// # Errors
-/// Database errors.
-pub async fn unsynced_models(client: &Client) -> Result<Vec<String>> {
+/// Database errors; SQLSTATE 55P03 while an upgrade of Odoo holds its tables of models.
+pub async fn unsynced_models(client: &Client, of: Option<&[String]>) -> Result<Vec<String>> {
     let rows = client
-        .query("select odoo_eventd.unsynced_models()", &[])
-        .await
-        .map_err(|e| Error::database("compare what is captured with what is needed", e))?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
-}
-
-/// The same of these models.
-///
-/// # Errors
-/// Database errors.
-pub async fn unsynced_models_of(client: &Client, models: &[String]) -> Result<Vec<String>> {
-    let rows = client
-        .query("select odoo_eventd.unsynced_models($1)", &[&models])
+        .query("select odoo_eventd.unsynced_models($1)", &[&of])
         .await
         .map_err(|e| Error::database("compare what is captured with what is needed", e))?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())

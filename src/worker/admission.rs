@@ -79,7 +79,7 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
     let rows = subscriptions::load_all(client).await?;
     quarantine.forget_others(rows.0.iter().map(|row| row.id));
     let mut looked = Box::pin(look_at_rows(client, rows, &registry, rules, quarantine)).await?;
-    let unsynced = subscriptions::unsynced_models(client).await?;
+    let unsynced = subscriptions::unsynced_models(client, None).await?;
     let mut synced = sync(client, unsynced).await?;
     for (model, reason) in &synced.refused {
         for subscription in looked.accepted.extract_if(.., |s| s.needs(model)) {
@@ -200,7 +200,7 @@ pub async fn sync(client: &Client, models: impl IntoIterator<Item = String>) -> 
         match subscriptions::sync_capture(client, &model, LOCK_WAIT).await {
             Ok(true) => tracing::info!(model, "capture changed"),
             Ok(false) => {}
-            Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+            Err(error) if is_of_a_lock(&error) => {
                 tracing::warn!(
                     model,
                     "the table is busy: its triggers will be set up when a lock can be had"

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{self, Busy, LOCK_WAIT, ServiceRules};
@@ -22,7 +21,7 @@ use crate::Result;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::troubles::{self, Troubles};
+use crate::pg::troubles::{self, Troubles, is_of_a_lock};
 use crate::pg::{deliveries, registry, subscriptions};
 
 /// What is told while terms begin and end.
@@ -56,7 +55,7 @@ fn is_due(at: Option<Instant>) -> bool {
 /// Tells whether what Odoo's tables say of its fields has changed; none while an upgrade of Odoo holds one of them.
 async fn stamp_of(client: &Client, troubles: &mut Troubles) -> Result<Option<String>> {
     match registry::stamp(client, LOCK_WAIT).await {
-        Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
+        Err(error) if is_of_a_lock(&error) => Ok(None),
         looked => troubles.settle(client, "look for changed fields", looked).await,
     }
 }
@@ -111,11 +110,12 @@ impl Keeper {
             secrets.tend(&client).await?;
             let version = subscriptions::version_of(&client).await?;
             let mut must_look = self.quarantine.take_news();
+            let mut stamp = None;
             if look_for_drift_at <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
                 let drifted = match subscriptions::note_drift(&client, LOCK_WAIT).await {
                     // Somebody is changing the capture; that is looked at afterwards.
-                    Err(error) if error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Vec::new(),
+                    Err(error) if is_of_a_lock(&error) => Vec::new(),
                     looked => troubles
                         .settle(&client, "look for drift", looked)
                         .await?
@@ -127,12 +127,12 @@ impl Keeper {
                     must_look = true;
                 }
                 // Fields that came, went or changed: Studio, an upgrade. A look for another reason asks too.
-                let stamp = stamp_of(&client, &mut troubles).await?;
-                must_look |= stamp.is_some_and(|stamp| known_stamp != Some(stamp));
+                stamp = stamp_of(&client, &mut troubles).await?;
+                must_look |= stamp.is_some() && stamp != known_stamp;
             }
             if known_version != Some(version) {
                 invalid_pause = INVALID_PAUSE_FIRST;
-            } else if invalid_at.is_some_and(|at| at <= Instant::now()) {
+            } else if is_due(invalid_at) {
                 must_look = true;
                 also.invalid = true;
                 invalid_pause = (invalid_pause * 2).min(INVALID_PAUSE_MOST);
@@ -143,10 +143,12 @@ impl Keeper {
                     .extend(std::mem::take(&mut busy).into_keys().filter(|model| !model.is_empty()));
                 must_look = true;
             }
-            let is_held = refresh_at.is_some_and(|at| at > Instant::now());
+            let is_held = refresh_at.is_some() && !is_due(refresh_at);
             if (known_version != Some(version) || must_look || refresh_at.is_some()) && !is_held {
                 // Before the look: what changes during it is found at the next.
-                let stamp = stamp_of(&client, &mut troubles).await?;
+                if stamp.is_none() {
+                    stamp = stamp_of(&client, &mut troubles).await?;
+                }
                 if stamp.is_some() && stamp != known_stamp {
                     known = None;
                 }
@@ -218,7 +220,7 @@ impl Keeper {
             if known_version.is_none() && refresh_at.is_none() {
                 continue;
             }
-            if drop_idle_at.is_some_and(|at| at <= Instant::now()) {
+            if is_due(drop_idle_at) {
                 self.drop_idle(&mut troubles, &cancel).await?;
                 // Those of a table that was busy are left.
                 drop_idle_pause = (drop_idle_pause * 2).min(DROP_IDLE_PAUSE_MOST);

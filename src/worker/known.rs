@@ -173,7 +173,7 @@ impl Known {
     /// # Errors
     /// Database errors.
     pub async fn narrow(client: &Client, models: &[String]) -> Result<Busy> {
-        let unsynced = match subscriptions::unsynced_models_of(client, models).await {
+        let unsynced = match subscriptions::unsynced_models(client, Some(models)).await {
             // An upgrade of Odoo is in the way: tried again like a busy table.
             Err(error) if is_of_a_lock(&error) => {
                 return Ok(models.iter().map(|model| (model.clone(), error.chain())).collect());

@@ -3,18 +3,17 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::begun::Begun;
 use super::process::Process;
 use super::retention::Retention;
+use crate::Result;
 use crate::failpoint::{self, Step};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::troubles::Troubles;
 use crate::pg::{deliveries, outbox, scarce};
-use crate::{Error, Result};
 
 /// How often it looks. Nothing here is urgent.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -92,8 +91,4 @@ pub async fn run(
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
     }
-}
-
-pub(super) fn is_busy(error: &Error) -> bool {
-    error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

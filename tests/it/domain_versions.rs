@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "the table by version is what this test is also for")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use odoo_eventd::cli::domain::matching_ids;
 use odoo_eventd::domain::check::{Context, check_text};
@@ -11,18 +11,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::domains::Case;
 use crate::support::{Database, odoo_data};
 
 /// Of a hundred cases that Odoo answers, so many may be refused.
 const REFUSED_AT_MOST: usize = 5;
-
-#[derive(Debug, Deserialize)]
-struct Case {
-    model: String,
-    domain: String,
-    ids: Vec<i64>,
-    tags: BTreeSet<String>,
-}
 
 #[derive(Debug, Deserialize)]
 struct Invalid {

@@ -3,7 +3,6 @@
 #![expect(clippy::print_stdout, reason = "the report by tag is what these tests are also for")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use odoo_eventd::cli::domain::{Asking, eval_batch, matching_ids};
 use odoo_eventd::domain::DomainError;
@@ -16,14 +15,14 @@ use proptest::test_runner::{Config, TestRunner};
 use serde::Deserialize;
 use tokio_postgres::Client;
 
-use crate::support::Database;
+use crate::support::{self, Database};
 
 #[derive(Debug, Deserialize)]
-struct Case {
-    model: String,
-    domain: String,
-    ids: Vec<i64>,
-    tags: BTreeSet<String>,
+pub(crate) struct Case {
+    pub(crate) model: String,
+    pub(crate) domain: String,
+    pub(crate) ids: Vec<i64>,
+    pub(crate) tags: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -35,16 +34,10 @@ struct Invalid {
     ids: Option<Vec<i64>>,
 }
 
-/// The oracle's files; none where this checkout stands alone.
+/// A file of the oracle of 18; none where this checkout stands alone.
 fn oracle(file: &str) -> Option<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/odoo")
-        .join(file);
-    let text = std::fs::read_to_string(&path).ok();
-    if text.is_none() {
-        println!("skipped: {} is not there", path.display());
-    }
-    text
+    let path = support::db::oracle(18, file)?;
+    Some(std::fs::read_to_string(path).expect("the file can be read"))
 }
 
 struct Oracle {

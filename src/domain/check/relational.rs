@@ -382,8 +382,7 @@ impl Checker<'_> {
     ) -> Result<Plan, DomainError> {
         let scalar = self.scalar(model, field, step.spans)?;
         let negated = step.operator == Operator::NotIn;
-        let (names, others): (Vec<Literal>, Vec<Literal>) =
-            items.iter().cloned().partition(|item| matches!(item, Literal::Str(_)));
+        let (names, others) = names_and_others(items);
         let mut plans = Vec::new();
         if !names.is_empty() {
             let found = self.display_name(comodel, Operator::In, &Literal::List(names), step)?;
@@ -424,4 +423,9 @@ fn unset<'l>(step: Step<'l>, value: &'l Operand<'l>) -> Step<'l> {
         depth: step.depth + 1,
         ..step
     }
+}
+
+/// What a list says by name, and what by id or as unset.
+pub(super) fn names_and_others(items: &[Literal]) -> (Vec<Literal>, Vec<Literal>) {
+    items.iter().cloned().partition(|item| matches!(item, Literal::Str(_)))
 }

@@ -8,7 +8,7 @@ use super::super::error::DomainError;
 use super::super::parse;
 use super::super::plan::{Bound, Comparison, Members, Plan, Query, Scalar, Source};
 use super::literal::Literal;
-use super::relational::records;
+use super::relational::{names_and_others, records};
 use super::{Checker, Operand, Step};
 use crate::odoo::known::{self, FieldDomain};
 use crate::odoo::registry::{Field, FieldType, Model};
@@ -280,8 +280,7 @@ impl Checker<'_> {
             return self.members(model, field, filter, step.operator.is_negative(), step);
         };
         let negated = step.operator == Operator::NotIn;
-        let (names, others): (Vec<Literal>, Vec<Literal>) =
-            items.iter().cloned().partition(|item| matches!(item, Literal::Str(_)));
+        let (names, others) = names_and_others(items);
         let mut plans = Vec::new();
         if !names.is_empty() {
             let found = self.display_name(comodel, Operator::In, &Literal::List(names), step)?;
