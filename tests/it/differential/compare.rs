@@ -60,6 +60,14 @@ impl Transaction<'_> {
         self.unsure.get(table).map(|u| u.columns.clone()).unwrap_or_default()
     }
 
+    /// Whether a record of a table is no longer there, or not by its id.
+    fn has_one_gone(&self, table: &str) -> bool {
+        let (Some(before), Some(after)) = (self.before.get(table), self.after.get(table)) else {
+            return false;
+        };
+        before.by_id.keys().any(|id| !after.by_id.contains_key(id))
+    }
+
     /// Whether nothing is asked of a record.
     pub fn is_free(&self, table: &str, id: &str) -> bool {
         let is_there = |contents: &Contents| contents.get(table).is_some_and(|rows| rows.by_id.contains_key(id));
@@ -199,8 +207,15 @@ pub fn compare_user(
     let may_be_now = written_at.is_some_and(|written_at| written_at.duration_since(at).abs() < MOMENT);
     let written_by: Option<i32> = value(transaction.after, user, "integer").and_then(|text| text.parse().ok());
     let is_right = match change.user_id {
-        // Where another statement of the transaction wrote these columns alone, nothing tells of it.
-        None => !may_be_now || was == is || written_by.is_none() || !transaction.is_one_statement,
+        // Where another statement of the transaction wrote these columns alone, nothing tells of it; nor who made a record that had
+        // another id before.
+        None => {
+            !may_be_now
+                || was == is
+                || written_by.is_none()
+                || !transaction.is_one_statement
+                || (change.event_type == EventType::Create && transaction.has_one_gone(table))
+        }
         told => may_be_now && (told == written_by || !transaction.is_one_statement),
     };
     if is_right {

@@ -158,7 +158,7 @@ async fn settings(server: &Arc<Server>) -> Vec<String> {
     let sql = "
         select format('set %s = %L', name, value)
           from pg_settings, unnest(case vartype when 'bool' then array['on', 'off'] when 'enum' then enumvals
-                                     else array[min_val, boot_val, (boot_val::numeric * 2 + 1)::text] end) value
+                                     else array[min_val, boot_val, least(boot_val::numeric * 2 + 1, max_val::numeric)::text] end) value
          where context = 'user' and vartype <> 'string' and name !~ '^(log_|debug_|trace_|client_|transaction_|idle_|max_stack|tcp_)'
            and name !~ '(_timeout|_read_only|^seed|^exit_on_error)$'
          order by 1";

@@ -115,7 +115,8 @@ impl Reader {
         client
             .batch_execute(
                 "set search_path = pg_catalog, pg_temp; set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set extra_float_digits = 1;
-                 set intervalstyle = 'postgres'; set bytea_output = 'hex'; set row_security = off; set lock_timeout = '3s'; set jit = off",
+                 set intervalstyle = 'postgres'; set bytea_output = 'hex'; set row_security = off; set lock_timeout = '3s'; set jit = off;
+                 set quote_all_identifiers = off",
             )
             .await
             .unwrap();

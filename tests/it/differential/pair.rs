@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage, Statement};
 
 use super::script::Way;
@@ -121,7 +122,11 @@ impl Session {
         tokio::spawn(async move {
             let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(Ok(message)) = messages.next().await {
-                if let AsyncMessage::Notice(notice) = message {
+                // At the levels of debugging PostgreSQL tells of its caches, its compiler and its event triggers, which are those of one
+                // session and one moment.
+                if let AsyncMessage::Notice(notice) = message
+                    && notice.parsed_severity() != Some(Severity::Debug)
+                {
                     let said = format!("{} {}", notice.code().code(), notice.message());
                     heard.lock().unwrap().push(without_chance(&said));
                 }
@@ -204,7 +209,11 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
         return format!("{error:?}");
     };
     let mut said = format!(" {}", db.message());
-    for more in [db.detail(), db.hint(), db.table(), db.column(), db.constraint()]
+    // The reason of a serialization failure has the numbers of transactions in it.
+    let detail = db
+        .detail()
+        .filter(|_| *db.code() != SqlState::T_R_SERIALIZATION_FAILURE);
+    for more in [detail, db.hint(), db.table(), db.column(), db.constraint()]
         .into_iter()
         .flatten()
     {

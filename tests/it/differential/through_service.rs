@@ -465,15 +465,19 @@ fn expected_of(subscription: &Subscription, transaction: &Transaction<'_>) -> Op
             };
             let is_there =
                 |rows: &super::oracle::Contents| rows.get(table).is_some_and(|rows| rows.by_id.contains_key(&id));
-            if is_there(transaction.before) && is_there(transaction.after) {
-                let of_this = of_type.entry("write").or_default();
-                if transaction.truncated {
-                    of_this.may.insert(id);
-                    of_this.may_change.insert(link.field.clone());
-                } else {
-                    of_this.must.insert(id);
-                    of_this.must_change.insert(link.field.clone());
-                }
+            let (was, is) = (is_there(transaction.before), is_there(transaction.after));
+            // A made or unlinked record is told as that. Of one that was never there, since its table is another now and the key still
+            // refers to the old one, nobody can know that it is not.
+            if was != is {
+                continue;
+            }
+            let of_this = of_type.entry("write").or_default();
+            if transaction.truncated || !is {
+                of_this.may.insert(id);
+                of_this.may_change.insert(link.field.clone());
+            } else {
+                of_this.must.insert(id);
+                of_this.must_change.insert(link.field.clone());
             }
         }
     }
