@@ -5,10 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use odoo_eventd::demo::Options;
 use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::pg::connect::Database as Connection;
@@ -16,31 +13,17 @@ use odoo_eventd::pg::connections::Connections;
 use odoo_eventd::worker::listener::Listener;
 use odoo_eventd::worker::vitals::Vitals;
 use serde_json::Value;
-use tokio::net::{TcpStream, UnixDatagram};
+use tokio::net::UnixDatagram;
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::delivery::subscribe;
+use crate::support::pages::{free_port, page};
 use crate::support::process::signal;
 use crate::support::proxy::Proxy;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::service::{SOON, Service, eventd_ok, program, wait_until_leading};
 use crate::support::{Database, Server, eventually};
-
-/// Asks the service's own pages; `None` while nobody listens.
-async fn page(port: u16, path: &str) -> Option<(StatusCode, String)> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(connection);
-    let request = Request::get(path)
-        .header("host", "localhost")
-        .body(Empty::<Bytes>::new())
-        .unwrap();
-    let response = sender.send_request(request).await.ok()?;
-    let status = response.status();
-    let body = response.into_body().collect().await.ok()?.to_bytes();
-    Some((status, String::from_utf8(body.to_vec()).unwrap()))
-}
 
 /// The value of a metric's first sample whose name and labels are these.
 async fn metric(port: u16, sample: &str) -> Option<f64> {
@@ -63,12 +46,6 @@ async fn wait_until_ready(port: u16) {
         (ready(port).await?["ready"] == true).then_some(())
     })
     .await;
-}
-
-/// A port that nobody else has at the moment.
-async fn free_port() -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 async fn subscribed(database: &Database, receiver: &Receiver) {

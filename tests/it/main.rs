@@ -21,6 +21,7 @@ mod capture;
 mod capture_upgrades;
 mod cluster;
 mod command_line;
+mod contract;
 mod deep;
 mod delivery_options;
 mod differential;

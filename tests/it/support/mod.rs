@@ -5,6 +5,7 @@ pub mod client;
 pub(crate) mod db;
 pub mod delivery;
 pub mod http2;
+pub mod pages;
 pub(crate) mod process;
 pub mod program;
 pub mod proxy;
