@@ -5,6 +5,9 @@
 //! host and database only (see `pg::pool`), URLs without their query (see `http::client`).
 
 use std::fmt;
+use std::ops::Range;
+
+use crate::caret::excerpt;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,11 +31,35 @@ enum Kind {
     Other,
 }
 
+/// Where in what the user wrote the fault is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    /// The column of `mcp_event_subscription` that holds the text.
+    pub column: &'static str,
+    /// The whole text.
+    pub text: String,
+    /// The part of it, in bytes.
+    pub span: Range<usize>,
+}
+
+impl Passage {
+    /// The part itself; nothing where it is the end of the text.
+    pub fn part(&self) -> Option<&str> {
+        self.text.get(self.span.clone()).filter(|part| !part.is_empty())
+    }
+
+    /// The line that it stands in, and carets under it.
+    pub fn excerpt(&self) -> String {
+        excerpt(&self.text, &self.span)
+    }
+}
+
 /// See the [module documentation](self).
 pub struct Error {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    place: Option<Box<Passage>>,
     source: Option<Source>,
 }
 
@@ -42,6 +69,7 @@ impl Error {
             kind,
             message: message.into(),
             hint: None,
+            place: None,
             source: None,
         }
     }
@@ -88,6 +116,25 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says where in what the user wrote it is.
+    #[must_use]
+    pub fn at(mut self, place: Passage) -> Self {
+        self.place = Some(Box::new(place));
+        self
+    }
+
+    /// Puts what was to be done before what is wrong.
+    #[must_use]
+    pub fn before(mut self, said: &str) -> Self {
+        self.message = format!("{said}: {}", self.message);
+        self
+    }
+
+    /// Where in what the user wrote it is, if it is known.
+    pub fn passage(&self) -> Option<&Passage> {
+        self.place.as_deref()
     }
 
     /// What to do about it, if it is known.
@@ -156,8 +203,38 @@ impl Error {
         }
     }
 
-    /// The message with all its causes on one line, as it is logged or shown; without the hint.
+    /// The message with all its causes and its place on one line, as it is logged or kept; without the hint.
     pub fn chain(&self) -> String {
+        let said = self.causes();
+        match self.passage().and_then(Passage::part) {
+            Some(part) => format!("{said} (at {part})"),
+            None => said,
+        }
+    }
+
+    /// The same with the hint.
+    pub fn chain_with_hint(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{} (hint: {hint})", self.chain()),
+            None => self.chain(),
+        }
+    }
+
+    /// For a terminal: the message with its causes, the place under it, and the hint on a line of its own.
+    pub fn for_people(&self) -> String {
+        let mut text = self.causes();
+        if let Some(place) = self.passage() {
+            text.push('\n');
+            text.push_str(&place.excerpt());
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str("\nhint: ");
+            text.push_str(hint);
+        }
+        text
+    }
+
+    fn causes(&self) -> String {
         let mut text = self.message.clone();
         let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
         while let Some(error) = cause {

@@ -45,6 +45,7 @@
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
 pub mod backoff;
+pub(crate) mod caret;
 pub mod cli;
 pub mod config;
 pub mod delivery;

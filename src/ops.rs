@@ -4,6 +4,7 @@
 
 pub mod dead_letters;
 pub mod emit;
+pub mod subscribe;
 pub mod test_event;
 
 use std::time::Duration;
@@ -12,7 +13,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::http::guard::Guard;
 use crate::http::mask::{HIDDEN, mask_url_text};
 use crate::pg::secrets;
 use crate::sealing::Keyring;
@@ -21,111 +21,6 @@ use crate::worker::admission;
 use crate::worker::quarantine::Quarantine;
 use crate::worker::secrets::seal;
 use crate::{Error, Result};
-
-/// What became of a new subscription.
-#[derive(Debug, Serialize)]
-pub struct Subscribed {
-    /// Its id.
-    pub id: i32,
-    /// Whether everything it needs is captured already; else its table is busy and the service goes on trying.
-    pub captured: bool,
-}
-
-/// Adds a subscription and sets up capture for it, so that no change after this call is missed, whether the service runs or not.
-///
-/// # Errors
-/// [`Error::is_usage`] when it cannot be served: then it was not added. Database errors.
-pub async fn subscribe(client: &Client, guard: &Guard, options: &Value) -> Result<Subscribed> {
-    if let Some(url) = options
-        .get("webhook_url")
-        .and_then(Value::as_str)
-        .filter(|url| !url.is_empty())
-    {
-        guard.validate_url(url)?;
-    }
-    let id: i32 = client
-        .query_one("select odoo_eventd.add_subscription($1)", &[options])
-        .await
-        .map_err(|e| refused_values(e, "add the subscription"))?
-        .get(0);
-    let looked = admission::refresh(client, None, &Quarantine::default()).await;
-    let row = find_subscription(client, id).await?;
-    let state = row.get("state").and_then(Value::as_str);
-    if let (Err(error), true) = (&looked, state != Some("ready")) {
-        tracing::debug!(error = %error.chain(), "looking at subscriptions failed");
-    }
-    if state == Some("invalid") {
-        let reason = row
-            .get("error")
-            .and_then(Value::as_str)
-            .unwrap_or("it cannot be served")
-            .to_owned();
-        remove(client, id).await?;
-        return Err(Error::usage(format!("the subscription was not added: {reason}")));
-    }
-    if let Err(error) = looked {
-        remove(client, id).await?;
-        return Err(error);
-    }
-    Ok(Subscribed {
-        id,
-        captured: state == Some("ready"),
-    })
-}
-
-/// CHECK constraints say what a column takes; their names read as facts, and their columns are the flags' names.
-fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error {
-    use tokio_postgres::error::SqlState;
-    let by_value = error.code().is_some_and(|code| {
-        [
-            &SqlState::CHECK_VIOLATION,
-            &SqlState::INVALID_TEXT_REPRESENTATION,
-            &SqlState::NOT_NULL_VIOLATION,
-            &SqlState::INVALID_DATETIME_FORMAT,
-        ]
-        .contains(&code)
-    });
-    if !by_value {
-        return Error::database(tried, error);
-    }
-    let Some(constraint) = error.as_db_error().and_then(|e| e.constraint()) else {
-        return Error::usage(format!("cannot {tried}")).with_source(error);
-    };
-    let fact = constraint.replace('_', " ");
-    let refused = Error::usage(format!("cannot {tried}: it must hold that {fact}"));
-    match choices(constraint) {
-        Some(choices) => refused.with_hint(format!("choose one of {choices}")),
-        None => refused,
-    }
-}
-
-/// What there is to choose from, where a constraint knows only such values.
-fn choices(constraint: &str) -> Option<&'static str> {
-    Some(match constraint {
-        "subscription_event_type_is_known" => "create, write, unlink, all",
-        "subscription_trigger_mode_is_known" => "match, enter, leave",
-        "subscription_format_is_known" => "json, xml",
-        "subscription_grouping_is_known" => "transaction, record",
-        "subscription_http_method_is_known" => "GET, POST, PUT, PATCH, DELETE",
-        _ => return None,
-    })
-}
-
-async fn remove(client: &Client, id: i32) -> Result<()> {
-    client
-        .execute("select odoo_eventd.remove_subscription($1)", &[&id])
-        .await
-        .map_err(|e| Error::database(format_args!("remove subscription {id}"), e))?;
-    Ok(())
-}
-
-async fn find_subscription(client: &Client, id: i32) -> Result<Value> {
-    subscriptions(client)
-        .await?
-        .into_iter()
-        .find(|row| row.get("id").and_then(Value::as_i64) == Some(i64::from(id)))
-        .ok_or_else(|| Error::usage(format!("there is no subscription {id}")))
-}
 
 /// All subscriptions, secrets masked.
 ///

@@ -10,9 +10,13 @@ use tokio_postgres::error::SqlState;
 
 use crate::domain::check::check_text;
 use crate::http::guard::Guard;
+use crate::odoo::registry::Registry;
+use crate::ops::subscribe::refused_values;
 use crate::pg::{registry, search};
+use crate::subscription::draft::Draft;
 use crate::subscription::{Accepted, Subscription};
 use crate::worker::admission;
+use crate::worker::quarantine::Quarantine;
 use crate::{Error, Result};
 
 /// What a subscription would be.
@@ -50,15 +54,23 @@ pub struct Preview {
     pub triggers_to_make: Vec<String>,
 }
 
-/// Looks at a subscription that is not there.
+/// A subscription that can be served, before there is one.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    accepted: Accepted,
+    registry: Registry,
+    capture: Value,
+}
+
+/// Looks at a subscription that is not there, as the service looks at one that is.
 ///
 /// # Errors
 /// [`Error::is_usage`] with a sentence that says why it would be refused; database errors.
-pub async fn preview(client: &Client, guard: &Guard, options: &Value) -> Result<Preview> {
+pub(crate) async fn resolve(client: &Client, guard: &Guard, draft: &Draft) -> Result<Resolved> {
     let row = client
-        .query_one("select odoo_eventd.preview_subscription($1)", &[options])
+        .query_one("select odoo_eventd.preview_subscription($1)", &[&draft.to_json()])
         .await
-        .map_err(refused_values)?;
+        .map_err(|e| refused_values(e, "look at the subscription"))?;
     // The options may hold secrets: serde's error names the column only.
     let row: Subscription = serde_json::from_value(row.get(0))
         .map_err(|e| Error::usage("the subscription cannot be read").with_source(e))?;
@@ -68,17 +80,15 @@ pub async fn preview(client: &Client, guard: &Guard, options: &Value) -> Result<
         guard: guard.clone(),
         keyring: None,
     };
-    let accepted = admission::check(row, &registry, Some(&rules))?;
-    let accepted = admission::may_read_related(client, accepted, &registry).await??;
+    let accepted = Box::pin(admission::look_at(
+        client,
+        &row,
+        &registry,
+        Some(&rules),
+        &Quarantine::default(),
+    ))
+    .await??;
     let capture = preview_capture(client, &accepted).await?;
-    let names = |key: &str| -> Vec<String> {
-        let names = capture.get(key).and_then(Value::as_array);
-        names
-            .into_iter()
-            .flatten()
-            .filter_map(|name| name.as_str().map(str::to_owned))
-            .collect()
-    };
     let model = &accepted.row.model;
     if capture.get("is_allowed") == Some(&Value::Bool(false)) {
         return Err(
@@ -86,13 +96,31 @@ pub async fn preview(client: &Client, guard: &Guard, options: &Value) -> Result<
                 .with_hint("they are in odoo_eventd.allowed_model"),
         );
     }
-    let impossible = names("columns_that_cannot_be");
+    let impossible = names(&capture, "columns_that_cannot_be");
     if !impossible.is_empty() {
         return Err(Error::usage(format!(
             "model \"{model}\" has no stored field that may be captured called: {}",
             impossible.join(", ")
         )));
     }
+    Ok(Resolved {
+        accepted,
+        registry,
+        capture,
+    })
+}
+
+/// What a subscription would be.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn preview(client: &Client, guard: &Guard, draft: &Draft) -> Result<Preview> {
+    let Resolved {
+        accepted,
+        registry,
+        capture,
+    } = resolve(client, guard, draft).await?;
+    let model = &accepted.row.model;
     let (matching_records, not_counted) = count(client, &accepted, &registry).await?;
     let sorted = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect();
     Ok(Preview {
@@ -113,8 +141,8 @@ pub async fn preview(client: &Client, guard: &Guard, options: &Value) -> Result<
         captured: sorted(&accepted.columns),
         compared: sorted(&accepted.compared),
         kept_whole: sorted(&accepted.whole),
-        columns_to_add: names("columns_to_add"),
-        triggers_to_make: names("triggers_to_make"),
+        columns_to_add: names(&capture, "columns_to_add"),
+        triggers_to_make: names(&capture, "triggers_to_make"),
     })
 }
 
@@ -176,11 +204,7 @@ async fn preview_capture(client: &Client, accepted: &Accepted) -> Result<Value> 
 }
 
 /// How many records match, with the connection's own rights; or why it may not know.
-async fn count(
-    client: &Client,
-    accepted: &Accepted,
-    registry: &crate::odoo::registry::Registry,
-) -> Result<(Option<i64>, Option<String>)> {
+async fn count(client: &Client, accepted: &Accepted, registry: &Registry) -> Result<(Option<i64>, Option<String>)> {
     let row = &accepted.row;
     let domain = check_text(&row.domain, &row.model, registry, &admission::context_of(row)).map_err(Error::from)?;
     match search::count_matching(client, &domain).await {
@@ -193,19 +217,11 @@ async fn count(
     }
 }
 
-fn refused_values(error: tokio_postgres::Error) -> Error {
-    let Some(said) = error.as_db_error() else {
-        return Error::database("look at the subscription", error);
-    };
-    let is_about_values = [
-        &SqlState::CHECK_VIOLATION,
-        &SqlState::NOT_NULL_VIOLATION,
-        &SqlState::INVALID_TEXT_REPRESENTATION,
-        &SqlState::INVALID_DATETIME_FORMAT,
-    ]
-    .contains(&said.code());
-    match is_about_values {
-        true => Error::usage(format!("the subscription would not be added: {}", said.message())),
-        false => Error::database("look at the subscription", error),
-    }
+fn names(capture: &Value, key: &str) -> Vec<String> {
+    let names = capture[key].as_array();
+    names
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect()
 }

@@ -4,6 +4,8 @@
 //! columns that have to be captured for it and the domain in a form that can be judged. What cannot be done exactly is refused with
 //! a sentence (SPEC 3.9).
 
+pub mod draft;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -16,11 +18,12 @@ use crate::backoff::Backoff;
 use crate::domain::DomainError;
 use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::plan::Plan;
+use crate::error::Passage;
 use crate::event::{AUDIT_COLUMNS, Change, EventType, Image};
 use crate::http::auth::parse_auth;
 use crate::http::guard::{Guard, parse_url};
 use crate::http::headers::parse_header;
-use crate::odoo::registry::{Field, FieldType, Model, Registry, Table};
+use crate::odoo::registry::{Field, FieldType, Model, Registry, Table, nearest};
 use crate::payload::content::{Content, Wishes};
 use crate::payload::plan::Inherited;
 use crate::payload::value;
@@ -608,10 +611,11 @@ fn watched_fields(row: &Subscription, model: &Model, registry: &Registry) -> Res
 
 fn watchable<'a>(name: &str, model: &'a Model) -> Result<&'a Field> {
     let Some(field) = model.field(name) else {
-        return Err(
-            Error::usage(format!("model \"{}\" has no field \"{name}\"", model.name))
-                .with_hint("watched fields are the model's own fields, named as Odoo names them"),
-        );
+        let error = Error::usage(format!("model \"{}\" has no field \"{name}\"", model.name));
+        return Err(match nearest(name, model.fields().map(|field| field.name.as_str())) {
+            Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
+            None => error.with_hint("watched fields are the model's own fields, named as Odoo names them"),
+        });
     };
     if field.secret {
         return Err(Error::usage(format!(
@@ -637,17 +641,15 @@ fn own_headers(row: &Subscription) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// The message and the hint; the caret is for terminals, and `odoo-eventd domain explain` shows it.
 fn refused_domain(error: &DomainError, text: &str) -> Error {
-    let place = error
-        .span()
-        .and_then(|span| text.get(span.start..span.end))
-        .filter(|t| !t.is_empty());
-    let sentence = match place {
-        Some(place) => format!("domain: {error} (at {place})"),
-        None => format!("domain: {error}"),
-    };
-    let refused = Error::usage(sentence);
+    let mut refused = Error::usage(format!("domain: {error}"));
+    if let Some(span) = error.span() {
+        refused = refused.at(Passage {
+            column: "domain",
+            text: text.to_owned(),
+            span: span.start..span.end,
+        });
+    }
     match error.hint_text() {
         Some(hint) => refused.with_hint(hint),
         None => refused,

@@ -4,29 +4,26 @@ create or replace function odoo_eventd.add_subscription(options jsonb) returns i
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  given public.mcp_event_subscription := jsonb_populate_record(null::public.mcp_event_subscription, options);
+  given public.mcp_event_subscription;
   made integer;
 begin
   perform odoo_eventd.assert_listener();
+  given := odoo_eventd.drafted_subscription(options);
   insert into public.mcp_event_subscription
          (name, model, event_type, domain, fields, trigger_mode, user_id, connection, created_from, active, webhook_url, webhook_secret,
           auth, webhook_payload_template, payload_fields, enrich_fields, http_method, headers, format, lang, timeout_ms, max_attempts,
           ordered, rate_limit, "grouping", max_event_age, max_body_bytes, ignore_user_ids, endpoint_source,
-           retry_first_ms, retry_max_ms, retry_jitter, paused)
-  values (given.name, given.model, coalesce(given.event_type, 'all'), coalesce(given.domain, '[]'), coalesce(given.fields, '{}'),
-          coalesce(given.trigger_mode, 'match'), given.user_id, given.connection, coalesce(given.created_from, 'manual'),
-          coalesce(given.active, true), given.webhook_url, given.webhook_secret, given.auth, given.webhook_payload_template,
-          coalesce(given.payload_fields, '{}'), coalesce(given.enrich_fields, '{}'), coalesce(given.http_method, 'POST'),
-          coalesce(given.headers, '{}'), coalesce(given.format, 'json'), given.lang, coalesce(given.timeout_ms, 5000),
-          coalesce(given.max_attempts, 1), coalesce(given.ordered, false), given.rate_limit, coalesce(given."grouping", 'transaction'),
-          given.max_event_age, coalesce(given.max_body_bytes, 262144), coalesce(given.ignore_user_ids, '{}'),
-          coalesce(given.endpoint_source, 'static'),
-           coalesce(given.retry_first_ms, 60000), coalesce(given.retry_max_ms, 86400000), coalesce(given.retry_jitter, true),
-           coalesce(given.paused, false))
+          retry_first_ms, retry_max_ms, retry_jitter, paused)
+  values (given.name, given.model, given.event_type, given.domain, given.fields, given.trigger_mode, given.user_id, given.connection,
+          given.created_from, given.active, given.webhook_url, given.webhook_secret, given.auth, given.webhook_payload_template,
+          given.payload_fields, given.enrich_fields, given.http_method, given.headers, given.format, given.lang, given.timeout_ms,
+          given.max_attempts, given.ordered, given.rate_limit, given."grouping", given.max_event_age, given.max_body_bytes,
+          given.ignore_user_ids, given.endpoint_source, given.retry_first_ms, given.retry_max_ms, given.retry_jitter, given.paused)
   returning id into made;
   return made;
 end $$;
-comment on function odoo_eventd.add_subscription(jsonb) is 'Adds a subscription; keys are the columns of mcp_event_subscription. Returns its id.';
+comment on function odoo_eventd.add_subscription(jsonb) is
+  'Adds a subscription; keys are the columns of mcp_event_subscription, what is not given is the table''s default. Returns its id.';
 
 create or replace function odoo_eventd.deactivate_subscription(subscription integer) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -1,36 +1,49 @@
--- Purpose: what a subscription would be and have captured, for `odoo-eventd subscribe --dry-run`. Nothing here writes, not even
+-- Purpose: what a subscription would be and have captured, asked before one is added and by a dry run. Nothing here writes, not even
 -- the sequence of ids.
 -- Locks: ACCESS SHARE on the tables read, nothing else.
+
+create or replace function odoo_eventd.drafted_subscription(options jsonb) returns public.mcp_event_subscription
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  defaults jsonb := '{}';
+  of_column record;
+  answer jsonb;
+begin
+  -- The table's own defaults, from the catalogue: one place says what a row is, and it is the table.
+  for of_column in
+    select a.attname, pg_get_expr(d.adbin, d.adrelid) as expression
+      from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+     where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = ''
+  loop
+    execute 'select to_jsonb(' || of_column.expression || ')' into answer;
+    defaults := defaults || jsonb_build_object(of_column.attname, answer);
+  end loop;
+  return jsonb_populate_record(null::public.mcp_event_subscription, defaults || jsonb_strip_nulls(options) || '{"id": 0}');
+end $$;
+comment on function odoo_eventd.drafted_subscription(jsonb) is
+  'The row of mcp_event_subscription that has these values and the table''s defaults; its id is 0.';
+revoke all on function odoo_eventd.drafted_subscription(jsonb) from public;
 
 create or replace function odoo_eventd.preview_subscription(options jsonb) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  defaults jsonb := '{}';
   given public.mcp_event_subscription;
   rule record;
-  answer jsonb;
   holds boolean;
 begin
   perform odoo_eventd.assert_listener();
-  -- The table's own defaults and checks, from the catalogue: one place says what a row may be, and it is the table.
+  given := odoo_eventd.drafted_subscription(options);
   for rule in
-    select a.attname, pg_get_expr(d.adbin, d.adrelid) as expression
-      from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
-     where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = ''
-  loop
-    execute 'select to_jsonb(' || rule.expression || ')' into answer;
-    defaults := defaults || jsonb_build_object(rule.attname, answer);
-  end loop;
-  given := jsonb_populate_record(null::public.mcp_event_subscription, defaults || jsonb_strip_nulls(options) || '{"id": 0}');
-  for rule in
-    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression
+    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression, pg_get_constraintdef(c.oid, true) as definition
       from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c'
      order by c.conname
   loop
     execute 'select ' || rule.expression || ' from (select ($1).*) given' into holds using given;
     if holds is false then
-      raise exception 'it must hold that %', replace(rule.conname, '_', ' ') using errcode = 'check_violation', constraint = rule.conname;
+      raise exception 'it must hold that %', replace(rule.conname, '_', ' ')
+        using errcode = 'check_violation', constraint = rule.conname, detail = rule.definition;
     end if;
   end loop;
   if given.model is null then

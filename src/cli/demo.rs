@@ -21,6 +21,7 @@ use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::pg::subscriptions::GiveUp;
 use crate::signature::Secret;
+use crate::subscription::draft::Draft;
 use crate::worker::process::Process;
 use crate::worker::slots::Limits;
 use crate::worker::supervisor::{self, Options};
@@ -141,7 +142,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
                "domain": "[('state', '=', 'sale')]", "webhook_url": url, "webhook_secret": SECRET}),
         json!({"name": "new tasks", "model": "project.task", "event_type": "create", "webhook_url": url, "webhook_secret": SECRET}),
     ] {
-        let made = ops::subscribe(&client, &guard, &options).await?;
+        let made = ops::subscribe::subscribe(&client, &guard, &Draft::parse(options.clone())?).await?;
         say(format_args!(
             "subscription {}: {} of {}, domain {}, watching {}",
             made.id,

@@ -139,10 +139,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            output::say(format_args!("error: {}", error.chain()));
-            if let Some(hint) = error.hint() {
-                output::say(format_args!("hint: {hint}"));
-            }
+            output::say(format_args!("error: {}", error.for_people()));
             ExitCode::from(error.exit_code())
         }
     }

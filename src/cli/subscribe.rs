@@ -12,6 +12,7 @@ use super::secret::read_secret_file;
 use crate::http::guard::Guard;
 use crate::payload::template::Template;
 use crate::pg::connect::Database;
+use crate::subscription::draft::Draft;
 use crate::{Error, Result, ops, preview};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.
@@ -134,17 +135,17 @@ pub struct Unsubscribe {
 }
 
 impl Subscribe {
-    fn options(&self) -> Result<Value> {
+    fn draft(&self) -> Result<Draft> {
         let secret = match &self.secret_file {
             Some(path) => Some(read_secret_file(path)?),
             None => self.secret.clone(),
         };
         let auth = self.auth_file.as_deref().map(read_secret_file).transpose()?;
         let template = self.template.as_deref().map(read_template).transpose()?;
-        let fields: Vec<&str> = self
+        let fields: Vec<String> = self
             .fields
             .iter()
-            .map(|name| name.trim())
+            .map(|name| name.trim().to_owned())
             .filter(|name| !name.is_empty())
             .collect();
         let mut headers = Map::new();
@@ -154,15 +155,38 @@ impl Subscribe {
             };
             headers.insert(name.trim().to_owned(), Value::String(value.trim().to_owned()));
         }
-        Ok(json!({
-            "name": self.name, "model": self.model, "event_type": self.event, "domain": self.domain, "fields": fields,
-            "trigger_mode": self.trigger_mode, "user_id": self.user_id, "webhook_url": self.url, "webhook_secret": secret, "auth": auth,
-            "payload_fields": self.payload_fields, "enrich_fields": self.enrich_fields, "webhook_payload_template": template,
-            "format": self.format, "max_body_bytes": self.max_body_bytes, "http_method": self.http_method, "headers": headers, "lang": self.lang, "timeout_ms": self.timeout_ms,
-            "max_attempts": self.max_attempts, "ordered": self.ordered, "grouping": self.grouping,
-            "ignore_user_ids": self.ignore_user_ids, "endpoint_source": self.endpoint_source, "rate_limit": self.rate_limit, "max_event_age": self.max_event_age,
-            "retry_first_ms": self.retry_first_ms, "retry_max_ms": self.retry_max_ms, "retry_jitter": !self.no_retry_jitter,
-        }))
+        Ok(Draft {
+            name: self.name.clone(),
+            model: Some(self.model.clone()),
+            event_type: Some(self.event.clone()),
+            domain: Some(self.domain.clone()),
+            fields: Some(fields),
+            trigger_mode: Some(self.trigger_mode.clone()),
+            user_id: self.user_id,
+            webhook_url: self.url.clone(),
+            webhook_secret: secret,
+            auth,
+            payload_fields: Some(self.payload_fields.clone()),
+            enrich_fields: Some(self.enrich_fields.clone()),
+            webhook_payload_template: template,
+            format: Some(self.format.clone()),
+            max_body_bytes: Some(self.max_body_bytes),
+            http_method: Some(self.http_method.clone()),
+            headers: Some(headers),
+            lang: self.lang.clone(),
+            timeout_ms: Some(self.timeout_ms),
+            max_attempts: Some(self.max_attempts),
+            retry_first_ms: Some(self.retry_first_ms),
+            retry_max_ms: Some(self.retry_max_ms),
+            retry_jitter: Some(!self.no_retry_jitter),
+            ordered: Some(self.ordered),
+            rate_limit: self.rate_limit,
+            grouping: Some(self.grouping.clone()),
+            max_event_age: self.max_event_age.clone(),
+            ignore_user_ids: Some(self.ignore_user_ids.clone()),
+            endpoint_source: Some(self.endpoint_source.clone()),
+            ..Draft::default()
+        })
     }
 }
 
@@ -188,12 +212,12 @@ fn read_template(path: &Path) -> Result<String> {
 /// Wrong use; database errors.
 pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
     let guard = Guard::new(&args.allow_networks, &args.allow_ports)?;
-    let options = args.options()?;
+    let draft = args.draft()?;
     let client = connect_installed(&database).await?;
     if args.dry_run {
-        return dry_run(&client, &guard, &options, args.output).await;
+        return dry_run(&client, &guard, &draft, args.output).await;
     }
-    let made = ops::subscribe(&client, &guard, &options).await?;
+    let made = ops::subscribe::subscribe(&client, &guard, &draft).await?;
     if args.output.json {
         output::json(&made)?;
     } else {
@@ -214,13 +238,17 @@ pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
 }
 
 /// Shows what the subscription would be; with `--json` a refusal is an answer as well.
-async fn dry_run(client: &Client, guard: &Guard, options: &Value, output: Json) -> Result<()> {
-    let looked = preview::preview(client, guard, options).await;
+async fn dry_run(client: &Client, guard: &Guard, draft: &Draft, output: Json) -> Result<()> {
+    let looked = preview::preview(client, guard, draft).await;
     match (&looked, output.json) {
         (Ok(preview), true) => output::json(preview)?,
         (Ok(preview), false) => data(preview.describe())?,
         (Err(error), true) if error.is_usage() => {
-            output::json(&json!({"refused": error.chain(), "hint": error.hint()}))?;
+            let place = error.passage();
+            output::json(&json!({
+                "refused": error.chain(), "hint": error.hint(), "column": place.map(|place| place.column),
+                "span": place.map(|place| [place.span.start, place.span.end]),
+            }))?;
         }
         (Err(_), _) => {}
     }

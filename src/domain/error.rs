@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::caret::excerpt;
 use crate::error::Error;
 
 /// A place in a domain's text: byte offsets, end exclusive.
@@ -89,53 +90,13 @@ impl DomainError {
     pub fn render(&self, text: &str) -> String {
         let mut out = self.message.clone();
         if let Some(span) = self.span {
-            let (line, width, marks) = excerpt(text, span);
-            let _ = write!(out, "\n  {line}\n  {:width$}{}", "", "^".repeat(marks));
+            let _ = write!(out, "\n{}", excerpt(text, &(span.start..span.end)));
         }
         if let Some(hint) = &self.hint {
             let _ = write!(out, "\nhint: {hint}");
         }
         out
     }
-}
-
-/// The line around `span`, cut to a screen's width, with the caret's column and length.
-fn excerpt(text: &str, span: Span) -> (String, usize, usize) {
-    /// Characters shown before and after the place.
-    const AROUND: usize = 60;
-    let start = floor_boundary(text, span.start);
-    let end = floor_boundary(text, span.end.max(start));
-    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-    let before: Vec<char> = text[line_start..start].chars().collect();
-    let (lead, shown) = if before.len() > AROUND {
-        ("..", &before[before.len() - AROUND..])
-    } else {
-        ("", &before[..])
-    };
-    let marked = text[start..end.min(line_end)].chars().count().clamp(1, AROUND);
-    let after: String = text[start..line_end].chars().take(marked + AROUND).collect();
-    let cut = text[start..line_end].chars().count() > marked + AROUND;
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let line: String = lead
-        .chars()
-        .chain(shown.iter().copied())
-        .chain(after.chars())
-        .map(printable)
-        .collect();
-    (
-        if cut { format!("{line}..") } else { line },
-        lead.len() + shown.len(),
-        marked,
-    )
-}
-
-fn floor_boundary(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 impl From<DomainError> for Error {
@@ -164,17 +125,5 @@ mod tests {
             error.render(text),
             "no such field\n  [('näme', '=', 1)]\n    ^^^^^^\nhint: look again"
         );
-    }
-
-    #[test]
-    fn a_long_line_is_cut_around_the_place() {
-        let text = "x".repeat(500);
-        let shown = DomainError::new("bad").at(Span::new(250, 251)).render(&text);
-        assert!(shown.lines().all(|line| line.len() < 140), "{shown}");
-    }
-
-    #[test]
-    fn a_span_outside_the_text_does_no_harm() {
-        assert!(DomainError::new("bad").at(Span::new(90, 95)).render("é").contains('^'));
     }
 }

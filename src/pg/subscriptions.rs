@@ -141,8 +141,8 @@ async fn load_some(client: &Client, ids: Option<&[i32]>) -> Result<(Vec<Subscrip
         .map_err(|e| Error::database("read subscriptions", e))?;
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for row in rows {
-        // The text holds secrets: serde's error tells what is wrong, and where.
-        match serde_json::from_str(row.get(5)) {
+        // The text holds secrets: serde's error tells what is wrong, and in which column.
+        match serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(row.get(5))) {
             Ok(subscription) => readable.push(subscription),
             Err(error) => unreadable.push(Unreadable {
                 id: row.get::<_, &str>(0).parse().unwrap_or_default(),
@@ -150,7 +150,7 @@ async fn load_some(client: &Client, ids: Option<&[i32]>) -> Result<(Vec<Subscrip
                 write_stamp: row.get(2),
                 active: row.get(3),
                 state: row.get(4),
-                reason: format!("a value of this row cannot be read: {error}"),
+                reason: format!("{} cannot be read: {}", error.path(), error.inner()),
             }),
         }
     }

@@ -159,10 +159,7 @@ async fn look_at_rows(
                 }
             }
             Err(error) => {
-                let reason = match error.hint() {
-                    Some(hint) => format!("{} (hint: {hint})", error.chain()),
-                    None => error.chain(),
-                };
+                let reason = error.chain_with_hint();
                 if row.state.as_deref() != Some("invalid") || row.error.as_deref() != Some(&reason) {
                     tracing::warn!(subscription.id = row.id, error = %error.chain(), "subscription is invalid");
                     subscriptions::refuse(client, row, &reason).await?;
@@ -334,7 +331,7 @@ fn put_aside() -> Error {
 /// Looks at one subscription.
 ///
 /// The outer error is the database's; the inner one the subscription's.
-async fn look_at(
+pub(crate) async fn look_at(
     client: &Client,
     row: &Subscription,
     registry: &Registry,
@@ -367,11 +364,7 @@ async fn look_at(
 /// A domain that looks at other records needs the right to read them; without it every batch would fail.
 ///
 /// The outer error is the database's; the inner one the subscription's.
-pub(crate) async fn may_read_related(
-    client: &Client,
-    subscription: Accepted,
-    registry: &Registry,
-) -> Result<Result<Accepted>> {
+async fn may_read_related(client: &Client, subscription: Accepted, registry: &Registry) -> Result<Result<Accepted>> {
     let Some(domain) = subscription.domain.as_ref().filter(|domain| domain.reads_related()) else {
         return Ok(Ok(subscription));
     };

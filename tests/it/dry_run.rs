@@ -125,8 +125,33 @@ async fn a_dry_run_says_what_is_refused_and_why() {
         if !reason.starts_with("10.") {
             assert!(answer["refused"].is_string(), "{arguments:?}: {answer}");
         }
+        // The same without a dry run: nobody, the service least of all, ever sees a row that is about to be refused.
+        let output = eventd(&database.url(), &[&["subscribe"], arguments].concat()).await;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {words}");
+        assert!(words.starts_with("error: the subscription was not added: "), "{words}");
+        assert!(words.contains(reason), "{arguments:?}: {words}");
     }
     assert_eq!(traces(&database).await, before);
+}
+
+#[tokio::test]
+async fn a_refused_domain_is_shown_with_a_caret_under_the_place() {
+    let database = Database::fixture().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let wrong = ["subscribe", "--model", "sale.order", "--domain", "[('nme', '=', 1)]"];
+    let output = eventd(&database.url(), &wrong).await;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "error: the subscription was not added: domain: model sale.order has no field \"nme\"\n  [('nme', '=', 1)]\n    ^^^^^\n\
+         hint: did you mean name?\n"
+    );
+    let answer = eventd(&database.url(), &[&wrong[..], &["--dry-run", "--json"]].concat()).await;
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(
+        (&answer["column"], &answer["span"]),
+        (&"domain".into(), &serde_json::json!([2, 7]))
+    );
 }
 
 #[tokio::test]
