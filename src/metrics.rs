@@ -167,7 +167,7 @@ impl Metrics {
             ),
             subscriptions: register!(
                 "subscriptions",
-                "Subscriptions by state: ready, invalid, pending, inactive"
+                "Subscriptions by state: ready, invalid, pending, disabled, inactive"
             ),
             log_bytes: register!("log_bytes", "What the log of attempts takes"),
             log_days: register!("log_days", "Partitions of the log, those ahead of time included"),
@@ -198,7 +198,7 @@ impl Metrics {
         for by in ["notify", "poll"] {
             drop(metrics.wakes.get_or_create(&WakeLabels { by }));
         }
-        for state in ["ready", "invalid", "pending", "inactive"] {
+        for state in ["ready", "invalid", "pending", "disabled", "inactive"] {
             drop(metrics.subscriptions.get_or_create(&StateLabels { state }));
         }
         drop(metrics.attempts.get_or_create(&AttemptLabels {
@@ -277,6 +277,7 @@ impl Metrics {
             ("ready", health.subscriptions.ready),
             ("invalid", health.subscriptions.invalid),
             ("pending", health.subscriptions.pending),
+            ("disabled", health.subscriptions.disabled),
             ("inactive", health.subscriptions.inactive),
         ] {
             self.subscriptions.get_or_create(&StateLabels { state }).set(count);

@@ -368,9 +368,8 @@ create or replace function odoo_eventd.outbox_room(installed odoo_eventd.install
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- What the other tables of the ring hold is taken off: nothing is added to them any more.
-  select greatest((installed).outbox_max_bytes - (select coalesce(sum(pg_table_size(r.name)), 0)
-                                                    from (select to_regclass(format('odoo_eventd.outbox_%s', n)) from generate_series(0, 3) n) r (name)
-                                                   where r.name <> to_regclass(ring_table)), 0)::bigint
+  select greatest((installed).outbox_max_bytes - coalesce(sum(odoo_eventd.outbox_bytes(n)), 0), 0)::bigint
+    from generate_series(0, 3) n where to_regclass(format('odoo_eventd.outbox_%s', n)) <> to_regclass(ring_table)
 $$;
 comment on function odoo_eventd.outbox_room(odoo_eventd.installation, text) is 'How many bytes the current table of the ring may take, long values included.';
 
@@ -423,7 +422,7 @@ begin
   never_old := format('case when false then %s else true end', concat_ws(' and ', 'true', old_still));
   never_new := format('case when false then %s else true end', still);
 
-  -- Sizes are counted without indexes, with long values.
+  -- Sizes are counted as outbox_bytes() does; in here, for a call would cost more than the two sizes.
   room := odoo_eventd.outbox_room(installed, ring_table);
   may_append := format($check$has_table_privilege(to_regclass(%1$L), 'insert')
               and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')$check$, ring_table);

@@ -17,8 +17,7 @@ begin
     'fence', odoo_eventd.fence(false),
     'capture', installed.capture,
     'outbox_max_bytes', installed.outbox_max_bytes,
-    -- What the cap in the capture functions looks at: rows, without indexes.
-    'outbox_bytes', (select sum(pg_relation_size(format('odoo_eventd.outbox_%s', n)::regclass)) from generate_series(0, 3) n),
+    'outbox_bytes', odoo_eventd.outbox_bytes(),
     'outbox_unread', (select count(*) from (select from odoo_eventd.outbox o
         where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
           and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) limit 100000) x),
@@ -36,6 +35,7 @@ begin
         'ready', count(*) filter (where s.active and s.state = 'ready'),
         'invalid', count(*) filter (where s.active and s.state = 'invalid'),
         'pending', count(*) filter (where s.active and (s.state is null or s.state = 'waiting')),
+        'disabled', count(*) filter (where s.active and s.state = 'disabled'),
         'inactive', count(*) filter (where not s.active)) from public.mcp_event_subscription s),
     'log', (select jsonb_build_object(
         'days', count(*), 'oldest', min(d.day), 'newest', max(d.day), 'bytes', coalesce(sum(pg_total_relation_size(d.relation)), 0),
@@ -97,6 +97,8 @@ begin
                 from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model, f.reason) x), '[]'),
     'invalid', coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'error', s.error) order by s.id)
         from public.mcp_event_subscription s where s.active and s.state = 'invalid'), '[]'),
+    'disabled', coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'error', s.error) order by s.id)
+        from public.mcp_event_subscription s where s.active and s.state = 'disabled'), '[]'),
     'replica_role_for', coalesce((select jsonb_agg(coalesce(r.rolname::text, 'every role') order by r.rolname)
         from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
         where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))

@@ -70,7 +70,7 @@ begin
       from odoo_eventd.capture c join odoo_eventd.capture_generation g on g.generation = c.generation), '[]'),
     'outbox', jsonb_build_object(
       'max_bytes', installed.outbox_max_bytes,
-      'bytes', (select sum(pg_total_relation_size(format('odoo_eventd.outbox_%s', n)::regclass)) from generate_series(0, 3) n),
+      'bytes', odoo_eventd.outbox_bytes(),
       'unread', (select count(*) from (select from odoo_eventd.outbox o
                   where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
                     and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) limit 100001) x),

@@ -180,7 +180,7 @@ begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.lock_capture();
   select * into strict ring from odoo_eventd.ring;
-  if pg_relation_size(format('odoo_eventd.outbox_%s', ring.current)::regclass) <= when_over_bytes then
+  if odoo_eventd.outbox_bytes(ring.current) <= when_over_bytes then
     return false;
   end if;
   -- The next that is empty, which need not be the next: one may be kept from being emptied by a transaction that stays open.
@@ -252,7 +252,7 @@ begin
   perform set_config('lock_timeout', lock_wait_ms || 'ms', true);
   for slot in
     select n from odoo_eventd.ring r, generate_series(0, 3) n
-     where (n <> r.current or current_too) and pg_relation_size(format('odoo_eventd.outbox_%s', n)::regclass) > 0
+     where (n <> r.current or current_too) and odoo_eventd.outbox_bytes(n) > 0
   loop
     continue when odoo_eventd.has_unread(slot);
     -- A transaction that wrote here holds ROW EXCLUSIVE until its end, and one that dumps the database reads: then this table stays as

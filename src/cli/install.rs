@@ -68,7 +68,7 @@ pub async fn install(database: Database, args: Roles) -> Result<()> {
     let mut client = database.connect().await?;
     let roles = args.into();
     let until = Instant::now() + INSTALL_WAIT;
-    let (before, after) = loop {
+    let schema::Change { before, worked, after } = loop {
         match schema::install(&mut client, &roles).await {
             Err(error) if is_of_a_lock(&error) && Instant::now() < until => {
                 say("a table of odoo-eventd is in use, trying again; nothing was changed yet");
@@ -81,6 +81,9 @@ pub async fn install(database: Database, args: Roles) -> Result<()> {
         0 => say(format_args!("installed in {database} (schema version {after})")),
         _ if before < after => say(format_args!(
             "upgraded {database} from schema version {before} to {after}"
+        )),
+        _ if !worked => say(format_args!(
+            "installed in {database} again (schema version {after}): it goes on with the subscriptions and the log that were kept"
         )),
         _ => say(format_args!("{database} is up to date (schema version {after})")),
     }

@@ -69,26 +69,31 @@ fn deliveries(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn subscriptions(told: &Value, findings: &mut Vec<Finding>) {
-    let invalid: Vec<String> = list(&told["invalid"])
-        .map(|s| format!("{}: {}", s["id"], text(&s["error"])))
-        .collect();
-    if invalid.is_empty() {
-        add(
-            findings,
-            "subscriptions",
-            Level::Ok,
-            format!("{} are served", told["subscriptions"]["ready"]),
-            "",
-        );
-    } else {
-        add(
-            findings,
-            "subscriptions",
-            Level::Wrong,
-            format!("not served: {}", invalid.join("; ")),
-            "mend or deactivate them",
-        );
+    let of_state = |state: &str| -> Vec<String> {
+        list(&told[state])
+            .map(|s| format!("{}: {}", s["id"], text(&s["error"])))
+            .collect()
+    };
+    let (invalid, disabled) = (of_state("invalid"), of_state("disabled"));
+    let mut found = Vec::new();
+    if !invalid.is_empty() {
+        found.push(format!("not served: {}", invalid.join("; ")));
     }
+    if !disabled.is_empty() {
+        found.push(format!("their endpoints were given up: {}", disabled.join("; ")));
+    }
+    let (level, advice) = match (invalid.is_empty(), disabled.is_empty()) {
+        (true, true) => {
+            found.push(format!("{} are served", told["subscriptions"]["ready"]));
+            (Level::Ok, "")
+        }
+        (true, false) => (
+            Level::Warning,
+            "mend the endpoint, then `odoo-eventd subscriptions enable ID`; what waited meanwhile is a dead letter: `odoo-eventd redeliver`",
+        ),
+        (false, _) => (Level::Wrong, "mend or deactivate them"),
+    };
+    add(findings, "subscriptions", level, found.join("; "), advice);
 }
 
 /// What the service tries again and again.

@@ -4,9 +4,7 @@ use serde_json::Value;
 
 use super::told::{list, number, text};
 use super::{Facts, Finding, Level, add};
-
-/// Connections that the service makes: listener, doorbell, roster's own, and a pool of five.
-const CONNECTIONS_OF_THE_SERVICE: i64 = 8;
+use crate::pg::connections;
 
 /// Judges the surroundings.
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -122,13 +120,16 @@ fn connections(told: &Value, findings: &mut Vec<Finding>) {
         of("used"),
         of("most")
     );
-    if room < CONNECTIONS_OF_THE_SERVICE {
+    if room < i64::try_from(connections::MOST).unwrap_or(i64::MAX) {
         add(
             findings,
             "connections",
             Level::Warning,
             found,
-            format!("a service needs {CONNECTIONS_OF_THE_SERVICE}: raise max_connections, or lower db_maxconn of Odoo"),
+            format!(
+                "a service that has work needs {}: raise max_connections, or lower db_maxconn of Odoo",
+                connections::MOST
+            ),
         );
     } else {
         add(findings, "connections", Level::Ok, found, "");

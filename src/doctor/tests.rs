@@ -9,11 +9,12 @@ fn healthy() -> Value {
         "fence": null, "capture": true, "notify": true, "gaps_open": 0, "models": [{"model": "sale.order", "drift": null, "switched_off": false, "asleep": 0}],
         "gaps": [], "invalid": [], "replica_role_for": [], "leader_pid": 1, "other_listeners": [], "long_transactions": [], "prepared": [],
         "outbox_bytes": 0, "outbox_max_bytes": 100, "outbox_unread": 0, "outbox_oldest_unread_age_s": 0.0,
-        "unfinished": 0, "oldest_due_age_s": 0.0, "subscriptions": {"ready": 1, "pending": 0, "invalid": 0, "inactive": 0},
+        "unfinished": 0, "oldest_due_age_s": 0.0, "subscriptions": {"ready": 1, "pending": 0, "invalid": 0, "disabled": 0, "inactive": 0},
         "notify_queue_ratio": 0.0, "delivery": {"rows": 1, "dead": 0},
         "connections": {"used": 10, "most": 97, "of_login": -1, "of_database": -1, "used_by_login": 1, "used_in_database": 5},
         "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest": "2026-11-21"}
     });
+    facts["disabled"] = json!([]);
     facts["temp_file_limit"] = Value::Null;
     facts
 }

@@ -27,6 +27,12 @@ use super::connect::{Database, Notifications};
 use super::scarce;
 use crate::{Error, Result};
 
+/// Connections at most beside the lead session's and the doorbell's: the dispatcher's two, the deliverer's, the keeper's.
+pub const MORE: usize = 4;
+
+/// All connections of a service to one database at most: the lead session, the doorbell's, [`MORE`], and one that looks at subscriptions.
+pub const MOST: usize = 2 + MORE + 1;
+
 /// A connection that nobody used for so long is closed.
 const IDLE: Duration = Duration::from_secs(5);
 

@@ -17,7 +17,7 @@ pub struct Health {
     pub capture: bool,
     /// What the outbox may take.
     pub outbox_max_bytes: i64,
-    /// What its rows take.
+    /// What its rows take, long values included and indexes not: what the cap goes by.
     pub outbox_bytes: i64,
     /// Rows that were not read yet.
     pub outbox_unread: i64,
@@ -53,6 +53,8 @@ pub struct Subscriptions {
     pub invalid: i64,
     /// Active and not looked at yet.
     pub pending: i64,
+    /// Active, and the endpoint was given up.
+    pub disabled: i64,
     /// Kept for audit.
     pub inactive: i64,
 }

@@ -62,6 +62,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("secrets"),
     function_file!("callbacks"),
     function_file!("subscriptions"),
+    function_file!("outbox_size"),
     function_file!("capture"),
     function_file!("locks"),
     function_file!("relations"),
@@ -328,13 +329,24 @@ fn how_to_read() -> Step {
     }
 }
 
-/// Installs or upgrades, in one transaction. Returns the version before and after.
+/// What an installation found and left.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// The schema version before; 0 = there was none.
+    pub before: i32,
+    /// Whether the functions were there: not after an uninstall that kept the tables.
+    pub worked: bool,
+    /// The schema version now.
+    pub after: i32,
+}
+
+/// Installs or upgrades, in one transaction.
 ///
 /// # Errors
 /// With SQLSTATE 55P03 (lock not available) when a table of ours is in use, by a dump for instance: nothing was changed, try again.
 /// [`Error::unfit`] if this is no Odoo database, if the session may not act for the owner of Odoo's tables, or if the installation
 /// is newer than this program; database errors with the step that failed.
-pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
+pub async fn install(client: &mut Client, roles: &Roles) -> Result<Change> {
     let before = installed(client).await?;
     require_owner(client, &before.owner).await?;
     let transaction = begin(client).await?;
@@ -359,7 +371,11 @@ pub async fn install(client: &mut Client, roles: &Roles) -> Result<(i32, i32)> {
         .commit()
         .await
         .map_err(|e| Error::database("commit the installation", e))?;
-    Ok((found.version, newest_version()))
+    Ok(Change {
+        before: found.version,
+        worked: found.working,
+        after: newest_version(),
+    })
 }
 
 /// The steps that `uninstall` runs.

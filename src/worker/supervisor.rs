@@ -41,7 +41,7 @@ use super::{monitor, sweeper};
 use crate::http::client::Client;
 use crate::http::guard::Guard;
 use crate::pg::connect::{Database, server_start};
-use crate::pg::connections::Connections;
+use crate::pg::connections::{self, Connections};
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
@@ -58,9 +58,6 @@ const FENCED_LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Pauses between tries to connect.
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(10);
-
-/// Connections at most beside the lead session's and the doorbell's: the dispatcher's two, the deliverer's, the keeper's.
-const MORE_CONNECTIONS: usize = 4;
 
 /// How long taking the lead may take: it waits for a predecessor's last commit.
 const LEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -263,7 +260,7 @@ async fn term(
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let (connections, mut notifications) = Connections::open(&options.database, MORE_CONNECTIONS).await?;
+    let (connections, mut notifications) = Connections::open(&options.database, connections::MORE).await?;
     let session = connections.lead();
     schema::require_installed(session).await?;
     within(ANSWER_WITHIN, "end the sessions that were lost", async {

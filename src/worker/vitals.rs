@@ -236,7 +236,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "server_time": 0.0, "fence": null, "capture": true, "outbox_max_bytes": 100, "outbox_bytes": 0, "outbox_unread": 0,
             "outbox_oldest_unread_age_s": 0.0, "gaps_open": 0, "unfinished": 0, "oldest_due_age_s": 0.0,
-            "subscriptions": {"ready": 1, "invalid": 0, "pending": 0, "inactive": 0},
+            "subscriptions": {"ready": 1, "invalid": 0, "pending": 0, "disabled": 0, "inactive": 0},
             "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest_age_days": 0},
             "oldest_transaction_age_s": 0.0, "oldest_prepared_age_s": 0.0, "notify_queue_ratio": 0.0
         }))

@@ -109,6 +109,14 @@ async fn each_pain_is_found_and_mending_it_is_noticed() {
             "wrong",
         ),
         (
+            "select set_config('odoo_eventd.service_write', 'on', false);
+             update mcp_event_subscription set state = 'disabled', disabled_at = now(), error = 'the endpoint answered 410 Gone' where id = 1",
+            "select set_config('odoo_eventd.service_write', 'on', false);
+             update mcp_event_subscription set state = 'ready', disabled_at = null, error = null where id = 1",
+            "subscriptions",
+            "warning",
+        ),
+        (
             "update odoo_eventd.installation set outbox_max_bytes = 1; update sale_order set client_order_ref = 'x' where id = 1",
             "update odoo_eventd.installation set outbox_max_bytes = 8589934592",
             "outbox",
@@ -125,7 +133,7 @@ async fn each_pain_is_found_and_mending_it_is_noticed() {
         assert_eq!(before[name], "ok", "before: {hurt}");
         database.psql(hurt).await;
         let (levels, code) = examined(&database.url()).await;
-        assert_eq!((levels[name].as_str(), code), (Some(level), 1), "{hurt}: {levels}");
+        assert_eq!((levels[name].as_str(), code), (Some(level), i32::from(level == "wrong")), "{hurt}: {levels}");
         database.psql(mend).await;
         assert_eq!(examined(&database.url()).await.0[name], "ok", "{mend}");
     }

@@ -117,3 +117,53 @@ async fn past_the_outboxs_cap_capture_stops_writes_go_on_and_the_gap_is_told() {
     writer.batch_execute(write).await.unwrap();
     assert_eq!(captured.readable().await.len(), 8 * written);
 }
+
+/// Long values are kept apart from their rows by PostgreSQL (TOAST), so a table of few rows can be a large one.
+#[tokio::test]
+async fn cap_status_metrics_and_rotation_count_long_values_alike() {
+    let captured = Captured::watching("sale.order", &["note"]).await;
+    let database = &captured.database;
+    // Random, so that nothing of it is saved by compression; each within what is kept of one value.
+    captured
+        .write(
+            "update sale_order set note = (select string_agg(md5(random()::text || sale_order.id || i), '') from generate_series(1, 400) i)
+              where id < 5",
+        )
+        .await;
+    let rows: i64 = database
+        .psql("select sum(pg_relation_size(format('odoo_eventd.outbox_%s', n)::regclass)) from generate_series(0, 3) n")
+        .await
+        .parse()
+        .unwrap();
+    let told = database
+        .psql("select odoo_eventd.status() #>> '{outbox,bytes}', odoo_eventd.health() ->> 'outbox_bytes', odoo_eventd.outbox_bytes()")
+        .await;
+    let told: Vec<i64> = told.split('|').map(|size| size.trim().parse().unwrap()).collect();
+    assert!(told[0] > rows + 30_000, "{told:?} {rows}");
+    assert!(told.iter().all(|size| *size == told[0]), "{told:?}");
+    // What alarms is what stops: at this size to the byte there is room, one below there is none.
+    let with_cap = |cap: i64| {
+        format!(
+            "update odoo_eventd.installation set outbox_max_bytes = {cap}; select odoo_eventd.register_installation(null)"
+        )
+    };
+    captured.write(&with_cap(told[0] - 1)).await;
+    captured.write("update sale_order set note = 'a' where id = 5").await;
+    assert_eq!(
+        database
+            .psql("select count(*) > 0 from odoo_eventd.capture_overflow")
+            .await,
+        "t"
+    );
+    captured.write(&with_cap(told[0])).await;
+    let before = database.psql("select count(*) from odoo_eventd.outbox").await;
+    captured.write("update sale_order set note = 'b' where id = 6").await;
+    assert_ne!(database.psql("select count(*) from odoo_eventd.outbox").await, before);
+    // The ring goes on by the same size.
+    assert_eq!(
+        database
+            .psql(&format!("select odoo_eventd.rotate_outbox({})", told[0] - 1))
+            .await,
+        "t"
+    );
+}
