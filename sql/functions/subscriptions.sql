@@ -400,8 +400,8 @@ begin
     join odoo_eventd.capture_generation g on g.generation = c.generation
     where c.active
       and (-- The table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
-           to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
-           or odoo_eventd.missing_triggers(c) > 0
+           c.capture_id not in (select w from odoo_eventd.whole_captures() w)
+             and (to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid or odoo_eventd.missing_triggers(c) > 0)
            or odoo_eventd.has_other_stamps(c)
            or exists (select from odoo_eventd.capture_gap o
                       where o.capture_id = c.capture_id and o.reason = 'a trigger was missing' and o.ended_at is null)

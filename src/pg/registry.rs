@@ -100,7 +100,12 @@ async fn read(client: &Client, source: Source) -> Result<Registry> {
         }
     }
     if catalogue.contains_key("ir_property") && registry.facts().version < 18 {
+        let version = registry.facts().version;
         for row in &source.rows(client, "registry_properties").await? {
+            // Odoo's code computes this one, and only looks at such rows on the way: `property_product_pricelist`.
+            if !known::computed_from(version, row.get("model"), row.get("field")).is_empty() {
+                continue;
+            }
             let field = registry
                 .model_mut(row.get("model"))
                 .and_then(|model| model.field_mut(row.get("field")));

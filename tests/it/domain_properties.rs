@@ -20,7 +20,8 @@ const AS_17: &str = "
                    ('ir.property', 'value_text', 'text', null, true), ('ir.property', 'value_reference', 'char', null, true),
                    ('res.partner', 'property_term', 'many2one', 'account.payment.term', false),
                    ('res.partner', 'limit', 'float', null, false), ('res.partner', 'code', 'char', null, false),
-                   ('res.partner', 'is_good', 'boolean', null, false), ('res.partner', 'nowhere', 'char', null, false))
+                   ('res.partner', 'is_good', 'boolean', null, false), ('res.partner', 'nowhere', 'char', null, false),
+                   ('res.partner', 'property_product_pricelist', 'many2one', 'account.payment.term', false))
            f (model, name, ttype, relation, store) join ir_model m on m.model = f.model;
     insert into ir_property (fields_id, company_id, res_id, value_reference, value_float, value_text, value_integer)
     select f.id, p.company, p.res_id, p.reference, p.float, p.text, p.integer
@@ -30,7 +31,8 @@ const AS_17: &str = "
                    ('property_term', 2, 'res.partner,2', 'account.payment.term,2', null, null, null),
                    ('limit', 1, 'res.partner,2', null, 7, null, null), ('limit', 1, 'res.partner,3', null, -7, null, null),
                    ('code', null, 'res.partner,1', null, null, 'A1', null), ('code', 1, 'res.partner,2', null, null, 'B2', null),
-                   ('is_good', 1, 'res.partner,3', null, null, null, 1))
+                   ('is_good', 1, 'res.partner,3', null, null, null, 1),
+                   ('property_product_pricelist', 1, 'res.partner,3', 'account.payment.term,1', null, null, null))
            p (name, company, res_id, reference, float, text, integer)
       join ir_model_fields f on f.model = 'res.partner' and f.name = p.name";
 
@@ -106,6 +108,8 @@ async fn rows_and_defaults_decide_as_in_search_multi() {
         "('is_good', 'in', [True])",
         "('code', '=?', 'A1')",
         "('nowhere', '=', 'x')",
+        // Odoo computes it and only looks at its rows on the way.
+        "('property_product_pricelist', '=', 1)",
     ] {
         let output = eventd(
             &database.url(),
