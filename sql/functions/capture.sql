@@ -301,30 +301,31 @@ comment on function odoo_eventd.rows_query(oid, text, name[], name[], text[], na
 
 -- For a table whose columns are no longer what they were, and for statements of many rows: from the catalogue as it is at that moment.
 
-create or replace function odoo_eventd.rows_query_now(of_generation bigint, of_table oid, operation text, in_halves boolean, unreadable name[]) returns text
+drop function if exists odoo_eventd.rows_query_now(bigint, oid, text, boolean, name[]);
+create or replace function odoo_eventd.rows_query_now(of_table oid, operation text, in_halves boolean, unreadable name[],
+                                                      of_columns name[], of_types text[], compared name[], of_whole name[], is_of_links boolean)
+returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
 declare
-  made odoo_eventd.capture_generation;
-  c odoo_eventd.capture;
   types_now text[];
   retyped jsonb;
   id_type text;
   gathers text;
 begin
-  select * into strict made from odoo_eventd.capture_generation g where g.generation = of_generation;
-  select * into strict c from odoo_eventd.capture k where k.capture_id = made.capture_id;
+  -- The generation is told, not looked up: a transaction whose snapshot is older than the generation does not see its row, and Odoo's
+  -- transactions have one snapshot from their first statement to their end.
   select array_agg(format_type(a.atttypid, a.atttypmod) order by w.ord),
          jsonb_object_agg(w.name, format_type(a.atttypid, a.atttypmod)) filter (where format_type(a.atttypid, a.atttypmod) <> w.type)
     into types_now, retyped
-    from unnest(made.columns, made.types) with ordinality w (name, type, ord)
+    from unnest(of_columns, of_types) with ordinality w (name, type, ord)
     left join pg_attribute a on a.attrelid = of_table and a.attname = w.name and a.attnum > 0 and not a.attisdropped;
   select format_type(a.atttypid, null) into id_type
     from pg_attribute a where a.attrelid = of_table and a.attname = 'id' and not a.attisdropped;
-  if id_type is null and not odoo_eventd.is_relation(c) then
+  if id_type is null and not is_of_links then
     raise exception 'the table has no id';
   end if;
-  gathers := odoo_eventd.rows_query(of_table, operation, made.columns, made.compared, types_now, made.whole, id_type, in_halves, unreadable,
+  gathers := odoo_eventd.rows_query(of_table, operation, of_columns, compared, types_now, of_whole, id_type, in_halves, unreadable,
                                   coalesce((select array_agg(k::name) from jsonb_object_keys(retyped) k), '{}'));
   if retyped is null then
     return gathers;
@@ -333,23 +334,24 @@ begin
   return format('select x.op, x.record_id, x.user_id, case when x.old is not null then x.old || %1$L::text end as old,
              case when x.new is not null then x.new || %1$L::text end as new from (%2$s) x', retyped, gathers);
 end $$;
-comment on function odoo_eventd.rows_query_now(bigint, oid, text, boolean, name[]) is
+comment on function odoo_eventd.rows_query_now(oid, text, boolean, name[], name[], text[], name[], name[], boolean) is
   'rows_query for the columns of a generation as they are now: one that is gone, or that another cannot read, is marked as such.';
 
-create or replace function odoo_eventd.unreadable_columns_query(of_generation bigint, of_table oid, operation text, of_column name) returns text
+drop function if exists odoo_eventd.unreadable_columns_query(bigint, oid, text, name);
+create or replace function odoo_eventd.unreadable_columns_query(of_table oid, operation text, of_column name, is_whole boolean) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
 declare
   e record;
 begin
   select x.* into e
-    from odoo_eventd.capture_generation g, pg_attribute a, odoo_eventd.captured_expressions(
-           of_table, array[of_column], array[format_type(a.atttypid, a.atttypmod)], case when of_column = any (g.whole) then array[of_column] else '{}' end) x
-   where g.generation = of_generation and a.attrelid = of_table and a.attname = of_column and not a.attisdropped;
+    from pg_attribute a, odoo_eventd.captured_expressions(
+           of_table, array[of_column], array[format_type(a.atttypid, a.atttypmod)], case when is_whole then array[of_column] else '{}' end) x
+   where a.attrelid = of_table and a.attname = of_column and not a.attisdropped;
   return 'select ' || concat_ws(', ', case when operation in ('UPDATE', 'DELETE') then format('(select count(%s) from old_rows o)', coalesce(e.tagged_old, '1')) end,
                                 case when operation in ('UPDATE', 'INSERT') then format('(select count(%s) from new_rows n)', coalesce(e.tagged_new, '1')) end);
 end $$;
-comment on function odoo_eventd.unreadable_columns_query(bigint, oid, text, name) is 'Fails where a column''s values cannot be made text: one over a gigabyte, a type whose output function raises.';
+comment on function odoo_eventd.unreadable_columns_query(oid, text, name, boolean) is 'Fails where a column''s values cannot be made text: one over a gigabyte, a type whose output function raises.';
 
 create or replace function odoo_eventd.doorbell(installed odoo_eventd.installation) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
@@ -395,6 +397,7 @@ declare
   still text; old_still text;
   never_old text; never_new text;
   may_append text; has_room text; room bigint;   -- of the outbox
+  as_made text;                                  -- the generation, as literals
   id_type text := case when odoo_eventd.is_relation(of_capture) then null else 'integer' end;
 begin
   select * into strict installed from odoo_eventd.installation;
@@ -421,6 +424,8 @@ begin
   still := concat_ws(E'\n                    and ', 'true', still, case when is_of_links then null else author.still end);
   never_old := format('case when false then %s else true end', concat_ws(' and ', 'true', old_still));
   never_new := format('case when false then %s else true end', still);
+
+  as_made := format('%L::name[], %L::text[], %L::name[], %L::name[], %L::boolean', made.columns, made.types, made.compared, made.whole, is_of_links);
 
   -- Sizes are counted as outbox_bytes() does; in here, for a call would cost more than the two sizes.
   room := odoo_eventd.outbox_room(installed, ring_table);
@@ -536,13 +541,13 @@ $part$ end)
     if gathered is null and how_many <= 1000 then
       begin
         execute format('select array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (%%s) x where x.record_id is not null)',
-                       odoo_eventd.rows_query_now(%1$s, tg_relid, tg_op, in_halves, unreadable)) into gathered;
+                       odoo_eventd.rows_query_now(tg_relid, tg_op, in_halves, unreadable, %1$s)) into gathered;
       exception when others then
         is_hard := true;
       end;
     end if;
   end if;
-$body$, of_capture.generation)
+$body$, as_made)
 
   -- Every expression of a function is set up anew in each transaction, and a relation's size costs system calls: hence one condition,
   -- and a session that found room in the outbox looks again in one of 64 transactions, and after every larger statement.
@@ -583,7 +588,7 @@ $body$, of_capture.generation)
         begin
           execute format('insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
                           select nextval(''odoo_eventd.outbox_id_seq''), pg_current_xact_id(), %6$s, x.op, x.record_id, now(), x.user_id, x.old, x.new from (%%s) x where x.record_id is not null',
-                         odoo_eventd.rows_query_now(%6$s, tg_relid, tg_op, in_halves, unreadable));
+                         odoo_eventd.rows_query_now(tg_relid, tg_op, in_halves, unreadable, %10$s));
           get diagnostics how_many = row_count;
         exception when others then
           is_hard := true;
@@ -593,7 +598,7 @@ $body$, of_capture.generation)
       if is_hard then
         foreach candidate in array %9$L::name[] loop
           begin
-            execute odoo_eventd.unreadable_columns_query(%6$s, tg_relid, tg_op, candidate);
+            execute odoo_eventd.unreadable_columns_query(tg_relid, tg_op, candidate, candidate = any (%11$L::name[]));
           exception when others then
             unreadable := unreadable || candidate;
           end;
@@ -601,12 +606,12 @@ $body$, of_capture.generation)
         begin
           execute format('insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
                           select nextval(''odoo_eventd.outbox_id_seq''), pg_current_xact_id(), %6$s, x.op, x.record_id, now(), x.user_id, x.old, x.new from (%%s) x where x.record_id is not null',
-                         odoo_eventd.rows_query_now(%6$s, tg_relid, tg_op, in_halves or how_many > 1000, unreadable));
+                         odoo_eventd.rows_query_now(tg_relid, tg_op, in_halves or how_many > 1000, unreadable, %10$s));
         exception when others then
           begin
             execute format('insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
                             select nextval(''odoo_eventd.outbox_id_seq''), pg_current_xact_id(), %6$s, x.op, x.record_id, now(), x.user_id, x.old, x.new from (%%s) x where x.record_id is not null',
-                           odoo_eventd.rows_query_now(%6$s, tg_relid, tg_op, true, %9$L));
+                           odoo_eventd.rows_query_now(tg_relid, tg_op, true, %9$L, %10$s));
           exception when others then
             insert into odoo_eventd.capture_overflow (xid, capture_id, at, reason)
             values (pg_current_xact_id(), %3$s, now(), format('a write could not be captured: %%s', sqlstate));
@@ -621,7 +626,7 @@ $body$, of_capture.generation)
     end if;
   end if;
 $body$, to_regclass(ring_table)::oid, to_regclass('odoo_eventd.outbox_id_seq')::oid, of_capture.capture_id,
-        format('%s in %s', room, ring_table), ring_table, of_capture.generation, may_append, has_room, made.columns)
+        format('%s in %s', room, ring_table), ring_table, of_capture.generation, may_append, has_room, made.columns, as_made, made.whole)
 
   || odoo_eventd.doorbell(installed)
 

@@ -6,6 +6,7 @@ mod contents;
 mod hard_types;
 mod nested;
 mod never_fails;
+mod old_snapshots;
 mod statements;
 mod stopped;
 
