@@ -37,6 +37,8 @@ pub struct DomainError {
     message: String,
     span: Option<Span>,
     hint: Option<String>,
+    /// Odoo comes to it only where the rest of the domain has decided nothing yet.
+    late: bool,
 }
 
 impl DomainError {
@@ -46,6 +48,7 @@ impl DomainError {
             message: message.into(),
             span: None,
             hint: None,
+            late: false,
         }
     }
 
@@ -60,6 +63,25 @@ impl DomainError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert(hint.into());
+        self
+    }
+
+    /// Marks what 19 finds only once it looks records up: a domain that is decided before does not fail.
+    #[must_use]
+    pub fn late(mut self) -> Self {
+        self.late = true;
+        self
+    }
+
+    /// Whether it is one of those.
+    pub fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Says what was being looked at when this was found.
+    #[must_use]
+    pub fn within(mut self, whole: &str) -> Self {
+        self.message = format!("{whole}: {}", self.message);
         self
     }
 

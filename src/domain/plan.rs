@@ -163,6 +163,20 @@ pub enum Source {
         /// Where to start.
         roots: Members,
     },
+    /// The ids (column `id`) reached from `roots` down a link that is inherited through `_inherits`: the rows whose parent's record has
+    /// one of the ids reached in its column. The roots are included.
+    ReachableByParent {
+        /// The table of the records.
+        table: String,
+        /// The column that leads to the record inherited from.
+        link: String,
+        /// The table of that record.
+        parent_table: String,
+        /// The column there.
+        parent: String,
+        /// Where to start.
+        roots: Members,
+    },
     /// The ids (column `id`) that the `parent_path` of `roots` names: the records and their ancestors.
     Ancestors {
         /// The table of the tree.

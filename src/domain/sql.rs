@@ -346,6 +346,17 @@ impl Printer<'_> {
         text
     }
 
+    /// Where a walk starts, as a select of ids.
+    fn roots(&mut self, roots: &Members) -> String {
+        match roots {
+            Members::Ids(ids) => {
+                let ids = self.params.bind(&Bound::Ints(ids.iter().copied().map(Some).collect()));
+                format!("select pg_catalog.unnest({ids})::pg_catalog.int8")
+            }
+            Members::Query(query) => format!("select id::pg_catalog.int8 from ({}) roots (id)", self.query(query)),
+        }
+    }
+
     fn source(&mut self, source: &Source) -> String {
         match source {
             Source::Table(name) => table(name),
@@ -358,15 +369,7 @@ impl Printer<'_> {
             } => {
                 let (walk, row) = (self.params.alias(), self.params.alias());
                 let (tree, parent) = (table(tree), quote(parent));
-                let roots = match roots {
-                    Members::Ids(ids) => {
-                        let ids = self.params.bind(&Bound::Ints(ids.iter().copied().map(Some).collect()));
-                        format!("select pg_catalog.unnest({ids})::pg_catalog.int8")
-                    }
-                    Members::Query(query) => {
-                        format!("select id::pg_catalog.int8 from ({}) roots (id)", self.query(query))
-                    }
-                };
+                let roots = self.roots(roots);
                 let through = match **through {
                     Plan::Const(Some(true)) => "true".to_owned(),
                     ref through => self.condition(through, &Scope::table(row.clone())),
@@ -384,6 +387,25 @@ impl Printer<'_> {
                 };
                 // UNION, not UNION ALL: a loop in the data ends.
                 format!("(with recursive {walk} (id) as ({roots} union {step}) select id from {walk})")
+            }
+            Source::ReachableByParent {
+                table: tree,
+                link,
+                parent_table,
+                parent,
+                roots,
+            } => {
+                let (walk, row, inherited) = (self.params.alias(), self.params.alias(), self.params.alias());
+                let roots = self.roots(roots);
+                format!(
+                    "(with recursive {walk} (id) as ({roots} union select {row}.id::pg_catalog.int8 from {} {row} \
+                     join {} {inherited} on {inherited}.id {eq} {row}.{} join {walk} on {inherited}.{} {eq} {walk}.id) select id from {walk})",
+                    table(tree),
+                    table(parent_table),
+                    quote(link),
+                    quote(parent),
+                    eq = op("="),
+                )
             }
             Source::Ancestors { table: tree, roots } => {
                 let row = self.params.alias();

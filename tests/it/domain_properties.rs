@@ -77,6 +77,13 @@ async fn rows_and_defaults_decide_as_in_search_multi() {
         ("('is_good', '=', False)", but(&[3])),
         ("('is_good', '!=', True)", but(&[3])),
         ("'!', ('property_term', '=', 1)", vec![1, 3]),
+        // A path and a name are searched first, then the rows for what was found.
+        ("('property_term.id', 'in', [1])", but(&[1, 3])),
+        ("('property_term.id', '=', 2)", vec![1]),
+        ("('property_term.name', '=', 'no such term')", vec![]),
+        ("('property_term', 'ilike', 'no such term')", vec![]),
+        ("('property_term', 'not ilike', 'no such term')", all.clone()),
+        ("('code', '=?', 'A1')", vec![1]),
     ];
     for (leaf, ids) in cases {
         let answer = eventd_ok(
@@ -99,14 +106,12 @@ async fn rows_and_defaults_decide_as_in_search_multi() {
     ];
     assert_eq!(eventd_ok(&database.url(), &other).await.trim(), "[2]");
     for leaf in [
-        "('property_term', 'ilike', 'days')",
-        "('property_term.name', '=', 'x')",
+        "'!', ('property_term.id', '=', 2)",
         "('property_term', 'child_of', 1)",
         "('limit', 'in', [1])",
         "('limit', '=', None)",
         "('limit', 'like', '7')",
         "('is_good', 'in', [True])",
-        "('code', '=?', 'A1')",
         "('nowhere', '=', 'x')",
         // Odoo computes it and only looks at its rows on the way.
         "('property_product_pricelist', '=', 1)",

@@ -230,3 +230,83 @@ async fn a_newer_odoo_follows_the_newest_rules_and_refuses_what_a_list_would_tel
         asked(&registry, model, domain).expect_err("20 does not");
     }
 }
+
+#[tokio::test]
+async fn what_asks_who_is_logged_in_means_odoobot_or_the_user_that_is_named() {
+    for version in [16, 17, 18, 19] {
+        let Some(oracle) = Oracle::open(version).await else {
+            return;
+        };
+        oracle
+            .client
+            .batch_execute(
+                "delete from mail_followers where res_model = 'res.partner';
+                 insert into mail_followers (res_model, res_id, partner_id)
+                 select 'res.partner', w.record, u.partner_id from (values (1, 1), (1, 3), (2, 3), (2, 5)) w (uid, record)
+                   join res_users u on u.id = w.uid",
+            )
+            .await
+            .expect("partners are followed");
+        let matching = async |uid: Option<i32>, domain: &str| {
+            let context = Context {
+                uid,
+                ..oracle.context.clone()
+            };
+            let typed = check_text(domain, "res.partner", &oracle.registry, &context)
+                .unwrap_or_else(|refused| panic!("{version} {domain}: {refused}"));
+            matching_ids(&oracle.client, &typed).await.expect("a search")
+        };
+        let among = "('id', 'in', [1, 3, 5])";
+        let followed = format!("[('message_is_follower', '=', True), {among}]");
+        let not_followed = format!("[('message_is_follower', '!=', True), {among}]");
+        assert_eq!(matching(None, &followed).await, [1, 3], "{version}");
+        assert_eq!(matching(None, &not_followed).await, [5], "{version}");
+        assert_eq!(matching(Some(2), &followed).await, [3, 5], "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_category_has_the_routes_of_all_above_it_in_19_and_no_search_before() {
+    for version in [16, 17, 18, 19] {
+        let Some(oracle) = Oracle::open(version).await else {
+            return;
+        };
+        let asked = |model: &str, domain: &str| check_text(domain, model, &oracle.registry, &oracle.context);
+        let behind = asked("product.template", "[('route_from_categ_ids', '!=', False)]");
+        if version < 19 {
+            let refused = behind.expect_err("Odoo takes every record for a match").to_string();
+            assert!(refused.contains("product.category.total_route_ids"), "{refused}");
+            continue;
+        }
+        let behind = behind.expect("19 has a search");
+        oracle
+            .client
+            .batch_execute(
+                "delete from stock_route_categ;
+                 insert into stock_route_categ (categ_id, route_id) select 4, min(id) from stock_route",
+            )
+            .await
+            .expect("a category gets a route");
+        let ids = async |sql: &str| -> Vec<i64> {
+            let rows = oracle.client.query(sql, &[]).await.expect("a read");
+            rows.iter().map(|row| row.get::<_, i32>(0).into()).collect()
+        };
+        let below = ids("select id from product_category where parent_path like '4/%' order by id").await;
+        assert!(below.len() > 1, "category 4 has some below it");
+        let found = |domain: &str| {
+            let typed = asked("product.category", domain).unwrap_or_else(|refused| panic!("{domain}: {refused}"));
+            let client = &oracle.client;
+            async move { matching_ids(client, &typed).await.expect("a search") }
+        };
+        assert_eq!(found("[('total_route_ids', '!=', False)]").await, below);
+        assert_eq!(found("[('total_route_ids.name', 'ilike', '')]").await, below);
+        let others = ids("select id from product_category where parent_path not like '4/%' order by id").await;
+        assert_eq!(found("[('total_route_ids', '=', False)]").await, others);
+        let templates = matching_ids(&oracle.client, &behind).await.expect("a search");
+        let wanted = ids(
+            "select t.id from product_template t join product_category c on c.id = t.categ_id
+              where c.parent_path like '4/%' order by t.id",
+        );
+        assert_eq!(templates, wanted.await);
+    }
+}

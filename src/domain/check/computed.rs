@@ -2,7 +2,7 @@
 
 use super::super::ast::Operator;
 use super::super::error::DomainError;
-use super::super::plan::{Bound, Comparison, Plan, Query, Scalar, Source};
+use super::super::plan::{Bound, Comparison, Members, Plan, Query, Scalar, Source};
 use super::literal::Literal;
 use super::relational::records;
 use super::{Checker, Operand, Step};
@@ -59,32 +59,142 @@ impl Checker<'_> {
         match (model.name.as_str(), field.name.as_str()) {
             ("account.account", "code") if self.version >= 18 => self.account_code(model, step),
             ("project.task", "is_closed") if self.version >= 17 => self.task_is_closed(model, step).map(Some),
-            ("mail.message", "has_error") if self.version >= 19 => self.message_has_error(model, step).map(Some),
             ("mail.message", "rating_value") if self.version < 19 => self.message_rating(step).map(Some),
+            ("product.category", "total_route_ids") if self.version >= 19 => {
+                self.category_routes(model, step).map(Some)
+            }
+            ("res.groups", "full_name") => self.group_full_name(model, step).map(Some),
             (_, "activity_date_deadline") => self.activity_deadline(model, step).map(Some),
             (_, "has_message") if model.field("message_ids").is_some() => Ok(self.has_message(model, step)),
-            _ => Ok(None),
+            (_, name) => self.of_the_user(model, name, step),
         }
     }
 
-    /// Some notification of the message has failed.
-    fn message_has_error(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
-        let failed = ["bounce", "exception"].map(|status| Literal::Str(status.to_owned()));
-        let failed = Literal::List(failed.to_vec());
-        let (Operator::Eq | Operator::Ne, Operand::Literal(Literal::Bool(true))) = (step.operator, step.value) else {
-            return Err(DomainError::new("has_error is compared with True or False").at(step.spans.value));
+    /// A group's name or that of what it belongs to; `Sales / Administrator` names both.
+    fn group_full_name(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+        let unknown = || DomainError::new("a group's name is compared with text").at(step.spans.value);
+        let value = self.literal(step)?;
+        if self.version >= 19 && step.operator.is_negative() {
+            let operator = step.operator.negated().ok_or_else(unknown)?;
+            return Ok(self.negated(self.group_full_name(model, Step { operator, ..step })?));
+        }
+        let (texts, is_list) = match value {
+            Literal::Bool(_) if self.version < 19 => return self.asked_of(model, "name", value, step),
+            Literal::Str(_) => (std::slice::from_ref(value), false),
+            Literal::List(items) => (items.as_slice(), true),
+            _ => return Err(unknown()),
         };
-        let asks_for_some = step.operator == Operator::Eq;
-        self.negatable(
+        let operand = |text: &str| {
+            let text = Literal::Str(text.to_owned());
+            if is_list { Literal::List(vec![text]) } else { text }
+        };
+        let named = |path: &str, text: &str| self.asked_of(model, path, &operand(text), step);
+        let mut plans = Vec::new();
+        if self.version >= 19 {
+            plans.push(self.asked_of(model, "name", value, step)?);
+            for text in texts {
+                let Literal::Str(text) = text else { continue };
+                let (privilege, group) = match text.split_once('/') {
+                    Some((privilege, group)) => (privilege.trim(), group.trim()),
+                    None => (text.as_str(), ""),
+                };
+                plans.push(named("name", text)?);
+                if privilege.is_empty() {
+                    continue;
+                }
+                let mut all = vec![named("privilege_id.name", privilege)?];
+                if !group.is_empty() {
+                    all.push(named("name", group)?);
+                }
+                plans.push(Plan::all(all));
+            }
+            return Ok(Plan::any(plans));
+        }
+        let is_negative = step.operator.is_negative();
+        for text in texts {
+            let Literal::Str(text) = text else {
+                return Err(unknown());
+            };
+            let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+            let (group, rest) = parts.split_last().ok_or_else(unknown)?;
+            let (group, category) = (group.trim(), rest.join("/"));
+            let category = Some(category.trim()).filter(|name| !name.is_empty()).unwrap_or(group);
+            let mut categorized = named("category_id.name", category)?;
+            if is_negative && rest.is_empty() {
+                let none = self.asked_of(
+                    model,
+                    "category_id",
+                    &Literal::Bool(false),
+                    Step {
+                        operator: Operator::Eq,
+                        ..step
+                    },
+                )?;
+                categorized = Plan::any(vec![categorized, none]);
+            }
+            let both = vec![named("name", group)?, categorized];
+            plans.push(match is_negative == rest.is_empty() {
+                true => Plan::all(both),
+                false => Plan::any(both),
+            });
+        }
+        Ok(if is_negative {
+            Plan::all(plans)
+        } else {
+            Plan::any(plans)
+        })
+    }
+
+    /// The routes of a category and of all above it (19 alone searches them): those below a category that has such a route, and itself.
+    fn category_routes(&self, model: &Model, step: Step<'_>) -> Result<Plan, DomainError> {
+        if step.operator.is_negative() {
+            let operator = step.operator.negated().unwrap_or(step.operator);
+            return Ok(self.negated(self.category_routes(model, Step { operator, ..step })?));
+        }
+        if matches!(step.operator, Operator::ChildOf | Operator::ParentOf) {
+            return Err(DomainError::new(format!(
+                "Odoo 19 fails on '{}' of routes that are inherited",
+                step.operator
+            ))
+            .at(step.spans.operator));
+        }
+        let below = |operator: Operator, value: &Operand<'_>| -> Result<Plan, DomainError> {
+            let asked = Step {
+                path: "route_ids",
+                operator,
+                value,
+                depth: step.depth + 1,
+                ..step
+            };
+            let table = self.table(model)?.to_owned();
+            let roots = Members::Query(Box::new(records(&table, self.leaf(model, asked)?)));
+            Ok(Plan::UnderPaths { table, roots })
+        };
+        let Operand::Literal(Literal::List(items)) = step.value else {
+            return below(step.operator, step.value);
+        };
+        let (none, ids): (Vec<Literal>, Vec<Literal>) = items.iter().cloned().partition(Literal::is_unset);
+        let mut plans = Vec::new();
+        if !none.is_empty() {
+            let none = Literal::Bool(false);
+            plans.push(self.negated(below(Operator::Ne, &Operand::Literal(&none))?));
+        }
+        if !ids.is_empty() {
+            plans.push(below(step.operator, &Operand::Literal(&Literal::List(ids)))?);
+        }
+        Ok(Plan::any(plans))
+    }
+
+    /// The leaf's operator, asked of another path with another value.
+    fn asked_of(&self, model: &Model, path: &str, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+        self.leaf(
             model,
             Step {
-                path: "notification_ids.notification_status",
-                operator: Operator::In,
-                value: &Operand::Literal(&failed),
+                path,
+                value: &Operand::Literal(value),
                 depth: step.depth + 1,
                 ..step
             },
-            !asks_for_some,
         )
     }
 

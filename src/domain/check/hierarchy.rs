@@ -4,12 +4,12 @@
 
 use super::super::ast::{Operator, Spans};
 use super::super::error::DomainError;
-use super::super::plan::{Members, Plan, Query, Scalar, Source};
+use super::super::plan::{Bound, Members, Plan, Query, Scalar, Source};
 use super::literal::Literal;
 use super::relational::records;
 use super::{Checker, Step};
 use crate::odoo::known;
-use crate::odoo::registry::{Field, FieldType, Model};
+use crate::odoo::registry::{Field, FieldType, Inherit, Model};
 
 impl Checker<'_> {
     /// `id child_of ..`
@@ -21,6 +21,7 @@ impl Checker<'_> {
     /// `partner_id child_of ..`
     pub(super) fn many2one_hierarchy(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
         let comodel = self.comodel(model, field, step.spans)?;
+        self.expect_no_zero_root(step)?;
         let roots = self.roots(comodel, step)?;
         if comodel.name == model.name {
             // A field that leads to its own model is itself the parent link, and the record's own place is asked.
@@ -36,6 +37,7 @@ impl Checker<'_> {
     /// `child_ids child_of ..`
     pub(super) fn one2many_hierarchy(&self, model: &Model, field: &Field, step: Step<'_>) -> Result<Plan, DomainError> {
         let comodel = self.comodel(model, field, step.spans)?;
+        self.expect_no_zero_root(step)?;
         let roots = self.roots(comodel, step)?;
         if comodel.name != model.name {
             let filter = self.hierarchy(comodel, roots, known::parent_field(&comodel.name), step)?;
@@ -98,6 +100,18 @@ impl Checker<'_> {
         self.linked_to(model, field, records(self.table(comodel)?, filter), step.spans)
     }
 
+    /// In 19 a record without an id, reached through a link, stands for no record at all.
+    fn expect_no_zero_root(&self, step: Step<'_>) -> Result<(), DomainError> {
+        match self.literal(step)? {
+            Literal::List(items)
+                if self.version >= 19 && items.iter().any(|item| item.is_zero() || item.is_unset()) =>
+            {
+                Err(self.not_ids(step).hint("no record has the id 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The records the hierarchy starts from: ids, or those that a name means.
     fn roots(&self, model: &Model, step: Step<'_>) -> Result<Members, DomainError> {
         let named =
@@ -144,6 +158,11 @@ impl Checker<'_> {
         let table = self.table(model)?.to_owned();
         // From 19 on the paths are used for the model's own parent link only.
         let other_link = self.version >= 19 && parent != known::parent_field(&model.name);
+        if self.version >= 19
+            && let Some(inherit) = model.field(parent).and_then(|field| model.inherited_from(field))
+        {
+            return self.inherited_hierarchy(model, inherit, roots, parent, step);
+        }
         if !model.has_parent_path() || other_link {
             return self.walk(model, roots, parent, down, Plan::TRUE, step.spans);
         }
@@ -151,6 +170,77 @@ impl Checker<'_> {
             return Ok(Plan::UnderPaths { table, roots });
         }
         Ok(within(Source::Ancestors { table, roots }))
+    }
+
+    /// A hierarchy of 19 over a parent link that is inherited and leads to records of another model, as `res.users.parent_id` to a
+    /// partner. Odoo takes ids of both models for the same: below a user are those whose partner's parent has the user's number, above
+    /// it are the partners that its own partner belongs to, by their numbers.
+    fn inherited_hierarchy(
+        &self,
+        model: &Model,
+        inherit: &Inherit,
+        roots: Members,
+        parent: &str,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
+        let above = self.model(&inherit.parent)?;
+        let is_column = |model: &Model, name: &str| {
+            model.field(name).is_some_and(|field| {
+                field.kind == FieldType::Many2one && field.column.as_ref().is_some_and(|c| c.type_name == "integer")
+            })
+        };
+        let leads_up = above.field(parent).and_then(|field| field.relation.as_deref()) == Some(above.name.as_str());
+        if !(is_column(model, &inherit.link) && is_column(above, parent) && leads_up) {
+            return Err(no_hierarchy(model, parent, step.spans));
+        }
+        let (table, parent_table) = (self.table(model)?.to_owned(), self.table(above)?.to_owned());
+        if step.operator == Operator::ChildOf {
+            return Ok(within(Source::ReachableByParent {
+                table,
+                link: inherit.link.clone(),
+                parent_table,
+                parent: parent.to_owned(),
+                roots,
+            }));
+        }
+        let column = |name: &str| Scalar::Column(name.to_owned());
+        let root = is_among(&roots);
+        let link = Query {
+            output: column(&inherit.link),
+            output_not_null: true,
+            ..records(&table, root.clone())
+        };
+        // A number that was met as a root is not met again: the way up ends there.
+        let is_new = |name: &str| match &roots {
+            Members::Ids(ids) => Plan::OneOf {
+                left: column(name),
+                values: Bound::Ints(ids.iter().copied().map(Some).collect()),
+                negated: true,
+            },
+            Members::Query(query) => Plan::InQuery {
+                left: column(name),
+                query: query.clone(),
+                negated: true,
+            },
+        };
+        let own = Plan::InQuery {
+            left: column("id"),
+            query: Box::new(link),
+            negated: false,
+        };
+        let first = Query {
+            output: column(parent),
+            output_not_null: true,
+            ..records(&parent_table, Plan::all(vec![own, is_new(parent)]))
+        };
+        let partners = Source::Reachable {
+            table: parent_table,
+            parent: parent.to_owned(),
+            down: false,
+            through: Box::new(is_new(parent)),
+            roots: Members::Query(Box::new(first)),
+        };
+        Ok(Plan::any(vec![root, within(partners)]))
     }
 
     /// Follows the many2one `parent` from the roots, down to the children or up to the parents, over records that `through` allows.
@@ -171,13 +261,7 @@ impl Checker<'_> {
                     .is_some_and(|column| column.type_name == "integer")
                 && field.relation.as_deref() == Some(model.name.as_str())
         });
-        let link = link.ok_or_else(|| {
-            DomainError::new(format!(
-                "{} is no hierarchy: it has no field {parent} that leads to {} itself",
-                model.name, model.name
-            ))
-            .at(spans.operator)
-        })?;
+        let link = link.ok_or_else(|| no_hierarchy(model, parent, spans))?;
         let table = self.table(model)?.to_owned();
         Ok(within(Source::Reachable {
             table,
@@ -186,6 +270,32 @@ impl Checker<'_> {
             through: Box::new(through),
             roots,
         }))
+    }
+}
+
+fn no_hierarchy(model: &Model, parent: &str, spans: Spans) -> DomainError {
+    DomainError::new(format!(
+        "{} is no hierarchy: it has no field {parent} that leads to {} itself",
+        model.name, model.name
+    ))
+    .at(spans.operator)
+    .late()
+}
+
+/// The current row is one of the roots.
+fn is_among(roots: &Members) -> Plan {
+    let left = Scalar::Column("id".to_owned());
+    match roots {
+        Members::Ids(ids) => Plan::OneOf {
+            left,
+            values: Bound::Ints(ids.iter().copied().map(Some).collect()),
+            negated: false,
+        },
+        Members::Query(query) => Plan::InQuery {
+            left,
+            query: query.clone(),
+            negated: false,
+        },
     }
 }
 

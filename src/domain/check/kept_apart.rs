@@ -28,27 +28,44 @@ impl Checker<'_> {
             .at(step.spans.value)
             .hint("compare a relation with ids, a number with a number, a text with a text")
         };
-        let Operand::Literal(value) = step.value else {
-            return Err(refused());
-        };
-        let (operator, value, negated) = asked_of_rows(field, step.operator, value).ok_or_else(refused)?;
         let rows = self.model("ir.property").map_err(|_| refused())?;
-        let column = match field.kind {
-            FieldType::Boolean | FieldType::Integer => "value_integer",
-            FieldType::Float => "value_float",
-            FieldType::Many2one => "value_reference",
-            _ => "value_text",
+        let (matches, negated) = match step.value {
+            Operand::Literal(Literal::Str(name)) if field.kind == FieldType::Many2one && step.operator.is_pattern() => {
+                let comodel = self.comodel(model, field, step.spans)?;
+                // What is negative finds the others, where a name is given.
+                let negated = step
+                    .operator
+                    .negated()
+                    .filter(|_| step.operator.is_negative() && !name.is_empty());
+                let operator = negated.unwrap_or(step.operator);
+                let found = self.display_name(comodel, operator, &Literal::Str(name.clone()), step)?;
+                (self.refers_to(comodel, found)?, negated.is_some())
+            }
+            Operand::Literal(value) => {
+                let (operator, value, negated) = asked_of_rows(field, step.operator, value).ok_or_else(refused)?;
+                let column = match field.kind {
+                    FieldType::Boolean | FieldType::Integer => "value_integer",
+                    FieldType::Float => "value_float",
+                    FieldType::Many2one => "value_reference",
+                    _ => "value_text",
+                };
+                let value = Operand::Literal(&value);
+                let asked = Step {
+                    path: column,
+                    operator,
+                    value: &value,
+                    depth: step.depth + 1,
+                    ..step
+                };
+                (self.leaf(rows, asked)?, negated)
+            }
+            Operand::Lowered(found) if field.kind == FieldType::Many2one => {
+                let comodel = self.comodel(model, field, step.spans)?;
+                let negated = matches!(step.operator, Operator::NotIn | Operator::NotAny);
+                (self.refers_to(comodel, (*found).clone())?, negated)
+            }
+            _ => return Err(refused()),
         };
-        let matches = self.leaf(
-            rows,
-            Step {
-                path: column,
-                operator,
-                value: &Operand::Literal(&value),
-                depth: step.depth + 1,
-                ..step
-            },
-        )?;
         let table = self.table(rows)?;
         let id = || Scalar::Column("id".to_owned());
         let has_row = |filter: Plan| Plan::InQuery {
@@ -81,6 +98,12 @@ impl Checker<'_> {
             Plan::all(vec![default_matches.clone(), not(bad, !negated)]),
             Plan::all(vec![default_matches.negate(), not(good, negated)]),
         ]))
+    }
+
+    /// The row's value is one of these records.
+    fn refers_to(&self, comodel: &Model, found: Plan) -> Result<Plan, DomainError> {
+        let left = Scalar::ReferencedId("value_reference".to_owned());
+        self.in_records(left, comodel, found, false)
     }
 
     /// The rows of one field, of the company or of none.
@@ -117,8 +140,12 @@ fn asked_of_rows(field: &Field, operator: Operator, value: &Literal) -> Option<(
         Operator::Eq if value.is_falsy() => (Operator::Ne, true),
         operator => (operator, false),
     };
-    if matches!(operator, Operator::Unset | Operator::ChildOf | Operator::ParentOf) {
+    if matches!(operator, Operator::ChildOf | Operator::ParentOf) {
         return None;
+    }
+    if operator == Operator::Unset && field.kind == FieldType::Many2one {
+        // The value is not made a reference, and so is none.
+        return Some((operator, value.clone(), negated));
     }
     let value = match field.kind {
         FieldType::Many2one => {
@@ -130,6 +157,7 @@ fn asked_of_rows(field: &Field, operator: Operator, value: &Literal) -> Option<(
                 _ => None,
             };
             match value {
+                one if operator.is_inequality() && one.is_unset() => one.clone(),
                 Literal::List(items) if matches!(operator, Operator::In | Operator::NotIn) => {
                     Literal::List(items.iter().map(reference).collect::<Option<_>>()?)
                 }

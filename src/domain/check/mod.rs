@@ -22,6 +22,7 @@ mod relative;
 mod search;
 mod shown;
 mod stored;
+mod user;
 mod x2many;
 
 use std::cell::Cell;
@@ -255,22 +256,39 @@ impl<'a> Checker<'a> {
 
     /// A whole domain, with the negations above it (`_tree_not` in Odoo).
     fn lower(&self, model: &Model, domain: &Domain, negate: bool, depth: usize) -> Result<Plan, DomainError> {
-        let each = |items: &[Domain]| -> Result<Vec<Plan>, DomainError> {
-            items
-                .iter()
-                .map(|item| self.lower(model, item, negate, depth))
-                .collect()
+        let each = |items: &[Domain], deciding: bool| -> Result<Vec<Plan>, DomainError> {
+            let plans = items.iter().map(|item| self.lower(model, item, negate, depth));
+            self.unless_decided(items, plans.collect(), deciding)
         };
         self.expect_unmerged(model, domain)?;
         match domain {
             Domain::Const(value) => Ok(Plan::Const(Some(*value != negate))),
             Domain::Not(inner) => self.lower(model, inner, !negate, depth),
-            Domain::And(items) if negate => Ok(Plan::any(each(items)?)),
-            Domain::And(items) => Ok(Plan::all(each(items)?)),
-            Domain::Or(items) if negate => Ok(Plan::all(each(items)?)),
-            Domain::Or(items) => Ok(Plan::any(each(items)?)),
+            Domain::And(items) if negate => Ok(Plan::any(each(items, true)?)),
+            Domain::And(items) => Ok(Plan::all(each(items, false)?)),
+            Domain::Or(items) if negate => Ok(Plan::all(each(items, false)?)),
+            Domain::Or(items) => Ok(Plan::any(each(items, true)?)),
             Domain::Leaf(leaf) => self.lower_leaf(model, leaf, negate, depth),
         }
+    }
+
+    /// The plans of leaves side by side. From 19 on one that decides them all by itself, as `in []` does, is seen before anything is
+    /// looked up, and hides what the others would fail at then.
+    fn unless_decided(
+        &self,
+        items: &[Domain],
+        plans: Vec<Result<Plan, DomainError>>,
+        deciding: bool,
+    ) -> Result<Vec<Plan>, DomainError> {
+        let decides = |item: &Domain, plan: &Result<Plan, DomainError>| {
+            let is_own = matches!(item, Domain::Leaf(leaf) if !leaf.path.contains('.'));
+            is_own && *plan == Ok(Plan::Const(Some(deciding)))
+        };
+        let is_decided = self.version >= 19 && items.iter().zip(&plans).any(|(item, plan)| decides(item, plan));
+        plans
+            .into_iter()
+            .filter(|plan| !(is_decided && plan.as_ref().is_err_and(DomainError::is_late)))
+            .collect()
     }
 
     fn lower_leaf(&self, model: &Model, leaf: &Leaf, negate: bool, depth: usize) -> Result<Plan, DomainError> {
@@ -453,6 +471,19 @@ impl<'a> Checker<'a> {
         }
         if field.name == "id" && matches!(step.operator, Operator::ChildOf | Operator::ParentOf) && rest.is_none() {
             return self.id_hierarchy(model, step);
+        }
+        if self.version >= 18
+            && let ("account.tax", "name", Operator::Like | Operator::Ilike) =
+                (model.name.as_str(), step.path, step.operator)
+            && let Operand::Literal(Literal::Str(text)) = step.value
+        {
+            // Taxes are found by the letters of their names, whatever is in between.
+            let loose = names::loosened(text).ok_or_else(|| {
+                DomainError::new("a quoted piece of a tax's name is taken apart by Odoo").at(step.spans.value)
+            })?;
+            let value = Operand::Literal(&Literal::Str(loose));
+            let plan = self.dispatch(model, field, rest, Step { value: &value, ..step })?;
+            return self.settled(model, field, step, plan);
         }
         if self.version >= 19
             && let Operand::Literal(value) = step.value

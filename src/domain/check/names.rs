@@ -53,15 +53,27 @@ impl Checker<'_> {
         }
         match model.name.as_str() {
             "account.account" => self.account_name(model, value, step),
+            "account.group" => self.account_group_name(model, value, step),
+            "account.tax" => self.tax_name(model, value, step),
+            // A module that searches another field as well is installed.
+            "account.payment" if self.version < 18 && model.field("l10n_latam_check_id").is_some() => {
+                Err(self.unknown_name(model, step))
+            }
+            "mrp.production" if model.field("incoming_picking").is_some() => Err(self.unknown_name(model, step)),
             "product.product" => self.product_name(model, value, step),
             "product.template" if self.version >= 19 => self.template_name(model, value, step),
+            "product.template" => Err(self.unknown_name(model, step)),
             "project.task" => self.task_name(model, value, step),
+            "res.bank" => self.bank_name(model, value, step),
+            "res.country" if self.version < 18 => self.country_name(model, value, step),
             "res.country.state" => self.state_name(model, value, step),
-            "res.groups" => self.group_name(model, value, step),
+            "res.currency.rate" | "website.route" => Err(self.unknown_name(model, step)),
             "res.partner.bank" if self.version < 19 => self.plain_name(model, &["acc_number"], value, step),
             "res.partner.category" => self.category_name(model, value, step),
             "res.users" => self.user_name(model, value, step),
-            "stock.picking.type" if has_text(value, ": ") => Err(self.unknown_name(model, step)),
+            "stock.picking.type" if has_text(value, ": ") || self.version < 18 && !matches!(value, Literal::Str(_)) => {
+                self.picking_type_name(model, value, step)
+            }
             name => match known::name_fields(self.version, name) {
                 Some(fields) => self.plain_name(model, &fields, value, step),
                 None => Err(self.unknown_name(model, step)),
@@ -83,10 +95,12 @@ impl Checker<'_> {
             return Ok(Plan::Const(Some(!operator.is_negative())));
         }
         if fields == ["*"] {
-            // A model without a name: every record matches, and what a negative operator makes of it is not known.
-            return match operator.is_negative() {
-                true => Err(self.unknown_name(model, step)),
-                false => Ok(Plan::TRUE),
+            // A model without a name: every record matches, and what a negative operator makes of it is not known. 18 finds
+            // none, whatever the operator.
+            return match (self.version, operator.is_negative()) {
+                (18, _) => Ok(Plan::FALSE),
+                (_, true) => Err(self.unknown_name(model, step)),
+                (_, false) => Ok(Plan::TRUE),
             };
         }
         let operand = Operand::Literal(value);
@@ -135,19 +149,30 @@ impl Checker<'_> {
         )
     }
 
-    /// `code` starts with the text's first word, or the name compares so (18 on).
+    /// `code` starts with the text's first word, or the name compares so; in 19 the description may hold it too.
     fn account_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        if self.version < 18 || step.operator.is_negative() {
-            return Err(self.unknown_name(model, step));
+        if self.version < 19 {
+            let Literal::Str(text) = value else {
+                return Err(self.unknown_name(model, step));
+            };
+            if self.version < 18 && text.is_empty() {
+                return Ok(Plan::TRUE);
+            }
+            let (operator, code) = match step.operator {
+                Operator::Eq | Operator::Ne => (Operator::Eq, first_word(text)),
+                _ if self.version < 18 => (Operator::EqIlike, format!("{}%", first_word(text))),
+                _ => (Operator::EqLike, format!("{}%", first_word(text))),
+            };
+            return self.coded(model, "code", (operator, code), value, step);
+        }
+        if step.operator.is_negative() {
+            return self.opposite(step, |step| self.account_name(model, value, step));
         }
         let code = match (step.operator, value) {
-            (Operator::Eq, Literal::Str(text)) => {
-                let word = Literal::Str(first_word(text));
-                self.field_leaf(model, "code", Operator::Eq, &word, step)?
-            }
-            (Operator::In, Literal::List(items)) if self.version >= 19 => {
+            (Operator::In, Literal::List(items)) => {
                 let words = items.iter().map(|item| match item {
-                    Literal::Str(text) => Ok(Literal::Str(first_word(text))),
+                    // An empty code is an account without one.
+                    Literal::Str(text) if !first_word(text).is_empty() => Ok(Literal::Str(first_word(text))),
                     _ => Err(self.unknown_name(model, step)),
                 });
                 let words = Literal::List(words.collect::<Result<_, _>>()?);
@@ -159,27 +184,188 @@ impl Checker<'_> {
             }
             _ => return Err(self.unknown_name(model, step)),
         };
+        let mut plans = vec![code, self.field_leaf(model, "name", step.operator, value, step)?];
+        if matches!(value, Literal::Str(_)) {
+            plans.push(self.field_leaf(model, "description", Operator::Ilike, value, step)?);
+        }
+        Ok(Plan::any(plans))
+    }
+
+    /// A code that compares in a way of its own, or a name; a negative operator asks for neither (16 to 18).
+    fn coded(
+        &self,
+        model: &Model,
+        field: &str,
+        (operator, code): (Operator, String),
+        value: &Literal,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
+        let code = Literal::Str(code);
+        let named = self.field_leaf(model, "name", step.operator, value, step)?;
+        let asked = Step {
+            path: field,
+            operator,
+            value: &Operand::Literal(&code),
+            ..step
+        };
+        let coded = self.negatable(model, asked, step.operator.is_negative())?;
+        Ok(match step.operator.is_negative() {
+            true => Plan::all(vec![coded, named]),
+            false => Plan::any(vec![coded, named]),
+        })
+    }
+
+    /// A search of 19 that knows no negative operator: the opposite of the positive one.
+    fn opposite(
+        &self,
+        step: Step<'_>,
+        search: impl FnOnce(Step<'_>) -> Result<Plan, DomainError>,
+    ) -> Result<Plan, DomainError> {
+        let operator = step.operator.negated().unwrap_or(step.operator);
+        Ok(self.negated(search(Step { operator, ..step })?))
+    }
+
+    /// The group's first code starts with the text, or its name compares so.
+    fn account_group_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+        if self.version >= 19 && step.operator.is_negative() {
+            return self.opposite(step, |step| self.account_group_name(model, value, step));
+        }
+        let Literal::Str(text) = value else {
+            return Err(self.unknown_name(model, step));
+        };
+        if step.operator == Operator::Ilike && text.trim().is_empty() {
+            return match self.version {
+                19.. => Err(self.unknown_name(model, step)),
+                _ => Ok(Plan::TRUE),
+            };
+        }
+        if self.version >= 19 && step.operator != Operator::Ilike {
+            return self.field_leaf(model, "name", step.operator, value, step);
+        }
+        let code = (Operator::EqIlike, format!("{text}%"));
+        self.coded(model, "code_prefix_start", code, value, step)
+    }
+
+    /// A bank's code starts with the text, or its name compares so; from 18 on only a pattern looks at the code that way.
+    fn bank_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+        match (value, step.operator) {
+            (Literal::Str(text), Operator::Ilike | Operator::NotIlike) if self.version >= 18 && !text.is_empty() => {
+                let code = Literal::Str(format!("{text}%"));
+                let found = Plan::any(vec![
+                    self.field_leaf(model, "bic", Operator::EqIlike, &code, step)?,
+                    self.field_leaf(model, "name", Operator::Ilike, value, step)?,
+                ]);
+                Ok(if step.operator.is_negative() {
+                    self.negated(found)
+                } else {
+                    found
+                })
+            }
+            _ if self.version >= 18 => self.plain_name(model, &["name", "bic"], value, step),
+            (Literal::Str(text), _) if text.is_empty() => Ok(Plan::TRUE),
+            (Literal::Str(text), operator) if !operator.is_negative() => {
+                let code = (Operator::EqIlike, format!("{text}%"));
+                self.coded(model, "bic", code, value, step)
+            }
+            _ => Err(self.unknown_name(model, step)),
+        }
+    }
+
+    /// A text of two letters is a code as well, whatever the operator (up to 17).
+    fn country_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+        let Literal::Str(text) = value else {
+            return Err(self.unknown_name(model, step));
+        };
+        let named = self.field_leaf(model, "name", step.operator, value, step)?;
+        if text.chars().count() != 2 {
+            return Ok(named);
+        }
         Ok(Plan::any(vec![
-            code,
-            self.field_leaf(model, "name", step.operator, value, step)?,
+            self.field_leaf(model, "code", Operator::Ilike, value, step)?,
+            named,
         ]))
+    }
+
+    /// `Warehouse: Type` is taken apart.
+    fn picking_type_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+        let parts = match value {
+            Literal::Str(text) if self.version < 19 || step.operator.is_pattern() => text.split_once(": "),
+            _ => None,
+        };
+        match parts {
+            // More of them are part of the name.
+            Some((warehouse, name)) if !name.contains(": ") => Ok(Plan::all(vec![
+                self.field_leaf(
+                    model,
+                    "warehouse_id.name",
+                    step.operator,
+                    &Literal::Str(warehouse.to_owned()),
+                    step,
+                )?,
+                self.field_leaf(model, "name", step.operator, &Literal::Str(name.to_owned()), step)?,
+            ])),
+            _ => Err(self.unknown_name(model, step)),
+        }
+    }
+
+    fn tax_name_as_written(
+        &self,
+        model: &Model,
+        fields: &[&str],
+        value: &Literal,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
+        let value = Operand::Literal(value);
+        let plans = fields.iter().map(|path| {
+            let field = self.field(model, path, step.spans)?;
+            let step = Step {
+                path,
+                value: &value,
+                ..step
+            };
+            let plan = self.dispatch(model, field, None, step)?;
+            self.settled(model, field, step, plan)
+        });
+        Ok(Plan::any(plans.collect::<Result<_, _>>()?))
+    }
+
+    /// Up to 17 a pattern is loosened before it is looked up, and in 19; 18 looks up the name as it is written.
+    fn tax_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+        let fields = known::name_fields(self.version, &model.name).unwrap_or_default();
+        match value {
+            Literal::Str(text) if matches!(step.operator, Operator::Like | Operator::Ilike) && !text.is_empty() => {
+                if self.version == 18 {
+                    return self.tax_name_as_written(model, &fields, value, step);
+                }
+                let loose = loosened(text).ok_or_else(|| self.unknown_name(model, step))?;
+                self.plain_name(model, &fields, &Literal::Str(loose), step)
+            }
+            value => self.plain_name(model, &fields, value, step),
+        }
     }
 
     /// The template's name or reference, or the name of one of its variants (19).
     fn template_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        if step.operator.is_negative() {
-            return Err(self.unknown_name(model, step));
-        }
-        Ok(Plan::any(vec![
+        let plans = vec![
             self.plain_name(model, &["name"], value, step)?,
             self.field_leaf(model, "product_variant_ids", step.operator, value, step)?,
-        ]))
+        ];
+        Ok(match step.operator.is_negative() {
+            true => Plan::all(plans),
+            false => Plan::any(plans),
+        })
     }
 
     /// Name, reference or exact barcode; `=` also looks for the reference between brackets (18 on).
     fn product_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        if self.version < 18 || step.operator.is_negative() {
-            return Err(self.unknown_name(model, step));
+        if self.version < 18 {
+            return self.product_name_17(model, value, step);
+        }
+        if step.operator.is_negative() {
+            return match (self.version, value) {
+                (18, _) => Err(self.unknown_name(model, step)),
+                _ => self.plain_name(model, &["name", "default_code"], value, step),
+            };
         }
         let barcodes = match value {
             Literal::List(_) => value.clone(),
@@ -207,6 +393,49 @@ impl Checker<'_> {
         Ok(Plan::any(plans))
     }
 
+    /// Up to 17 the first of these finds that finds anything: the exact reference, the exact barcode, reference or name, the reference
+    /// between brackets. A negative operator asks for neither reference nor name.
+    fn product_name_17(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+        let Literal::Str(text) = value else {
+            return Err(self.unknown_name(model, step));
+        };
+        if text.is_empty() {
+            return Ok(Plan::TRUE);
+        }
+        let field =
+            |path: &str, operator: Operator, value: &Literal| self.field_leaf(model, path, operator, value, step);
+        let named = field("name", step.operator, value)?;
+        if step.operator.is_negative() {
+            let without = field("default_code", Operator::Eq, &Literal::Bool(false))?;
+            let coded = field("default_code", step.operator, value)?;
+            return Ok(Plan::all(vec![Plan::any(vec![coded, without]), named]));
+        }
+        let is_like = step.operator.is_pattern() || step.operator == Operator::Eq;
+        let mut finds = Vec::new();
+        if is_like {
+            finds.push(field("default_code", Operator::Eq, value)?);
+            finds.push(field("barcode", Operator::Eq, value)?);
+        }
+        finds.push(Plan::any(vec![field("default_code", step.operator, value)?, named]));
+        if is_like
+            && let Some((_, after)) = text.split_once('[')
+            && let Some((code, _)) = after.split_once(']')
+        {
+            finds.push(field("default_code", Operator::Eq, &Literal::Str(code.to_owned()))?);
+        }
+        let table = self.table(model)?;
+        let mut before: Vec<Plan> = Vec::new();
+        let mut any = Vec::new();
+        for find in finds {
+            let somebody = Plan::Exists(Box::new(records(table, find.clone())));
+            let mut all = before.clone();
+            all.push(find);
+            any.push(Plan::all(all));
+            before.push(somebody.negate());
+        }
+        Ok(Plan::any(any))
+    }
+
     /// A text that is no number is looked up in the name only; a number may be an id too.
     fn task_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
         match value {
@@ -225,32 +454,20 @@ impl Checker<'_> {
         }
     }
 
-    /// The group's name or its category's; `Sales / Administrator` is taken apart by Odoo.
-    fn group_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        match value {
-            Literal::Str(text)
-                if self.version <= 18
-                    && !text.contains('/')
-                    && !text.trim().is_empty()
-                    && !step.operator.is_negative() =>
-            {
-                let word = Literal::Str(text.trim().to_owned());
-                self.plain_name(model, &["name", "category_id.name"], &word, step)
-            }
-            _ => Err(self.unknown_name(model, step)),
-        }
-    }
-
     /// A pattern finds the categories below those it matches as well; up to 17 a text like `Parent / Child` is taken apart instead.
     fn category_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
         if self.version < 18 {
             return match value {
+                Literal::Str(text) if text.is_empty() => Ok(Plan::TRUE),
                 Literal::Str(text) if !text.contains(" / ") => self.plain_name(model, &["name"], value, step),
                 _ => Err(self.unknown_name(model, step)),
             };
         }
-        if step.operator.is_negative() {
-            return Err(self.unknown_name(model, step));
+        if step.operator.is_negative() && step.operator.is_pattern() {
+            return match self.version {
+                18 => Err(self.unknown_name(model, step)),
+                _ => self.opposite(step, |step| self.category_name(model, value, step)),
+            };
         }
         let found = self.plain_name(model, &["name"], value, step)?;
         if !step.operator.is_pattern() {
@@ -265,12 +482,10 @@ impl Checker<'_> {
 
     /// An exact login goes before every name: up to 17 for every positive operator, later for equality and `ilike`.
     fn user_name(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        let fields = match self.version {
-            // 19 looks at logins too where none is exact.
-            19.. => return self.user_name_19(model, value, step),
-            _ => ["name"],
-        };
-        let named = self.plain_name(model, &fields, value, step)?;
+        if self.version >= 19 {
+            return self.user_name_19(model, value, step);
+        }
+        let named = self.plain_name(model, &["name"], value, step)?;
         let is_exact = match self.version {
             18 => matches!(step.operator, Operator::Eq | Operator::Ilike) && value.is_truthy(),
             _ => !step.operator.is_negative(),
@@ -292,7 +507,7 @@ impl Checker<'_> {
     }
 
     fn user_name_19(&self, model: &Model, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
-        let named = self.plain_name(model, &["name", "login"], value, step)?;
+        let named = self.plain_name(model, &["name"], value, step)?;
         match (step.operator, value) {
             (Operator::In, Literal::List(items)) => {
                 let logins: Vec<String> = items.iter().filter_map(Literal::python_str).collect();
@@ -317,6 +532,16 @@ impl Checker<'_> {
     }
 }
 
+/// A pattern with anything between its letters and digits, as taxes are searched; none where a part is quoted.
+pub(super) fn loosened(text: &str) -> Option<String> {
+    if text.contains('"') {
+        return None;
+    }
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || *c == '_');
+    let letters: Vec<String> = kept.map(String::from).collect();
+    Some(letters.join("%"))
+}
+
 fn first_word(text: &str) -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
@@ -336,5 +561,17 @@ fn is_text(value: &Literal) -> bool {
         Literal::Str(_) => true,
         Literal::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Literal::Str(_))),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tax_is_found_by_its_letters_whatever_is_in_between() {
+        assert_eq!(loosened("21 M%").as_deref(), Some("2%1%M"));
+        assert_eq!(loosened("  ").as_deref(), Some(""));
+        assert_eq!(loosened(r#"21" M""#), None, "a quoted piece is kept together by Odoo");
     }
 }

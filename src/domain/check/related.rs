@@ -5,6 +5,7 @@ use super::super::error::DomainError;
 use super::super::plan::Plan;
 use super::literal::Literal;
 use super::{Checker, Operand, Step};
+use crate::odoo::known;
 use crate::odoo::registry::{Field, FieldType, Model};
 
 impl Checker<'_> {
@@ -24,10 +25,17 @@ impl Checker<'_> {
             return self.display_name(model, step.operator, value, step);
         }
         if let Some(path) = &field.related {
-            return self.related(model, field, path, step);
+            return self.related(model, field, path, step).map_err(|error| {
+                let whole = format!("{}.{} repeats {}", model.name, field.name, path.join("."));
+                error.within(&whole)
+            });
         }
         if let Some(property) = field.property {
             return self.kept_apart(model, field, property, step);
+        }
+        if known::is_company_dependent(self.registry.facts().version, &model.name, &field.name) {
+            // No record has a value of its own yet, nor is there one for all: no row of any field has the id 0.
+            return self.kept_apart(model, field, 0, step);
         }
         if let Some(plan) = self.computed(model, field, step)? {
             return Ok(plan);

@@ -70,7 +70,16 @@ fn registry(version: u16) -> Registry {
     name.stored = false;
     name.related = Some(vec!["partner_id".to_owned(), "name".to_owned()]);
     users.insert(name);
+    let mut parent = Field::new("parent_id", FieldType::Many2one);
+    parent.stored = false;
+    parent.relation = Some("res.partner".to_owned());
+    parent.related = Some(vec!["partner_id".to_owned(), "parent_id".to_owned()]);
+    users.insert(parent);
     registry.insert(users);
+    let mut stage = Model::new("crm.stage", table("crm.stage"));
+    stage.insert(stored("id", FieldType::Integer, "integer"));
+    stage.insert(stored("name", FieldType::Char, "character varying"));
+    registry.insert(stage);
     registry
 }
 
@@ -390,4 +399,35 @@ fn a_negation_before_the_other_spelling_of_unequal_loses_records_without_a_value
 fn an_id_may_be_written_as_text() {
     assert_eq!(sql(18, "res.partner", "[('id', '>', '5')]"), "(id > $1::int4)");
     refused(18, "res.partner", "[('id', '>', 'abc')]");
+}
+
+#[test]
+fn users_are_a_hierarchy_of_numbers_in_19_for_their_parent_link_leads_to_partners() {
+    let below = sql(19, "res.users", "[('id', 'child_of', 2)]");
+    assert!(
+        below.contains("join public.res_partner") && below.contains("parent_id"),
+        "{below}"
+    );
+    let above = sql(19, "res.users", "[('id', 'parent_of', 2)]");
+    assert!(above.contains("partner_id") && above.contains(" or "), "{above}");
+    let before = refused(18, "res.users", "[('id', 'child_of', 2)]");
+    assert!(before.contains("no hierarchy"), "{before}");
+}
+
+#[test]
+fn a_leaf_that_decides_all_hides_in_19_what_a_search_of_records_would_fail_at() {
+    let decided = "['|', ('id', 'child_of', 1), ('name', 'not in', [])]";
+    assert_eq!(sql(19, "crm.stage", decided), "true");
+    assert_eq!(
+        sql(19, "crm.stage", "['!', '&', ('id', 'child_of', 1), ('name', 'in', [])]"),
+        "true"
+    );
+    assert!(refused(18, "crm.stage", decided).contains("no hierarchy"));
+    let undecided = "['|', ('id', 'child_of', 1), ('name', 'in', [])]";
+    assert!(refused(19, "crm.stage", undecided).contains("no hierarchy"));
+    let secret = "['|', ('signup_token', '=', 'x'), ('name', 'not in', [])]";
+    assert!(
+        refused(19, "res.partner", secret).contains("secret"),
+        "a secret is refused whatever stands beside it"
+    );
 }

@@ -116,6 +116,16 @@ pub fn name_fields(version: u16, model: &str) -> Option<Vec<&'static str>> {
     NAMES.get(version, model).map(|fields| fields.split(' ').collect())
 }
 
+/// True for a field of a standard module of 16 and 17 that depends on the company, whose values are rows of `ir_property`.
+pub fn is_company_dependent(version: u16, model: &str, field: &str) -> bool {
+    static LIST: LazyLock<ByField<&'static str>> = LazyLock::new(|| {
+        lines(include_str!("company_dependent.txt"))
+            .map(model_field_rest)
+            .collect()
+    });
+    LIST.get(version, &(model, field)).is_some()
+}
+
 /// The path whose value a computed field shows at its first record, where its Python code does nothing else.
 ///
 /// Source: `_compute_product_variant_id` and `_compute_product_template_id`; `_compute_company_employee`, of whose records a user has
@@ -153,12 +163,11 @@ pub fn searched_by(version: u16, model: &str, field: &str) -> Option<(&'static s
         // Of the mixins for messages and activities.
         (_, "activity_exception_decoration") => "activity_ids.activity_type_id.decoration_type",
         (_, "activity_user_id") => "activity_ids.user_id",
-        (_, "message_has_error") if version == 19 => "message_ids.has_error",
         (_, "message_partner_ids") => "message_follower_ids.partner_id",
         _ => return None,
     };
     let negation = match field {
-        "message_partner_ids" | "message_has_error" => Negation::Opposite,
+        "message_partner_ids" => Negation::Opposite,
         _ if version < 19 => Negation::Asked,
         "activity_exception_decoration" => Negation::Asked,
         "barcode" | "standard_price" | "activity_user_id" => Negation::Unknown,
@@ -284,6 +293,16 @@ mod tests {
         );
         assert_eq!(digits(18, "sale.order", "currency_rate"), Some(Digits::Unrounded));
         assert_eq!(digits(18, "x_custom", "x_amount"), None);
+    }
+
+    #[test]
+    fn a_field_is_known_to_depend_on_the_company_before_a_value_of_it_tells() {
+        assert!(is_company_dependent(16, "mrp.bom", "analytic_account_id"));
+        assert!(
+            !is_company_dependent(17, "mrp.bom", "analytic_account_id"),
+            "17 has none"
+        );
+        assert!(!is_company_dependent(18, "res.partner", "barcode"), "the column tells");
     }
 
     #[test]
