@@ -230,7 +230,7 @@ async fn options_that_cannot_be_are_refused_with_a_sentence() {
         ("--retry-first-ms", "10", "retry first ms"),
         ("--retry-max-ms", "10", "retry max ms"),
         ("--rate-limit", "0", "rate limit"),
-        ("--max-event-age", "soon", "cannot add"),
+        ("--max-event-age", "soon", "was not added"),
         ("--max-event-age", "-1 hour", "max event age"),
         ("--max-attempts", "0", "max attempts"),
     ] {

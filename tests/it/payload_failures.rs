@@ -20,7 +20,7 @@ async fn what_cannot_be_sent_is_refused_with_the_path_and_the_reason() {
     for (paths, said) in [
         (
             "nme",
-            "payload: nme: model \"sale.order\" has no field \"nme\" (hint: did you mean \"name\"?)",
+            "payload: nme: model \"sale.order\" has no field \"nme\"\nhint: did you mean \"name\"?",
         ),
         (
             "partner_id.emial",

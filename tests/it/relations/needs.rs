@@ -158,7 +158,7 @@ async fn a_field_that_is_stored_nowhere_is_refused_with_the_stored_fields_it_dep
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(2), "{said}");
         assert!(
-            said.contains(&format!("(hint: watch what it depends on: {names})")),
+            said.contains(&format!("hint: watch what it depends on: {names}\n")),
             "{model} {field}: {said}"
         );
     }
