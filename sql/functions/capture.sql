@@ -383,6 +383,47 @@ as $$
 $$;
 comment on function odoo_eventd.idle_body(odoo_eventd.capture) is 'The body of a trigger function that captures nothing, as SQL text.';
 
+create or replace function odoo_eventd.one_updated_row(of_columns integer, differs text, still text, written text, is_short text, plain_new text, was text,
+                                                       ring_table text) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Odoo's pool resets its sessions (DISCARD ALL), so the plans are made anew in most transactions, and what a plan costs grows with its
+  -- expressions: of many columns each is compared once before anything is made of them. Of few columns a second statement costs more
+  -- than it saves.
+  select case when of_columns > 16 then format($body$
+      select o.id = n.id, n.id, %3$s,
+             %1$s,
+             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
+        into strict is_one, record_no, by_user, differs, unused
+        from old_rows o, new_rows n;
+      if is_one and not differs then
+        return null;
+      end if;
+      if is_one then
+        select case when %4$s then
+                 %5$s end,
+               %6$s
+          into strict became, was
+          from old_rows o, new_rows n;
+      end if;$body$, differs, still, written, is_short, plain_new, was, ring_table)
+  else format($body$
+      select o.id = n.id, n.id, %3$s,
+             %1$s,
+             case when (%1$s) and %4$s then
+               %5$s end,
+             case when %1$s then
+               %6$s end,
+             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
+        into strict is_one, record_no, by_user, differs, became, was, unused
+        from old_rows o, new_rows n;
+      if is_one and not differs then
+        return null;
+      end if;$body$, differs, still, written, is_short, plain_new, was, ring_table) end
+$$;
+comment on function odoo_eventd.one_updated_row(integer, text, text, text, text, text, text, text) is
+  'What a trigger function does with an UPDATE of one row, as SQL text: whether it is one and differs, and its images then.';
+revoke all on function odoo_eventd.one_updated_row(integer, text, text, text, text, text, text, text) from public;
+
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -469,18 +510,7 @@ $body$ else format($body$
   -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that is watched.
   begin
     if tg_op = 'UPDATE' then
-      select o.id = n.id, n.id, %3$s,
-             %1$s,
-             case when (%1$s) and %4$s then
-               %5$s end,
-             case when %1$s then
-               %6$s end,
-             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
-        into strict is_one, record_no, by_user, differs, became, was, unused
-        from old_rows o, new_rows n;
-      if is_one and not differs then
-        return null;
-      end if;
+%9$s
     elsif tg_op = 'INSERT' then
       select n.id, %8$s,
              case when %4$s then
@@ -494,7 +524,8 @@ $body$ else format($body$
     when no_data_found then return null;
     when others then is_one := false; became := null;
   end;
-$body$, x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table, author.created) end
+$body$, x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table, author.created,
+          odoo_eventd.one_updated_row(cardinality(made.columns), x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table)) end
 
   || format($body$
   if is_one is not true then
