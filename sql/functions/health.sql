@@ -77,6 +77,11 @@ begin
     'owner_may_end_listener', installed.listener_role is null
         or not exists (select from pg_roles r where r.rolname = installed.listener_role)
         or pg_has_role(current_user, installed.listener_role, 'member'),
+    -- Odoo's role is a member of the listener, and what that may read, it may.
+    'owner_reads_all', coalesce((select pg_has_role(current_user, g.oid, 'usage') and pg_has_role(installed.listener_role, g.oid, 'usage')
+                                        and not (select r.rolsuper from pg_roles r where r.rolname = current_user)
+                                   from pg_roles g where g.rolname = 'pg_read_all_data'
+                                    and exists (select from pg_roles r where r.rolname = installed.listener_role)), false),
     'tls', (select s.ssl from pg_stat_ssl s where s.pid = pg_backend_pid()),
     'remote', inet_client_addr() is not null and not inet_client_addr() <<= '127.0.0.0/8' and inet_client_addr() <> '::1',
     'system_identifier', (select c.system_identifier::text from pg_control_system() c),

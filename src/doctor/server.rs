@@ -133,6 +133,18 @@ fn rights(told: &Value, findings: &mut Vec<Finding>) {
                 text(&told["owner"])
             ),
         );
+    } else if told["owner_reads_all"] == true {
+        add(
+            findings,
+            "rights",
+            Level::Note,
+            format!(
+                "Odoo's role \"{}\" reads every table of this cluster: it is a member of \"{}\", which has pg_read_all_data",
+                text(&told["owner"]),
+                text(&told["listener_role"])
+            ),
+            "where others' databases are on this cluster: REVOKE pg_read_all_data, and GRANT SELECT on the tables that domains look at",
+        );
     } else if told["login_is_superuser"] == true {
         add(
             findings,

@@ -15,6 +15,7 @@ fn healthy() -> Value {
         "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest": "2026-11-21"}
     });
     facts["disabled"] = json!([]);
+    facts["owner_reads_all"] = json!(false);
     facts["temp_file_limit"] = Value::Null;
     facts
 }
@@ -61,6 +62,7 @@ fn each_pain_is_found_and_comes_with_advice() {
         ("/read_only", json!(true), "read-only", Level::Wrong),
         ("/listener_exists", json!(false), "rights", Level::Wrong),
         ("/owner_may_end_listener", json!(false), "rights", Level::Warning),
+        ("/owner_reads_all", json!(true), "rights", Level::Note),
         ("/remote", json!(true), "tls", Level::Warning),
         ("/fence", json!("this is a copy"), "copy", Level::Wrong),
         ("/capture", json!(false), "capture-off", Level::Wrong),

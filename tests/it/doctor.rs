@@ -9,7 +9,7 @@ use crate::support::bouncer::PgBouncer;
 use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd, eventd_ok};
-use crate::support::{Database, eventually};
+use crate::support::{Database, Server, eventually};
 
 /// Levels by code, and the exit code.
 async fn examined(url: &str) -> (Value, i32) {
@@ -56,6 +56,23 @@ async fn a_healthy_installation_has_nothing_wrong() {
     let text = eventd_ok(&database.url(), &["doctor"]).await;
     assert!(text.contains("0 wrong") && text.contains("physical-clone"), "{text}");
     service.kill().await;
+}
+
+/// Roles are the cluster's, so it has one of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_of_the_listener_that_odoos_role_inherits_is_told() {
+    let server = Server::private(odoo_eventd::demo::Options::new());
+    if server.cluster().version().major < 14 {
+        eprintln!("skipped: pg_read_all_data came with PostgreSQL 14");
+        return;
+    }
+    let database = server.fixture().await;
+    eventd_ok(&database.admin_url(), &["install"]).await;
+    assert_eq!(examined(&database.url()).await.0["rights"], "ok");
+    let admin = database.admin_client().await;
+    let grant = "grant pg_read_all_data to odoo_eventd_listener";
+    admin.batch_execute(grant).await.unwrap();
+    assert_eq!(examined(&database.url()).await.0["rights"], "note");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -219,9 +219,11 @@ async fn one_shots_to_receivers_that_close_without_a_word_all_arrive_once() {
             idle: None,
             announced: "Keep-Alive: timeout=5, max=100\r\n",
         },
+        // Longer than a busy machine may take between the last look at a connection and the first byte on it: who closes within that
+        // cannot be told from one who does not.
         Closes {
             after: None,
-            idle: Some(Duration::from_millis(150)),
+            idle: Some(Duration::from_millis(600)),
             announced: "",
         },
     ] {
