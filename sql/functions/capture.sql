@@ -510,12 +510,12 @@ $body$ else format($body$
   -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that is watched.
   begin
     if tg_op = 'UPDATE' then
-%9$s
+%1$s
     elsif tg_op = 'INSERT' then
-      select n.id, %8$s,
-             case when %4$s then
-             %5$s end,
-             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
+      select n.id, %2$s,
+             case when %3$s then
+             %4$s end,
+             case when false then ((%5$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %6$s limit 1))::text end
         into strict record_no, by_user, became, unused
         from new_rows n;
     end if;
@@ -524,8 +524,8 @@ $body$ else format($body$
     when no_data_found then return null;
     when others then is_one := false; became := null;
   end;
-$body$, x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table, author.created,
-          odoo_eventd.one_updated_row(cardinality(made.columns), x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table)) end
+$body$, odoo_eventd.one_updated_row(cardinality(made.columns), x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table),
+          author.created, is_short, x.plain_new, still, ring_table) end
 
   || format($body$
   if is_one is not true then

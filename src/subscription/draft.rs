@@ -13,103 +13,70 @@ use crate::{Error, Result};
 #[serde(deny_unknown_fields)]
 pub struct Draft {
     /// A name for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Odoo model.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// `create`, `write`, `unlink` or `all`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
     /// Odoo domain as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     /// Watched fields.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fields: Option<Vec<String>>,
     /// `match`, `enter` or `leave`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_mode: Option<String>,
     /// Odoo user who asks for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<i32>,
     /// Through what he asks.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
     /// `manual` or `ai`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub created_from: Option<String>,
     /// False = does nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// Where to send.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
     /// Signs the requests.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<String>,
     /// Credentials for the endpoint.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<String>,
     /// JSON template of the body, or the name of a ready-made one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_payload_template: Option<String>,
     /// Fields to send.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_fields: Option<Vec<String>>,
     /// Fields to send beside the default body.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub enrich_fields: Option<Vec<String>>,
     /// HTTP method.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub http_method: Option<String>,
     /// Additional headers.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Map<String, Value>>,
     /// `json` or `xml`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// Language of translated values.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub lang: Option<String>,
     /// Limit of one attempt in milliseconds, everything included.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i32>,
     /// 1 = one shot.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<i32>,
     /// The wait after the first failed attempt, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_first_ms: Option<i32>,
     /// The longest wait between two attempts, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_max_ms: Option<i32>,
     /// Whether waits are drawn, up to their length.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_jitter: Option<bool>,
     /// Deliveries wait.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// One change of a record after the other.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ordered: Option<bool>,
     /// Requests a second at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<f64>,
     /// `transaction` or `record`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub grouping: Option<String>,
     /// Older events are not sent: an interval as PostgreSQL reads it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_event_age: Option<String>,
     /// Larger bodies are sent thin.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body_bytes: Option<i32>,
     /// Changes by these users are ignored.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore_user_ids: Option<Vec<i32>>,
     /// `static` or `record`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_source: Option<String>,
 }
 
@@ -127,7 +94,11 @@ impl Draft {
 
     /// As the database's functions take it.
     pub(crate) fn to_json(&self) -> Value {
-        serde_json::to_value(self).expect("its fields are plain values")
+        let mut columns = serde_json::to_value(self).expect("its fields are plain values");
+        if let Value::Object(columns) = &mut columns {
+            columns.retain(|_, value| !value.is_null());
+        }
+        columns
     }
 }
 
