@@ -471,7 +471,9 @@ fn classify(error: &Broken) -> Failure {
     let understood = causes(error).into_iter().rev().find_map(of_cause);
     match (error, understood) {
         (Broken::Request(_), _) => Failure::InvalidRequest,
+        (Broken::SpokeFirst(_), _) => Failure::Protocol,
         (_, Some(failure)) => failure,
+        (Broken::Ended, None) => Failure::ConnectionReset,
         (Broken::Name(_), None) => Failure::Dns,
         (Broken::Connect(_), None) => Failure::Unreachable,
         (Broken::Tls(_), None) => Failure::Tls,

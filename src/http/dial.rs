@@ -38,6 +38,10 @@ pub(super) enum Broken {
     Tls(#[source] io::Error),
     #[error("the request cannot be written")]
     Request(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("the receiver spoke before it was asked, which is not HTTP")]
+    SpokeFirst(#[source] hyper::Error),
+    #[error("the connection had ended before the request was written")]
+    Ended,
     #[error("the exchange broke off")]
     Exchange(#[from] hyper::Error),
 }

@@ -123,7 +123,10 @@ pub(super) struct Http1 {
 }
 
 pub(super) struct Http2 {
-    sender: http2::SendRequest<Body>,
+    /// `None` once the connection has ended. A request that is handed over while that happens may be left in the queue (tokio's channel:
+    /// a message may be pushed after the receiver was drained); it is given back when nobody holds the queue's end any more, and its
+    /// request would wait for ever for as long as somebody does.
+    sender: Mutex<Option<http2::SendRequest<Body>>>,
     gauge: Gauge,
     used_at: Mutex<Instant>,
 }
@@ -206,10 +209,11 @@ impl Pool {
             .handshake(TokioIo::new(wire))
             .await?;
         let connected = Arc::new(Http2 {
-            sender,
+            sender: Mutex::new(Some(sender)),
             gauge,
             used_at: Mutex::new(Instant::now()),
         });
+        let ending = Arc::downgrade(&connected);
         {
             let mut tasks = lock(&self.shared.tasks);
             while tasks.try_join_next().is_some() {}
@@ -217,6 +221,9 @@ impl Pool {
                 if let Err(error) = driver.await {
                     // Each request on it is told; this is for whoever looks at connections.
                     tracing::debug!(error = %error, "an HTTP/2 connection ended");
+                }
+                if let Some(ended) = ending.upgrade() {
+                    lock(&ended.sender).take();
                 }
             });
         }
@@ -324,14 +331,14 @@ impl Kept {
     }
 
     fn open_http2(&self) -> Option<Arc<Http2>> {
-        self.http2.as_ref().filter(|shared| !shared.sender.is_closed()).cloned()
+        self.http2.as_ref().filter(|shared| shared.is_open()).cloned()
     }
 
     fn sweep(&mut self, now: Instant) {
         self.idle.retain(|idle| idle.idle_for(now) < idle.kept_for);
         self.http2.take_if(|shared| {
             let is_unused = Arc::strong_count(shared) == 1 && now.duration_since(*lock(&shared.used_at)) >= KEPT_FOR;
-            is_unused || shared.sender.is_closed()
+            is_unused || !shared.is_open()
         });
         self.closes_quietly_until.take_if(|until| *until <= now);
     }
@@ -348,6 +355,12 @@ fn is_settled(idle_for: Duration) -> bool {
 
 fn is_fresh(idle_for: Duration) -> bool {
     is_settled(idle_for) && idle_for <= FRESH_FOR
+}
+
+impl Http2 {
+    fn is_open(&self) -> bool {
+        lock(&self.sender).as_ref().is_some_and(|sender| !sender.is_closed())
+    }
 }
 
 impl Http1 {
@@ -415,13 +428,26 @@ impl Connection {
                 let counted = gauge.clone();
                 hyper::ext::on_informational(&mut request, move |_| counted.interim());
                 let answered = connection.sender.try_send_request(request);
-                self.drive(answered).await.map_err(|mut failed| NotSent {
-                    is_unprocessed: failed.take_message().is_some() || gauge.written() == before,
-                    error: failed.into_error().into(),
-                })
+                self.drive(answered)
+                    .await
+                    .map_err(|mut failed| match gauge.spoke_first() {
+                        // Another connection would begin like that too, and whether hyper met it before the request left or after is chance.
+                        true => Broken::SpokeFirst(failed.into_error()).into(),
+                        false => NotSent {
+                            is_unprocessed: failed.take_message().is_some() || gauge.written() == before,
+                            error: failed.into_error().into(),
+                        },
+                    })
             }
             Self::Http2(shared) => {
-                let answered = shared.sender.clone().try_send_request(request);
+                let Some(mut sender) = lock(&shared.sender).clone() else {
+                    return Err(NotSent {
+                        error: Broken::Ended,
+                        is_unprocessed: true,
+                    });
+                };
+                let answered = sender.try_send_request(request);
+                drop(sender);
                 answered.await.map_err(|mut failed| NotSent {
                     is_unprocessed: failed.take_message().is_some() || was_never_processed(&failed),
                     error: failed.into_error().into(),

@@ -58,6 +58,8 @@ struct Counts {
     interim: AtomicU32,
     look: Mutex<Option<Look>>,
     is_stale: AtomicBool,
+    was_spoken_to: AtomicBool,
+    spoke_first: AtomicBool,
 }
 
 /// What has to hold before the first byte of a request leaves.
@@ -94,6 +96,21 @@ impl Gauge {
     /// Whether nothing was written because it was too late.
     pub(super) fn is_stale(&self) -> bool {
         self.0.is_stale.load(Ordering::Relaxed)
+    }
+
+    /// Whether the receiver said something (what TLS says does not count) before anything was said to it. Over HTTP/1.1 nobody does.
+    pub(super) fn spoke_first(&self) -> bool {
+        self.0.spoke_first.load(Ordering::Relaxed)
+    }
+
+    fn heard(&self) {
+        if !self.0.was_spoken_to.load(Ordering::Relaxed) {
+            self.0.spoke_first.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn said(&self) {
+        self.0.was_spoken_to.store(true, Ordering::Relaxed);
     }
 
     fn look(&self) -> Option<Look> {
@@ -241,12 +258,25 @@ impl Wire {
     pub(super) fn is_http2(&self) -> bool {
         matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
     }
+
+    fn gauge(&self) -> &Gauge {
+        match self {
+            Self::Plain(socket) => &socket.gauge,
+            Self::Tls(stream) => &stream.get_ref().0.gauge,
+        }
+    }
+
+    fn said(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(count)) if *count > 0) {
+            self.gauge().said();
+        }
+    }
 }
 
 /// Passes a call on to whichever stream there is.
 macro_rules! either {
     ($wire:expr, $stream:ident => $call:expr) => {
-        match $wire.get_mut() {
+        match $wire.as_mut().get_mut() {
             Wire::Plain($stream) => {
                 let $stream = Pin::new($stream);
                 $call
@@ -260,22 +290,31 @@ macro_rules! either {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read(cx, buffer))
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = either!(self, stream => stream.poll_read(cx, buffer));
+        if buffer.filled().len() > before {
+            self.gauge().heard();
+        }
+        polled
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write(cx, bytes))
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = either!(self, stream => stream.poll_write(cx, bytes));
+        self.said(&written);
+        written
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write_vectored(cx, slices))
+        let written = either!(self, stream => stream.poll_write_vectored(cx, slices));
+        self.said(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -285,11 +324,11 @@ impl AsyncWrite for Wire {
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => stream.poll_flush(cx))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => stream.poll_shutdown(cx))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cases::{AMPLE_MS, cases};
-use odoo_eventd::delivery::Verdict;
+use odoo_eventd::delivery::{Failure, Verdict};
 use odoo_eventd::http::client::Request;
 use tokio::io::AsyncWriteExt;
 use traps::{Receivers, Server, read_request, trap, until_closed};
@@ -157,4 +157,19 @@ async fn an_answer_that_comes_before_a_large_body_is_read_is_heard() {
         (Some(503), Verdict::Retry),
         "{attempt:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_speaks_first_is_not_http_whenever_it_is_heard() {
+    let mut receivers = Receivers::default();
+    let act = trap(|mut stream| async move {
+        let _ = stream.write_all(b"220 mail.example ESMTP\r\n").await;
+        until_closed(&mut stream).await;
+    });
+    let url = receivers.start(Server::Plain(act)).await;
+    let client = client(&["127.0.0.1"]);
+    for _ in 0..50 {
+        let attempt = client.send(post(&url, ample())).await;
+        assert_eq!(attempt.outcome.failure, Some(Failure::Protocol), "{attempt:?}");
+    }
 }
