@@ -5,13 +5,14 @@
 
 mod id;
 mod image;
+mod row_text;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use id::{delivery_id, emitted_event_id, event_id, time_of_id};
 use image::changed_columns;
-pub use image::{Image, Mark, StoredImage, read_images};
+pub use image::{Image, Images, Mark, StoredImage, read_images};
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

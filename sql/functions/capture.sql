@@ -205,6 +205,25 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$ select format(E'array[%s]::text[]', array_to_string(expressions, E',\n               ')) $$;
 comment on function odoo_eventd.image_of(text[]) is 'An image, as SQL text.';
 
+create or replace function odoo_eventd.is_told_as_row(types text[]) returns boolean
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Of these types a value's text as it stands in a row's is the value cast to text (but for booleans: t and f), and two texts are of one
+  -- value only where they are the same or whoever reads them can tell: zeros behind the point of a number. Of few columns an expression
+  -- each costs no more, and the outbox is read more easily.
+  select cardinality(types) > 16
+     and (select bool_and(t ~ '^(boolean|smallint|integer|bigint|real|double precision|text|date|uuid|json|jsonb|character varying([(][0-9]+[)])?'
+                              '|numeric([(][0-9,-]+[)])?|time(stamp)?([(][0-9][)])? with(out)? time zone)$') is true from unnest(types) t)
+$$;
+comment on function odoo_eventd.is_told_as_row(text[]) is 'Whether columns of these types are told as the text of one row (op R), which costs a plan little however many they are.';
+
+create or replace function odoo_eventd.row_is_long() returns odoo_eventd.captured_row
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$ begin raise exception 'a row is too long to be told as one text, or is not one of a pair'; end $$;
+comment on function odoo_eventd.row_is_long() is 'Raises: a statement in which a row is long, or changes its id, is told value by value.';
+revoke all on function odoo_eventd.is_told_as_row(text[]) from public;
+revoke all on function odoo_eventd.row_is_long() from public;
+
 create or replace function odoo_eventd.written_by(of_table oid, out created text, out written text, out still text)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -383,46 +402,120 @@ as $$
 $$;
 comment on function odoo_eventd.idle_body(odoo_eventd.capture) is 'The body of a trigger function that captures nothing, as SQL text.';
 
-create or replace function odoo_eventd.one_updated_row(of_columns integer, differs text, still text, written text, is_short text, plain_new text, was text,
-                                                       ring_table text) returns text
+drop function if exists odoo_eventd.one_updated_row(integer, text, text, text, text, text, text, text);
+create or replace function odoo_eventd.row_of(row_name text, columns name[]) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$ select format('row(%s)', string_agg(format('%s.%I', row_name, c), ', ' order by ord)) from unnest(columns) with ordinality u (c, ord) $$;
+comment on function odoo_eventd.row_of(text, name[]) is 'These columns of a row as one value, as SQL text.';
+revoke all on function odoo_eventd.row_of(text, name[]) from public;
+
+create or replace function odoo_eventd.one_row_as_text(operation text, columns name[], compared name[], author text, unused text) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Odoo's pool resets its sessions (DISCARD ALL), so the plans are made anew in most transactions, and what a plan costs grows with its
-  -- expressions: of many columns each is compared once before anything is made of them. Of few columns a second statement costs more
-  -- than it saves.
-  select case when of_columns > 16 then format($body$
-      select o.id = n.id, n.id, %3$s,
+  -- expressions: here a column is nothing but its name. What is small on disk is at most some megabytes as text: 255 times as much.
+  select case when operation = 'INSERT' then format($body$
+      select x.record_no, x.by_user, case when pg_column_size(x.n) <= 16384 then x.n::text end, x.unused
+        into strict record_no, by_user, row_is, unused
+        from (select n.id as record_no, %1$s as by_user, %2$s as n, %3$s as unused
+                from new_rows n offset 0) x;
+      if octet_length(row_is) <= 16384 then
+        became := array[row_is];
+      end if;$body$, author, odoo_eventd.row_of('n', columns), unused)
+  else format($body$
+      select x.is_one, x.record_no, x.by_user, case when x.is_short then x.o::text end, case when x.is_short then x.n::text end, %6$s, x.unused
+        into strict is_one, record_no, by_user, row_was, row_is, differs, unused
+        from (select y.*, pg_column_size(y.o) <= 16384 and pg_column_size(y.n) <= 16384 as is_short
+                from (select o.id = n.id as is_one, n.id as record_no, %1$s as by_user, %2$s as o, %3$s as n, %4$s%5$s as unused
+                        from old_rows o, new_rows n offset 0) y) x;
+      if is_one and row_was is not null and (row_was = row_is or not differs) then
+        return null;
+      end if;
+      if octet_length(row_was) <= 16384 and octet_length(row_is) <= 16384 then
+        was := array[row_was];
+        became := array[row_is];
+      end if;$body$, author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
+                  case when columns = compared then ''
+                       else format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
+                  unused,
+                  case when columns = compared then 'true'
+                       else 'case when x.is_short then x.compared_o::text is distinct from x.compared_n::text end' end) end
+$$;
+comment on function odoo_eventd.one_row_as_text(text, name[], name[], text, text) is
+  'What a trigger function does with an INSERT or UPDATE of one row whose columns are told as one text, as SQL text.';
+revoke all on function odoo_eventd.one_row_as_text(text, name[], name[], text, text) from public;
+
+create or replace function odoo_eventd.rows_as_text(operation text, columns name[], compared name[], author text, unused text) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select case when operation = 'INSERT' then format($q$select case when octet_length(x.became) <= 16384
+                 then row('R', x.record_id, x.user_id, null, array[x.became])::odoo_eventd.captured_row else odoo_eventd.row_is_long() end
+          from (select y.record_id, y.user_id, case when pg_column_size(y.n) <= 16384 then y.n::text end as became
+                  from (select n.id as record_id, %1$s as user_id, %2$s as n, %3$s as unused from new_rows n offset 0) y offset 0) x
+         where x.record_id is not null$q$, author, odoo_eventd.row_of('n', columns), unused)
+  -- FULL JOIN rules a nested loop out: the plan is kept, and one made for few rows must serve a thousand.
+  else format($q$select case when octet_length(x.was) <= 16384 and octet_length(x.became) <= 16384
+                 then row('R', x.record_id, x.user_id, array[x.was], array[x.became])::odoo_eventd.captured_row else odoo_eventd.row_is_long() end
+          from (select y.record_id, y.user_id, y.is_short, case when y.is_short then y.o::text end as was, case when y.is_short then y.n::text end as became%6$s
+                  from (select z.*, z.is_pair and pg_column_size(z.o) <= 16384 and pg_column_size(z.n) <= 16384 as is_short
+                          from (select o.id = n.id is true as is_pair, n.id as record_id, %1$s as user_id, %2$s as o, %3$s as n, %4$s%5$s as unused
+                                  from old_rows o full join new_rows n on o.id = n.id offset 0) z) y offset 0) x
+         where not x.is_short or x.was <> x.became%7$s$q$, author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
+                  case when columns = compared then ''
+                       else format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
+                  unused,
+                  case when columns = compared then '' else ', case when y.is_short then y.compared_o::text is distinct from y.compared_n::text end as differs' end,
+                  case when columns = compared then '' else ' and x.differs' end) end
+$$;
+comment on function odoo_eventd.rows_as_text(text, name[], name[], text, text) is
+  'A query for what a statement did to a table whose columns are told as one text, one captured_row for each record, as SQL text. It raises where that cannot be.';
+revoke all on function odoo_eventd.rows_as_text(text, name[], name[], text, text) from public;
+
+create or replace function odoo_eventd.one_row_by_values(operation text, of_columns integer, differs text, author text, is_short text, plain_new text, was text,
+                                                         unused text) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Of many columns each is compared once before anything is made of them. Of few columns a second statement costs more than it saves.
+  select case when operation = 'INSERT' then format($body$
+      select n.id, %1$s,
+             case when %2$s then
+             %3$s end,
+             %4$s
+        into strict record_no, by_user, became, unused
+        from new_rows n;$body$, author, is_short, plain_new, unused)
+  when of_columns > 16 then format($body$
+      select o.id = n.id, n.id, %2$s,
              %1$s,
-             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
+             %6$s
         into strict is_one, record_no, by_user, differs, unused
         from old_rows o, new_rows n;
       if is_one and not differs then
         return null;
       end if;
       if is_one then
-        select case when %4$s then
-                 %5$s end,
-               %6$s
+        select case when %3$s then
+                 %4$s end,
+               %5$s
           into strict became, was
           from old_rows o, new_rows n;
-      end if;$body$, differs, still, written, is_short, plain_new, was, ring_table)
+      end if;$body$, differs, author, is_short, plain_new, was, unused)
   else format($body$
-      select o.id = n.id, n.id, %3$s,
+      select o.id = n.id, n.id, %2$s,
              %1$s,
-             case when (%1$s) and %4$s then
-               %5$s end,
+             case when (%1$s) and %3$s then
+               %4$s end,
              case when %1$s then
-               %6$s end,
-             case when false then ((%2$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %7$s limit 1))::text end
+               %5$s end,
+             %6$s
         into strict is_one, record_no, by_user, differs, became, was, unused
         from old_rows o, new_rows n;
       if is_one and not differs then
         return null;
-      end if;$body$, differs, still, written, is_short, plain_new, was, ring_table) end
+      end if;$body$, differs, author, is_short, plain_new, was, unused) end
 $$;
-comment on function odoo_eventd.one_updated_row(integer, text, text, text, text, text, text, text) is
-  'What a trigger function does with an UPDATE of one row, as SQL text: whether it is one and differs, and its images then.';
-revoke all on function odoo_eventd.one_updated_row(integer, text, text, text, text, text, text, text) from public;
+comment on function odoo_eventd.one_row_by_values(text, integer, text, text, text, text, text, text) is
+  'What a trigger function does with an INSERT or UPDATE of one row whose columns are told one by one, as SQL text.';
+revoke all on function odoo_eventd.one_row_by_values(text, integer, text, text, text, text, text, text) from public;
 
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -439,6 +532,8 @@ declare
   never_old text; never_new text;
   may_append text; has_room text; room bigint;   -- of the outbox
   as_made text;                                  -- the generation, as literals
+  as_row boolean;                                -- a row's columns are told as one text
+  unused text;
   id_type text := case when odoo_eventd.is_relation(of_capture) then null else 'integer' end;
 begin
   select * into strict installed from odoo_eventd.installation;
@@ -465,6 +560,8 @@ begin
   still := concat_ws(E'\n                    and ', 'true', still, case when is_of_links then null else author.still end);
   never_old := format('case when false then %s else true end', concat_ws(' and ', 'true', old_still));
   never_new := format('case when false then %s else true end', still);
+  unused := format($q$case when false then ((%s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %s limit 1))::text end$q$, still, ring_table);
+  as_row := not is_of_links and odoo_eventd.is_told_as_row(made.types);
 
   as_made := format('%L::name[], %L::text[], %L::name[], %L::name[], %L::boolean', made.columns, made.types, made.compared, made.whole, is_of_links);
 
@@ -484,6 +581,7 @@ declare
   -- No variable begins with a value: that would be one expression more to be set up in each transaction.
   is_one    boolean;    -- one row, as most of Odoo's statements have
   is_hard   boolean;    -- not even the catalogue of this moment helps
+  is_as_made boolean;   -- the table is what it was when this was made, as far as is known
   in_halves boolean;    -- what was and what is are written apart
   differs   boolean;
   how_many  bigint;     -- rows of the statement, more than a thousand counted as a thousand and one
@@ -491,6 +589,8 @@ declare
   by_user   integer;
   was       text[];
   became    text[];
+  row_was   text;
+  row_is    text;
   unused    text;
   gathered  odoo_eventd.captured_row[];
   unreadable name[];
@@ -506,26 +606,26 @@ $body$, of_capture.generation, installed.database_name, of_capture.table_oid)
   -- subtransaction id for each captured statement.
   || case when is_of_links then $body$
   is_one := tg_op = 'TRUNCATE';
+  is_as_made := true;
 $body$ else format($body$
   -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that is watched.
   begin
+    is_as_made := true;
     if tg_op = 'UPDATE' then
 %1$s
     elsif tg_op = 'INSERT' then
-      select n.id, %2$s,
-             case when %3$s then
-             %4$s end,
-             case when false then ((%5$s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %6$s limit 1))::text end
-        into strict record_no, by_user, became, unused
-        from new_rows n;
+%2$s
     end if;
     is_one := case tg_op when 'UPDATE' then is_one and became is not null when 'INSERT' then became is not null and record_no is not null else tg_op = 'TRUNCATE' end;
   exception
     when no_data_found then return null;
-    when others then is_one := false; became := null;
+    when too_many_rows then is_one := false;
+    when others then is_one := false; is_as_made := false; became := null;
   end;
-$body$, odoo_eventd.one_updated_row(cardinality(made.columns), x.differs, still, author.written, is_short, x.plain_new, x.was, ring_table),
-          author.created, is_short, x.plain_new, still, ring_table) end
+$body$, case when as_row then odoo_eventd.one_row_as_text('UPDATE', made.columns, made.compared, author.written, unused)
+             else odoo_eventd.one_row_by_values('UPDATE', cardinality(made.columns), x.differs, author.written, is_short, x.plain_new, x.was, unused) end,
+        case when as_row then odoo_eventd.one_row_as_text('INSERT', made.columns, made.compared, author.created, unused)
+             else odoo_eventd.one_row_by_values('INSERT', cardinality(made.columns), x.differs, author.created, is_short, x.plain_new, x.was, unused) end) end
 
   || format($body$
   if is_one is not true then
@@ -541,8 +641,8 @@ $body$, odoo_eventd.one_updated_row(cardinality(made.columns), x.differs, still,
     if how_many = 0 then
       return null;
     end if;
-    begin
-%4$s      if how_many > 1000 or in_halves and tg_op = 'UPDATE' then
+%4$s    begin
+      if how_many > 1000 or in_halves and tg_op = 'UPDATE' or not is_as_made or gathered is not null then
         null;
       elsif tg_op = 'UPDATE' then
         gathered := array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (
@@ -561,12 +661,28 @@ $body$, (select q from odoo_eventd.rows_query(of_capture.table_oid, 'UPDATE', ma
         (select q from odoo_eventd.rows_query(of_capture.table_oid, 'INSERT', made.columns, made.compared, made.types, made.whole, id_type, old_still => never_old, new_still => never_new) q),
         (select q from odoo_eventd.rows_query(of_capture.table_oid, 'DELETE', made.columns, made.compared, made.types, made.whole, id_type, old_still => never_old, new_still => never_new) q),
         -- Keys that cascade put one record into one statement as often as there are keys.
-        case when is_of_links then E'      in_halves := true;\n' else $part$
+        case when is_of_links then E'    in_halves := true;\n' else $part$    begin
       if tg_op = 'UPDATE' then
         in_halves := exists (select from new_rows n group by n.id having count(*) > 1)
                      or exists (select from old_rows o group by o.id having count(*) > 1);
       end if;
-$part$ end)
+    exception when others then
+      is_as_made := false;
+    end;
+$part$ end
+        || case when not as_row then '' else format($part$    begin
+      if how_many > 1000 or in_halves or not is_as_made then
+        null;
+      elsif tg_op = 'UPDATE' then
+        gathered := array(%s);
+      elsif tg_op = 'INSERT' then
+        gathered := array(%s);
+      end if;
+    exception when others then
+      gathered := null;
+    end;
+$part$, odoo_eventd.rows_as_text('UPDATE', made.columns, made.compared, author.written, unused),
+        odoo_eventd.rows_as_text('INSERT', made.columns, made.compared, author.created, unused)) end)
   || format($body$
     -- From the catalogue as it is now: columns were dropped, renamed or retyped, or one record is in the statement twice.
     if gathered is null and how_many <= 1000 then
@@ -588,7 +704,7 @@ $body$, as_made)
      and current_setting('odoo_eventd.room_%3$s', true) = %4$L and txid_current() %% 64 <> 0
   then
     insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
-    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, case when tg_op = 'UPDATE' then 'U'::"char" else 'I'::"char" end,
+    values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, %12$s,
             record_no, now(), by_user, was, became);
   else
     -- Without an outbox to write to nothing is kept, and Odoo goes on; `odoo-eventd status` tells.
@@ -611,7 +727,7 @@ $body$, as_made)
       values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, 'T', 0, now(), null, null, null);
     elsif is_one then
       insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
-      values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, case when tg_op = 'UPDATE' then 'U'::"char" else 'I'::"char" end,
+      values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, %12$s,
               record_no, now(), by_user, was, became);
     else
       -- More rows than are held in memory are written in here after all: one subtransaction id for a thousand rows.
@@ -657,7 +773,8 @@ $body$, as_made)
     end if;
   end if;
 $body$, to_regclass(ring_table)::oid, to_regclass('odoo_eventd.outbox_id_seq')::oid, of_capture.capture_id,
-        format('%s in %s', room, ring_table), ring_table, of_capture.generation, may_append, has_room, made.columns, as_made, made.whole)
+        format('%s in %s', room, ring_table), ring_table, of_capture.generation, may_append, has_room, made.columns, as_made, made.whole,
+        case when as_row then $q$'R'::"char"$q$ else $q$case when tg_op = 'UPDATE' then 'U'::"char" else 'I'::"char" end$q$ end)
 
   || odoo_eventd.doorbell(installed)
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{AUDIT_COLUMNS, Layout};
+use super::{AUDIT_COLUMNS, Layout, row_text};
 
 /// What is known of a captured value that is not the value itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,20 @@ fn marked(stored: String) -> (Option<String>, Option<Mark>) {
     }
 }
 
-/// The images of a row of the outbox, and its layout where the row says that columns were retyped.
+/// What a row of the outbox says.
+#[derive(Debug)]
+pub struct Images {
+    /// As [`RowChange::op`](super::RowChange::op): what the row was kept as does not matter any more.
+    pub op: u8,
+    /// Before.
+    pub old: Option<Image>,
+    /// After.
+    pub new: Option<Image>,
+    /// What they hold: another than the generation's where the row says that columns were retyped.
+    pub layout: Arc<Layout>,
+}
+
+/// The images of a row of the outbox.
 ///
 /// | op | old | new |
 /// | --- | --- | --- |
@@ -103,14 +116,22 @@ fn marked(stored: String) -> (Option<String>, Option<Mark>) {
 /// | `D` | values as they are | |
 /// | `i`, `d` | tagged values | tagged values |
 /// | `u` | as with `U` | tagged values |
+/// | `R` | null = an insert, else all values as the text of one row | the same |
 ///
 /// A file is tagged everywhere: it is never kept but as its digest.
-pub fn read_images(
-    op: u8,
-    layout: &Arc<Layout>,
-    mut old: StoredImage,
-    mut new: StoredImage,
-) -> (Option<Image>, Option<Image>, Arc<Layout>) {
+pub fn read_images(op: u8, layout: &Arc<Layout>, mut old: StoredImage, mut new: StoredImage) -> Images {
+    if op == b'R' {
+        let (old, new) = (
+            old.map(|row| image_of_row(&row, layout)),
+            new.map(|row| image_of_row(&row, layout)),
+        );
+        return Images {
+            op: if old.is_some() { b'U' } else { b'I' },
+            old,
+            new,
+            layout: Arc::clone(layout),
+        };
+    }
     let layout = match (retyped(&mut old, layout), retyped(&mut new, layout)) {
         (Some(layout), _) | (None, Some(layout)) => layout,
         (None, None) => Arc::clone(layout),
@@ -149,7 +170,20 @@ pub fn read_images(
         }
         (old, _) => old.map(|stored| read(stored, is_tagged)),
     };
-    (old, new, layout)
+    Images { op, old, new, layout }
+}
+
+/// All values of a row that is kept as one text. Of a text that is none of the layout's, nothing is known: it counts as changed.
+fn image_of_row(stored: &[Option<String>], layout: &Layout) -> Image {
+    let row = stored.first().and_then(Option::as_deref);
+    if let Some(values) = row.and_then(|row| row_text::values(row, &layout.types)) {
+        return values.into();
+    }
+    let mut image = Image::default();
+    for _ in &layout.columns {
+        image.push(None, Some(Mark::Unreadable));
+    }
+    image
 }
 
 /// Takes the note of retyped columns off an image, which stands behind its last value: JSON, column to type.
@@ -196,6 +230,13 @@ fn differs(of_type: &str, old: &Image, new: &Image, index: usize) -> bool {
     }
     if of_type.starts_with("numeric") {
         return without_trailing_zeros(before) != without_trailing_zeros(after);
+    }
+    if matches!(of_type, "real" | "double precision") {
+        // Zero has a sign in text; NaN is itself.
+        return match (before.parse::<f64>(), after.parse::<f64>()) {
+            (Ok(before), Ok(after)) => before != after && !(before.is_nan() && after.is_nan()),
+            _ => true,
+        };
     }
     if of_type.starts_with("timestamp") {
         // A value that went through JSON, as an older version kept some, has a T.
@@ -277,12 +318,12 @@ mod tests {
             let stored = |text: String| Some(vec![Some(text), None]);
             for (op, plain) in [(b'I', true), (b'i', false)] {
                 let kept = if plain { text.to_owned() } else { format!("={text}") };
-                let (old, new, _) = read_images(op, &l, None, stored(kept));
+                let Images { old, new, .. } = read_images(op, &l, None, stored(kept));
                 assert_eq!((old, new.unwrap()), (None, image(&[text, "NULL"]).unmarked(text)));
             }
             for (op, plain) in [(b'U', true), (b'u', false)] {
                 let kept = if plain { text.to_owned() } else { format!("={text}") };
-                let (old, new, _) = read_images(
+                let Images { old, new, .. } = read_images(
                     op,
                     &l,
                     Some(vec![Some(format!("={text}")), Some(String::new())]),
@@ -315,9 +356,34 @@ mod tests {
         let stored = |values: &[Option<&str>]| Some(values.iter().map(|v| v.map(str::to_owned)).collect::<Vec<_>>());
         let old = stored(&[None, Some("=draft"), Some(""), None, Some("#00")]);
         let new = stored(&[Some("same"), Some("sale"), Some("x"), None, Some("#01")]);
-        let (old, new, _) = read_images(b'U', &l, old, new);
+        let Images { old, new, .. } = read_images(b'U', &l, old, new);
         assert_eq!(old.unwrap(), image(&["same", "draft", "NULL", "NULL", "#00"]));
         assert_eq!(new.unwrap(), image(&["same", "sale", "x", "NULL", "#01"]));
+    }
+
+    #[test]
+    fn a_row_kept_as_one_text_has_all_its_values() {
+        let l = layout(&[
+            ("a", "text"),
+            ("b", "boolean"),
+            ("c", "numeric(10,2)"),
+            ("d", "double precision"),
+        ]);
+        let stored = |text: &str| Some(vec![Some(text.to_owned())]);
+        let update = read_images(b'R', &l, stored("(=x,t,1.00,0)"), stored("(\"\",f,1.0,-0)"));
+        assert_eq!((update.op, update.layout), (b'U', Arc::clone(&l)));
+        let (old, new) = (update.old.unwrap(), update.new.unwrap());
+        assert_eq!(old, image(&["", "true", "1.00", "0"]).unmarked("=x"));
+        assert_eq!(changed_columns(&l, &old, &new), [0, 1]);
+        let insert = read_images(b'R', &l, None, stored("(,,,)"));
+        assert_eq!((insert.op, insert.old.is_none()), (b'I', true));
+        assert_eq!(insert.new.unwrap(), image(&["NULL"; 4]));
+        // Of another layout: nothing is known, so it is told as changed.
+        let broken = read_images(b'R', &l, stored("(1)"), stored("(1)"));
+        assert_eq!(
+            changed_columns(&l, &broken.old.unwrap(), &broken.new.unwrap()),
+            [0, 1, 2, 3]
+        );
     }
 
     #[test]
@@ -329,10 +395,10 @@ mod tests {
         let stored = |values: &[Option<&str>]| Some(values.iter().map(|v| v.map(str::to_owned)).collect::<Vec<_>>());
         let old = stored(&[None, Some("draft"), Some("\u{1}null")]);
         let new = stored(&[Some("\u{1}=\u{1}odd"), Some("\u{1}sha256:00"), Some("x")]);
-        let (old, new, _) = read_images(b'U', &l, old, new);
+        let Images { old, new, .. } = read_images(b'U', &l, old, new);
         assert_eq!(old.unwrap(), image(&["\u{1}odd", "draft", "NULL"]));
         assert_eq!(new.unwrap(), image(&["\u{1}odd", "#00", "x"]));
-        let (old, _, _) = read_images(b'd', &l, stored(&[Some("\u{1}gone"), Some("x"), None]), None);
+        let Images { old, .. } = read_images(b'd', &l, stored(&[Some("\u{1}gone"), Some("x"), None]), None);
         assert_eq!(old.unwrap(), image(&[GONE, "x", "NULL"]));
     }
 
@@ -340,7 +406,9 @@ mod tests {
     fn a_column_that_was_retyped_has_its_new_type() {
         let l = layout(&[("name", "character varying"), ("state", "character varying")]);
         let stored = |values: &[&str]| Some(values.iter().map(|v| Some((*v).to_owned())).collect::<Vec<_>>());
-        let (old, new, now) = read_images(b'i', &l, None, stored(&["={}", "=x", "{\"name\": \"jsonb\"}"]));
+        let Images {
+            old, new, layout: now, ..
+        } = read_images(b'i', &l, None, stored(&["={}", "=x", "{\"name\": \"jsonb\"}"]));
         assert_eq!((old, new.unwrap()), (None, image(&["{}", "x"])));
         assert_eq!(now.types, ["jsonb", "character varying"]);
     }

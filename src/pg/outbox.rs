@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use crate::event::{Layout, RowChange, read_images};
+use crate::event::{Images, Layout, RowChange, read_images};
 use crate::{Error, Result};
 
 /// How far the outbox was read: everything that snapshot `done` sees, and of what `target` sees beyond it, the rows up to
@@ -306,7 +306,7 @@ pub(super) async fn row_change(
         ))
     })?;
     let op = row.get::<_, i8>("op").to_ne_bytes()[0];
-    let (old, new, layout) = read_images(op, &layout, row.get("old"), row.get("new"));
+    let Images { op, old, new, layout } = read_images(op, &layout, row.get("old"), row.get("new"));
     Ok(RowChange {
         id,
         op,

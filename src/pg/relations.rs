@@ -84,7 +84,7 @@ pub async fn writes_as_of_now(
                 format: 2,
             })
         });
-        let (_, image, _) = read_images(b'i', layout, None, row.get("image"));
+        let image = read_images(b'i', layout, None, row.get("image")).new;
         let change = Change {
             record_id: of.record_id,
             event_type: EventType::Write,

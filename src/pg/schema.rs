@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(17, "000017_adopted_neutralized"),
     migration!(18, "000018_while_it_runs"),
     migration!(19, "000019_values_of_all_versions"),
+    migration!(20, "000020_rows_as_text"),
 ];
 
 macro_rules! function_file {
@@ -496,7 +497,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=19));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=20));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }

@@ -163,7 +163,7 @@ fn a_link_of_which_one_side_is_not_known_touches_the_other() {
     let derivations = both_sides();
     let layout = layout("rel", &["order_id", "tag_id"]);
     let stored = vec![Some("=7".to_owned()), Some("-".to_owned())];
-    let (_, half, _) = read_images(b'i', &layout, None, Some(stored));
+    let half = read_images(b'i', &layout, None, Some(stored)).new;
     let half = half.unwrap();
     let mut touched = Touched::default();
     touched.add_links(

@@ -7,13 +7,14 @@ mod hard_types;
 mod nested;
 mod never_fails;
 mod old_snapshots;
+mod rows_as_text;
 mod statements;
 mod stopped;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use odoo_eventd::event::{self, EventType, Image, Layout, Mark, RowChange, read_images};
+use odoo_eventd::event::{self, EventType, Image, Images, Layout, Mark, RowChange, read_images};
 use odoo_eventd::pg::schema::{self, Roles};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -137,7 +138,7 @@ impl Captured {
                 format: 2,
             });
             let op = row.get::<_, String>(1).as_bytes()[0];
-            let (old, new, _) = read_images(op, &layout, row.get(4), row.get(5));
+            let Images { op, old, new, .. } = read_images(op, &layout, row.get(4), row.get(5));
             let value = |image: &Option<Image>, index: usize| {
                 image.as_ref().map(|image| match image.mark(index) {
                     Some(Mark::Digest(digest)) => digest.clone(),
@@ -160,7 +161,7 @@ impl Captured {
             let by = user.map(|user| format!(" by {user}")).unwrap_or_default();
             lines.push(format!(
                 "{} {}{by}: {}",
-                row.get::<_, String>(1),
+                char::from(op),
                 row.get::<_, i64>(2),
                 values.join(", ")
             ));
@@ -194,7 +195,7 @@ impl Captured {
                 })
             });
             let op = row.get::<_, String>(2).as_bytes()[0];
-            let (old, new, layout) = read_images(op, layout, row.get(5), row.get(6));
+            let Images { op, old, new, layout } = read_images(op, layout, row.get(5), row.get(6));
             by_transaction.entry(row.get(1)).or_default().push(RowChange {
                 id: row.get(0),
                 op,

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::Captured;
 
 /// A model with the columns that the SQL declares, one row, and every column watched.
-async fn with(columns: &[(&str, &str)], setup: &str) -> Captured {
+pub(super) async fn with(columns: &[(&str, &str)], setup: &str) -> Captured {
     let captured = Captured::installed().await;
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let declared: String = columns
