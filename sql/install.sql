@@ -126,7 +126,11 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/callbacks.sql
 \ir functions/subscriptions.sql
 \ir functions/outbox_size.sql
+\ir functions/capture_values.sql
+\ir functions/capture_rows.sql
+\ir functions/capture_body.sql
 \ir functions/capture.sql
+\ir functions/gaps.sql
 \ir functions/locks.sql
 \ir functions/relations.sql
 \ir functions/drift.sql
