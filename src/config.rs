@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::health::limits::ALARM_AFTER;
 use crate::http::client::{Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES};
 use crate::http::guard::Guard;
 use crate::http::tls::{HostTls, read_certificates};
@@ -266,7 +267,10 @@ impl RunConfig {
                 .filter(|address| !address.is_empty())
                 .map(|address| crate::web::parse_address(&address))
                 .transpose()?,
-            alarm_after_s: said.alarm_after_s.or(file.alarm_after_s).unwrap_or(300),
+            alarm_after_s: said
+                .alarm_after_s
+                .or(file.alarm_after_s)
+                .unwrap_or(ALARM_AFTER.as_secs()),
             log: file.log,
         };
         for (name, value) in [

@@ -9,7 +9,7 @@
 //! # What holds at each arrow
 //!
 //! 1. Capture commits or rolls back with the business write. It only appends; nothing in it can fail the user's statement because a
-//!    column, a model, a subscription or a setting changed (`sql/functions/capture.sql`).
+//!    column, a model, a subscription or a setting changed (`sql/functions/capture_body.sql`).
 //! 2. NOTIFY only shortens the wait. It is sent only while the service sleeps ([`worker::wake`]); losing every one of them costs
 //!    latency, never an event.
 //! 3. The outbox is read by transaction snapshot ([`pg::outbox`]), never by "id > last seen": ids become visible out of order.
@@ -38,10 +38,10 @@
 //! *capture* is the set of triggers and the function on one Odoo table; its *generation* tells which columns the outbox rows hold.
 //! A *term* is the time one instance leads; an *assistant* is one that delivers beside it.
 //!
-//! # How the code lies
+//! # How the code is laid out
 //!
 //! Dependencies point inward: [`cli`], [`web`] → [`ops`], [`preview`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
-//! [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`]). The database's side is `sql/`: it is
+//! [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`], [`health`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
 pub mod backoff;
@@ -50,11 +50,11 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod demo;
-pub mod doctor;
 pub mod domain;
 pub mod error;
 pub mod event;
 pub mod failpoint;
+pub mod health;
 pub mod http;
 pub mod matching;
 pub mod metrics;

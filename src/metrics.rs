@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::pg::health::Health;
+use crate::health::facts::Measurement;
 
 /// Seconds; the default limit of an attempt is 5.
 const DURATION_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -260,7 +260,7 @@ impl Metrics {
     }
 
     /// The database was looked at; `unix_now` in seconds.
-    pub fn measured(&self, health: &Health, unix_now: f64) {
+    pub fn measured(&self, health: &Measurement, unix_now: f64) {
         self.measured_at.set(unix_now);
         self.clock_skew.set(unix_now - health.server_time);
         self.fenced.set(i64::from(health.fence.is_some()));

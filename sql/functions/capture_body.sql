@@ -41,7 +41,7 @@ as $$
 $$;
 comment on function odoo_eventd.idle_body(odoo_eventd.capture) is 'The body of a trigger function that captures nothing, as SQL text.';
 
-create or replace function odoo_eventd.body_declarations(of_generation bigint, of_database name, of_table oid) returns text
+create or replace function odoo_eventd.body_declarations(of_generation bigint) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- No name of the table's shares a scope with ours: every column is named with its row, and where a variable and a column could be meant it
@@ -51,9 +51,9 @@ as $$
 #variable_conflict use_variable
 -- Made by odoo_eventd.sync_capture, generation %1$s. Do not edit: it is replaced when subscriptions change.
 declare
-  is_one    boolean;    -- one row, as most of Odoo's statements have
+  is_one    boolean;    -- one row, as most of Odoo's statements have, and it is told; null = there is nothing to tell
+  is_altered boolean;   -- the table is not what it was when this was made
   is_hard   boolean;    -- not even the catalogue of this moment helps
-  is_as_made boolean;   -- the table is what it was when this was made, as far as is known
   in_halves boolean;    -- what was and what is are written apart
   differs   boolean;
   how_many  bigint;     -- rows of the statement, more than a thousand counted as a thousand and one
@@ -68,14 +68,10 @@ declare
   unreadable name[];
   candidate name;
 begin
-  -- A copy of the database, under another name or restored elsewhere, stays silent.
-  if current_database() <> %2$L or tg_relid <> %3$s then
-    return null;
-  end if;
-$body$, of_generation, of_database, of_table)
+$body$, of_generation)
 $$;
-comment on function odoo_eventd.body_declarations(bigint, name, oid) is 'The beginning of a trigger function, as SQL text.';
-revoke all on function odoo_eventd.body_declarations(bigint, name, oid) from public;
+comment on function odoo_eventd.body_declarations(bigint) is 'The beginning of a trigger function, as SQL text.';
+revoke all on function odoo_eventd.body_declarations(bigint) from public;
 
 create or replace function odoo_eventd.body_of_one_row(on_update text, on_insert text) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
@@ -85,17 +81,17 @@ as $$
   select format($body$
   -- Has anything to be captured? That is asked of one row only, in a plan as small as can be, for most writes change nothing that is watched.
   begin
-    is_as_made := true;
     if tg_op = 'UPDATE' then
 %1$s
     elsif tg_op = 'INSERT' then
 %2$s
+    else
+      is_one := false;
     end if;
-    is_one := case tg_op when 'UPDATE' then is_one and became is not null when 'INSERT' then became is not null and record_no is not null else tg_op = 'TRUNCATE' end;
   exception
     when no_data_found then return null;
     when too_many_rows then is_one := false;
-    when others then is_one := false; is_as_made := false; became := null;
+    when others then is_one := false; is_altered := true;
   end;
 $body$, on_update, on_insert)
 $$;
@@ -106,8 +102,6 @@ create or replace function odoo_eventd.body_of_gathering(is_of_links boolean, ro
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   select $body$
-  if is_one is not true then
-    is_one := false;
     is_hard := false;
     in_halves := false;
     unreadable := '{}';
@@ -127,11 +121,11 @@ $body$
                      or exists (select from old_rows o group by o.id having count(*) > 1);
       end if;
     exception when others then
-      is_as_made := false;
+      is_altered := true;
     end;
 $body$ end
   || case when rows_as_text is null then '' else format($body$    begin
-      if how_many > 1000 or in_halves or not is_as_made then
+      if how_many > 1000 or in_halves or is_altered then
         null;
       elsif tg_op = 'UPDATE' then
         gathered := array(%s);
@@ -143,7 +137,7 @@ $body$ end
     end;
 $body$, rows_as_text[1], rows_as_text[2]) end
   || format($body$    begin
-      if how_many > 1000 or in_halves and tg_op = 'UPDATE' or not is_as_made or gathered is not null then
+      if how_many > 1000 or in_halves and tg_op = 'UPDATE' or is_altered or gathered is not null then
         null;
       elsif tg_op = 'UPDATE' then
         gathered := array(select row(x.op, x.record_id, x.user_id, x.old, x.new)::odoo_eventd.captured_row from (
@@ -167,7 +161,6 @@ $body$, rows_as_text[1], rows_as_text[2]) end
         is_hard := true;
       end;
     end if;
-  end if;
 $body$, rows_by_values[1], rows_by_values[2], rows_by_values[3], as_made)
 $$;
 comment on function odoo_eventd.body_of_gathering(boolean, text[], text[], text) is
@@ -175,28 +168,32 @@ comment on function odoo_eventd.body_of_gathering(boolean, text[], text[], text)
 revoke all on function odoo_eventd.body_of_gathering(boolean, text[], text[], text) from public;
 
 create or replace function odoo_eventd.body_of_writing(of_capture odoo_eventd.capture, made odoo_eventd.capture_generation, ring_table text, room bigint, op_of_one text,
-                                                       as_made text) returns text
+                                                       is_elsewhere text, gathering text, as_made text) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  outbox oid := to_regclass(ring_table);
   may_append constant text := format($check$has_table_privilege(to_regclass(%1$L), 'insert')
               and has_sequence_privilege(to_regclass('odoo_eventd.outbox_id_seq'), 'usage')$check$, ring_table);
   -- Sizes are counted as outbox_bytes() does; in here, for a call would cost more than the two sizes.
   has_room constant text := format($check$pg_relation_size(to_regclass(%L), 'main') + pg_relation_size(%s::oid::regclass, 'main') <= %s$check$,
-                     ring_table, (select c.reltoastrelid from pg_class c where c.oid = outbox), room);
+                     ring_table, (select c.reltoastrelid from pg_class c where c.oid = to_regclass(ring_table)), room);
 begin
   -- Every expression of a function is set up anew in each transaction, and a relation's size costs system calls: hence one condition,
   -- and a session that found room in the outbox looks again in one of 64 transactions, and after every larger statement.
   return format($body$
-  if is_one and tg_op <> 'TRUNCATE'
-     and has_table_privilege(%1$s::oid, 'insert') and has_sequence_privilege(%2$s::oid, 'usage')
+  if is_one and has_table_privilege(to_regclass(%1$L), 'insert') and has_sequence_privilege(to_regclass(%2$L), 'usage')
      and current_setting('odoo_eventd.room_%3$s', true) = %4$L and txid_current() %% 64 <> 0
   then
     insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
     values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, %12$s,
             record_no, now(), by_user, was, became);
   else
+    -- A copy of the database, under another name or restored elsewhere, stays silent.
+    if is_one is null or %13$s then
+      return null;
+    end if;
+    if not is_one and tg_op <> 'TRUNCATE' then
+%14$s    end if;
     -- Without an outbox to write to nothing is kept, and Odoo goes on; `odoo-eventd status` tells.
     if (%7$s) is not true then
       return null;
@@ -211,7 +208,7 @@ begin
       end if;
       return null;
     end if;
-    perform set_config('odoo_eventd.room_%3$s', case when is_one and tg_op <> 'TRUNCATE' then %4$L else '' end, false);
+    perform set_config('odoo_eventd.room_%3$s', case when is_one then %4$L else '' end, false);
     if tg_op = 'TRUNCATE' then
       insert into %5$s (id, xid, generation, op, record_id, at, user_id, old, new)
       values (nextval('odoo_eventd.outbox_id_seq'), pg_current_xact_id(), %6$s, 'T', 0, now(), null, null, null);
@@ -262,12 +259,30 @@ begin
       end if;
     end if;
   end if;
-$body$, outbox, to_regclass('odoo_eventd.outbox_id_seq')::oid, of_capture.capture_id,
-        format('%s in %s', room, ring_table), ring_table, of_capture.generation, may_append, has_room, made.columns, as_made, made.whole, op_of_one);
+$body$, ring_table, 'odoo_eventd.outbox_id_seq', of_capture.capture_id,
+        format('%s in %s', room, ring_table), ring_table, of_capture.generation, may_append, has_room, made.columns, as_made, made.whole, op_of_one, is_elsewhere, gathering);
 end $$;
-comment on function odoo_eventd.body_of_writing(odoo_eventd.capture, odoo_eventd.capture_generation, text, bigint, text, text) is
+comment on function odoo_eventd.body_of_writing(odoo_eventd.capture, odoo_eventd.capture_generation, text, bigint, text, text, text, text) is
   'The part of a trigger function that writes what was gathered to the outbox, if it may and there is room, as SQL text.';
-revoke all on function odoo_eventd.body_of_writing(odoo_eventd.capture, odoo_eventd.capture_generation, text, bigint, text, text) from public;
+revoke all on function odoo_eventd.body_of_writing(odoo_eventd.capture, odoo_eventd.capture_generation, text, bigint, text, text, text, text) from public;
+
+create or replace function odoo_eventd.still_of(row_name text, columns name[], types text[], in_groups boolean) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- In groups of one type each, which costs a plan less: a column that became what is turned into the group's type without a word is not noticed then,
+  -- but its text is one of the group's type. A date's is none of a time's: times are looked at one by one.
+  select string_agg(t.test, E'\n                    and ' order by t.ord)
+    from (select min(c.ord) as ord,
+                 case when in_groups and g.of_type !~ '^time'
+                      then format('odoo_eventd.is_still(array[%s], null::%s[])', string_agg(format('%s.%I', row_name, c.name), ', ' order by c.ord), g.of_type)
+                      else string_agg(format('odoo_eventd.is_still(%s.%I, null::%s)', row_name, c.name, c.type), E'\n                    and ' order by c.ord) end as test
+            from unnest(columns, types) with ordinality c (name, type, ord)
+           cross join lateral (select regexp_replace(c.type, '[(][0-9,-]+[)]', '') as of_type) g
+           group by g.of_type) t
+$$;
+comment on function odoo_eventd.still_of(text, name[], text[], boolean) is
+  'A condition that is parsed and never run: an error once a column of a row was dropped, renamed or retyped.';
+revoke all on function odoo_eventd.still_of(text, name[], text[], boolean) from public;
 
 create or replace function odoo_eventd.capture_body(of_capture odoo_eventd.capture) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -284,6 +299,7 @@ declare
   never_old text; never_new text;
   as_made text;                                  -- the generation, as literals
   as_row boolean;                                -- a row's columns are told as one text
+  is_elsewhere text;                             -- this is not the database or the table that it was made for
   unused text;
   id_type text := case when is_of_links then null else 'integer' end;
 begin
@@ -303,40 +319,39 @@ begin
     from odoo_eventd.captured_expressions(of_capture.table_oid, made.columns, made.types, made.whole) e;
   is_short := odoo_eventd.is_short(x.texts, x.others);
   select * into author from odoo_eventd.written_by(of_capture.table_oid);
-  -- Parsed and never run: an error once a column was dropped, renamed or retyped.
-  select string_agg(format('odoo_eventd.is_still(n.%I, null::%s)', w.name, w.type), E'\n                    and ' order by w.ord),
-         string_agg(format('odoo_eventd.is_still(o.%I, null::%s)', w.name, w.type), E'\n                    and ' order by w.ord)
-    into still, old_still
-    from unnest(made.columns, made.types) with ordinality w (name, type, ord);
+  as_row := not is_of_links and odoo_eventd.is_told_as_row(made.types);
+  still := odoo_eventd.still_of('n', made.columns, made.types, as_row);
+  old_still := odoo_eventd.still_of('o', made.columns, made.types, as_row);
   still := concat_ws(E'\n                    and ', 'true', still, case when is_of_links then null else author.still end);
   never_old := format('case when false then %s else true end', concat_ws(' and ', 'true', old_still));
   never_new := format('case when false then %s else true end', still);
-  unused := format($q$case when false then ((%s)::text, (select nextval('odoo_eventd.outbox_id_seq'::regclass) from %s limit 1))::text end$q$, still, ring_table);
-  as_row := not is_of_links and odoo_eventd.is_told_as_row(made.types);
+  unused := format('case when false then (%s)::text end', still);
   as_made := format('%L::name[], %L::text[], %L::name[], %L::name[], %L::boolean', made.columns, made.types, made.compared, made.whole, is_of_links);
 
-  return odoo_eventd.body_declarations(of_capture.generation, installed.database_name, of_capture.table_oid)
-  || case when is_of_links then $body$
-  is_one := tg_op = 'TRUNCATE';
-  is_as_made := true;
-$body$ when as_row then
-       odoo_eventd.body_of_one_row(odoo_eventd.one_row_as_text('UPDATE', made.columns, made.compared, author.written, unused),
-                                   odoo_eventd.one_row_as_text('INSERT', made.columns, made.compared, author.created, unused))
+  is_elsewhere := format('current_database() <> %L or tg_relid <> %s', installed.database_name, of_capture.table_oid);
+
+  return odoo_eventd.body_declarations(of_capture.generation)
+  || case when is_of_links then E'  is_one := false;\n'
+     when as_row then
+       odoo_eventd.body_of_one_row(odoo_eventd.one_row_as_text('UPDATE', made.columns, made.compared, author.written, is_elsewhere, unused),
+                                   odoo_eventd.one_row_as_text('INSERT', made.columns, made.compared, author.created, is_elsewhere, unused))
      else
        odoo_eventd.body_of_one_row(
-         odoo_eventd.one_row_by_values('UPDATE', cardinality(made.columns), x.differs, author.written, is_short, x.plain_new, x.was, unused),
-         odoo_eventd.one_row_by_values('INSERT', cardinality(made.columns), x.differs, author.created, is_short, x.plain_new, x.was, unused))
+         odoo_eventd.one_row_by_values('UPDATE', cardinality(made.columns), x.differs, author.written, is_short, x.plain_new, x.was, is_elsewhere, unused),
+         odoo_eventd.one_row_by_values('INSERT', cardinality(made.columns), x.differs, author.created, is_short, x.plain_new, x.was, is_elsewhere, unused))
      end
-  || odoo_eventd.body_of_gathering(
-       is_of_links,
-       case when as_row then array[odoo_eventd.rows_as_text('UPDATE', made.columns, made.compared, author.written, unused),
-                                   odoo_eventd.rows_as_text('INSERT', made.columns, made.compared, author.created, unused)] end,
-       (select array_agg(odoo_eventd.rows_query(of_capture.table_oid, operation, made.columns, made.compared, made.types, made.whole, id_type,
-                                                old_still => never_old, new_still => never_new) order by place)
-          from unnest(array['UPDATE', 'INSERT', 'DELETE']) with ordinality u (operation, place)),
-       as_made)
   || odoo_eventd.body_of_writing(of_capture, made, ring_table, odoo_eventd.outbox_room(installed, ring_table),
-       case when as_row then $q$'R'::"char"$q$ else $q$case when tg_op = 'UPDATE' then 'U'::"char" else 'I'::"char" end$q$ end, as_made)
+       case when as_row then $q$'R'::"char"$q$ else $q$case when tg_op = 'UPDATE' then 'U'::"char" else 'I'::"char" end$q$ end,
+       is_elsewhere,
+       odoo_eventd.body_of_gathering(
+         is_of_links,
+         case when as_row then array[odoo_eventd.rows_as_text('UPDATE', made.columns, made.compared, author.written, unused),
+                                     odoo_eventd.rows_as_text('INSERT', made.columns, made.compared, author.created, unused)] end,
+         (select array_agg(odoo_eventd.rows_query(of_capture.table_oid, operation, made.columns, made.compared, made.types, made.whole, id_type,
+                                                  old_still => never_old, new_still => never_new) order by place)
+            from unnest(array['UPDATE', 'INSERT', 'DELETE']) with ordinality u (operation, place)),
+         as_made),
+       as_made)
   || odoo_eventd.doorbell(installed)
   || E'  return null;\nend ';
 end $$;

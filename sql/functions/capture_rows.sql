@@ -141,29 +141,32 @@ as $$ select format('row(%s)', string_agg(format('%s.%I', row_name, c), ', ' ord
 comment on function odoo_eventd.row_of(text, name[]) is 'These columns of a row as one value, as SQL text.';
 revoke all on function odoo_eventd.row_of(text, name[]) from public;
 
-create or replace function odoo_eventd.one_row_as_text(operation text, columns name[], compared name[], author text, unused text) returns text
+create or replace function odoo_eventd.one_row_as_text(operation text, columns name[], compared name[], author text, is_elsewhere text, unused text) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Odoo's pool resets its sessions (DISCARD ALL), so the plans are made anew in most transactions, and what a plan costs grows with its
-  -- expressions: here a column is nothing but its name. What is small on disk is at most some megabytes as text: 255 times as much.
+  -- expressions and with its levels: here a column is nothing but its name. What is small on disk is at most some megabytes as text: 255
+  -- times as much.
   select case when operation = 'INSERT' then format($body$
       select x.record_no, x.by_user, case when pg_column_size(x.n) <= 16384 then x.n::text end, x.unused
         into strict record_no, by_user, row_is, unused
         from (select n.id as record_no, %1$s as by_user, %2$s as n, %3$s as unused
                 from new_rows n offset 0) x;
-      if octet_length(row_is) <= 16384 then
+      if %4$s then
+        is_one := null;
+      else
+        is_one := (octet_length(row_is) <= 16384) is true and record_no is not null;
         became := array[row_is];
-      end if;$body$, author, odoo_eventd.row_of('n', columns), unused)
+      end if;$body$, author, odoo_eventd.row_of('n', columns), unused, is_elsewhere)
   else format($body$
-      select x.is_one, x.record_no, x.by_user, case when x.is_short then x.o::text end, case when x.is_short then x.n::text end, %6$s, x.unused
+      select x.is_pair, x.record_no, x.by_user, case when %8$s then x.o::text end, case when %8$s then x.n::text end, %6$s, x.unused
         into strict is_one, record_no, by_user, row_was, row_is, differs, unused
-        from (select y.*, pg_column_size(y.o) <= 16384 and pg_column_size(y.n) <= 16384 as is_short
-                from (select o.id = n.id as is_one, n.id as record_no, %1$s as by_user, %2$s as o, %3$s as n, %4$s%5$s as unused
-                        from old_rows o, new_rows n offset 0) y) x;
-      if is_one and row_was is not null and (row_was = row_is or not differs) then
-        return null;
-      end if;
-      if octet_length(row_was) <= 16384 and octet_length(row_is) <= 16384 then
+        from (select o.id = n.id is true as is_pair, n.id as record_no, %1$s as by_user, %2$s as o, %3$s as n, %4$s%5$s as unused
+                from old_rows o, new_rows n offset 0) x;
+      if is_one and (row_was = row_is or not differs) or %7$s then
+        is_one := null;
+      elsif is_one then
+        is_one := (octet_length(row_was) <= 16384 and octet_length(row_is) <= 16384) is true;
         was := array[row_was];
         became := array[row_is];
       end if;$body$, author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
@@ -171,11 +174,12 @@ as $$
                        else format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
                   unused,
                   case when columns = compared then 'true'
-                       else 'case when x.is_short then x.compared_o::text is distinct from x.compared_n::text end' end) end
+                       else 'case when pg_column_size(x.o) <= 16384 and pg_column_size(x.n) <= 16384 then x.compared_o::text is distinct from x.compared_n::text end' end,
+                  is_elsewhere, 'pg_column_size(x.o) <= 16384 and pg_column_size(x.n) <= 16384') end
 $$;
-comment on function odoo_eventd.one_row_as_text(text, name[], name[], text, text) is
+comment on function odoo_eventd.one_row_as_text(text, name[], name[], text, text, text) is
   'What a trigger function does with an INSERT or UPDATE of one row whose columns are told as one text, as SQL text.';
-revoke all on function odoo_eventd.one_row_as_text(text, name[], name[], text, text) from public;
+revoke all on function odoo_eventd.one_row_as_text(text, name[], name[], text, text, text) from public;
 
 create or replace function odoo_eventd.rows_as_text(operation text, columns name[], compared name[], author text, unused text) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
@@ -204,35 +208,38 @@ comment on function odoo_eventd.rows_as_text(text, name[], name[], text, text) i
 revoke all on function odoo_eventd.rows_as_text(text, name[], name[], text, text) from public;
 
 create or replace function odoo_eventd.one_row_by_values(operation text, of_columns integer, differs text, author text, is_short text, plain_new text, was text,
-                                                         unused text) returns text
+                                                         is_elsewhere text, unused text) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Of many columns each is compared once before anything is made of them. Of few columns a second statement costs more than it saves.
   select case when operation = 'INSERT' then format($body$
-      select n.id, %1$s,
+      select case when %5$s then null else true end, n.id, %1$s,
              case when %2$s then
              %3$s end,
              %4$s
-        into strict record_no, by_user, became, unused
-        from new_rows n;$body$, author, is_short, plain_new, unused)
+        into strict is_one, record_no, by_user, became, unused
+        from new_rows n;
+      if became is null or record_no is null then
+        is_one := false;
+      end if;$body$, author, is_short, plain_new, unused, is_elsewhere)
   when of_columns > 16 then format($body$
-      select o.id = n.id, n.id, %2$s,
+      select o.id = n.id is true, n.id, %2$s,
              %1$s,
              %6$s
         into strict is_one, record_no, by_user, differs, unused
         from old_rows o, new_rows n;
-      if is_one and not differs then
-        return null;
-      end if;
-      if is_one then
+      if is_one and not differs or %7$s then
+        is_one := null;
+      elsif is_one then
         select case when %3$s then
                  %4$s end,
                %5$s
           into strict became, was
           from old_rows o, new_rows n;
-      end if;$body$, differs, author, is_short, plain_new, was, unused)
+        is_one := became is not null;
+      end if;$body$, differs, author, is_short, plain_new, was, unused, is_elsewhere)
   else format($body$
-      select o.id = n.id, n.id, %2$s,
+      select o.id = n.id is true, n.id, %2$s,
              %1$s,
              case when (%1$s) and %3$s then
                %4$s end,
@@ -241,10 +248,12 @@ as $$
              %6$s
         into strict is_one, record_no, by_user, differs, became, was, unused
         from old_rows o, new_rows n;
-      if is_one and not differs then
-        return null;
-      end if;$body$, differs, author, is_short, plain_new, was, unused) end
+      if is_one and not differs or %7$s then
+        is_one := null;
+      elsif became is null then
+        is_one := false;
+      end if;$body$, differs, author, is_short, plain_new, was, unused, is_elsewhere) end
 $$;
-comment on function odoo_eventd.one_row_by_values(text, integer, text, text, text, text, text, text) is
+comment on function odoo_eventd.one_row_by_values(text, integer, text, text, text, text, text, text, text) is
   'What a trigger function does with an INSERT or UPDATE of one row whose columns are told one by one, as SQL text.';
-revoke all on function odoo_eventd.one_row_by_values(text, integer, text, text, text, text, text, text) from public;
+revoke all on function odoo_eventd.one_row_by_values(text, integer, text, text, text, text, text, text, text) from public;

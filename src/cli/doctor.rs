@@ -1,14 +1,14 @@
 //! `doctor`: looks at everything that is known to go wrong.
 
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
 use super::connect_installed;
 use super::output::{self, data};
 use crate::Result;
-use crate::doctor::{Facts, Finding, Level, judge};
+use crate::health::{Facts, Finding, Level, judge, limits};
 use crate::pg::connect::Database;
 use crate::pg::{health, pooler};
 
@@ -16,8 +16,8 @@ use crate::pg::{health, pooler};
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// After how many seconds a waiting event is an alarm
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
-    alarm_after_s: u32,
+    #[arg(long, default_value_t = limits::ALARM_AFTER.as_secs(), value_name = "SECONDS")]
+    alarm_after_s: u64,
     /// Tell also what is good
     #[arg(long)]
     all: bool,
@@ -41,7 +41,7 @@ pub async fn doctor(database: Database, args: Doctor) -> Result<ExitCode> {
         clock,
         tls: database.tls_mode(),
         pooler,
-        alarm_after_s: f64::from(args.alarm_after_s),
+        alarm_after: Duration::from_secs(args.alarm_after_s),
     });
     let is_wrong = findings.iter().any(|finding| finding.level == Level::Wrong);
     if args.output.json {

@@ -2,15 +2,18 @@
 
 use std::process::ExitCode;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::connect_installed;
 use super::output::{self, Json, cell, data};
+use crate::health::backlog::{Alarm, Backlog, OfStatus};
+use crate::health::facts::Trouble;
+use crate::health::limits;
 use crate::odoo::known;
 use crate::pg::connect::Database;
-use crate::pg::troubles::sentence;
 use crate::worker::keeper::TERM_FAILS;
-use crate::{Result, ops};
+use crate::{Error, Result, ops};
 
 /// Shows the state of capture, queues and service. Exits with 1 when something needs a person.
 ///
@@ -19,7 +22,7 @@ use crate::{Result, ops};
 pub async fn status(database: Database, args: Json) -> Result<ExitCode> {
     let client = connect_installed(&database).await?;
     let status = ops::status(&client).await?;
-    let needs_a_person = problems(&status);
+    let needs_a_person = problems(&status)?;
     if args.json {
         output::json(&status)?;
     } else {
@@ -120,7 +123,7 @@ fn troubles(status: &Value, of_service: bool) -> impl Iterator<Item = &Value> {
 }
 
 /// What needs a person, in sentences.
-fn problems(status: &Value) -> Vec<String> {
+fn problems(status: &Value) -> Result<Vec<String>> {
     let mut found = Vec::new();
     if let Some(reason) = status["fence"].as_str() {
         found.push(format!(
@@ -131,7 +134,8 @@ fn problems(status: &Value) -> Vec<String> {
         found.push("capture is switched off: `odoo-eventd capture on` resumes it".to_owned());
     }
     for trouble in troubles(status, false) {
-        found.push(sentence(trouble).replace('\n', " "));
+        let trouble: Trouble = told(trouble)?;
+        found.push(trouble.sentence().replace('\n', " "));
     }
     for stranger in status["strangers"].as_array().into_iter().flatten() {
         found.push(format!(
@@ -143,7 +147,7 @@ fn problems(status: &Value) -> Vec<String> {
             cell(stranger.get("pid"))
         ));
     }
-    found.extend(waiting(status));
+    found.extend(waiting(told::<OfStatus>(status)?.into()));
     for model in status["models"].as_array().into_iter().flatten() {
         if let Some(drift) = model["drift"].as_str() {
             found.push(format!("capture of {}: {drift}", cell(model.get("model"))));
@@ -171,36 +175,26 @@ fn problems(status: &Value) -> Vec<String> {
             ));
         }
     }
-    found
+    Ok(found)
 }
 
-/// An event that has waited for longer is an alarm; `alarm_after_s` of the service is the same by default.
-const ALARM_AFTER_S: f64 = 300.0;
-
-/// Part of the outbox's cap above which somebody is told: hours before capture stops, on most days.
-const OUTBOX_ALARM: f64 = 0.25;
+/// A part of the answer, as a type.
+fn told<T: DeserializeOwned>(of: &Value) -> Result<T> {
+    T::deserialize(of).map_err(|e| Error::other("the database told its status in an unknown way").with_source(e))
+}
 
 /// What waits for too long, or is about to be too much.
-fn waiting(status: &Value) -> Vec<String> {
-    let number = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
-    let mut found = Vec::new();
-    let part = number("/outbox/bytes") / number("/outbox/max_bytes").max(1.0);
-    if part > OUTBOX_ALARM {
-        found.push(format!(
+fn waiting(backlog: Backlog) -> impl Iterator<Item = String> {
+    backlog.alarms(limits::ALARM_AFTER).map(|alarm| match alarm {
+        Alarm::Outbox(part) => format!(
             "the outbox is {:.0} % full; when it is full capture stops: `odoo-eventd doctor` looks for the reason",
             part * 100.0
-        ));
-    }
-    for (path, what) in [
-        ("/outbox/oldest_unread_age_s", "a change was captured"),
-        ("/deliveries/oldest_due_age_s", "a delivery could have been sent"),
-    ] {
-        let age = number(path);
-        if age > ALARM_AFTER_S {
-            found.push(format!(
-                "{what} {age:.0} s ago and still waits: `odoo-eventd doctor` looks for the reason"
-            ));
+        ),
+        Alarm::Unread(age) => {
+            format!("a change was captured {age:.0} s ago and still waits: `odoo-eventd doctor` looks for the reason")
         }
-    }
-    found
+        Alarm::Due(age) => format!(
+            "a delivery could have been sent {age:.0} s ago and still waits: `odoo-eventd doctor` looks for the reason"
+        ),
+    })
 }

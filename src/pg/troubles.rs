@@ -86,15 +86,3 @@ impl Troubles {
         }
     }
 }
-
-/// What `odoo_eventd.troubles()` tells of one, as a sentence for people.
-pub fn sentence(trouble: &serde_json::Value) -> String {
-    let text = |key: &str| trouble[key].as_str().unwrap_or("?");
-    format!(
-        "cannot {}: {} ({} times since {})",
-        text("what"),
-        text("error"),
-        trouble["times"],
-        text("since")
-    )
-}

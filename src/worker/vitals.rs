@@ -10,9 +10,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::health::backlog::{Alarm, Backlog};
+use crate::health::facts::Measurement;
 use crate::metrics::Metrics;
 use crate::pg::deliveries::Finished;
-use crate::pg::health::Health;
 
 /// A service that made no progress for so long hangs. Longer than a try to connect and every pause.
 pub const HANGS_AFTER: Duration = Duration::from_secs(90);
@@ -71,7 +72,7 @@ struct State {
     phase: Phase,
     progressed_at: Instant,
     scanned_at: Option<Instant>,
-    measured: Option<(Instant, Health)>,
+    measured: Option<(Instant, Measurement)>,
 }
 
 /// See the [module documentation](self). One for the whole life of a service, over all its terms.
@@ -148,7 +149,7 @@ impl Vitals {
     }
 
     /// The database was looked at.
-    pub fn measured(&self, health: Health) {
+    pub fn measured(&self, health: Measurement) {
         self.metrics.measured(&health, unix_now());
         self.state().measured = Some((Instant::now(), health));
     }
@@ -203,18 +204,17 @@ impl Vitals {
                 ));
             }
             Some((_, health)) => {
-                let limit = self.alarm_after.as_secs_f64();
-                if health.oldest_due_age_s > limit {
-                    reasons.push(format!(
-                        "a delivery could have been sent {:.0} s ago and was not",
-                        health.oldest_due_age_s
-                    ));
-                }
-                if health.outbox_oldest_unread_age_s > limit {
-                    reasons.push(format!(
-                        "a change was captured {:.0} s ago and not read yet",
-                        health.outbox_oldest_unread_age_s
-                    ));
+                for alarm in Backlog::from(health).alarms(self.alarm_after) {
+                    match alarm {
+                        Alarm::Due(age) => {
+                            reasons.push(format!("a delivery could have been sent {age:.0} s ago and was not"));
+                        }
+                        Alarm::Unread(age) => {
+                            reasons.push(format!("a change was captured {age:.0} s ago and not read yet"));
+                        }
+                        // Events arrive all the same.
+                        Alarm::Outbox(_) => {}
+                    }
                 }
             }
         }
@@ -232,10 +232,10 @@ fn unix_now() -> f64 {
 mod tests {
     use super::*;
 
-    fn healthy() -> Health {
+    fn healthy() -> Measurement {
         serde_json::from_value(serde_json::json!({
             "server_time": 0.0, "fence": null, "capture": true, "outbox_max_bytes": 100, "outbox_bytes": 0, "outbox_unread": 0,
-            "outbox_oldest_unread_age_s": 0.0, "gaps_open": 0, "unfinished": 0, "oldest_due_age_s": 0.0,
+            "outbox_oldest_unread_age_s": 0.0, "gaps_open": 0, "troubles_open": 0, "unfinished": 0, "oldest_due_age_s": 0.0,
             "subscriptions": {"ready": 1, "invalid": 0, "pending": 0, "disabled": 0, "inactive": 0},
             "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest_age_days": 0},
             "oldest_transaction_age_s": 0.0, "oldest_prepared_age_s": 0.0, "notify_queue_ratio": 0.0
@@ -266,14 +266,14 @@ mod tests {
         vitals.enter(Phase::Leading);
         vitals.scanned(0);
         for (due, unread) in [(301.0, 0.0), (0.0, 301.0)] {
-            vitals.measured(Health {
+            vitals.measured(Measurement {
                 oldest_due_age_s: due,
                 outbox_oldest_unread_age_s: unread,
                 ..healthy()
             });
             assert_eq!(vitals.readiness().reasons.len(), 1, "{due} {unread}");
         }
-        vitals.measured(Health {
+        vitals.measured(Measurement {
             oldest_due_age_s: 299.0,
             ..healthy()
         });

@@ -1,6 +1,6 @@
 //! `odoo-eventd doctor`: each pain made real is found, and a healthy installation has none.
 
-use odoo_eventd::doctor::CODES;
+use odoo_eventd::health::CODES;
 use odoo_eventd::pg::connect::Database as Connection;
 use odoo_eventd::pg::pooler;
 use serde_json::Value;

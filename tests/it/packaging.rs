@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use odoo_eventd::demo::scratch::Scratch;
-use odoo_eventd::doctor;
+use odoo_eventd::health;
 use odoo_eventd::metrics::Metrics;
 
 use crate::support::program::run;
@@ -261,7 +261,7 @@ fn every_alert_and_every_finding_has_its_paragraph_for_the_night_shift() {
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
     assert!(alerts.len() > 10);
-    let told: BTreeSet<&str> = alerts.iter().copied().chain(doctor::CODES).collect();
+    let told: BTreeSet<&str> = alerts.iter().copied().chain(health::CODES).collect();
     assert_eq!(headings, told);
     for alert in alerts {
         let paragraph = runbook.split(&format!("### {alert}\n")).nth(1).unwrap();
@@ -412,4 +412,24 @@ fn the_manual_and_the_completions_know_every_command() {
         );
     }
     assert!(manual.contains("log\\-retention\\-days"));
+}
+
+#[test]
+fn alerts_go_by_the_limits_of_the_other_judges() {
+    let alerts = include_str!("../../.packaging/alerts.yml");
+    for condition in [
+        format!(
+            "outbox_bytes / odoo_eventd_outbox_max_bytes > {}",
+            health::limits::OUTBOX_WARNING
+        ),
+        format!(
+            "outbox_bytes / odoo_eventd_outbox_max_bytes > {}",
+            health::limits::OUTBOX_WRONG
+        ),
+        format!("capture_age_seconds > {}", health::limits::ALARM_AFTER.as_secs()),
+        format!("oldest_due_age_seconds > {}", health::limits::ALARM_AFTER.as_secs()),
+        format!("notify_queue_ratio > {}", health::limits::NOTIFY_QUEUE_WARNING),
+    ] {
+        assert!(alerts.contains(&condition), "{condition}");
+    }
 }

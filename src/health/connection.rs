@@ -1,11 +1,7 @@
 //! The connection: what is between us and the server, who can read along, and whether both have the same time.
 
-use super::{Facts, Finding, Level, add};
+use super::{Facts, Finding, Level, add, limits};
 use crate::pg::tls::Mode;
-
-/// Seconds that clocks may differ: receivers refuse signatures that are off by 5 minutes.
-const CLOCK_WARNING_S: f64 = 5.0;
-const CLOCK_WRONG_S: f64 = 120.0;
 
 /// Judges the connection.
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -34,8 +30,7 @@ fn pooler(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn tls(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
-    let remote = facts.database["remote"] == true;
-    if remote && facts.tls < Mode::VerifyFull {
+    if facts.database.remote && facts.tls < Mode::VerifyFull {
         add(
             findings,
             "tls",
@@ -43,7 +38,7 @@ fn tls(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
             format!(
                 "the server is another host, and sslmode is {}{}",
                 facts.tls,
-                if facts.database["tls"] == true {
+                if facts.database.tls == Some(true) {
                     ""
                 } else {
                     ": nothing is encrypted"
@@ -59,11 +54,7 @@ fn tls(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
 fn clock(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     let (skew, exact_to) = facts.clock;
     let off = (skew.abs() - exact_to).max(0.0);
-    let level = match off {
-        off if off > CLOCK_WRONG_S => Level::Wrong,
-        off if off > CLOCK_WARNING_S => Level::Warning,
-        _ => Level::Ok,
-    };
+    let level = limits::level(off, limits::CLOCK_WARNING_S, limits::CLOCK_WRONG_S);
     let advice = if level == Level::Ok {
         ""
     } else {

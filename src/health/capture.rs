@@ -1,8 +1,6 @@
 //! Capture: whether it is on everywhere, fits the tables as they are, and left anything out.
 
-use serde_json::Value;
-
-use super::told::{list, text};
+use super::facts::Examination;
 use super::{Facts, Finding, Level, add};
 
 /// Judges capture.
@@ -13,15 +11,14 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     gaps(told, findings);
 }
 
-fn capture_off(told: &Value, findings: &mut Vec<Finding>) {
-    let models: Vec<&Value> = list(&told["models"]).collect();
-    let off: Vec<String> = models
+fn capture_off(told: &Examination, findings: &mut Vec<Finding>) {
+    let off: Vec<&str> = told
+        .models
         .iter()
-        .filter(|m| m["switched_off"] == true)
-        .map(|m| text(&m["model"]))
+        .filter(|m| m.switched_off)
+        .map(|m| m.model.as_str())
         .collect();
-    let for_replicas: Vec<String> = list(&told["replica_role_for"]).map(text).collect();
-    if told["capture"] == false {
+    if !told.measured.capture {
         add(
             findings,
             "capture-off",
@@ -38,14 +35,14 @@ fn capture_off(told: &Value, findings: &mut Vec<Finding>) {
             format!("capture is switched off for {}", off.join(", ")),
             advice,
         );
-    } else if !for_replicas.is_empty() {
+    } else if !told.replica_role_for.is_empty() {
         add(
             findings,
             "capture-off",
             Level::Warning,
             format!(
                 "session_replication_role is replica for {}: what they write fires no trigger",
-                for_replicas.join(", ")
+                told.replica_role_for.join(", ")
             ),
             "ALTER ROLE .. RESET session_replication_role, unless these writes are meant to be unseen",
         );
@@ -54,21 +51,23 @@ fn capture_off(told: &Value, findings: &mut Vec<Finding>) {
             findings,
             "capture-off",
             Level::Ok,
-            format!("{} models are captured", models.len()),
+            format!("{} models are captured", told.models.len()),
             "",
         );
     }
 }
 
-fn drift(told: &Value, findings: &mut Vec<Finding>) {
-    let drifted: Vec<String> = list(&told["models"])
+fn drift(told: &Examination, findings: &mut Vec<Finding>) {
+    let drifted: Vec<String> = told
+        .models
+        .iter()
         .filter_map(|m| {
-            let reason = match (m["drift"].as_str(), m["asleep"].as_i64()) {
-                (Some(reason), _) => reason.to_owned(),
-                (None, Some(asleep)) if asleep > 0 => format!("{asleep} triggers are disabled"),
-                _ => return None,
+            let reason = match (&m.drift, m.asleep) {
+                (Some(reason), _) => reason.clone(),
+                (None, asleep) if asleep > 0 => format!("{asleep} triggers are disabled"),
+                (None, _) => return None,
             };
-            Some(format!("{}: {reason}", text(&m["model"])))
+            Some(format!("{}: {reason}", m.model))
         })
         .collect();
     if drifted.is_empty() {
@@ -91,11 +90,9 @@ fn drift(told: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-fn gaps(told: &Value, findings: &mut Vec<Finding>) {
-    let gaps: Vec<&Value> = list(&told["gaps"]).collect();
-    let full = gaps
-        .iter()
-        .any(|gap| gap["reason"].as_str().is_some_and(|r| r.contains("full")));
+fn gaps(told: &Examination, findings: &mut Vec<Finding>) {
+    let gaps = &told.gaps;
+    let full = gaps.iter().any(|gap| gap.reason.contains("full"));
     if gaps.is_empty() {
         add(
             findings,
@@ -109,16 +106,11 @@ fn gaps(told: &Value, findings: &mut Vec<Finding>) {
             .iter()
             .take(5)
             .map(|gap| {
-                let to = gap["to"].as_str().unwrap_or("now");
-                format!(
-                    "{} from {} to {to}: {}",
-                    text(&gap["model"]),
-                    text(&gap["from"]),
-                    text(&gap["reason"])
-                )
+                let to = gap.to.as_deref().unwrap_or("now");
+                format!("{} from {} to {to}: {}", gap.model, gap.from, gap.reason)
             })
             .collect();
-        let open = told["gaps_open"].as_i64().unwrap_or(0) > 0;
+        let open = told.measured.gaps_open > 0;
         add(
             findings,
             "gaps",

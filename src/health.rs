@@ -1,22 +1,27 @@
-//! What would go wrong here, and what to do about it: the judgement behind `odoo-eventd doctor`.
+//! Whether an installation is well, and what to do where it is not: the one judge behind `status`, `doctor`, `/readyz` and the alerts.
 //!
-//! Pure: [`judge`] takes what the database told ([`Facts`]) and returns findings. Each finding's code is a heading of the runbook
+//! Pure: [`judge`] takes facts and returns findings. What counts as too much or too long stands in [`limits`] alone, and what waits is
+//! judged in [`backlog`] alone. Each finding's code is a heading of the runbook
 //! (`.packaging/RUNBOOK.md`), where the same trouble is explained at more length. Each group of findings is a file of its own.
 
+pub mod backlog;
 mod capture;
 mod connection;
+pub mod facts;
 mod identity;
+pub mod limits;
 mod queues;
 mod server;
 mod storage;
 mod surroundings;
 #[cfg(test)]
 mod tests;
-mod told;
+
+use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 
+use self::facts::Examination;
 use crate::pg::tls::Mode;
 
 /// How bad it is.
@@ -79,15 +84,15 @@ pub const CODES: [&str; 25] = [
 #[derive(Debug)]
 pub struct Facts<'a> {
     /// What `odoo_eventd.examine()` told.
-    pub database: &'a Value,
+    pub database: &'a Examination,
     /// This host's clock minus the server's, in seconds; and how exact that is.
     pub clock: (f64, f64),
     /// How connections are protected.
     pub tls: Mode,
     /// What is between us and the server: `None` = nothing that matters.
     pub pooler: Option<&'a str>,
-    /// After how many seconds a waiting event is an alarm.
-    pub alarm_after_s: f64,
+    /// After how long a waiting event is an alarm.
+    pub alarm_after: Duration,
 }
 
 /// Judges everything, in the order of [`CODES`].

@@ -1,8 +1,6 @@
 //! Which database this is: the one that was installed, or a copy of it.
 
-use serde_json::Value;
-
-use super::told::text;
+use super::facts::Examination;
 use super::{Facts, Finding, Level, add};
 
 /// Judges the identity.
@@ -12,8 +10,8 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     physical_clone(told, findings);
 }
 
-fn copy(told: &Value, findings: &mut Vec<Finding>) {
-    match told["fence"].as_str() {
+fn copy(told: &Examination, findings: &mut Vec<Finding>) {
+    match &told.measured.fence {
         Some(reason) => add(
             findings,
             "copy",
@@ -31,14 +29,14 @@ fn copy(told: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-fn physical_clone(told: &Value, findings: &mut Vec<Finding>) {
+fn physical_clone(told: &Examination, findings: &mut Vec<Finding>) {
     add(
         findings,
         "physical-clone",
         Level::Note,
         format!(
             "a physical copy of this server (system identifier {}) cannot be told from it from inside",
-            text(&told["system_identifier"])
+            told.system_identifier
         ),
         "where a base backup or a snapshot is started as a server of its own, make sure that no service reaches it, or neutralize it first",
     );

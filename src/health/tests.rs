@@ -1,5 +1,5 @@
 use super::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn healthy() -> Value {
     let mut facts = json!({
@@ -15,6 +15,14 @@ fn healthy() -> Value {
         "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest": "2026-11-21"}
     });
     facts["disabled"] = json!([]);
+    facts["waiting"] = json!([]);
+    facts["troubles"] = json!([]);
+    facts["strangers"] = json!([]);
+    facts["server_time"] = json!(0.0);
+    facts["troubles_open"] = json!(0);
+    facts["oldest_transaction_age_s"] = json!(0.0);
+    facts["oldest_prepared_age_s"] = json!(0.0);
+    facts["log"]["oldest_age_days"] = json!(9);
     facts["owner_reads_all"] = json!(false);
     facts["temp_file_limit"] = Value::Null;
     facts
@@ -22,11 +30,11 @@ fn healthy() -> Value {
 
 fn judged(database: &Value, tls: Mode, clock: f64) -> Vec<Finding> {
     judge(&Facts {
-        database,
+        database: &serde_json::from_value(database.clone()).unwrap(),
         clock: (clock, 0.1),
         tls,
         pooler: None,
-        alarm_after_s: 300.0,
+        alarm_after: limits::ALARM_AFTER,
     })
 }
 
@@ -131,13 +139,13 @@ fn each_pain_is_found_and_comes_with_advice() {
 #[test]
 fn clocks_count_only_as_exactly_as_they_were_compared() {
     let level = |skew, exact_to| {
-        let database = healthy();
+        let database = serde_json::from_value(healthy()).unwrap();
         let facts = Facts {
             database: &database,
             clock: (skew, exact_to),
             tls: Mode::Prefer,
             pooler: None,
-            alarm_after_s: 300.0,
+            alarm_after: limits::ALARM_AFTER,
         };
         judge(&facts).iter().find(|f| f.code == "clock").unwrap().level
     };
@@ -145,4 +153,30 @@ fn clocks_count_only_as_exactly_as_they_were_compared() {
     assert_eq!(level(-6.0, 0.1), Level::Warning);
     assert_eq!(level(6.0, 3.0), Level::Ok);
     assert_eq!(level(130.0, 1.0), Level::Wrong);
+}
+
+#[test]
+fn what_the_database_does_not_tell_is_an_error_and_no_zero() {
+    let whole = healthy();
+    for missing in whole.as_object().unwrap().keys() {
+        // What may be null may be left out; these are never what an alarm goes by.
+        if [
+            "fence",
+            "temp_file_limit",
+            "odoo_version",
+            "leader_pid",
+            "notify",
+            "listener_role",
+            "delivery",
+            "tls",
+        ]
+        .contains(&missing.as_str())
+        {
+            continue;
+        }
+        let mut database = whole.clone();
+        database.as_object_mut().unwrap().remove(missing);
+        let read: Result<facts::Examination, _> = serde_json::from_value(database);
+        assert!(read.is_err(), "{missing}");
+    }
 }

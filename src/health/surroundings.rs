@@ -1,10 +1,8 @@
 //! Who else is on the server: listeners, transactions that nobody ends, the notification queue, connections.
 
-use serde_json::Value;
-
-use super::told::{list, number, text};
-use super::{Facts, Finding, Level, add};
-use crate::pg::connections;
+use super::facts::Examination;
+use super::{Facts, Finding, Level, add, limits};
+use crate::pg::connections::MOST;
 
 /// Judges the surroundings.
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -15,9 +13,8 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     connections(told, findings);
 }
 
-fn other_listeners(told: &Value, findings: &mut Vec<Finding>) {
-    let others: Vec<String> = list(&told["other_listeners"]).map(text).collect();
-    if others.is_empty() {
+fn other_listeners(told: &Examination, findings: &mut Vec<Finding>) {
+    if told.other_listeners.is_empty() {
         add(
             findings,
             "other-listeners",
@@ -30,33 +27,32 @@ fn other_listeners(told: &Value, findings: &mut Vec<Finding>) {
             findings,
             "other-listeners",
             Level::Note,
-            format!("others listen in this database: {}", others.join(", ")),
+            format!("others listen in this database: {}", told.other_listeners.join(", ")),
             "every NOTIFY wakes all of them (until PostgreSQL 19); with hundreds, set notify = false in odoo_eventd.installation",
         );
     }
 }
 
-fn transactions(told: &Value, findings: &mut Vec<Finding>) {
-    let long: Vec<String> = list(&told["long_transactions"])
+fn transactions(told: &Examination, findings: &mut Vec<Finding>) {
+    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    let long: Vec<String> = told
+        .long_transactions
+        .iter()
         .map(|t| {
             format!(
                 "pid {} ({} {}, {}) for {:.0} min",
-                t["pid"],
-                text(&t["login"]),
-                text(&t["application"]),
-                text(&t["state"]),
-                number(&t["age_s"]) / 60.0
+                t.pid,
+                known(&t.login),
+                known(&t.application),
+                known(&t.state),
+                t.age_s / 60.0
             )
         })
         .collect();
-    let prepared: Vec<String> = list(&told["prepared"])
-        .map(|p| {
-            format!(
-                "prepared '{}' for {:.0} min",
-                text(&p["gid"]),
-                number(&p["age_s"]) / 60.0
-            )
-        })
+    let prepared: Vec<String> = told
+        .prepared
+        .iter()
+        .map(|p| format!("prepared '{}' for {:.0} min", p.gid, p.age_s / 60.0))
         .collect();
     if long.is_empty() && prepared.is_empty() {
         add(findings, "transactions", Level::Ok, "none has been open for long", "");
@@ -75,13 +71,9 @@ fn transactions(told: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-fn notify_queue(told: &Value, findings: &mut Vec<Finding>) {
-    let queue = number(&told["notify_queue_ratio"]);
-    let level = match queue {
-        queue if queue > 0.5 => Level::Wrong,
-        queue if queue > 0.1 => Level::Warning,
-        _ => Level::Ok,
-    };
+fn notify_queue(told: &Examination, findings: &mut Vec<Finding>) {
+    let queue = told.measured.notify_queue_ratio;
+    let level = limits::level(queue, limits::NOTIFY_QUEUE_WARNING, limits::NOTIFY_QUEUE_WRONG);
     add(
         findings,
         "notify-queue",
@@ -95,41 +87,20 @@ fn notify_queue(told: &Value, findings: &mut Vec<Finding>) {
     );
 }
 
-fn connections(told: &Value, findings: &mut Vec<Finding>) {
-    let told = &told["connections"];
-    let of = |name: &str| told[name].as_i64().unwrap_or(0);
-    // A limit of -1 is none.
-    let room = [
-        of("most") - of("used"),
-        if of("of_login") >= 0 {
-            of("of_login") - of("used_by_login")
-        } else {
-            i64::MAX
-        },
-        if of("of_database") >= 0 {
-            of("of_database") - of("used_in_database")
-        } else {
-            i64::MAX
-        },
-    ]
-    .into_iter()
-    .min()
-    .unwrap_or(0);
+fn connections(told: &Examination, findings: &mut Vec<Finding>) {
+    let connections = &told.connections;
+    let room = connections.room();
     let found = format!(
         "{} of {} connections are in use, {room} more can be made",
-        of("used"),
-        of("most")
+        connections.used, connections.most
     );
-    if room < i64::try_from(connections::MOST).unwrap_or(i64::MAX) {
+    if room < i64::try_from(MOST).unwrap_or(i64::MAX) {
         add(
             findings,
             "connections",
             Level::Warning,
             found,
-            format!(
-                "a service that has work needs {}: raise max_connections, or lower db_maxconn of Odoo",
-                connections::MOST
-            ),
+            format!("a service that has work needs {MOST}: raise max_connections, or lower db_maxconn of Odoo"),
         );
     } else {
         add(findings, "connections", Level::Ok, found, "");

@@ -1,15 +1,8 @@
 //! What waits: in the outbox, among the deliveries, for a subscription to be mended, for a service to run.
 
-use serde_json::Value;
-
-use super::told::{list, number, text};
+use super::backlog::Backlog;
+use super::facts::{Examination, Refused};
 use super::{Facts, Finding, Level, add};
-use crate::pg::troubles::sentence;
-
-/// Part of the outbox's cap above which somebody is told: well before capture stops.
-const OUTBOX_WARNING: f64 = 0.25;
-/// Part of the outbox's cap above which it counts as wrong.
-const OUTBOX_WRONG: f64 = 0.5;
 
 /// Judges the queues and who serves them.
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -22,21 +15,14 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn outbox(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
-    let told = facts.database;
-    let (bytes, most) = (
-        number(&told["outbox_bytes"]),
-        number(&told["outbox_max_bytes"]).max(1.0),
-    );
-    let (part, age) = (bytes / most, number(&told["outbox_oldest_unread_age_s"]));
-    let level = match (part, age) {
-        (part, age) if part > OUTBOX_WRONG || age > facts.alarm_after_s => Level::Wrong,
-        (part, _) if part > OUTBOX_WARNING => Level::Warning,
-        _ => Level::Ok,
-    };
+    let measured = &facts.database.measured;
+    let backlog = Backlog::from(measured);
+    let level = backlog.outbox_level(facts.alarm_after);
     let found = format!(
-        "the outbox holds {} unread rows, the oldest for {age:.0} s, in {:.1} % of its cap",
-        told["outbox_unread"],
-        part * 100.0
+        "the outbox holds {} unread rows, the oldest for {:.0} s, in {:.1} % of its cap",
+        measured.outbox_unread,
+        backlog.unread_age_s,
+        backlog.outbox_fill * 100.0
     );
     let advice = if level == Level::Ok {
         ""
@@ -48,17 +34,18 @@ fn outbox(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn deliveries(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
-    let told = facts.database;
-    let due = number(&told["oldest_due_age_s"]);
+    let measured = &facts.database.measured;
+    let backlog = Backlog::from(measured);
+    let level = backlog.due_level(facts.alarm_after);
     let found = format!(
-        "{} deliveries have not ended; the oldest could have been sent {due:.0} s ago",
-        told["unfinished"]
+        "{} deliveries have not ended; the oldest could have been sent {:.0} s ago",
+        measured.unfinished, backlog.due_age_s
     );
-    if due > facts.alarm_after_s {
+    if level > Level::Ok {
         add(
             findings,
             "deliveries",
-            Level::Wrong,
+            level,
             found,
             "see `odoo-eventd status` for the subscription that fails and `odoo-eventd deliveries --status failed` for why; with slow \
              receivers raise max_in_flight_per_subscription",
@@ -68,13 +55,12 @@ fn deliveries(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn subscriptions(told: &Value, findings: &mut Vec<Finding>) {
-    let of_state = |state: &str| -> Vec<String> {
-        list(&told[state])
-            .map(|s| format!("{}: {}", s["id"], text(&s["error"])))
-            .collect()
+fn subscriptions(told: &Examination, findings: &mut Vec<Finding>) {
+    let sentences = |of_state: &[Refused]| -> Vec<String> {
+        let sentence = |s: &Refused| format!("{}: {}", s.id, s.error.as_deref().unwrap_or("?"));
+        of_state.iter().map(sentence).collect()
     };
-    let (invalid, disabled) = (of_state("invalid"), of_state("disabled"));
+    let (invalid, disabled) = (sentences(&told.invalid), sentences(&told.disabled));
     let mut found = Vec::new();
     if !invalid.is_empty() {
         found.push(format!("not served: {}", invalid.join("; ")));
@@ -84,7 +70,7 @@ fn subscriptions(told: &Value, findings: &mut Vec<Finding>) {
     }
     let (level, advice) = match (invalid.is_empty(), disabled.is_empty()) {
         (true, true) => {
-            found.push(format!("{} are served", told["subscriptions"]["ready"]));
+            found.push(format!("{} are served", told.measured.subscriptions.ready));
             (Level::Ok, "")
         }
         (true, false) => (
@@ -97,10 +83,13 @@ fn subscriptions(told: &Value, findings: &mut Vec<Finding>) {
 }
 
 /// What the service tries again and again.
-fn troubles(told: &Value, findings: &mut Vec<Finding>) {
-    let failing: Vec<String> = list(&told["troubles"])
-        .map(sentence)
-        .chain(list(&told["waiting"]).map(|s| format!("subscription {} waits: {}", s["id"], text(&s["error"]))))
+fn troubles(told: &Examination, findings: &mut Vec<Finding>) {
+    let waits = |s: &Refused| format!("subscription {} waits: {}", s.id, s.error.as_deref().unwrap_or("?"));
+    let failing: Vec<String> = told
+        .troubles
+        .iter()
+        .map(|trouble| trouble.sentence())
+        .chain(told.waiting.iter().map(waits))
         .collect();
     if failing.is_empty() {
         add(findings, "troubles", Level::Ok, "nothing is tried in vain", "");
@@ -117,15 +106,17 @@ fn troubles(told: &Value, findings: &mut Vec<Finding>) {
 }
 
 /// Who holds a lock that is the service's.
-fn strangers(told: &Value, findings: &mut Vec<Finding>) {
-    let held: Vec<String> = list(&told["strangers"])
+fn strangers(told: &Examination, findings: &mut Vec<Finding>) {
+    let held: Vec<String> = told
+        .strangers
+        .iter()
         .map(|s| {
             format!(
                 "the lock of the {} is held by pid {} (role {}, application {})",
-                text(&s["lock"]),
-                s["pid"],
-                text(&s["role"]),
-                text(&s["application"])
+                s.lock,
+                s.pid,
+                s.role.as_deref().unwrap_or("?"),
+                s.application.as_deref().unwrap_or("?")
             )
         })
         .collect();
@@ -148,9 +139,9 @@ fn strangers(told: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-fn service(told: &Value, findings: &mut Vec<Finding>) {
-    let served = number(&told["subscriptions"]["ready"]) + number(&told["subscriptions"]["pending"]);
-    match told["leader_pid"].as_i64() {
+fn service(told: &Examination, findings: &mut Vec<Finding>) {
+    let subscriptions = &told.measured.subscriptions;
+    match told.leader_pid {
         Some(pid) => add(
             findings,
             "service",
@@ -158,7 +149,7 @@ fn service(told: &Value, findings: &mut Vec<Finding>) {
             format!("a service leads (pid {pid} of the server)"),
             "",
         ),
-        None if served > 0.0 => add(
+        None if subscriptions.ready + subscriptions.pending > 0 => add(
             findings,
             "service",
             Level::Wrong,

@@ -1,8 +1,6 @@
 //! The server: its version, Odoo's, whether it can be written to, and who may what.
 
-use serde_json::Value;
-
-use super::told::text;
+use super::facts::Examination;
 use super::{Facts, Finding, Level, add};
 use crate::odoo::known;
 
@@ -16,9 +14,9 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     rights(told, findings);
 }
 
-fn server_version(told: &Value, findings: &mut Vec<Finding>) {
-    let version = text(&told["server_version"]);
-    match told["server_version_num"].as_i64().unwrap_or(0) / 10_000 {
+fn server_version(told: &Examination, findings: &mut Vec<Finding>) {
+    let version = &told.server_version;
+    match told.server_version_num / 10_000 {
         13 => add(
             findings,
             "server-version",
@@ -43,9 +41,9 @@ fn server_version(told: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-fn odoo_version(told: &Value, findings: &mut Vec<Finding>) {
-    let odoo = text(&told["odoo_version"]);
-    if let Some(untried) = known::untried(&odoo) {
+fn odoo_version(told: &Examination, findings: &mut Vec<Finding>) {
+    let odoo = told.odoo_version.as_deref().unwrap_or_default();
+    if let Some(untried) = known::untried(odoo) {
         return add(
             findings,
             "odoo-version",
@@ -73,8 +71,8 @@ fn odoo_version(told: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-fn read_only(told: &Value, findings: &mut Vec<Finding>) {
-    if told["read_only"] == true {
+fn read_only(told: &Examination, findings: &mut Vec<Finding>) {
+    if told.read_only {
         add(
             findings,
             "read-only",
@@ -88,8 +86,8 @@ fn read_only(told: &Value, findings: &mut Vec<Finding>) {
 }
 
 /// The rows that a statement changed are handed to its triggers by PostgreSQL, in memory up to `work_mem` and in temporary files beyond.
-fn temporary_files(told: &Value, findings: &mut Vec<Finding>) {
-    let Some(limit) = told["temp_file_limit"].as_str() else {
+fn temporary_files(told: &Examination, findings: &mut Vec<Finding>) {
+    let Some(limit) = &told.temp_file_limit else {
         add(findings, "temp-files", Level::Ok, "temporary files are not limited", "");
         return;
     };
@@ -104,20 +102,18 @@ fn temporary_files(told: &Value, findings: &mut Vec<Finding>) {
     );
 }
 
-fn rights(told: &Value, findings: &mut Vec<Finding>) {
-    let login = text(&told["login"]);
-    if told["listener_role"].is_string() && told["listener_exists"] == false {
+fn rights(told: &Examination, findings: &mut Vec<Finding>) {
+    let login = &told.login;
+    let listener = told.listener_role.as_deref().unwrap_or(login);
+    if told.listener_role.is_some() && !told.listener_exists {
         add(
             findings,
             "rights",
             Level::Wrong,
-            format!(
-                "the listener's role \"{}\" is not on this cluster",
-                text(&told["listener_role"])
-            ),
+            format!("the listener's role \"{}\" is not on this cluster", listener),
             "run `odoo-eventd install` again as a superuser, or let the service log in as the owner",
         );
-    } else if told["owner_may_end_listener"] == false {
+    } else if !told.owner_may_end_listener {
         add(
             findings,
             "rights",
@@ -125,27 +121,22 @@ fn rights(told: &Value, findings: &mut Vec<Finding>) {
             format!(
                 "Odoo's role \"{}\" may not end the listener's sessions: its manager cannot drop or duplicate the database while the \
                  service runs",
-                text(&told["owner"])
+                told.owner
             ),
-            format!(
-                "GRANT \"{}\" TO \"{}\"",
-                text(&told["listener_role"]),
-                text(&told["owner"])
-            ),
+            format!("GRANT \"{}\" TO \"{}\"", listener, told.owner),
         );
-    } else if told["owner_reads_all"] == true {
+    } else if told.owner_reads_all {
         add(
             findings,
             "rights",
             Level::Note,
             format!(
                 "Odoo's role \"{}\" reads every table of this cluster: it is a member of \"{}\", which has pg_read_all_data",
-                text(&told["owner"]),
-                text(&told["listener_role"])
+                told.owner, listener
             ),
             "where others' databases are on this cluster: REVOKE pg_read_all_data, and GRANT SELECT on the tables that domains look at",
         );
-    } else if told["login_is_superuser"] == true {
+    } else if told.login_is_superuser {
         add(
             findings,
             "rights",

@@ -1,8 +1,7 @@
 //! What is stored: the log's days, and the rows of deliveries.
 
-use serde_json::Value;
-
-use super::told::{number, text};
+use super::facts::Examination;
+use super::limits::DEAD_ROWS;
 use super::{Facts, Finding, Level, add};
 
 /// Judges what is stored.
@@ -12,15 +11,15 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     vacuum(told, findings);
 }
 
-fn log(told: &Value, findings: &mut Vec<Finding>) {
-    let log = &told["log"];
+fn log(told: &Examination, findings: &mut Vec<Finding>) {
+    let log = &told.measured.log;
     let found = format!(
         "the log has {} days in {:.1} MB, the oldest of {}",
-        log["days"],
-        number(&log["bytes"]) / 1e6,
-        text(&log["oldest"])
+        log.days,
+        megabytes(log.bytes),
+        log.oldest.as_deref().unwrap_or("?")
     );
-    if log["today"] != true {
+    if log.today != Some(true) {
         add(
             findings,
             "log",
@@ -28,7 +27,7 @@ fn log(told: &Value, findings: &mut Vec<Finding>) {
             "the log has no partition for today: no attempt can be logged, so none is made",
             "the service makes it: start it, or `select odoo_eventd.ensure_log_days(2)`",
         );
-    } else if log["tomorrow"] != true {
+    } else if log.tomorrow != Some(true) {
         add(
             findings,
             "log",
@@ -41,17 +40,31 @@ fn log(told: &Value, findings: &mut Vec<Finding>) {
     }
 }
 
-fn vacuum(told: &Value, findings: &mut Vec<Finding>) {
-    let (rows, dead) = (number(&told["delivery"]["rows"]), number(&told["delivery"]["dead"]));
-    if dead > 100_000.0 && dead > rows {
+fn vacuum(told: &Examination, findings: &mut Vec<Finding>) {
+    let Some(delivery) = &told.delivery else {
+        return add(
+            findings,
+            "vacuum",
+            Level::Note,
+            "the server has no statistics of odoo_eventd.delivery",
+            "",
+        );
+    };
+    let (rows, dead) = (delivery.rows, delivery.dead);
+    if dead > DEAD_ROWS && dead > rows {
         add(
             findings,
             "vacuum",
             Level::Warning,
-            format!("odoo_eventd.delivery has {dead:.0} dead rows beside {rows:.0}"),
+            format!("odoo_eventd.delivery has {dead} dead rows beside {rows}"),
             "autovacuum does not get through: look for open transactions, then VACUUM odoo_eventd.delivery",
         );
     } else {
         add(findings, "vacuum", Level::Ok, "odoo_eventd.delivery is vacuumed", "");
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn megabytes(bytes: i64) -> f64 {
+    bytes as f64 / 1e6
 }
