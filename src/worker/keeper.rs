@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{self, Busy, LOCK_WAIT, ServiceRules};
+use super::behind::Awaited;
 use super::known::{Also, Known};
 use super::process::Process;
 use super::quarantine::Quarantine;
@@ -77,6 +78,8 @@ pub struct Keeper {
     pub roster: watch::Sender<Arc<Roster>>,
     /// Somebody changed a subscription.
     pub changed: Arc<Notify>,
+    /// Those that events wait for.
+    pub awaited: Awaited,
     /// Whose domain failed on a record's data.
     pub quarantine: Quarantine,
     /// When an endpoint that fails everything is given up.
@@ -160,13 +163,18 @@ impl Keeper {
                             break;
                         };
                         let also = std::mem::take(&mut also);
-                        let looked = known.look(&own, &self.rules, &self.quarantine, also).await?;
+                        let looked = known
+                            .look(&own, &self.rules, &self.quarantine, also, &self.awaited)
+                            .await?;
                         looked.map(|(known, changed)| (own, known, changed))
                     }
                     None => None,
                 };
+                let mut is_all = true;
                 if let Some((own, now, changed)) = looked {
-                    self.publish_changed(&own, version, &now, &changed.ids).await?;
+                    is_all = changed.is_all;
+                    self.publish_changed(&own, is_all.then_some(version), &now, &changed.ids)
+                        .await?;
                     known = Some(now);
                     busy.extend(changed.busy);
                     busy.extend(Known::narrow(&own, &changed.concerned).await?);
@@ -205,7 +213,7 @@ impl Keeper {
                     invalid_at = has_invalid.then(|| Instant::now() + invalid_pause);
                     drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
                     drop_idle_at = Some(Instant::now() + drop_idle_pause);
-                    known_version = Some(version);
+                    known_version = is_all.then_some(version);
                 }
             } else {
                 drop(client);
@@ -217,7 +225,7 @@ impl Keeper {
                 also.subscriptions.insert(subscription);
                 known_version = None;
             }
-            if known_version.is_none() && refresh_at.is_none() {
+            if known_version.is_none() && refresh_at.is_none() && !cancel.is_cancelled() {
                 continue;
             }
             if is_due(drop_idle_at) {
@@ -244,7 +252,14 @@ impl Keeper {
         self.serve(client, roster, known.served.len()).await
     }
 
-    async fn publish_changed(&self, client: &Client, version: i64, known: &Known, ids: &HashSet<i32>) -> Result<()> {
+    /// `version` is none of what was looked at in part.
+    async fn publish_changed(
+        &self,
+        client: &Client,
+        version: Option<i64>,
+        known: &Known,
+        ids: &HashSet<i32>,
+    ) -> Result<()> {
         let before = Arc::clone(&self.roster.borrow());
         let mut roster = before.changed(version, ids, &known.served, &known.registry)?;
         roster.stamps = Arc::new(known.stamps().clone());
