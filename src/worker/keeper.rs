@@ -41,6 +41,12 @@ const REFRESH_PAUSE_MOST: Duration = Duration::from_secs(5);
 /// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
 const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
+/// Where that took longer than this the last time it has a connection of its own: whoever shares the lead session would wait for it.
+const DRIFT_ASIDE: Duration = Duration::from_millis(20);
+
+/// A look at what somebody edited goes before it, but not for longer than this.
+const DRIFT_WAITS: Duration = Duration::from_secs(30);
+
 /// Pauses between looks at subscriptions that cannot be served, although nobody changed them.
 const INVALID_PAUSE_FIRST: Duration = Duration::from_secs(5);
 const INVALID_PAUSE_MOST: Duration = Duration::from_secs(60);
@@ -103,6 +109,7 @@ impl Keeper {
         let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
         let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+        let mut drift_took = Duration::ZERO;
         let mut troubles = Troubles::default();
         let mut is_first = true;
         let (mut refresh_at, mut refresh_pause) = (None::<Instant>, BUSY_PAUSE_FIRST);
@@ -114,13 +121,24 @@ impl Keeper {
             let version = subscriptions::version_of(&client).await?;
             let mut must_look = self.quarantine.take_news();
             let mut stamp = None;
-            if look_for_drift_at <= Instant::now() {
+            let is_edited = known_version != Some(version) && known.is_some();
+            let waits = if is_edited { DRIFT_WAITS } else { Duration::ZERO };
+            if look_for_drift_at + waits <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
-                let drifted = match subscriptions::note_drift(&client, LOCK_WAIT).await {
+                let own = match drift_took > DRIFT_ASIDE {
+                    true => self.connections.own_until(&cancel).await?,
+                    false => None,
+                };
+                let asked: &Client = match &own {
+                    Some(own) => own,
+                    None => &client,
+                };
+                let began = Instant::now();
+                let drifted = match subscriptions::note_drift(asked, LOCK_WAIT).await {
                     // Somebody is changing the capture; that is looked at afterwards.
                     Err(error) if is_of_a_lock(&error) => Vec::new(),
                     looked => troubles
-                        .settle(&client, "look for drift", looked)
+                        .settle(asked, "look for drift", looked)
                         .await?
                         .unwrap_or_default(),
                 };
@@ -130,7 +148,8 @@ impl Keeper {
                     must_look = true;
                 }
                 // Fields that came, went or changed: Studio, an upgrade. A look for another reason asks too.
-                stamp = stamp_of(&client, &mut troubles).await?;
+                stamp = stamp_of(asked, &mut troubles).await?;
+                drift_took = began.elapsed();
                 must_look |= stamp.is_some() && stamp != known_stamp;
             }
             if known_version != Some(version) {
