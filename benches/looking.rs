@@ -162,7 +162,8 @@ impl Bench {
         let mut ready_after = None;
         let mut commits: HashMap<u64, Instant> = HashMap::new();
         let started = Instant::now();
-        let mut handle = Some(tokio::spawn(inserted));
+        let mut making = tokio::task::JoinSet::new();
+        making.spawn(inserted);
         let mut inserted_at = None;
         let mut next = tokio::time::interval(PACE);
         next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -178,14 +179,17 @@ impl Bench {
                 commits.insert(id, Instant::now());
             }
             self.written += 1;
-            if handle.as_ref().is_some_and(tokio::task::JoinHandle::is_finished) {
-                handle.take().unwrap().await.unwrap();
+            if let Some(made) = making.try_join_next() {
+                made.unwrap();
                 inserted_at = Some(Instant::now());
             }
-            if inserted_at.is_some() && ready_after.is_none() && self.written.is_multiple_of(10) {
+            if let Some(at) = inserted_at
+                && ready_after.is_none()
+                && self.written.is_multiple_of(10)
+            {
                 let waiting = "select count(*) from public.mcp_event_subscription where state is null";
                 if self.client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-                    ready_after = Some(inserted_at.unwrap().elapsed());
+                    ready_after = Some(at.elapsed());
                 }
             }
             calm += usize::from(ready_after.is_some());

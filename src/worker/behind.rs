@@ -81,13 +81,14 @@ impl Edited {
 
     /// Those that a change captured under this name can be a matter of. In doubt, it is.
     pub(super) fn concerning(&self, captured: &str) -> impl Iterator<Item = i32> {
-        let all = (!self.tables.contains(captured)).then(|| 0..self.ids.len());
-        let known = self.by_name.get(captured).into_iter().flatten().chain(&self.unknown);
-        let known = known.copied().filter(move |_| self.tables.contains(captured));
-        all.into_iter()
-            .flatten()
-            .chain(known)
-            .flat_map(|place| self.ids[place].iter().copied())
+        let places: Vec<usize> = match self.tables.contains(captured) {
+            true => {
+                let known = self.by_name.get(captured).into_iter().flatten();
+                known.chain(&self.unknown).copied().collect()
+            }
+            false => (0..self.ids.len()).collect(),
+        };
+        places.into_iter().flat_map(|place| self.ids[place].iter().copied())
     }
 }
 
