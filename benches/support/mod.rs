@@ -49,9 +49,10 @@ pub(crate) fn more_orders(records: u64) -> String {
     )
 }
 
-/// The program under test.
+/// The program under test; `ODOO_EVENTD_BENCH_PROGRAM` names another build of it, to compare.
 pub(crate) fn program(cluster: &Cluster, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_odoo-eventd"));
+    let other = std::env::var_os("ODOO_EVENTD_BENCH_PROGRAM");
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_odoo-eventd").into()));
     command
         .args(arguments)
         .env("DATABASE_URL", cluster.url(DATABASE, "odoo"))

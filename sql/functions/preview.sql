@@ -6,19 +6,15 @@ create or replace function odoo_eventd.drafted_subscription(options jsonb) retur
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  defaults jsonb := '{}';
-  of_column record;
-  answer jsonb;
+  expressions text;
+  defaults jsonb;
 begin
-  -- The table's own defaults, from the catalogue: one place says what a row is, and it is the table.
-  for of_column in
-    select a.attname, pg_get_expr(d.adbin, d.adrelid) as expression
-      from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
-     where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = ''
-  loop
-    execute 'select to_jsonb(' || of_column.expression || ')' into answer;
-    defaults := defaults || jsonb_build_object(of_column.attname, answer);
-  end loop;
+  -- The table's own defaults, from the catalogue: one place says what a row is, and it is the table. One statement for all of them: each
+  -- one has to be planned.
+  select string_agg(format('(%L, to_jsonb(%s))', a.attname, pg_get_expr(d.adbin, d.adrelid)), ', ') into expressions
+    from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+   where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = '';
+  execute 'select jsonb_object_agg(v.name, v.value) from (values ' || expressions || ') v (name, value)' into defaults;
   return jsonb_populate_record(null::public.mcp_event_subscription, defaults || jsonb_strip_nulls(options) || '{"id": 0}');
 end $$;
 comment on function odoo_eventd.drafted_subscription(jsonb) is
@@ -30,22 +26,21 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   given public.mcp_event_subscription;
-  rule record;
-  holds boolean;
+  rules text;
+  broken record;
 begin
   perform odoo_eventd.assert_listener();
   given := odoo_eventd.drafted_subscription(options);
-  for rule in
-    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression, pg_get_constraintdef(c.oid, true) as definition
-      from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c'
-     order by c.conname
-  loop
-    execute 'select ' || rule.expression || ' from (select ($1).*) given' into holds using given;
-    if holds is false then
-      raise exception 'it must hold that %', replace(rule.conname, '_', ' ')
-        using errcode = 'check_violation', constraint = rule.conname, detail = rule.definition;
-    end if;
-  end loop;
+  -- As above. The first that does not hold ends it: those behind may not be made for such values.
+  select string_agg(format('(%L, %s, %L)', c.conname, pg_get_expr(c.conbin, c.conrelid), pg_get_constraintdef(c.oid, true)), ', ' order by c.conname)
+    into rules
+    from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c';
+  execute 'select v.name, v.definition from (select ($1).*) given, lateral (values ' || rules || ') v (name, holds, definition)
+            where v.holds is false limit 1' into broken using given;
+  if broken.name is not null then
+    raise exception 'it must hold that %', replace(broken.name, '_', ' ')
+      using errcode = 'check_violation', constraint = broken.name, detail = broken.definition;
+  end if;
   if given.model is null then
     raise exception 'a subscription needs a model' using errcode = 'not_null_violation';
   end if;

@@ -385,8 +385,9 @@ begin
     if odoo_eventd.own_table('ir_model_inherit') is not null then
         select concat_ws(':', 3, count(*), sum(i.xmin::text::bigint)) into inherits from public.ir_model_inherit i;
     end if;
-    -- Asked every few seconds: nothing is read but which version of each row it is, by whomever it was written. Of columns only those of
-    -- tables that somebody subscribed to, or that are captured; a table that comes, goes or gets a column shows in pg_class.
+    -- Asked every few seconds: of Odoo's rows nothing is read but which version of each it is, by whomever it was written. Of tables and
+    -- columns it is what they are called and of which type: their rows in the catalogue are new versions also after a trigger of ours was
+    -- made, and whoever subscribes to another model would have all fields read anew.
     return (
         select md5(string_agg(known.what, ' ')) from (
             select concat_ws(':', 1, count(*), sum(f.xmin::text::bigint), max(f.id)) as what from public.ir_model_fields f
@@ -403,15 +404,15 @@ begin
             union all select concat_ws(':', 12, count(*), sum(r.xmin::text::bigint)) from odoo_eventd.registry_pull r
             union all select concat_ws(':', 13, count(*)) from pg_proc p where p.proname = 'unaccent' and p.pronamespace = 'public'::regnamespace
             union all
-            select concat_ws(':', 14, count(*), sum(c.xmin::text::bigint), max(c.oid::bigint)) from pg_class c
+            select concat_ws(':', 14, count(*), sum(hashtextextended(concat_ws(' ', c.relname, c.oid, c.relkind, c.relowner, c.relrowsecurity,
+                               c.relforcerowsecurity, exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))), 0)))
+              from pg_class c
              where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
             union all
-            select concat_ws(':', 15, count(*), sum(a.xmin::text::bigint))
+            select concat_ws(':', 15, count(*), sum(hashnameextended(a.attname, a.attrelid::bigint # (a.atttypid::bigint << 31))))
               from pg_class c
-              join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
-             where c.relnamespace = 'public'::regnamespace
-               and (c.relname in (select replace(s.model, '.', '_') from public.mcp_event_subscription s where s.active)
-                    or c.relname in (select k.table_name from odoo_eventd.capture k))) known);
+              join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+             where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')) known);
 end
 $function$;
 comment on function odoo_eventd.registry_stamp() is

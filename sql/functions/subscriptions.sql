@@ -253,39 +253,41 @@ end $$;
 comment on function odoo_eventd.load_subscriptions(integer[]) is
   'Subscriptions with their secrets, and since which transaction each is judged: all, or these.';
 
--- Until schema version 5 it knew no other table than the model's own.
+-- Until now one at a time, which cost a commit for each of the thousands that somebody may write at once.
 drop function if exists odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[]);
+drop function if exists odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[], jsonb);
 
-create or replace function odoo_eventd.judge_subscription(
-  subscription integer, write_stamp text, verdict text, reason text, needed_model text, needed name[], compared name[], whole name[],
-  elsewhere jsonb default '{}'
-) returns boolean
+create or replace function odoo_eventd.judge_subscriptions(verdicts jsonb) returns setof integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  judged integer[];
 begin
   perform odoo_eventd.assert_listener();
   perform set_config('odoo_eventd.service_write', 'on', true);
-  update public.mcp_event_subscription s
-     set state = case when verdict = 'invalid' then 'invalid' else s.state end, error = reason
-   where s.id = subscription and s.write_date::text = write_stamp;
-  if not found then
-    perform set_config('odoo_eventd.service_write', 'off', true);
-    return false;
-  end if;
+  -- Locked in order of their ids: whoever else looks at the same time does so too.
+  perform from public.mcp_event_subscription s
+     where s.id in (select v.id from jsonb_to_recordset(verdicts) v (id integer)) order by s.id for no key update;
+  with told as (
+    update public.mcp_event_subscription s
+       set state = case when v.needs is null then 'invalid' else s.state end, error = v.reason
+      from jsonb_to_recordset(verdicts) v (id integer, write_stamp text, reason text, needs jsonb)
+     where s.id = v.id and s.write_date::text = v.write_stamp
+    returning s.id)
+  select coalesce(array_agg(t.id), '{}') into judged from told t;
   perform set_config('odoo_eventd.service_write', 'off', true);
-  delete from odoo_eventd.subscription_need n where n.subscription_id = subscription;
-  if verdict <> 'invalid' then
-    insert into odoo_eventd.subscription_need (subscription_id, model, columns, compared, whole, digest)
-      values (subscription, needed_model, needed, compared, whole, md5(concat_ws('/', needed::text, compared::text, whole::text)));
-    insert into odoo_eventd.subscription_need (subscription_id, model, columns, compared, whole, digest)
-      select subscription, of_table.name, n.columns, n.compared, n.whole, md5(concat_ws('/', n.columns::text, n.compared::text, n.whole::text))
-        from jsonb_each(elsewhere) of_table (name, need)
-       cross join jsonb_to_record(of_table.need) n (columns name[], compared name[], whole name[]);
-  end if;
-  return true;
+  delete from odoo_eventd.subscription_need n where n.subscription_id = any (judged);
+  insert into odoo_eventd.subscription_need (subscription_id, model, columns, compared, whole, digest)
+    select v.id, of_table.name, n.columns, n.compared, n.whole, md5(concat_ws('/', n.columns::text, n.compared::text, n.whole::text))
+      from jsonb_to_recordset(verdicts) v (id integer, needs jsonb)
+     cross join jsonb_each(case jsonb_typeof(v.needs) when 'object' then v.needs else '{}' end) of_table (name, need)
+     cross join jsonb_to_record(of_table.need) n (columns name[], compared name[], whole name[])
+     where v.id = any (judged);
+  return query select unnest(judged);
 end $$;
-comment on function odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[], jsonb) is
-  'Records what the service found a subscription to be, and which columns of which tables it needs. False if it changed meanwhile.';
+comment on function odoo_eventd.judge_subscriptions(jsonb) is
+  'Records what the service found subscriptions to be: which columns of which tables each needs, or the reason why it cannot be served. '
+  'Returns those that have not changed meanwhile.';
 
 create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -72,15 +72,17 @@ impl Looking {
         self.aside.get(&row.id) == Some(&row.write_stamp)
     }
 
+    /// Whether a process may have died of this row: it is to be looked at alone.
+    pub fn is_suspect(&self, row: &Subscription) -> bool {
+        self.suspects.contains(&row.id)
+    }
+
     /// Notes a row that is suspected, alone.
     ///
     /// # Errors
     /// Database errors.
     pub async fn at(&self, client: &Client, row: &Subscription) -> Result<()> {
-        if self.suspects.contains(&row.id) {
-            note(client, &[(row.id, row.write_stamp.clone())], "alone").await?;
-        }
-        Ok(())
+        note(client, &[(row.id, row.write_stamp.clone())], "alone").await
     }
 
     /// A suspect was looked at, and nobody died.
@@ -88,10 +90,7 @@ impl Looking {
     /// # Errors
     /// Database errors.
     pub async fn survived(&self, client: &Client, row: &Subscription) -> Result<()> {
-        if self.suspects.contains(&row.id) {
-            note(client, &[(row.id, row.write_stamp.clone())], "together").await?;
-        }
-        Ok(())
+        note(client, &[(row.id, row.write_stamp.clone())], "together").await
     }
 
     /// All were looked at.

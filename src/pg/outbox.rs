@@ -82,8 +82,25 @@ pub struct Page {
     pub subscriptions: i64,
     /// There may be more: it ends where the rows, or the bytes, that were asked for do.
     pub is_full: bool,
+    /// Rows behind these are left for later, and these are whole transactions; see [`Page::leave`].
+    pub is_left: bool,
     /// At most as many rows as asked for, in order of `(xid, id)`.
     pub rows: Vec<OutboxRow>,
+}
+
+impl Page {
+    /// The rows of transactions that are all there, each with its transaction: the last one of a page that is full comes with the next.
+    pub fn whole(&self) -> &[OutboxRow] {
+        let last = self.rows.last().filter(|_| self.is_full).map(|row| row.xid);
+        let end = self.rows.partition_point(|row| Some(row.xid) != last);
+        &self.rows[..end]
+    }
+
+    /// Leaves what comes behind the first so many rows, where a transaction ends, for later.
+    pub fn leave(&mut self, from: usize) {
+        self.rows.truncate(from);
+        self.is_left = true;
+    }
 }
 
 /// Why this database must not deliver: a copy, a restore. `None` = all is well.
@@ -227,6 +244,7 @@ pub async fn read(
         snapshot,
         subscriptions,
         is_full,
+        is_left: false,
         rows: Vec::with_capacity(rows.len()),
     };
     for row in rows {

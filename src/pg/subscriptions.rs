@@ -1,11 +1,11 @@
 //! Subscriptions in the database: reading them all, recording what was found of each, and keeping capture in step with them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use deadpool_postgres::GenericClient;
 use tokio_postgres::Client;
 
+use crate::relations::Need;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -117,7 +117,7 @@ pub async fn stamps(client: &Client) -> Result<Vec<(i32, String)>> {
 ///
 /// # Errors
 /// Database errors.
-pub async fn edited(client: &impl GenericClient, stamps: &HashMap<i32, String>) -> Result<Vec<(i32, Option<String>)>> {
+pub async fn edited(client: &Client, stamps: &HashMap<i32, String>) -> Result<Vec<(i32, Option<String>)>> {
     let (ids, stamps): (Vec<i32>, Vec<&str>) = stamps.iter().map(|(id, stamp)| (*id, stamp.as_str())).unzip();
     let rows = client
         .query(
@@ -157,83 +157,58 @@ async fn load_some(client: &Client, ids: Option<&[i32]>) -> Result<(Vec<Subscrip
     Ok((readable, unreadable))
 }
 
-/// Records that a subscription can be served and what it needs captured. False if the row changed meanwhile.
+/// What a look found one version of a row to be.
+#[derive(Debug)]
+pub struct Verdict(serde_json::Value);
+
+impl Verdict {
+    /// It can be served, and this is what it needs captured.
+    pub fn accepted(accepted: &Accepted) -> Self {
+        let need =
+            |need: &Need| serde_json::json!({"columns": need.columns, "compared": need.compared, "whole": need.whole});
+        let own =
+            serde_json::json!({"columns": accepted.columns, "compared": accepted.compared, "whole": accepted.whole});
+        let elsewhere = accepted.elsewhere.iter().map(|(name, of)| (name.clone(), need(of)));
+        let row = &accepted.row;
+        let needs: serde_json::Map<_, _> = elsewhere.chain([(row.model.clone(), own)]).collect();
+        Self(serde_json::json!({"id": row.id, "write_stamp": row.write_stamp, "needs": needs}))
+    }
+
+    /// It cannot be served, for this reason.
+    pub fn refused(row: &Subscription, reason: &str) -> Self {
+        Self(serde_json::json!({"id": row.id, "write_stamp": row.write_stamp, "reason": reason}))
+    }
+
+    /// It cannot even be read.
+    pub fn unreadable(row: &Unreadable) -> Self {
+        Self(serde_json::json!({"id": row.id, "write_stamp": row.write_stamp, "reason": row.reason}))
+    }
+}
+
+/// Verdicts that are recorded in one commit: what a subscription to any field needs is some kilobytes.
+const VERDICTS_AT_ONCE: usize = 500;
+
+/// Records what subscriptions were found to be. Returns the ids of those that have not changed meanwhile.
 ///
 /// # Errors
 /// Database errors.
-pub async fn accept(client: &Client, accepted: &Accepted) -> Result<bool> {
-    let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
-    let compared: Vec<&str> = accepted.compared.iter().map(String::as_str).collect();
-    let whole: Vec<&str> = accepted.whole.iter().map(String::as_str).collect();
-    let elsewhere: serde_json::Map<String, serde_json::Value> = accepted
-        .elsewhere
-        .iter()
-        .map(|(name, need)| {
-            let need = serde_json::json!({"columns": need.columns, "compared": need.compared, "whole": need.whole});
-            (name.clone(), need)
-        })
-        .collect();
-    let own = [&columns[..], &compared, &whole];
-    let row = &accepted.row;
-    judge(
-        client,
-        (row.id, &row.write_stamp, &row.model),
-        "accepted",
-        None,
-        own,
-        elsewhere.into(),
-    )
-    .await
-}
-
-/// Records why a subscription cannot be served. False if the row changed meanwhile.
-///
-/// # Errors
-/// Database errors.
-pub async fn refuse(client: &Client, row: &Subscription, reason: &str) -> Result<bool> {
-    let nothing = serde_json::Value::Object(serde_json::Map::new());
-    let row = (row.id, row.write_stamp.as_str(), row.model.as_str());
-    judge(client, row, "invalid", Some(reason), [&[], &[], &[]], nothing).await
-}
-
-/// Records that a row cannot be read. False if it changed meanwhile.
-///
-/// # Errors
-/// Database errors.
-pub async fn refuse_unreadable(client: &Client, row: &Unreadable) -> Result<bool> {
-    let nothing = serde_json::Value::Object(serde_json::Map::new());
-    let version = (row.id, row.write_stamp.as_str(), row.model.as_str());
-    judge(client, version, "invalid", Some(&row.reason), [&[], &[], &[]], nothing).await
-}
-
-async fn judge(
-    client: &Client,
-    (id, write_stamp, model): (i32, &str, &str),
-    verdict: &str,
-    reason: Option<&str>,
-    [columns, compared, whole]: [&[&str]; 3],
-    elsewhere: serde_json::Value,
-) -> Result<bool> {
-    let answer = client
-        .query_one(
-            "select odoo_eventd.judge_subscription($1, $2, $3, $4, $5, 
-                    $6::pg_catalog.text[]::pg_catalog.name[], $7::pg_catalog.text[]::pg_catalog.name[],
-                    $8::pg_catalog.text[]::pg_catalog.name[], $9)",
-            &[
-                &id,
-                &write_stamp,
-                &verdict,
-                &reason,
-                &model,
-                &columns,
-                &compared,
-                &whole,
-                &elsewhere,
-            ],
-        )
-        .await
-        .map_err(|e| Error::database(format_args!("record the state of subscription {id}"), e))?;
-    Ok(answer.get(0))
+pub async fn judge(client: &Client, verdicts: Vec<Verdict>) -> Result<HashSet<i32>> {
+    let mut judged = HashSet::with_capacity(verdicts.len());
+    let mut verdicts = verdicts.into_iter().map(|verdict| verdict.0);
+    loop {
+        let some: Vec<_> = verdicts.by_ref().take(VERDICTS_AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok(judged);
+        }
+        let rows = client
+            .query(
+                "select odoo_eventd.judge_subscriptions($1)",
+                &[&serde_json::Value::Array(some)],
+            )
+            .await
+            .map_err(|e| Error::database("record what subscriptions were found to be", e))?;
+        judged.extend(rows.into_iter().map(|row| row.get::<_, i32>(0)));
+    }
 }
 
 /// Marks subscriptions whose needs are captured as ready.

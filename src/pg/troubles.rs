@@ -74,7 +74,11 @@ impl Troubles {
                 Ok(Some(done))
             }
             Err(error) if is_of_the_statement(&error) => {
-                if self.well.remove(what) {
+                if is_of_a_lock(&error) {
+                    // Odoo upgrades its modules, for one: it takes as long as it takes, and nobody has to do anything.
+                    self.well.remove(what);
+                    tracing::warn!(what, error = %error.chain(), "waits for a lock and is tried again; everything else goes on");
+                } else if self.well.remove(what) {
                     tracing::error!(what, error = %error.chain(), "something fails and is tried again; everything else goes on");
                 } else {
                     tracing::warn!(what, error = %error.chain(), "still fails");

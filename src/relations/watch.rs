@@ -140,6 +140,14 @@ impl Watch {
                 field.name, model.name
             )));
         }
+        // Up to 17. A row of that table names a field by its number and a record by a text, and is there only where the value is not the
+        // company's default.
+        if field.property.is_some() || known::is_company_dependent(registry.facts().version, &model.name, &field.name) {
+            return Err(Error::usage(format!(
+                "field \"{}\" of \"{}\" is kept in ir_property for each company; it cannot be watched",
+                field.name, model.name
+            )));
+        }
         if !field.stored {
             return Err(Error::usage(format!(
                 "field \"{}\" of \"{}\" is not stored in the database",

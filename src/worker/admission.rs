@@ -12,18 +12,17 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::quarantine::Quarantine;
+use super::readable;
 use super::roster::Roster;
 use super::tally::Tally;
 use crate::domain::check::Context;
-use crate::domain::judge::Judge;
 use crate::failpoint::{self, Step};
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
-use crate::payload::plan::Via;
 use crate::pg::looking::Looking;
-use crate::pg::subscriptions::Unreadable;
+use crate::pg::subscriptions::{Unreadable, Verdict};
 use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
-use crate::pg::{judge, records, registry, subscriptions};
+use crate::pg::{registry, subscriptions};
 use crate::sealing::Keyring;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
@@ -81,12 +80,14 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
     let mut looked = Box::pin(look_at_rows(client, rows, &registry, rules, quarantine)).await?;
     let unsynced = subscriptions::unsynced_models(client, None).await?;
     let mut synced = sync(client, unsynced).await?;
+    let mut verdicts = Vec::new();
     for (model, reason) in &synced.refused {
         for subscription in looked.accepted.extract_if(.., |s| s.needs(model)) {
-            subscriptions::refuse(client, &subscription.row, reason).await?;
+            verdicts.push(Verdict::refused(&subscription.row, reason));
             looked.invalid.insert(subscription.row.id);
         }
     }
+    subscriptions::judge(client, verdicts).await?;
     let rows = settle(client, looked, &mut synced.busy, None).await?;
     Ok(Looked {
         rows,
@@ -125,49 +126,59 @@ async fn look_at_rows(
             .collect(),
         ..LookedAt::default()
     };
+    let mut verdicts = Vec::new();
     for row in unreadable
         .iter()
         .filter(|row| row.active && row.state.as_deref() != Some("invalid"))
     {
         tracing::warn!(subscription.id = row.id, error = row.reason, "subscription is invalid");
-        subscriptions::refuse_unreadable(client, row).await?;
+        verdicts.push(Verdict::unreadable(row));
     }
     let looking = match rules {
         Some(_) => Looking::begin(client, &rows, |row| quarantine.has_survived(row)).await?,
         None => Looking::default(),
     };
+    let (mut together, mut outcomes) = (Vec::new(), Vec::new());
     for row in &rows {
         if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
             continue;
         }
-        let checked = if looking.is_aside(row) {
-            Err(put_aside())
-        } else {
+        if looking.is_aside(row) {
+            outcomes.push((row, Err(put_aside())));
+        } else if looking.is_suspect(row) {
             looking.at(client, row).await?;
-            let checked = match look_at(client, row, registry, rules, quarantine).await {
-                // A statement that this row alone asks for.
-                Err(error) if is_of_the_statement(&error) => Err(error),
-                checked => checked?,
-            };
+            outcomes.extend(look_at_some(client, &[row], registry, rules, quarantine).await?);
             looking.survived(client, row).await?;
-            checked
-        };
-        match checked {
+        } else {
+            together.push(row);
+        }
+    }
+    outcomes.extend(look_at_some(client, &together, registry, rules, quarantine).await?);
+    let mut to_record = HashSet::new();
+    for (row, outcome) in outcomes {
+        match outcome {
             Ok(subscription) => {
-                if subscription.is_recorded() || subscriptions::accept(client, &subscription).await? {
-                    looked.accepted.push(subscription);
+                if !subscription.is_recorded() {
+                    verdicts.push(Verdict::accepted(&subscription));
+                    to_record.insert(row.id);
                 }
+                looked.accepted.push(subscription);
             }
             Err(error) => {
                 let reason = error.chain_with_hint();
                 if row.state.as_deref() != Some("invalid") || row.error.as_deref() != Some(&reason) {
                     tracing::warn!(subscription.id = row.id, error = %error.chain(), "subscription is invalid");
-                    subscriptions::refuse(client, row, &reason).await?;
+                    verdicts.push(Verdict::refused(row, &reason));
                 }
                 looked.invalid.insert(row.id);
             }
         }
     }
+    let recorded = subscriptions::judge(client, verdicts).await?;
+    // A row that has changed meanwhile is looked at again.
+    looked
+        .accepted
+        .retain(|s| !to_record.contains(&s.row.id) || recorded.contains(&s.row.id));
     if rules.is_some() {
         // One commit, and only where something was noted.
         if !rows.iter().all(|row| !row.active || quarantine.has_survived(row)) {
@@ -338,116 +349,60 @@ pub(crate) async fn look_at(
     rules: Option<&ServiceRules>,
     quarantine: &Quarantine,
 ) -> Result<Result<Accepted>> {
+    let mut looked = look_at_some(client, &[row], registry, rules, quarantine).await?;
+    Ok(looked
+        .pop()
+        .map_or_else(|| Err(Error::other("nothing was looked at")), |(_, outcome)| outcome))
+}
+
+/// Looks at subscriptions: each alone as far as its row tells, all together where the database has to be asked.
+///
+/// The outer error is the database's; the inner ones the subscriptions'.
+async fn look_at_some<'r>(
+    client: &Client,
+    rows: &[&'r Subscription],
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+    quarantine: &Quarantine,
+) -> Result<Vec<(&'r Subscription, Result<Accepted>)>> {
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for row in rows {
+        outcomes.push((*row, look_at_row(row, registry, rules, quarantine)));
+        // Thousands are looked at while others' events are matched and sent by the same threads.
+        tokio::task::yield_now().await;
+    }
+    let readable = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
+    let mut refused = readable::refusals(client, readable, registry).await?;
+    if !refused.is_empty() {
+        for (row, outcome) in &mut outcomes {
+            if let Some(refusal) = refused.remove(&row.id) {
+                *outcome = Err(refusal);
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// What a row alone tells of a subscription.
+fn look_at_row(
+    row: &Subscription,
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+    quarantine: &Quarantine,
+) -> Result<Accepted> {
     if rules.is_some() {
         failpoint::reach(Step::WhileLooking);
     }
     if let Some(reason) = quarantine.reason_for(row) {
-        return Ok(Err(Error::usage(reason)));
+        return Err(Error::usage(reason));
     }
     // A panic is a bug of ours, and no reason to serve nobody.
     let checked = catch_unwind(AssertUnwindSafe(|| check(row.clone(), registry, rules)));
-    let checked = checked.unwrap_or_else(|_| {
+    checked.unwrap_or_else(|_| {
         Err(
             Error::usage("the service failed while it looked at this subscription: that is a bug of odoo-eventd")
                 .with_hint("its log tells more; a simpler template, domain or list of fields may get by"),
         )
-    });
-    Ok(match checked {
-        Ok(subscription) => match may_read_related(client, subscription, registry).await? {
-            Ok(subscription) => may_read_values(client, subscription).await?,
-            refused => refused,
-        },
-        refused => refused,
-    })
-}
-
-/// A domain that looks at other records needs the right to read them; without it every batch would fail.
-///
-/// The outer error is the database's; the inner one the subscription's.
-async fn may_read_related(client: &Client, subscription: Accepted, registry: &Registry) -> Result<Result<Accepted>> {
-    let Some(domain) = subscription.domain.as_ref().filter(|domain| domain.reads_related()) else {
-        return Ok(Ok(subscription));
-    };
-    let judge = Judge::new(&[(i64::from(subscription.row.id), domain)], registry)?;
-    match judge::rehearse(client, &judge).await {
-        Ok(()) => Ok(Ok(subscription)),
-        // Somebody is altering a table: whether it may be read shows at the first event.
-        Err(error) if is_of_a_lock(&error) => Ok(Ok(subscription)),
-        Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            let hint = how_to_read(client).await?;
-            Ok(Err(Error::usage(
-                "the domain looks at other records, which the service may not read",
-            )
-            .with_source(error)
-            .with_hint(hint)))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The fields of a payload are read by a function with rights of its own, which knows what may be read; asked once, before the first
-/// event finds out.
-///
-/// The outer error is the database's; the inner one the subscription's.
-async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Result<Accepted>> {
-    let Some(plan) = &subscription.content.plan else {
-        return Ok(Ok(subscription));
-    };
-    if subscription.row.state.as_deref() == Some("ready") && subscription.is_recorded() {
-        return Ok(Ok(subscription));
-    }
-    for level in &plan.levels {
-        // What an x2many field lists may depend on other records.
-        if let Via::Lines {
-            filter: Some(filter), ..
-        } = &level.via
-            && let Err(error) = judge::rehearse(client, &filter.judge).await
-            && !is_of_a_lock(&error)
-        {
-            if error.sql_state() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
-                return Err(error);
-            }
-            let hint = how_to_read(client).await?;
-            return Ok(Err(Error::usage(
-                "a list of the payload depends on other records, which the service may not read",
-            )
-            .with_source(error)
-            .with_hint(hint)));
-        }
-        match records::rehearse(client, level).await {
-            Err(error) if error.sql_state().is_some_and(|state| state.code().starts_with("42")) => {
-                return Ok(Err(
-                    Error::usage("the fields of the payload may not be read").with_source(error)
-                ));
-            }
-            // As above.
-            Err(error) if is_of_a_lock(&error) => {}
-            rehearsed => rehearsed?,
-        }
-    }
-    Ok(Ok(subscription))
-}
-
-/// The statement that lets this session's role read what domains look at.
-async fn how_to_read(client: &Client) -> Result<String> {
-    let row = client
-        .query_one(
-            "select pg_catalog.quote_ident(current_user), pg_catalog.current_setting('server_version_num')::integer",
-            &[],
-        )
-        .await
-        .map_err(|e| Error::database("look up the service's role", e))?;
-    let (role, version): (String, i32) = (row.get(0), row.get(1));
-    Ok(match version {
-        // The role came with PostgreSQL 14.
-        140_000.. => format!(
-            "as a superuser: GRANT pg_read_all_data TO {role}; it then reads every table of the cluster. Or use stored fields of \
-             the model itself"
-        ),
-        _ => format!(
-            "PostgreSQL before 14 has no pg_read_all_data: grant {role} SELECT on the tables named here, or run the \
-             service as the owner of Odoo's tables, or use stored fields of the model itself"
-        ),
     })
 }
 

@@ -5,48 +5,116 @@
 //! it, however long that takes: thousands of subscriptions made at once, or an upgrade of Odoo that holds its tables.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use deadpool_postgres::GenericClient;
+use tokio_postgres::Client;
 
 use super::roster::Roster;
 use crate::Result;
 use crate::odoo::registry::{FieldType, Registry};
 use crate::pg::subscriptions;
 
-/// Whether changes captured under these names are a matter of a subscription that is not as the roster has it. In doubt, they are.
-///
-/// # Errors
-/// Database errors.
-pub(super) async fn concerns(client: &impl GenericClient, roster: &Roster, captured: &HashSet<&str>) -> Result<bool> {
-    let Some(registry) = &roster.registry else {
-        return Ok(true);
-    };
-    let edited = subscriptions::edited(client, &roster.stamps).await?;
-    // What it was before the edit is served on otherwise.
-    let before = edited.iter().filter_map(|(id, _)| roster.model_of(*id));
-    let models: HashSet<&str> = edited
-        .iter()
-        .filter_map(|(_, model)| model.as_deref())
-        .chain(before)
-        .collect();
-    let mut reach = Reach::of(registry);
-    let is_known = models.iter().all(|model| reach.add(model));
-    Ok(!models.is_empty()
-        && (!is_known
-            || captured
-                .iter()
-                .any(|name| reach.names.contains(*name) || !reach.tables.contains(*name))))
+/// The subscriptions that are not as a roster has them.
+#[derive(Debug)]
+pub struct Edited {
+    roster: Arc<Roster>,
+    version: i64,
+    /// Of each model that somebody's edit concerns, whose.
+    ids: Vec<Vec<i32>>,
+    /// Places in `ids`, by the names under which changes are captured that can be those models'.
+    by_name: HashMap<String, Vec<usize>>,
+    /// Places of models that the registry does not know: any change may be theirs.
+    unknown: Vec<usize>,
+    /// All names under which something is captured that the registry knows.
+    tables: HashSet<String>,
 }
 
-/// The names under which changes are captured that can be changes of some models' records.
+impl Edited {
+    /// What was edited, up to a version of the subscriptions, since a roster was made; `None` where that is not known.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub(super) async fn since(client: &Client, roster: &Arc<Roster>, version: i64) -> Result<Option<Self>> {
+        let Some(registry) = &roster.registry else {
+            return Ok(None);
+        };
+        let rows = subscriptions::edited(client, &roster.stamps).await?;
+        let mut of_model: HashMap<&str, Vec<i32>> = HashMap::new();
+        for (id, model) in &rows {
+            // What it was before the edit is served on otherwise.
+            let before = roster.model_of(*id);
+            for model in model.as_deref().into_iter().chain(before) {
+                let ids = of_model.entry(model).or_default();
+                if ids.last() != Some(id) {
+                    ids.push(*id);
+                }
+            }
+        }
+        let reach = Reach::of(registry);
+        let mut edited = Self {
+            roster: Arc::clone(roster),
+            version,
+            ids: Vec::with_capacity(of_model.len()),
+            by_name: HashMap::new(),
+            unknown: Vec::new(),
+            tables: reach.tables.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        for (model, ids) in of_model {
+            let place = edited.ids.len();
+            match reach.names(model) {
+                Some(names) => {
+                    for name in names {
+                        edited.by_name.entry(name.to_owned()).or_default().push(place);
+                    }
+                }
+                None => edited.unknown.push(place),
+            }
+            edited.ids.push(ids);
+        }
+        Ok(Some(edited))
+    }
+
+    /// Whether this is what [`Edited::since`] would tell of these.
+    pub(super) fn is_of(&self, roster: &Arc<Roster>, version: i64) -> bool {
+        Arc::ptr_eq(&self.roster, roster) && self.version == version
+    }
+
+    /// Those that a change captured under this name can be a matter of. In doubt, it is.
+    pub(super) fn concerning(&self, captured: &str) -> impl Iterator<Item = i32> {
+        let places: Vec<usize> = match self.tables.contains(captured) {
+            true => {
+                let known = self.by_name.get(captured).into_iter().flatten();
+                known.chain(&self.unknown).copied().collect()
+            }
+            false => (0..self.ids.len()).collect(),
+        };
+        places.into_iter().flat_map(|place| self.ids[place].iter().copied())
+    }
+}
+
+/// The subscriptions that events wait for: to be looked at before others. Clones are the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Awaited(Arc<Mutex<HashSet<i32>>>);
+
+impl Awaited {
+    /// Those of now, in place of those of before.
+    pub fn tell(&self, ids: HashSet<i32>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+    }
+
+    /// Those of now.
+    pub fn now(&self) -> HashSet<i32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The names under which changes are captured that can be changes of a model's records.
 struct Reach<'r> {
     registry: &'r Registry,
     /// Models by their tables: pairs may be kept by a model of their own.
     by_table: HashMap<&'r str, &'r str>,
     /// All names under which something is captured that the registry knows.
     tables: HashSet<&'r str>,
-    seen: HashSet<&'r str>,
-    names: HashSet<&'r str>,
 }
 
 impl<'r> Reach<'r> {
@@ -63,34 +131,40 @@ impl<'r> Reach<'r> {
             registry,
             by_table,
             tables,
-            seen: HashSet::new(),
-            names: HashSet::new(),
         }
     }
 
-    /// Adds those of a model; false for one that is unknown.
-    fn add(&mut self, model: &str) -> bool {
+    /// Those of a model; none of one that is unknown.
+    fn names(&self, model: &str) -> Option<HashSet<&'r str>> {
+        let (mut names, mut seen) = (HashSet::new(), HashSet::new());
+        self.add(model, &mut names, &mut seen).then_some(names)
+    }
+
+    fn add(&self, model: &str, names: &mut HashSet<&'r str>, seen: &mut HashSet<&'r str>) -> bool {
         let Some(model) = self.registry.model(model) else {
             return false;
         };
-        self.names.insert(&model.name);
+        names.insert(&model.name);
         // A partner's children are partners: that they are reached says nothing of what their own fields reach.
-        if !self.seen.insert(&model.name) {
+        if !seen.insert(&model.name) {
             return true;
         }
         for field in model.fields() {
             match field.kind {
-                FieldType::One2many => self.names.extend(field.relation.as_deref()),
+                FieldType::One2many => names.extend(field.relation.as_deref()),
                 FieldType::Many2many => {
                     if let Some(link) = &field.link_table {
-                        self.names.insert(&link.table);
-                        self.names.extend(self.by_table.get(&*link.table));
+                        names.insert(&link.table);
+                        names.extend(self.by_table.get(&*link.table));
                     }
                 }
                 _ => {}
             }
         }
-        model.inherits.iter().all(|inherit| self.add(&inherit.parent))
+        model
+            .inherits
+            .iter()
+            .all(|inherit| self.add(&inherit.parent, names, seen))
     }
 }
 
@@ -132,9 +206,8 @@ mod tests {
         registry.insert(users);
         registry.insert(partner);
         registry.insert(Model::new("x.membership", Table::Plain("res_groups_users_rel".into())));
-        let mut reach = Reach::of(&registry);
-        assert!(reach.add("res.users"));
-        let mut names: Vec<_> = reach.names.iter().copied().collect();
+        let reach = Reach::of(&registry);
+        let mut names: Vec<_> = reach.names("res.users").unwrap().into_iter().collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -147,7 +220,7 @@ mod tests {
                 "x.membership"
             ]
         );
-        assert!(!reach.add("x_unknown"));
+        assert!(reach.names("x_unknown").is_none());
         assert!(
             !reach.tables.contains("x_new_rel"),
             "what is not known may concern anybody"

@@ -4,7 +4,7 @@
 //! A batch is as large as what has come together while the last one was committed: one row when idle, [`MOST_ROWS`] behind a backlog.
 //! Transactions are never split between batches; one that is larger than a batch is read record by record and committed alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::within;
-use super::behind;
+use super::behind::{Awaited, Edited};
 use super::bodies::{self, Made};
 use super::callbacks;
 use super::deliverer::{Handed, claimant_of};
@@ -78,6 +78,10 @@ pub struct Dispatcher {
     pub lead: Lead,
     /// The subscriptions as they are now.
     pub roster: watch::Receiver<Arc<Roster>>,
+    /// What has been edited since that was made, if it was asked.
+    pub edited: Option<Edited>,
+    /// Which of it events wait for.
+    pub awaited: Awaited,
     /// Which deliveries may be sent at once.
     pub slots: Slots,
     /// Those go here.
@@ -119,12 +123,16 @@ impl Dispatcher {
             let looked_at = Instant::now();
             let client = self.connections.at_once().await;
             let page = outbox::read(&*client, &position, MOST_ROWS, MOST_BYTES, &mut layouts);
-            let page = within(PAGE_WITHIN, "read the outbox", page).await?;
+            let mut page = within(PAGE_WITHIN, "read the outbox", page).await?;
             let roster = Arc::clone(&self.roster.borrow());
-            if !page.rows.is_empty()
-                && roster.version != Some(page.subscriptions)
-                && self.must_wait(&client, &roster, &page).await?
-            {
+            let ready = if page.rows.is_empty() || roster.version == Some(page.subscriptions) {
+                page.rows.len()
+            } else {
+                self.ready(&client, &roster, &page).await?
+            };
+            if ready < page.rows.len() && ready > 0 {
+                page.leave(ready);
+            } else if ready < page.rows.len() {
                 // Somebody subscribed before these were written: the position must not move past them without their subscription.
                 drop(client);
                 tokio::select! {
@@ -187,21 +195,42 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a page cannot be matched before the keeper has looked at what was edited; it is told to do so now.
-    async fn must_wait(&self, client: &Connection, roster: &Roster, page: &outbox::Page) -> Result<bool> {
-        self.judging.subscriptions_changed.notify_one();
-        let (first, last) = (
-            page.rows.first().map(|row| row.xid),
-            page.rows.last().map(|row| row.xid),
-        );
-        if page.is_full && first == last {
+    /// How many of a page's first rows can be matched before the keeper has looked at what was edited; it is told to do so now, and what
+    /// the next ones wait for.
+    async fn ready(&mut self, client: &Connection, roster: &Arc<Roster>, page: &outbox::Page) -> Result<usize> {
+        let whole = page.whole();
+        let kept = self
+            .edited
+            .take()
+            .filter(|edited| edited.is_of(roster, page.subscriptions));
+        let edited = match kept {
+            Some(edited) => Some(edited),
+            None => Edited::since(client, roster, page.subscriptions).await?,
+        };
+        let mut ready = page.rows.len();
+        let mut awaited = HashSet::new();
+        if whole.is_empty() {
             // It is not known whose changes come with the rest of this transaction.
-            return Ok(true);
+            ready = 0;
+        } else if let Some(edited) = &edited {
+            let mut begins = 0;
+            for (at, row) in whole.iter().enumerate() {
+                if whole[begins].xid != row.xid {
+                    begins = at;
+                }
+                awaited.extend(edited.concerning(&row.change.layout.model));
+                if !awaited.is_empty() {
+                    ready = begins;
+                    break;
+                }
+            }
+        } else {
+            ready = 0;
         }
-        // The last transaction of a page that is cut off comes with the next one.
-        let rows = page.rows.iter().filter(|row| !page.is_full || Some(row.xid) != last);
-        let models = rows.map(|row| &*row.change.layout.model).collect();
-        behind::concerns(&**client, roster, &models).await
+        self.edited = edited;
+        self.awaited.tell(awaited);
+        self.judging.subscriptions_changed.notify_one();
+        Ok(ready)
     }
 
     /// Makes deliveries of a page, commits them with the position behind it, and hands on those that may be sent at once.
@@ -213,7 +242,7 @@ impl Dispatcher {
         layouts: &mut Layouts,
         cancel: &CancellationToken,
     ) -> Result<Position> {
-        let is_full = page.is_full;
+        let is_full = page.is_full && !page.is_left;
         let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else {
             return Ok(position);
         };
@@ -234,7 +263,7 @@ impl Dispatcher {
         let Some(last) = page.rows.last() else {
             return Ok(position);
         };
-        let next = if is_full {
+        let next = if is_full || page.is_left {
             let (last_xid, last_id) = (last.xid, last.change.id);
             Position {
                 done: position.done,

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{self, Busy, LOCK_WAIT, ServiceRules};
+use super::behind::Awaited;
 use super::known::{Also, Known};
 use super::process::Process;
 use super::quarantine::Quarantine;
@@ -39,6 +40,12 @@ const REFRESH_PAUSE_MOST: Duration = Duration::from_secs(5);
 
 /// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
 const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
+
+/// Where that took longer than this the last time it has a connection of its own: whoever shares the lead session would wait for it.
+const DRIFT_ASIDE: Duration = Duration::from_millis(20);
+
+/// A look at what somebody edited goes before it, but not for longer than this.
+const DRIFT_WAITS: Duration = Duration::from_secs(30);
 
 /// Pauses between looks at subscriptions that cannot be served, although nobody changed them.
 const INVALID_PAUSE_FIRST: Duration = Duration::from_secs(5);
@@ -77,6 +84,8 @@ pub struct Keeper {
     pub roster: watch::Sender<Arc<Roster>>,
     /// Somebody changed a subscription.
     pub changed: Arc<Notify>,
+    /// Those that events wait for.
+    pub awaited: Awaited,
     /// Whose domain failed on a record's data.
     pub quarantine: Quarantine,
     /// When an endpoint that fails everything is given up.
@@ -100,6 +109,7 @@ impl Keeper {
         let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
         let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+        let mut drift_took = Duration::ZERO;
         let mut troubles = Troubles::default();
         let mut is_first = true;
         let (mut refresh_at, mut refresh_pause) = (None::<Instant>, BUSY_PAUSE_FIRST);
@@ -111,13 +121,24 @@ impl Keeper {
             let version = subscriptions::version_of(&client).await?;
             let mut must_look = self.quarantine.take_news();
             let mut stamp = None;
-            if look_for_drift_at <= Instant::now() {
+            let is_edited = known_version != Some(version) && known.is_some();
+            let waits = if is_edited { DRIFT_WAITS } else { Duration::ZERO };
+            if look_for_drift_at + waits <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
-                let drifted = match subscriptions::note_drift(&client, LOCK_WAIT).await {
+                let own = match drift_took > DRIFT_ASIDE {
+                    true => self.connections.own_until(&cancel).await?,
+                    false => None,
+                };
+                let asked: &Client = match &own {
+                    Some(own) => own,
+                    None => &client,
+                };
+                let began = Instant::now();
+                let drifted = match subscriptions::note_drift(asked, LOCK_WAIT).await {
                     // Somebody is changing the capture; that is looked at afterwards.
                     Err(error) if is_of_a_lock(&error) => Vec::new(),
                     looked => troubles
-                        .settle(&client, "look for drift", looked)
+                        .settle(asked, "look for drift", looked)
                         .await?
                         .unwrap_or_default(),
                 };
@@ -127,7 +148,8 @@ impl Keeper {
                     must_look = true;
                 }
                 // Fields that came, went or changed: Studio, an upgrade. A look for another reason asks too.
-                stamp = stamp_of(&client, &mut troubles).await?;
+                stamp = stamp_of(asked, &mut troubles).await?;
+                drift_took = began.elapsed();
                 must_look |= stamp.is_some() && stamp != known_stamp;
             }
             if known_version != Some(version) {
@@ -160,13 +182,18 @@ impl Keeper {
                             break;
                         };
                         let also = std::mem::take(&mut also);
-                        let looked = known.look(&own, &self.rules, &self.quarantine, also).await?;
+                        let looked = known
+                            .look(&own, &self.rules, &self.quarantine, also, &self.awaited)
+                            .await?;
                         looked.map(|(known, changed)| (own, known, changed))
                     }
                     None => None,
                 };
+                let mut is_all = true;
                 if let Some((own, now, changed)) = looked {
-                    self.publish_changed(&own, version, &now, &changed.ids).await?;
+                    is_all = changed.is_all;
+                    self.publish_changed(&own, is_all.then_some(version), &now, &changed.ids)
+                        .await?;
                     known = Some(now);
                     busy.extend(changed.busy);
                     busy.extend(Known::narrow(&own, &changed.concerned).await?);
@@ -205,7 +232,7 @@ impl Keeper {
                     invalid_at = has_invalid.then(|| Instant::now() + invalid_pause);
                     drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
                     drop_idle_at = Some(Instant::now() + drop_idle_pause);
-                    known_version = Some(version);
+                    known_version = is_all.then_some(version);
                 }
             } else {
                 drop(client);
@@ -217,7 +244,7 @@ impl Keeper {
                 also.subscriptions.insert(subscription);
                 known_version = None;
             }
-            if known_version.is_none() && refresh_at.is_none() {
+            if known_version.is_none() && refresh_at.is_none() && !cancel.is_cancelled() {
                 continue;
             }
             if is_due(drop_idle_at) {
@@ -244,7 +271,14 @@ impl Keeper {
         self.serve(client, roster, known.served.len()).await
     }
 
-    async fn publish_changed(&self, client: &Client, version: i64, known: &Known, ids: &HashSet<i32>) -> Result<()> {
+    /// `version` is none of what was looked at in part.
+    async fn publish_changed(
+        &self,
+        client: &Client,
+        version: Option<i64>,
+        known: &Known,
+        ids: &HashSet<i32>,
+    ) -> Result<()> {
         let before = Arc::clone(&self.roster.borrow());
         let mut roster = before.changed(version, ids, &known.served, &known.registry)?;
         roster.stamps = Arc::new(known.stamps().clone());

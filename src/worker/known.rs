@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 
 use super::admission::{self, Busy, ServiceRules, sync};
+use super::behind::Awaited;
 use super::quarantine::Quarantine;
 use crate::Result;
 use crate::odoo::registry::Registry;
@@ -17,8 +18,8 @@ use crate::pg::subscriptions;
 use crate::pg::troubles::is_of_a_lock;
 use crate::subscription::Accepted;
 
-/// More changes than that are looked at together with all the others: that is fewer statements.
-const MOST_CHANGED: usize = 500;
+/// So many rows are looked at at once. What each part of thousands comes to is served while the next is looked at.
+const AT_ONCE: usize = 500;
 
 /// The last look.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub struct Known {
     invalid: HashSet<i32>,
     /// Those that can be served once their tables are less busy.
     waiting: HashSet<i32>,
+    /// What was too much for the last look.
+    left: HashSet<i32>,
+    /// [`Changed::concerned`] of the parts before.
+    concerned: BTreeSet<String>,
 }
 
 /// What is to be looked at beside rows that have another stamp.
@@ -53,8 +58,10 @@ pub struct Changed {
     pub ids: HashSet<i32>,
     /// What could not be captured now.
     pub busy: Busy,
-    /// Models of which less may be needed than before: somebody's needs have changed, or are gone.
+    /// Models of which less may be needed than before: somebody's needs have changed, or are gone. None until all were looked at.
     pub concerned: Vec<String>,
+    /// Whether all were looked at that were to be; else there is more, to be looked at next.
+    pub is_all: bool,
 }
 
 impl Known {
@@ -81,6 +88,8 @@ impl Known {
             stamps,
             invalid: rows.invalid,
             waiting: rows.waiting,
+            left: HashSet::new(),
+            concerned: BTreeSet::new(),
         })
     }
 
@@ -94,7 +103,8 @@ impl Known {
         !self.invalid.is_empty()
     }
 
-    /// Looks at what has changed since. `None` when all should be looked at: that is so much, or concerns others.
+    /// Looks at what has changed since, at most [`AT_ONCE`] rows: those that events wait for first, then those of models that have few.
+    /// `None` when all should be looked at: it concerns others.
     ///
     /// # Errors
     /// Database errors. A subscription that cannot be served is no error; nor is a busy table.
@@ -104,33 +114,34 @@ impl Known {
         rules: &ServiceRules,
         quarantine: &Quarantine,
         also: Also,
+        awaited: &Awaited,
     ) -> Result<Option<(Self, Changed)>> {
-        let now: HashMap<i32, String> = subscriptions::stamps(client).await?.into_iter().collect();
-        let mut ids: HashSet<i32> = now
-            .iter()
-            .filter(|(id, stamp)| self.stamps.get(id) != Some(stamp))
-            .map(|(id, _)| *id)
-            .collect();
+        let (mut edited, mut gone) = (HashMap::new(), Vec::new());
+        for (id, model) in subscriptions::edited(client, &self.stamps).await? {
+            self.stamps.remove(&id);
+            match model {
+                Some(model) => drop(edited.insert(id, model)),
+                None => gone.push(id),
+            }
+        }
+        let mut ids: HashSet<i32> = edited.keys().copied().collect();
         ids.extend(also.subscriptions);
-        let unheard = quarantine.of_versions(&now).into_iter();
+        let unheard = quarantine.of_versions(&self.stamps).into_iter();
         ids.extend(unheard.filter(|id| !self.invalid.contains(id)));
         ids.extend(std::mem::take(&mut self.waiting));
+        ids.extend(std::mem::take(&mut self.left));
         if also.invalid {
             ids.extend(&self.invalid);
         }
         // A table that was made anew may have been captured in part.
         let of_model = |accepted: &Arc<Accepted>| also.models.iter().any(|model| accepted.needs(model));
         ids.extend(self.served.iter().filter(|(_, s)| of_model(s)).map(|(id, _)| *id));
-        if ids.len() > MOST_CHANGED {
-            return Ok(None);
-        }
-        let gone: Vec<i32> = self.stamps.keys().filter(|id| !now.contains_key(id)).copied().collect();
+        self.left = self.leave_for_later(&mut ids, &edited, awaited);
         let mut before = HashMap::new();
         for id in ids.iter().chain(&gone) {
             before.extend(self.served.remove(id).map(|accepted| (*id, accepted)));
             self.invalid.remove(id);
         }
-        self.stamps = now;
 
         let wanted: Vec<i32> = ids.iter().copied().collect();
         let looked = admission::look_at_these(client, &wanted, &self.registry, rules, quarantine).await?;
@@ -147,7 +158,6 @@ impl Known {
         }
         self.invalid.extend(settled.invalid);
         self.waiting.extend(settled.waiting);
-        let mut concerned: BTreeSet<String> = BTreeSet::new();
         for accepted in settled.accepted {
             let id = accepted.row.id;
             if before.get(&id).is_some_and(|before| needs(before) == needs(&accepted)) {
@@ -156,16 +166,52 @@ impl Known {
             self.served.insert(id, Arc::new(accepted));
         }
         for accepted in before.into_values() {
-            concerned.insert(accepted.row.model.clone());
-            concerned.extend(accepted.elsewhere.keys().cloned());
+            self.concerned.insert(accepted.row.model.clone());
+            self.concerned.extend(accepted.elsewhere.keys().cloned());
         }
         ids.extend(gone);
+        let is_all = self.left.is_empty();
+        let concerned = match is_all {
+            true => std::mem::take(&mut self.concerned).into_iter().collect(),
+            false => Vec::new(),
+        };
         let changed = Changed {
             ids,
             busy: synced.busy,
-            concerned: concerned.into_iter().collect(),
+            concerned,
+            is_all,
         };
         Ok(Some((self, changed)))
+    }
+
+    /// Takes out of `ids` what is too much for one look.
+    fn leave_for_later(
+        &self,
+        ids: &mut HashSet<i32>,
+        edited: &HashMap<i32, String>,
+        awaited: &Awaited,
+    ) -> HashSet<i32> {
+        if ids.len() <= AT_ONCE {
+            return HashSet::new();
+        }
+        let awaited = awaited.now();
+        let model_of = |id: &i32| {
+            let served = || self.served.get(id).map(|served| served.row.model.as_str());
+            edited.get(id).map(String::as_str).or_else(served).unwrap_or_default()
+        };
+        let mut of_model: HashMap<&str, usize> = HashMap::new();
+        for id in ids.iter() {
+            *of_model.entry(model_of(id)).or_default() += 1;
+        }
+        // Whole models as far as they go: an event of theirs then waits for nobody else.
+        let mut in_turn: Vec<i32> = ids.iter().copied().collect();
+        in_turn.sort_by_cached_key(|id| {
+            let model = model_of(id);
+            (!awaited.contains(id), of_model[model], model.to_owned(), *id)
+        });
+        let left: HashSet<i32> = in_turn.drain(AT_ONCE..).collect();
+        ids.retain(|id| !left.contains(id));
+        left
     }
 
     /// Captures no more what nobody needs any more of these models. Not before the others are served: it is not urgent.
@@ -195,4 +241,45 @@ fn needs(accepted: &Accepted) -> impl PartialEq {
         accepted.whole.clone(),
         accepted.elsewhere.clone(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::odoo::registry::Facts;
+
+    #[test]
+    fn of_more_than_can_be_looked_at_at_once_those_that_events_wait_for_come_first_then_models_with_few() {
+        let known = Known {
+            registry: Arc::new(Registry::new(Facts::default())),
+            served: HashMap::new(),
+            stamps: HashMap::new(),
+            invalid: HashSet::new(),
+            waiting: HashSet::new(),
+            left: HashSet::new(),
+            concerned: BTreeSet::new(),
+        };
+        let model_of = |id: i32| match id {
+            0..400 => "crm.tag",
+            400..700 => "res.partner",
+            _ => "sale.order",
+        };
+        let edited: HashMap<i32, String> = (0..1200).map(|id| (id, model_of(id).to_owned())).collect();
+        let awaited = Awaited::default();
+        let chosen = |awaited: &Awaited| {
+            let mut ids: HashSet<i32> = edited.keys().copied().collect();
+            let left = known.leave_for_later(&mut ids, &edited, awaited);
+            assert!(ids.is_disjoint(&left) && ids.len() + left.len() == 1200 && ids.len() == AT_ONCE);
+            ids
+        };
+        let expected = (400..700).chain(0..200).collect::<HashSet<i32>>();
+        assert_eq!(
+            chosen(&awaited),
+            expected,
+            "the whole of the smallest model, then of the next"
+        );
+        awaited.tell((1000..1200).collect());
+        let expected = (1000..1200).chain(400..700).collect::<HashSet<i32>>();
+        assert_eq!(chosen(&awaited), expected);
+    }
 }

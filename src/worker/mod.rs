@@ -1,7 +1,7 @@
 //! The service: the only place where the database and HTTP meet.
 //!
 //! [`fleet`] serves the databases of a process, each on its own; [`board`] tells how they do. [`supervisor`] holds the lead of one and
-//! runs the tasks of one term: [`keeper`] has subscriptions looked at ([`admission`], [`known`]) and publishes them ([`roster`]; `behind` tells what can be matched with one that is older than an edit), [`dispatcher`] turns the outbox into deliveries (`derive` brings it
+//! runs the tasks of one term: [`keeper`] has subscriptions looked at ([`admission`], `readable`, [`known`]) and publishes them ([`roster`]; `behind` tells what can be matched with one that is older than an edit), [`dispatcher`] turns the outbox into deliveries (`derive` brings it
 //! what showed in other tables, [`judging`] asks the domains, [`bodies`] makes what is carried), [`deliverer`] sends them, [`recorder`]
 //! writes what came of it, [`sweeper`] cleans up, [`listener`] holds the lead and [`monitor`] takes the pulse; an [`assistant`] delivers
 //! beside another process that leads; [`vitals`] is what comes of it. [`wake`] is the doorbell between writers and the dispatcher;
@@ -12,7 +12,7 @@ pub mod admission;
 mod answers;
 pub mod assistant;
 pub mod begun;
-mod behind;
+pub mod behind;
 pub mod board;
 pub mod bodies;
 pub mod callbacks;
@@ -30,6 +30,7 @@ mod parents;
 pub mod process;
 pub mod quarantine;
 pub mod reached;
+mod readable;
 pub mod recorder;
 pub mod request;
 pub mod retention;

@@ -16,7 +16,8 @@ use crate::subscription::Accepted;
 /// The subscriptions that can be served, by model and by id. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
 pub struct Roster {
-    /// The version of the subscriptions that it was made from; `None` before the first look.
+    /// The version of the subscriptions that it was made from; `None` before the first look, and where a part of what was edited has yet
+    /// to be looked at.
     pub version: Option<i64>,
     by_id: HashMap<i32, Arc<Accepted>>,
     by_model: HashMap<String, Arc<OfModel>>,
@@ -215,7 +216,7 @@ impl Roster {
     /// The domains of a model do not go together.
     pub fn changed(
         &self,
-        version: i64,
+        version: Option<i64>,
         ids: &HashSet<i32>,
         served: &HashMap<i32, Arc<Accepted>>,
         registry: &Arc<Registry>,
@@ -256,7 +257,7 @@ impl Roster {
         let known: HashSet<&Derivation> = self.derivations.all().iter().collect();
         let is_as_before = watched_before.is_subset(&watched) && watched.iter().all(|watch| known.contains(watch));
         Ok(Self {
-            version: Some(version),
+            version,
             derivations: if is_as_before {
                 Arc::clone(&self.derivations)
             } else {

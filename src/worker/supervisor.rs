@@ -22,6 +22,7 @@ use super::admission::ServiceRules;
 use super::answers::{ANSWER_WITHIN, within};
 use super::assistant::Assistant;
 use super::begun::Begun;
+use super::behind::Awaited;
 use super::deliverer::{Deliverer, Duties};
 use super::dispatcher::Dispatcher;
 use super::judging::Judging;
@@ -334,6 +335,7 @@ async fn term(
         "monitor",
         monitor::run(connections.clone(), Arc::clone(vitals), cancel.clone()),
     );
+    let awaited = Awaited::default();
     let keeper = Keeper {
         connections: connections.clone(),
         database: options.database.clone(),
@@ -345,6 +347,7 @@ async fn term(
         term: lead.term,
         roster: roster_sender,
         changed: Arc::clone(&changed),
+        awaited: awaited.clone(),
         quarantine: quarantine.clone(),
         give_up: options.give_up,
         slots: slots.clone(),
@@ -386,6 +389,8 @@ async fn term(
             connections: connections.clone(),
         },
         lead,
+        awaited,
+        edited: None,
         reached: kept.reached.clone(),
         roster,
         slots,

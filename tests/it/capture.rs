@@ -81,7 +81,9 @@ impl Captured {
         let (id, stamp): (i32, String) = (row.get(0), row.get(1));
         self.owner
             .execute(
-                "select odoo_eventd.judge_subscription($1, $2, 'accepted', null, $3, $4::text[]::name[], $5::text[]::name[], '{}')",
+                "select odoo_eventd.judge_subscriptions(jsonb_build_array(jsonb_build_object(
+                   'id', $1::integer, 'write_stamp', $2::text, 'needs', jsonb_build_object(
+                     $3::text, jsonb_build_object('columns', $4::text[], 'compared', $5::text[], 'whole', '{}'::text[])))))",
                 &[&id, &stamp, &model, &columns, &compared],
             )
             .await

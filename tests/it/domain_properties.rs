@@ -137,3 +137,28 @@ async fn the_listener_learns_of_them_from_the_installed_functions() {
     .await;
     assert_eq!(answer.trim(), "[2]");
 }
+
+#[tokio::test]
+async fn whoever_watches_one_is_told_where_it_is_kept() {
+    let database = Database::fixture().await;
+    database.client().await.batch_execute(AS_17).await.unwrap();
+    eventd_ok(&database.url(), &["install"]).await;
+    // One that has rows; one of a standard module that has none.
+    database
+        .psql(
+            "insert into ir_model_fields (model, model_id, name, ttype, field_description, relation, state, store, translate, selectable)
+             select 'res.partner', m.id, 'property_account_position_id', 'many2one', '{}', 'account.payment.term', 'base', false, false, true
+               from ir_model m where m.model = 'res.partner'",
+        )
+        .await;
+    for field in ["limit", "property_account_position_id"] {
+        let watching = ["subscribe", "--dry-run", "--model", "res.partner", "--fields", field];
+        let output = eventd(&database.url(), &watching).await;
+        assert_eq!(output.status.code(), Some(2), "{field}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let reason = format!(
+            "field \"{field}\" of \"res.partner\" is kept in ir_property for each company; it cannot be watched"
+        );
+        assert!(said.contains(&reason), "{said}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 
+use odoo_eventd::demo::Options;
 use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::domain::check::{Context, TypedDomain, check_text};
 use odoo_eventd::domain::judge::Judge;
@@ -11,9 +12,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::support::delivery::{subscribe, wait_true};
+use crate::support::process::signal;
 use crate::support::receiver::Receiver;
 use crate::support::service::{SOON, Service, eventd_ok, program, wait_until_leading};
-use crate::support::{Database, eventually};
+use crate::support::{Database, Server, eventually};
 
 /// How many subscriptions each look of the service went through.
 fn looked_at(log: &std::path::Path) -> Vec<u64> {
@@ -234,4 +236,124 @@ async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wai
         ["/new", "/partners", "/tags", "/tags"],
         "nothing was passed over"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_before_one_that_waits_for_a_look_do_not_wait_with_it() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let of_tags = ["--event", "write", "--fields", "color"];
+    subscribe(&database, "crm.tag", &receiver.url("/tags"), &of_tags).await;
+    let of_partners = ["--event", "write", "--fields", "ref"];
+    subscribe(&database, "res.partner", &receiver.url("/partners"), &of_partners).await;
+    let service = Service::leading(&database).await;
+    database.psql("update crm_tag set color = 8 where id = 1").await;
+    receiver.wait_for(1, SOON).await;
+
+    let mut holding = database.client().await;
+    let held = holding.transaction().await.unwrap();
+    held.batch_execute("lock table odoo_eventd.subscription_need in share mode")
+        .await
+        .unwrap();
+    // It finds all of this at once.
+    signal(service.pid(), "STOP");
+    let url = receiver.url("/new");
+    database
+        .psql(&format!(
+            "insert into mcp_event_subscription (model, event_type, fields, webhook_url)
+               values ('res.partner', 'write', '{{ref}}', '{url}')"
+        ))
+        .await;
+    database.psql("update crm_tag set color = 9 where id = 1").await;
+    database.psql("update res_partner set ref = 'x' where id = 8").await;
+    database.psql("update crm_tag set color = 10 where id = 1").await;
+    signal(service.pid(), "CONT");
+    assert_eq!(receiver.wait_for(2, SOON).await[1].path, "/tags");
+    held.rollback().await.unwrap();
+    let mut paths: Vec<_> = receiver.wait_for(5, SOON).await.into_iter().map(|r| r.path).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["/new", "/partners", "/tags", "/tags", "/tags"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_are_looked_at_in_parts_and_each_part_is_served_before_the_next() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let service = Service::leading(&database).await;
+    let of_tags = ["--event", "write", "--fields", "color"];
+    subscribe(&database, "crm.tag", &receiver.url("/tags"), &of_tags).await;
+    database.psql("update crm_tag set color = 8 where id = 1").await;
+    receiver.wait_for(1, SOON).await;
+
+    signal(service.pid(), "STOP");
+    database
+        .psql(&format!(
+            "insert into mcp_event_subscription (name, model, event_type, fields, domain, webhook_url)
+             select 'many', 'res.partner', 'write', '{{ref}}', format('[(''id'', ''='', %s)]', 1000000 + n), '{0}'
+               from generate_series(1, 1200) n;
+             insert into mcp_event_subscription (name, model, event_type, fields, webhook_url)
+             select 'few', 'crm.tag', 'write', '{{color}}', '{0}' from generate_series(1, 5) n",
+            receiver.url("/new")
+        ))
+        .await;
+    // What is found of this one cannot be recorded: it is the last of the model that has most.
+    let mut holding = database.client().await;
+    let held = holding.transaction().await.unwrap();
+    held.batch_execute(
+        "select from mcp_event_subscription where id = (select max(id) from mcp_event_subscription where name = 'many') for update",
+    )
+    .await
+    .unwrap();
+    signal(service.pid(), "CONT");
+    let few_are_ready = "(select bool_and(state = 'ready') from mcp_event_subscription where name = 'few')";
+    wait_true(&database, few_are_ready).await;
+    database.psql("update crm_tag set color = 9 where id = 1").await;
+    let requests = receiver.wait_for(7, SOON).await;
+    let new = requests.iter().filter(|request| request.path == "/new").count();
+    assert_eq!(new, 5, "both those that were there and those that are new hear of it");
+    let waiting = "(select count(*) > 0 from mcp_event_subscription where name = 'many' and state is null)";
+    assert_eq!(database.psql(&format!("select {waiting}")).await.trim(), "t");
+    held.rollback().await.unwrap();
+    wait_true(
+        &database,
+        "(select bool_and(state = 'ready') from mcp_event_subscription)",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_look_at_other_records_only_those_that_may_not_are_refused() {
+    let server = Server::private(Options::new());
+    let database = server.fixture().await;
+    eventd_ok(&database.admin_url(), &["install"]).await;
+    let insert = |name: &str, domain: &str| {
+        format!(
+            "insert into mcp_event_subscription (name, model, event_type, domain)
+             select '{name}', 'sale.order', 'write', format('{domain}', n) from generate_series(1, 3) n"
+        )
+    };
+    database
+        .psql(&insert("partner", "[(''partner_id.name'', ''='', ''p%s'')]"))
+        .await;
+    database
+        .psql(&insert("country", "[(''partner_id.country_id.code'', ''='', ''c%s'')]"))
+        .await;
+    database
+        .admin_client()
+        .await
+        .batch_execute("alter role odoo_eventd_listener login; grant select on res_partner to odoo_eventd_listener")
+        .await
+        .unwrap();
+    let _service = Service::start(&database.url_as("odoo_eventd_listener"), &[]);
+    wait_true(
+        &database,
+        "(select bool_and(state is not null) from mcp_event_subscription)",
+    )
+    .await;
+    let states = database
+        .psql("select string_agg(distinct name || ' ' || state, ', ' order by name || ' ' || state) from mcp_event_subscription")
+        .await;
+    assert_eq!(states.trim(), "country invalid, partner ready");
 }

@@ -233,6 +233,13 @@ async fn a_database_where_nothing_comes_is_looked_at_and_not_read_again() {
         .await;
     database.psql("vacuum ir_model_fields").await;
     assert_eq!(stamp().await, before, "what is written every day");
+    // What one new subscription sets up would otherwise have thousands looked at again.
+    let new = subscribe(&database, "sale.order", &receiver.url("/"), &["--fields", "note"]).await;
+    state(&database, new, "ready").await;
+    let has_triggers =
+        "select count(*) from pg_trigger where tgrelid = 'sale_order'::regclass and tgname like 'odoo_eventd%'";
+    assert_ne!(database.psql(has_triggers).await.trim(), "0");
+    assert_eq!(stamp().await, before, "a subscription to another model");
     for sql in [
         "update ir_model_fields set required = not required where id = (select max(id) from ir_model_fields)",
         "update ir_module_module set state = 'installed' where id = (select max(id) from ir_module_module)",
@@ -242,6 +249,9 @@ async fn a_database_where_nothing_comes_is_looked_at_and_not_read_again() {
         "alter table crm_tag rename column x_more to x_other",
         "alter table crm_tag alter column x_other type bigint",
         "alter table crm_tag drop column x_other",
+        "alter table res_partner rename column ref to x_ref",
+        "alter table res_partner rename column x_ref to ref",
+        "alter table res_partner force row level security, enable row level security",
         "create table x_new (id integer)",
         "drop table x_new",
     ] {

@@ -1,8 +1,12 @@
 //! DDL that somebody refuses for ever: what it was for waits, tells why and is tried again; everything else goes on.
 
+use std::fs::File;
+
+use odoo_eventd::demo::scratch::Scratch;
+
 use crate::support::receiver::Receiver;
-use crate::support::service::{SOON, Service, eventd, eventd_ok};
-use crate::support::{Database, eventually};
+use crate::support::service::{SOON, Service, eventd, eventd_ok, program, wait_until_leading};
+use crate::support::{Database, delivery, eventually};
 
 /// Refuses what is done to these tags, where a condition holds; as a superuser would in a freeze.
 async fn freeze(database: &Database, tags: &str, condition: &str) {
@@ -234,4 +238,47 @@ async fn status_does_not_say_that_nothing_runs_while_terms_begin_and_end() {
             .then_some(())
     })
     .await;
+}
+
+/// An upgrade of Odoo holds tables for as long as it takes: that is documented, and nothing for an operator to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_wait_for_a_table_which_is_being_altered_are_told_of_as_a_warning() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    eventd_ok(&database.url(), &["install"]).await;
+    let domain = [
+        "--event",
+        "write",
+        "--fields",
+        "note",
+        "--domain",
+        "[('partner_id.name', '!=', 'x')]",
+    ];
+    delivery::subscribe(&database, "sale.order", &receiver.url("/"), &domain).await;
+    let scratch = Scratch::new(None).unwrap();
+    let path = scratch.path().join("service.log");
+    let mut command = program();
+    command.args(["--database-url", &database.url(), "--log-format", "json", "run"]);
+    let _service = Service::logging_to(File::create(&path).unwrap(), command);
+    wait_until_leading(&database).await;
+    database.psql("update sale_order set note = 'a' where id = 1").await;
+    receiver.wait_for(1, SOON).await;
+
+    let mut upgrade = database.client().await;
+    let upgrade = upgrade.transaction().await.unwrap();
+    upgrade
+        .batch_execute("lock table res_partner in access exclusive mode")
+        .await
+        .unwrap();
+    database.psql("update sale_order set note = 'b' where id = 1").await;
+    let waits = eventually("the log to tell", SOON, async || {
+        let log = std::fs::read_to_string(&path).unwrap();
+        log.lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find(|line| line["what"] == "read what waiting events need")
+    })
+    .await;
+    assert_eq!(waits["level"], "WARN", "{waits}");
+    upgrade.rollback().await.unwrap();
+    receiver.wait_for(2, SOON).await;
 }
