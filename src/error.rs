@@ -59,7 +59,10 @@ pub struct Error {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    column: Option<&'static str>,
     place: Option<Box<Passage>>,
+    /// What else is wrong with the same thing.
+    more: Vec<Self>,
     source: Option<Source>,
 }
 
@@ -69,7 +72,9 @@ impl Error {
             kind,
             message: message.into(),
             hint: None,
+            column: None,
             place: None,
+            more: Vec::new(),
             source: None,
         }
     }
@@ -116,6 +121,30 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says which column of `mcp_event_subscription` it is about.
+    #[must_use]
+    pub fn of(mut self, column: &'static str) -> Self {
+        self.column = Some(column);
+        self
+    }
+
+    /// Adds what else is wrong with the same thing.
+    #[must_use]
+    pub fn with_more(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        self.more.extend(others);
+        self
+    }
+
+    /// Each thing that is wrong: this one, and what was added to it.
+    pub fn refusals(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.more)
+    }
+
+    /// Which column of `mcp_event_subscription` it is about, if it is about one.
+    pub fn column(&self) -> Option<&'static str> {
+        self.column.or_else(|| self.passage().map(|place| place.column))
     }
 
     /// Says where in what the user wrote it is.
@@ -220,8 +249,14 @@ impl Error {
         }
     }
 
-    /// For a terminal: the message with its causes, the place under it, and the hint on a line of its own.
+    /// For a terminal: the message with its causes, the place under it, and the hint on a line of its own; then what else is wrong, in
+    /// the same way.
     pub fn for_people(&self) -> String {
+        let told: Vec<String> = self.refusals().map(Self::told).collect();
+        told.join("\nalso: ")
+    }
+
+    fn told(&self) -> String {
         let mut text = self.causes();
         if let Some(place) = self.passage() {
             text.push('\n');

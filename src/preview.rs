@@ -13,6 +13,7 @@ use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::ops::subscribe::refused_values;
 use crate::pg::{registry, search};
+use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::draft::Draft;
 use crate::subscription::{Accepted, Subscription};
 use crate::worker::admission;
@@ -26,10 +27,10 @@ pub struct Preview {
     pub model: String,
     /// Its table.
     pub table: String,
-    /// Which events would be sent: `create`, `write`, `unlink` or `all`.
-    pub event_type: String,
-    /// When a matching record counts: `match`, `enter` or `leave`.
-    pub trigger_mode: String,
+    /// Which events would be sent.
+    pub event_type: WantedEvents,
+    /// When a matching record counts.
+    pub trigger_mode: TriggerMode,
     /// Whether anything is sent, or events are only there for readers.
     pub is_sent: bool,
     /// The domain.
@@ -130,8 +131,8 @@ pub async fn preview(client: &Client, guard: &Guard, draft: &Draft) -> Result<Pr
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned(),
-        event_type: accepted.row.event_type.clone(),
-        trigger_mode: accepted.row.trigger_mode.to_string(),
+        event_type: accepted.row.event_type,
+        trigger_mode: accepted.row.trigger_mode,
         is_sent: accepted.url().is_some(),
         domain: accepted.row.domain.clone(),
         matching_records,
@@ -153,14 +154,14 @@ impl Preview {
             true => "none".to_owned(),
             false => names.join(", "),
         };
-        let event = match self.event_type.as_str() {
-            "all" => "create, write, unlink",
-            one => one,
+        let event = match self.event_type {
+            WantedEvents::All => "create, write, unlink",
+            one => one.as_str(),
         };
-        let when = match self.trigger_mode.as_str() {
-            "enter" => "when a record enters the domain",
-            "leave" => "when a record leaves the domain",
-            _ => "when a record matches after the change",
+        let when = match self.trigger_mode {
+            TriggerMode::Enter => "when a record enters the domain",
+            TriggerMode::Leave => "when a record leaves the domain",
+            TriggerMode::Match => "when a record matches after the change",
         };
         let matching = match (self.matching_records, &self.not_counted) {
             (Some(count), _) => count.to_string(),

@@ -36,18 +36,21 @@ begin
   perform odoo_eventd.assert_listener();
   given := odoo_eventd.drafted_subscription(options);
   for rule in
-    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression, pg_get_constraintdef(c.oid, true) as definition
+    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression, pg_get_constraintdef(c.oid, true) as definition,
+           -- Of several columns the one that the rule is named after.
+           (select a.attname::text from pg_attribute a where a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+             order by nullif(position(a.attname in c.conname), 0) nulls last limit 1) as column_name
       from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c'
      order by c.conname
   loop
     execute 'select ' || rule.expression || ' from (select ($1).*) given' into holds using given;
     if holds is false then
       raise exception 'it must hold that %', replace(rule.conname, '_', ' ')
-        using errcode = 'check_violation', constraint = rule.conname, detail = rule.definition;
+        using errcode = 'check_violation', constraint = rule.conname, detail = rule.definition, column = rule.column_name;
     end if;
   end loop;
   if given.model is null then
-    raise exception 'a subscription needs a model' using errcode = 'not_null_violation';
+    raise exception 'a subscription needs a model' using errcode = 'not_null_violation', column = 'model';
   end if;
   return to_jsonb(given) || jsonb_build_object(
     'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end, 'write_stamp', '', 'captured_from', null);

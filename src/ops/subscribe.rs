@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 use super::subscriptions;
 use crate::http::guard::Guard;
 use crate::preview;
-use crate::subscription::draft::Draft;
+use crate::subscription::draft::{self, Draft};
 use crate::worker::admission;
 use crate::worker::quarantine::Quarantine;
 use crate::{Error, Result};
@@ -52,7 +52,7 @@ pub async fn subscribe(client: &Client, guard: &Guard, draft: &Draft) -> Result<
     }
 }
 
-fn not_added(error: Error) -> Error {
+pub(crate) fn not_added(error: Error) -> Error {
     match error.is_usage() {
         true => error.before("the subscription was not added"),
         false => error,
@@ -73,31 +73,23 @@ pub(crate) fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error
     if !by_value {
         return Error::database(tried, error);
     }
-    let said = error.as_db_error();
-    let Some(constraint) = said.and_then(|e| e.constraint()) else {
-        return match said {
-            Some(said) => Error::usage(said.message()),
-            None => Error::usage(format!("cannot {tried}")).with_source(error),
-        };
+    let Some(said) = error.as_db_error() else {
+        return Error::usage(format!("cannot {tried}")).with_source(error);
     };
-    let refused = Error::usage(format!("it must hold that {}", constraint.replace('_', " ")));
-    match (choices(constraint), said.and_then(|e| e.detail())) {
-        (Some(choices), _) => refused.with_hint(format!("choose one of {choices}")),
-        (None, Some(rule)) => refused.with_hint(format!("the table's rule is {rule}")),
-        (None, None) => refused,
+    let refused = match said.constraint() {
+        None => Error::usage(said.message()),
+        Some(constraint) => {
+            let refused = Error::usage(format!("it must hold that {}", constraint.replace('_', " ")));
+            match said.detail() {
+                Some(rule) => refused.with_hint(format!("the table's rule is {rule}")),
+                None => refused,
+            }
+        }
+    };
+    match said.column().and_then(draft::column) {
+        Some(column) => refused.of(column),
+        None => refused,
     }
-}
-
-/// What there is to choose from, where a constraint knows only such values.
-fn choices(constraint: &str) -> Option<&'static str> {
-    Some(match constraint {
-        "subscription_event_type_is_known" => "create, write, unlink, all",
-        "subscription_trigger_mode_is_known" => "match, enter, leave",
-        "subscription_format_is_known" => "json, xml",
-        "subscription_grouping_is_known" => "transaction, record",
-        "subscription_http_method_is_known" => "GET, POST, PUT, PATCH, DELETE",
-        _ => return None,
-    })
 }
 
 async fn remove(client: &Client, id: i32) -> Result<()> {

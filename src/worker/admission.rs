@@ -25,6 +25,7 @@ use crate::pg::subscriptions::Unreadable;
 use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
 use crate::pg::{judge, records, registry, subscriptions};
 use crate::sealing::Keyring;
+use crate::subscription::choices::State;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -127,7 +128,7 @@ async fn look_at_rows(
     };
     for row in unreadable
         .iter()
-        .filter(|row| row.active && row.state.as_deref() != Some("invalid"))
+        .filter(|row| row.active && row.state.as_deref() != Some(State::Invalid.as_str()))
     {
         tracing::warn!(subscription.id = row.id, error = row.reason, "subscription is invalid");
         subscriptions::refuse_unreadable(client, row).await?;
@@ -137,7 +138,7 @@ async fn look_at_rows(
         None => Looking::default(),
     };
     for row in &rows {
-        if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
+        if !row.active || (rules.is_none() && row.state == Some(State::Invalid)) {
             continue;
         }
         let checked = if looking.is_aside(row) {
@@ -160,7 +161,7 @@ async fn look_at_rows(
             }
             Err(error) => {
                 let reason = error.chain_with_hint();
-                if row.state.as_deref() != Some("invalid") || row.error.as_deref() != Some(&reason) {
+                if row.state != Some(State::Invalid) || row.error.as_deref() != Some(&reason) {
                     tracing::warn!(subscription.id = row.id, error = %error.chain(), "subscription is invalid");
                     subscriptions::refuse(client, row, &reason).await?;
                 }
@@ -246,7 +247,7 @@ pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids:
     let ready: Vec<i32> = looked
         .accepted
         .iter()
-        .filter(|s| !is_busy(s, busy) && (is_settled || s.row.state.as_deref() == Some("ready")))
+        .filter(|s| !is_busy(s, busy) && (is_settled || s.row.state == Some(State::Ready)))
         .map(|s| s.row.id)
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
@@ -255,7 +256,7 @@ pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids:
         Some(ids) => subscriptions::load_these(client, ids).await?,
         None => subscriptions::load_all(client).await?,
     };
-    let is_invalid = |s: &&Subscription| s.active && s.state.as_deref() == Some("invalid");
+    let is_invalid = |s: &&Subscription| s.active && s.state == Some(State::Invalid);
     looked.invalid.extend(loaded.iter().filter(is_invalid).map(|s| s.id));
     let from: HashMap<i32, Subscription> = loaded.into_iter().map(|s| (s.id, s)).collect();
     looked.waiting = looked.accepted.iter().map(|s| s.row.id).collect();
@@ -265,10 +266,9 @@ pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids:
         };
         subscription.row.captured_from = now.captured_from;
         // Another who looked at the same time may have found that it cannot be captured.
-        let is_ready = matches!(now.state.as_deref(), Some("ready" | "disabled"))
-            && now.write_stamp == subscription.row.write_stamp;
+        let is_ready = now.state.is_some_and(State::is_served) && now.write_stamp == subscription.row.write_stamp;
         // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
-        let is_served = matches!(subscription.row.state.as_deref(), Some("ready" | "disabled"));
+        let is_served = subscription.row.state.is_some_and(State::is_served);
         is_ready && (is_served || !is_busy(subscription, busy))
     });
     for served in &looked.accepted {
@@ -294,7 +294,7 @@ pub async fn as_recorded(
         && unreadable.iter().all(|row| !row.active || row.state.is_some());
     let accepted = rows
         .into_iter()
-        .filter(|row| row.active && matches!(row.state.as_deref(), Some("ready" | "disabled")))
+        .filter(|row| row.active && row.state.is_some_and(State::is_served))
         // What this process's settings forbid, another with others may send.
         .filter_map(|row| check(row, &registry, Some(rules)).ok())
         .map(Arc::new);
@@ -393,7 +393,7 @@ async fn may_read_values(client: &Client, subscription: Accepted) -> Result<Resu
     let Some(plan) = &subscription.content.plan else {
         return Ok(Ok(subscription));
     };
-    if subscription.row.state.as_deref() == Some("ready") && subscription.is_recorded() {
+    if subscription.row.state == Some(State::Ready) && subscription.is_recorded() {
         return Ok(Ok(subscription));
     }
     for level in &plan.levels {
