@@ -27,6 +27,8 @@ enum Kind {
     LeaseLost,
     /// The database is a copy, or is marked as one: nothing may be delivered from it. Nothing was written.
     Fenced,
+    /// Too many want the same at once; later there is room.
+    Busy,
     /// Anything else: files, sockets, our own mistakes.
     Other,
 }
@@ -99,6 +101,11 @@ impl Error {
         Self::new(Kind::Fenced, message)
     }
 
+    /// Too many want the same at once. Exit code 1.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self::new(Kind::Busy, message)
+    }
+
     /// A failure of the surroundings: files, sockets, processes. Exit code 1.
     pub fn other(message: impl Into<String>) -> Self {
         Self::new(Kind::Other, message)
@@ -133,8 +140,14 @@ impl Error {
     /// Adds what else is wrong with the same thing.
     #[must_use]
     pub fn with_more(mut self, others: impl IntoIterator<Item = Self>) -> Self {
-        self.more.extend(others);
+        self.more.extend(others.into_iter().flat_map(Self::apart));
         self
+    }
+
+    /// Each thing that is wrong, apart: this one, and what was added to it.
+    pub fn apart(mut self) -> impl Iterator<Item = Self> {
+        let more = std::mem::take(&mut self.more);
+        std::iter::once(self).chain(more)
     }
 
     /// Each thing that is wrong: this one, and what was added to it.
@@ -176,6 +189,33 @@ impl Error {
         self.kind == Kind::Usage
     }
 
+    /// True when the database is there but is not fit for what was asked.
+    pub fn is_unfit(&self) -> bool {
+        self.kind == Kind::Unfit
+    }
+
+    /// True when the same call may succeed in a moment: all connections were in use, or somebody held a lock for too long.
+    pub fn is_busy(&self) -> bool {
+        use tokio_postgres::error::SqlState;
+        self.kind == Kind::Busy
+            || self.sql_state().is_some_and(|state| {
+                [
+                    &SqlState::LOCK_NOT_AVAILABLE,
+                    &SqlState::QUERY_CANCELED,
+                    &SqlState::T_R_SERIALIZATION_FAILURE,
+                    &SqlState::T_R_DEADLOCK_DETECTED,
+                    &SqlState::TOO_MANY_CONNECTIONS,
+                ]
+                .contains(&state)
+            })
+    }
+
+    /// True when the database says that there is no such thing.
+    pub fn is_no_data_found(&self) -> bool {
+        // PL/pgSQL's own `no_data_found`, which the driver has no name for.
+        self.sql_state().is_some_and(|state| state.code() == "P0002")
+    }
+
     /// True when another instance leads now.
     pub fn is_lease_lost(&self) -> bool {
         self.kind == Kind::LeaseLost
@@ -188,7 +228,7 @@ impl Error {
 
     /// True when the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        self.kind == Kind::Database
+        matches!(self.kind, Kind::Database | Kind::Busy)
     }
 
     /// True when a session ended in the middle, and the server did not say why, or was not heard.
@@ -228,7 +268,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
-            Kind::Database | Kind::Unfit | Kind::LeaseLost | Kind::Fenced | Kind::Other => 1,
+            Kind::Database | Kind::Unfit | Kind::LeaseLost | Kind::Fenced | Kind::Busy | Kind::Other => 1,
         }
     }
 
@@ -269,7 +309,8 @@ impl Error {
         text
     }
 
-    fn causes(&self) -> String {
+    /// The message with all its causes, on one line.
+    pub(crate) fn causes(&self) -> String {
         let mut text = self.message.clone();
         let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
         while let Some(error) = cause {

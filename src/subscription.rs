@@ -8,10 +8,16 @@ mod accepted;
 mod check;
 pub mod choices;
 pub mod draft;
+pub mod patch;
+pub mod refusal;
 mod row;
+pub mod view;
 
 pub use accepted::Accepted;
-pub use check::known_model;
+pub use check::{known_model, refused_domain, why_not_watched};
 pub use choices::TriggerMode;
 pub use draft::Draft;
+pub use patch::Patch;
+pub use refusal::Refusal;
 pub use row::{MASK, Redacted, Subscription};
+pub use view::View;

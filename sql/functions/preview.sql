@@ -25,16 +25,32 @@ comment on function odoo_eventd.drafted_subscription(jsonb) is
   'The row of mcp_event_subscription that has these values and the table''s defaults; its id is 0.';
 revoke all on function odoo_eventd.drafted_subscription(jsonb) from public;
 
-create or replace function odoo_eventd.preview_subscription(options jsonb) returns jsonb
+drop function if exists odoo_eventd.preview_subscription(jsonb);
+create or replace function odoo_eventd.preview_subscription(operator jsonb, options jsonb, of_subscription integer default null)
+returns table (version text, subscription jsonb, broken jsonb)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+  was public.mcp_event_subscription;
   given public.mcp_event_subscription;
   rule record;
   holds boolean;
 begin
   perform odoo_eventd.assert_listener();
-  given := odoo_eventd.drafted_subscription(options);
+  if of_subscription is null then
+    given := odoo_eventd.drafted_subscription(options);
+  else
+    select * into was from public.mcp_event_subscription s
+      where s.id = of_subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+    if not found then
+      return;
+    end if;
+    given := odoo_eventd.patched_subscription(was, options);
+  end if;
+  broken := '[]';
+  if given.model is null then
+    broken := jsonb_build_array(jsonb_build_object('column', 'model', 'message', 'a subscription needs a model'));
+  end if;
   for rule in
     select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression, pg_get_constraintdef(c.oid, true) as definition,
            -- Of several columns the one that the rule is named after.
@@ -45,18 +61,20 @@ begin
   loop
     execute 'select ' || rule.expression || ' from (select ($1).*) given' into holds using given;
     if holds is false then
-      raise exception 'it must hold that %', replace(rule.conname, '_', ' ')
-        using errcode = 'check_violation', constraint = rule.conname, detail = rule.definition, column = rule.column_name;
+      broken := broken || jsonb_build_object('column', rule.column_name, 'constraint', rule.conname, 'rule', rule.definition);
     end if;
   end loop;
-  if given.model is null then
-    raise exception 'a subscription needs a model' using errcode = 'not_null_violation', column = 'model';
-  end if;
-  return to_jsonb(given) || jsonb_build_object(
-    'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end, 'write_stamp', '', 'captured_from', null);
+  broken := broken || coalesce((select jsonb_agg(jsonb_build_object('column', u.of_column, 'constraint', u.constraint_name))
+                                  from odoo_eventd.unreadable_values(given.rate_limit, given.headers) u where options ? u.of_column), '[]');
+  version := odoo_eventd.subscription_version(was);
+  subscription := to_jsonb(given) || jsonb_build_object(
+    'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end, 'write_stamp', '',
+    'captured_from', null);
+  return next;
 end $$;
-comment on function odoo_eventd.preview_subscription(jsonb) is
-  'The row that add_subscription would make of these options, in the form of load_subscriptions. Writes nothing.';
+comment on function odoo_eventd.preview_subscription(jsonb, jsonb, integer) is
+  'The row that add_subscription would make of these options, or change_subscriptions of a subscription that the operator sees, in the form '
+  'of load_subscriptions; the version that it would replace, and the rules that it breaks. Writes nothing.';
 
 create or replace function odoo_eventd.preview_capture(of_model text, needed name[]) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

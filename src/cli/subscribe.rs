@@ -5,17 +5,19 @@ use std::str::FromStr;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tokio_postgres::Client;
 
-use super::connect_installed;
 use super::output::{self, Json, data, say};
 use super::secret::read_secret_file;
+use super::{verbs, verbs_under};
 use crate::http::guard::Guard;
-use crate::ops::subscribe::not_added;
+use crate::ops::subscriptions::preview::Preview;
+use crate::ops::{Operator, Service};
 use crate::payload::template::Template;
 use crate::pg::connect::Database;
+use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::draft::Draft;
-use crate::{Error, Result, ops, preview};
+use crate::worker::admission::ServiceRules;
+use crate::{Error, Result};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.
 #[derive(Args)]
@@ -231,40 +233,94 @@ pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
-    let client = connect_installed(&database).await?;
+    let service = verbs_under(database, ServiceRules { guard, keyring: None }).await?;
+    let operator = Operator::of_database();
     if args.dry_run {
-        return dry_run(&client, &guard, &draft, args.output).await;
+        return dry_run(&service, &operator, draft, args.output).await;
     }
-    let made = ops::subscribe::subscribe(&client, &guard, &draft).await?;
+    let made = Box::pin(service.create_subscription(&operator, draft)).await;
+    let made = made.map_err(|error| not_added(error.into()))?;
+    let id = made.row.subscription.id;
     if args.output.json {
-        output::json(&made)?;
+        output::json(&json!({ "id": id, "captured": made.captured }))?;
     } else {
-        data(made.id)?;
+        data(id)?;
     }
     if made.captured {
         say(format_args!(
-            "subscription {} is ready: changes of {} are captured from now on",
-            made.id, args.model
+            "subscription {id} is ready: changes of {} are captured from now on",
+            args.model
         ));
     } else {
         say(format_args!(
-            "subscription {} was added, but the table of {} is busy: the service sets up its triggers when a lock can be had",
-            made.id, args.model
+            "subscription {id} was added, but the table of {} is busy: the service sets up its triggers when a lock can be had",
+            args.model
         ));
     }
     Ok(())
 }
 
 /// Shows what the subscription would be; with `--json` a refusal is an answer as well.
-async fn dry_run(client: &Client, guard: &Guard, draft: &Draft, output: Json) -> Result<()> {
-    match preview::preview(client, guard, draft).await {
+async fn dry_run(service: &Service, operator: &Operator, draft: Draft, output: Json) -> Result<()> {
+    match Box::pin(service.preview_subscription(operator, draft)).await {
         Ok(preview) if output.json => output::json(&preview),
-        Ok(preview) => data(preview.describe()),
+        Ok(preview) => data(describe(&preview)),
         Err(error) => {
+            let error = Error::from(error);
             print_refusal(&error, output.json && error.is_usage())?;
             Err(error)
         }
     }
+}
+
+fn not_added(error: Error) -> Error {
+    match error.is_usage() {
+        true => error.before("the subscription was not added"),
+        false => error,
+    }
+}
+
+/// What it would be, a line a fact, for people.
+fn describe(preview: &Preview) -> String {
+    let list = |names: &[String]| match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.join(", "),
+    };
+    let event = match preview.event_type {
+        WantedEvents::All => "create, write, unlink",
+        one => one.as_str(),
+    };
+    let when = match preview.trigger_mode {
+        TriggerMode::Enter => "when a record enters the domain",
+        TriggerMode::Leave => "when a record leaves the domain",
+        TriggerMode::Match => "when a record matches after the change",
+    };
+    let matching = match (preview.matching_records, &preview.not_counted) {
+        (Some(count), _) => count.to_string(),
+        (None, why) => format!("not counted: {}", why.as_deref().unwrap_or("unknown")),
+    };
+    let sent = match preview.is_sent {
+        true => "yes",
+        false => "no URL: events are for readers in the database only",
+    };
+    let others = match preview.reads_other_records {
+        true => "looked at, as they are when an event is processed",
+        false => "not looked at",
+    };
+    format!(
+        "model              {} (table {})\nevents             {event}, {when}\nsent               {sent}\ndomain             {}\n\
+             matching now       {matching}\nother records      {others}\nwatched columns    {}\ncaptured columns   {}\n\
+             \x20 compared         {}\n  kept whole       {}\n  not captured yet {}\ntriggers to make   {}",
+        preview.model,
+        preview.table,
+        preview.domain,
+        list(&preview.watched),
+        list(&preview.captured),
+        list(&preview.compared),
+        list(&preview.kept_whole),
+        list(&preview.columns_to_add),
+        list(&preview.triggers_to_make),
+    )
 }
 
 fn print_refusal(error: &Error, is_wanted: bool) -> Result<()> {
@@ -280,8 +336,8 @@ fn print_refusal(error: &Error, is_wanted: bool) -> Result<()> {
 /// # Errors
 /// No such subscription; database errors.
 pub async fn unsubscribe(database: Database, args: Unsubscribe) -> Result<()> {
-    let client = connect_installed(&database).await?;
-    ops::unsubscribe(&client, args.id).await?;
+    let service = verbs(database).await?;
+    Box::pin(service.set_active(&Operator::of_database(), args.id, false)).await?;
     say(format_args!("subscription {} is inactive", args.id));
     Ok(())
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::connect_installed;
 use super::output::{self, Json, data, say};
+use super::verbs_under;
 use crate::Result;
 use crate::config::{read_keyring, secret_key_file};
 use crate::http::guard::Guard;
-use crate::ops::test_event::{self, Tested};
+use crate::ops::Operator;
+use crate::ops::test_event::Tested;
 use crate::pg::connect::Database;
 use crate::worker::admission::ServiceRules;
 
@@ -42,8 +43,8 @@ pub async fn test(database: Database, args: Test) -> Result<ExitCode> {
         guard: Guard::new(&args.allow_networks, &args.allow_ports)?,
         keyring: read_keyring(secret_key_file(args.secret_key_file).as_deref())?.map(Arc::new),
     };
-    drop(connect_installed(&database).await?);
-    let tested = test_event::send(&database, rules, args.id).await?;
+    let service = verbs_under(database, rules).await?;
+    let tested = Box::pin(service.test_subscription(&Operator::of_database(), args.id)).await?;
     if args.output.json {
         output::json(&tested)?;
     } else {

@@ -57,6 +57,7 @@ macro_rules! function_file {
 const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("guard"),
     function_file!("grants"),
+    function_file!("operators"),
     function_file!("registry"),
     function_file!("models"),
     function_file!("hold"),
@@ -81,6 +82,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("emit"),
     function_file!("operations"),
     function_file!("preview"),
+    function_file!("subscription_reads"),
+    function_file!("subscription_writes"),
+    function_file!("delivery_reads"),
     function_file!("history"),
     function_file!("views"),
     function_file!("retention"),

@@ -186,12 +186,18 @@ impl Route {
         let url = row.webhook_url.as_deref().filter(|url| !url.is_empty());
         let url = url.map(|url| guard.map_or_else(|| parse_url(url), |guard| guard.validate_url(url)));
         let url = faults.keep("webhook_url", url.transpose());
-        let backoff = Backoff::new(
+        let (first, longest) = (
             Duration::from_millis(row.retry_first_ms.into()),
             Duration::from_millis(row.retry_max_ms.into()),
-            row.retry_jitter,
         );
-        let backoff = faults.keep("retry_first_ms", backoff);
+        // By itself the first wait is at fault, else the longest is.
+        let backoff = Backoff::new(first, longest, row.retry_jitter).map_err(|error| {
+            error.of(match Backoff::new(first, first, row.retry_jitter) {
+                Err(_) => "retry_first_ms",
+                Ok(_) => "retry_max_ms",
+            })
+        });
+        let backoff = faults.keep("retry_max_ms", backoff);
         // Of one that is kept and was not read, all that is known is that it was accepted once.
         let secret = row.webhook_secret.as_ref().filter(|secret| !secret.is_mask());
         let secret = secret.map(|text| Secret::parse(text.reveal())).transpose();
@@ -329,12 +335,7 @@ fn watched_fields(row: &Subscription, model: &Model, registry: &Registry) -> Res
                 columns.insert(column.name.clone());
             }
             _ => {
-                let watch = Watch::of(model, field, registry).map_err(|error| {
-                    error.with_hint(match registry.stored_dependencies(&model.name, name) {
-                        fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
-                        fields => format!("watch what it depends on: {}", fields.join(", ")),
-                    })
-                })?;
+                let watch = watch_elsewhere(model, field, registry)?;
                 if watches_writes && !derived.contains(&watch) {
                     derived.push(watch);
                 }
@@ -342,6 +343,26 @@ fn watched_fields(row: &Subscription, model: &Model, registry: &Registry) -> Res
         }
     }
     Ok((columns, derived))
+}
+
+/// Where changes of a field show that has no column of its own.
+fn watch_elsewhere(model: &Model, field: &Field, registry: &Registry) -> Result<Watch> {
+    Watch::of(model, field, registry).map_err(|error| {
+        error.with_hint(match registry.stored_dependencies(&model.name, &field.name) {
+            fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
+            fields => format!("watch what it depends on: {}", fields.join(", ")),
+        })
+    })
+}
+
+/// Why a field of a model cannot be watched; `None` = it can.
+pub fn why_not_watched(model: &Model, field: &Field, registry: &Registry) -> Option<Error> {
+    let watchable = watchable(&field.name, model);
+    let watched = watchable.and_then(|field| match &field.column {
+        Some(_) if field.stored => Ok(()),
+        _ => watch_elsewhere(model, field, registry).map(drop),
+    });
+    watched.err()
 }
 
 fn watchable<'a>(name: &str, model: &'a Model) -> Result<&'a Field> {
@@ -376,7 +397,8 @@ fn own_headers(row: &Subscription) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-fn refused_domain(error: &DomainError, text: &str) -> Error {
+/// A domain's error as one of the column `domain`, with its place in the text.
+pub fn refused_domain(error: &DomainError, text: &str) -> Error {
     let mut refused = Error::usage(format!("domain: {error}"));
     if let Some(span) = error.span() {
         refused = refused.at(Passage {
