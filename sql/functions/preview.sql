@@ -6,19 +6,15 @@ create or replace function odoo_eventd.drafted_subscription(options jsonb) retur
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  defaults jsonb := '{}';
-  of_column record;
-  answer jsonb;
+  expressions text;
+  defaults jsonb;
 begin
-  -- The table's own defaults, from the catalogue: one place says what a row is, and it is the table.
-  for of_column in
-    select a.attname, pg_get_expr(d.adbin, d.adrelid) as expression
-      from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
-     where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = ''
-  loop
-    execute 'select to_jsonb(' || of_column.expression || ')' into answer;
-    defaults := defaults || jsonb_build_object(of_column.attname, answer);
-  end loop;
+  -- The table's own defaults, from the catalogue: one place says what a row is, and it is the table. One statement for all of them: each
+  -- one has to be planned.
+  select string_agg(format('(%L, to_jsonb(%s))', a.attname, pg_get_expr(d.adbin, d.adrelid)), ', ') into expressions
+    from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+   where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = '';
+  execute 'select jsonb_object_agg(v.name, v.value) from (values ' || expressions || ') v (name, value)' into defaults;
   return jsonb_populate_record(null::public.mcp_event_subscription, defaults || jsonb_strip_nulls(options) || '{"id": 0}');
 end $$;
 comment on function odoo_eventd.drafted_subscription(jsonb) is
@@ -33,8 +29,7 @@ as $$
 declare
   was public.mcp_event_subscription;
   given public.mcp_event_subscription;
-  rule record;
-  holds boolean;
+  rules text;
 begin
   perform odoo_eventd.assert_listener();
   if of_subscription is null then
@@ -47,23 +42,19 @@ begin
     end if;
     given := odoo_eventd.patched_subscription(was, options);
   end if;
-  broken := '[]';
-  if given.model is null then
-    broken := jsonb_build_array(jsonb_build_object('column', 'model', 'message', 'a subscription needs a model'));
-  end if;
-  for rule in
-    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression, pg_get_constraintdef(c.oid, true) as definition,
+  -- As above, and all that do not hold.
+  select string_agg(format('(%L, %s, %L, %L)', c.conname, pg_get_expr(c.conbin, c.conrelid), pg_get_constraintdef(c.oid, true),
            -- Of several columns the one that the rule is named after.
-           (select a.attname::text from pg_attribute a where a.attrelid = c.conrelid and a.attnum = any (c.conkey)
-             order by nullif(position(a.attname in c.conname), 0) nulls last limit 1) as column_name
-      from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c'
-     order by c.conname
-  loop
-    execute 'select ' || rule.expression || ' from (select ($1).*) given' into holds using given;
-    if holds is false then
-      broken := broken || jsonb_build_object('column', rule.column_name, 'constraint', rule.conname, 'rule', rule.definition);
-    end if;
-  end loop;
+           (select a.attname from pg_attribute a where a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+             order by nullif(position(a.attname in c.conname), 0) nulls last limit 1)), ', ')
+    into rules
+    from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c';
+  execute 'select coalesce(jsonb_agg(jsonb_build_object(''column'', v.column_name, ''constraint'', v.name, ''rule'', v.definition) order by v.name), ''[]'')
+             from (select ($1).*) given, lateral (values ' || rules || ') v (name, holds, definition, column_name)
+            where v.holds is false' into broken using given;
+  if given.model is null then
+    broken := jsonb_build_object('column', 'model', 'message', 'a subscription needs a model') || broken;
+  end if;
   broken := broken || coalesce((select jsonb_agg(jsonb_build_object('column', u.of_column, 'constraint', u.constraint_name))
                                   from odoo_eventd.unreadable_values(given.rate_limit, given.headers) u where options ? u.of_column), '[]');
   version := odoo_eventd.subscription_version(was);
