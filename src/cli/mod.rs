@@ -161,7 +161,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Subscribe(args) => block_on(subscribe::subscribe(database(&url)?, *args))?,
         Command::Subscriptions(args) => block_on(subscriptions::subscriptions(database(&url)?, args))?,
         Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(&url)?, args))?,
-        Command::Test(args) => return block_on(test_event::test(database(&url)?, args)),
+        Command::Test(args) => return block_on(test_event::test(url, args)),
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),

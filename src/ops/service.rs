@@ -1,6 +1,7 @@
 //! What every door calls: the verbs, over sessions of its own, under the service's rules.
 
 use super::error::{Conflict, Error, Result};
+use crate::http::client::{Client, ClientConfig};
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::pg::session_pool::{Session, SessionPool};
@@ -15,6 +16,7 @@ use crate::worker::quarantine::Quarantine;
 pub struct Service {
     sessions: SessionPool,
     rules: ServiceRules,
+    client: Client,
 }
 
 impl Service {
@@ -26,7 +28,24 @@ impl Service {
     pub async fn open(database: Database, rules: ServiceRules, sessions: usize) -> crate::Result<Self> {
         let sessions = SessionPool::open(database, sessions).await?;
         schema::require_installed(&*sessions.get().await?).await?;
-        Ok(Self { sessions, rules })
+        let client = Client::new(ClientConfig::new(rules.guard.clone()))?;
+        Ok(Self {
+            sessions,
+            rules,
+            client,
+        })
+    }
+
+    /// Sends by this client, which trusts whom the running service trusts and shows the certificates that it shows. Without one, the
+    /// system's authorities are trusted, and no certificate is shown.
+    #[must_use]
+    pub fn sending_by(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// A session for one verb.

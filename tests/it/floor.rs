@@ -7,6 +7,7 @@ mod foreign;
 mod looking;
 mod pages;
 mod refused;
+mod trust;
 mod versions;
 
 use odoo_eventd::http::guard::Guard;
