@@ -29,7 +29,8 @@ begin
       and (wanted.delivery_id is null or l.delivery_id = wanted.delivery_id)
       and (wanted.since is null or l.create_date >= wanted.since at time zone 'utc')
       and (wanted.until is null or l.create_date < wanted.until at time zone 'utc')
-      and (wanted.text is null or position(lower(wanted.text) in lower(concat_ws(' ', l.error_detail, l.response_body, l.payload))) > 0)
+      and (wanted.text is null
+           or position(lower(wanted.text) in lower(concat_ws(' ', l.error_detail, l.response_body, l.payload))) > 0)
       -- The last attempts of those that ended without success.
       and (wanted.is_dead is not true or l.status = 'failed' and exists (
              select from odoo_eventd.delivery d
@@ -77,7 +78,9 @@ begin
     return deliveries;
   end if;
   return array(select asked.id from unnest(deliveries) with ordinality asked (id, place)
-                where exists (select from public.mcp_webhook_delivery l where l.delivery_id = asked.id and l.subscription_id = any (seen))
+                where exists (select from public.mcp_webhook_delivery l
+                               where l.delivery_id = asked.id and l.subscription_id = any (seen))
                 order by asked.place);
 end $$;
-comment on function odoo_eventd.seen_deliveries(jsonb, uuid[]) is 'Those of these deliveries that an operator sees, in the same order.';
+comment on function odoo_eventd.seen_deliveries(jsonb, uuid[]) is
+  'Those of these deliveries that an operator sees, in the same order.';

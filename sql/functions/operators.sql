@@ -1,9 +1,9 @@
 -- Purpose: for whom a door asks: which subscriptions he sees, and how the history names him.
 -- Locks: none here; act_on() locks the row of one subscription, for whoever changes it next.
 --
--- An operator comes as {"user_id", "connection", "sees_all", "models"}. He sees the subscriptions of his Odoo user, or those of his
--- connection where he has no user; with sees_all everybody's; and of them only those of his models, where he is bound to some. What he
--- does not see is not there for him: whoever asks for it hears the same as of a subscription that never was.
+-- An operator comes as {"user_id", "connection", "sees_all", "models"}. He sees the subscriptions of his Odoo user, or those of
+-- his connection where he has no user; with sees_all everybody's; and of them only those of his models, where he is bound to
+-- some. What he does not see is not there for him: whoever asks for it hears the same as of a subscription that never was.
 
 create or replace function odoo_eventd.sees(operator jsonb, of_user integer, of_connection text, of_model text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -23,7 +23,8 @@ language sql immutable set search_path = pg_catalog, pg_temp
 as $$
   select coalesce((operator ->> 'sees_all')::boolean and (operator -> 'models' is null or operator -> 'models' = 'null'), false)
 $$;
-comment on function odoo_eventd.sees_everything(jsonb) is 'Whether nothing is hidden from an operator, nor what is left of deleted subscriptions.';
+comment on function odoo_eventd.sees_everything(jsonb) is
+  'Whether nothing is hidden from an operator, nor what is left of deleted subscriptions.';
 revoke all on function odoo_eventd.sees_everything(jsonb) from public;
 
 create or replace function odoo_eventd.seen_subscriptions(operator jsonb) returns integer[]
@@ -32,7 +33,8 @@ as $$
   select case when not odoo_eventd.sees_everything(operator) then array(
     select s.id from public.mcp_event_subscription s where odoo_eventd.sees(operator, s.user_id, s.connection, s.model)) end
 $$;
-comment on function odoo_eventd.seen_subscriptions(jsonb) is 'The subscriptions that an operator sees; null = whichever there are or were.';
+comment on function odoo_eventd.seen_subscriptions(jsonb) is
+  'The subscriptions that an operator sees; null = whichever there are or were.';
 revoke all on function odoo_eventd.seen_subscriptions(jsonb) from public;
 
 create or replace function odoo_eventd.act_for(operator jsonb) returns void
@@ -47,7 +49,8 @@ begin
     perform set_config('application_name', left('odoo-eventd: ' || (operator ->> 'connection'), 63), true);
   end if;
 end $$;
-comment on function odoo_eventd.act_for(jsonb) is 'Names the operator to the history of subscriptions, until the transaction ends.';
+comment on function odoo_eventd.act_for(jsonb) is
+  'Names the operator to the history of subscriptions, until the transaction ends.';
 revoke all on function odoo_eventd.act_for(jsonb) from public;
 
 create or replace function odoo_eventd.act_on(operator jsonb, subscription integer) returns integer

@@ -49,7 +49,8 @@ begin
              order by nullif(position(a.attname in c.conname), 0) nulls last limit 1)), ', ')
     into rules
     from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c';
-  execute 'select coalesce(jsonb_agg(jsonb_build_object(''column'', v.column_name, ''constraint'', v.name, ''rule'', v.definition) order by v.name), ''[]'')
+  execute 'select coalesce(jsonb_agg(jsonb_build_object(''column'', v.column_name, ''constraint'', v.name, ''rule'', v.definition)
+                                     order by v.name), ''[]'')
              from (select ($1).*) given, lateral (values ' || rules || ') v (name, holds, definition, column_name)
             where v.holds is false' into broken using given;
   if given.model is null then

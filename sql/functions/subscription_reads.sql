@@ -4,11 +4,12 @@
 create or replace function odoo_eventd.subscription_version(subscription public.mcp_event_subscription) returns text
 language sql stable set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres'
 as $$
-  -- What its user writes, and nothing that the service or a trigger keeps: results and states do not make somebody's change a conflict. A
-  -- secret counts as there or not there: masks look alike.
+  -- What its user writes, and nothing that the service or a trigger keeps: results and states do not make somebody's change a
+  -- conflict. A secret counts as there or not there: masks look alike.
   select left(encode(sha256(convert_to((to_jsonb(subscription)
-    - '{last_delivery,last_delivery_status,failure_count,state,error,active_from,create_date,write_date,create_uid,write_uid}'::text[]
-    - '{secret_ref,captured_from,failing_since,failures_in_a_row,disabled_at,disabled_reason}'::text[])::text, 'UTF8')), 'hex'), 32)
+    - '{last_delivery,last_delivery_status,failure_count,failing_since,failures_in_a_row,disabled_at,disabled_reason}'::text[]
+    - '{state,error,active_from,captured_from,secret_ref,create_date,write_date,create_uid,write_uid}'::text[])::text,
+    'UTF8')), 'hex'), 32)
 $$;
 comment on function odoo_eventd.subscription_version(public.mcp_event_subscription) is
   'Differs after any change of the columns that a subscription''s user writes; a new secret in the place of another aside.';
@@ -39,8 +40,8 @@ as $$
     and (not filter ? 'paused' or (filter ->> 'paused')::boolean = (subscription).paused)
     and (not filter ? 'created_from' or filter ->> 'created_from' = (subscription).created_from)
     and (not filter ? 'user_id' or (filter ->> 'user_id')::integer = (subscription).user_id)
-    and (not filter ? 'text' or position(lower(filter ->> 'text') in lower(concat_ws(' ', (subscription).name, (subscription).model,
-           (subscription).connection, (subscription).domain, (subscription).error))) > 0), false)
+    and (not filter ? 'text' or position(lower(filter ->> 'text') in lower(concat_ws(' ', (subscription).name,
+           (subscription).model, (subscription).connection, (subscription).domain, (subscription).error))) > 0), false)
 $$;
 comment on function odoo_eventd.fits(public.mcp_event_subscription, jsonb) is
   'Whether a subscription is one that is looked for; what the filter does not name does not matter.';
@@ -70,8 +71,9 @@ begin
        where odoo_eventd.sees(operator, s.user_id, s.connection, s.model)
          and (filter = '{}' or odoo_eventd.fits(s, filter))
     ), page as (
-      select f.id, f.key, row_number() over (order by case when not descending then f.key end, case when not descending then f.id end,
-                                                      case when descending then f.key end desc, case when descending then f.id end desc) as place
+      select f.id, f.key,
+             row_number() over (order by case when not descending then f.key end, case when not descending then f.id end,
+                                         case when descending then f.key end desc, case when descending then f.id end desc) as place
         from found f
        where after_id is null
           or case when descending then (f.key, f.id) < (after_key, after_id) else (f.key, f.id) > (after_key, after_id) end
@@ -81,7 +83,8 @@ begin
      where p.place <= most order by p.place;
 end $$;
 comment on function odoo_eventd.find_subscriptions(jsonb, jsonb, text, boolean, jsonb, integer, integer) is
-  'Subscriptions that an operator sees and looks for, in an order, after a place in it: what is added or deleted meanwhile moves nobody else.';
+  'Subscriptions that an operator sees and looks for, in an order, after a place in it: what is added or deleted meanwhile moves nobody '
+  'else.';
 
 create or replace function odoo_eventd.count_subscriptions(operator jsonb, filter jsonb) returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -115,8 +118,10 @@ begin
         'unfinished', (select count(*) from (select from odoo_eventd.delivery d
                          where d.due_at is not null and (seen is null or d.subscription_id = any (seen)) limit 100000) x),
         'dead', (select count(*) from (select from odoo_eventd.delivery d
-                         where d.state = 'failed' and d.event_type <> 'test' and (seen is null or d.subscription_id = any (seen)) limit 100000) x)),
-    'leading_since', (select p.led_since from odoo_eventd.position p where exists (select from odoo_eventd.leader() l where l.pid is not null)));
+                         where d.state = 'failed' and d.event_type <> 'test'
+                           and (seen is null or d.subscription_id = any (seen)) limit 100000) x)),
+    'leading_since', (select p.led_since from odoo_eventd.position p
+                       where exists (select from odoo_eventd.leader() l where l.pid is not null)));
 end $$;
 comment on function odoo_eventd.subscription_overview(jsonb) is
   'What an operator''s subscriptions and their deliveries have come to, in numbers, and since when a service runs.';

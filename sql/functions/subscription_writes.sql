@@ -1,5 +1,6 @@
 -- Purpose: operators change and delete subscriptions, one or hundreds, each only while it is the version that they have seen.
--- Locks: the rows that are changed, in the order of their ids, so that two who change several never wait for each other in a ring.
+-- Locks: the rows that are changed, in the order of their ids, so that two who change several never wait for each other in a
+-- ring.
 
 create or replace function odoo_eventd.patched_subscription(subscription public.mcp_event_subscription, patch jsonb)
 returns public.mcp_event_subscription
@@ -23,7 +24,8 @@ begin
   perform from public.mcp_event_subscription s
     where s.id = any (subscriptions) and odoo_eventd.sees(operator, s.user_id, s.connection, s.model) order by s.id for update;
 end $$;
-comment on function odoo_eventd.lock_subscriptions(jsonb, integer[]) is 'Locks those of these subscriptions that an operator sees.';
+comment on function odoo_eventd.lock_subscriptions(jsonb, integer[]) is
+  'Locks those of these subscriptions that an operator sees.';
 revoke all on function odoo_eventd.lock_subscriptions(jsonb, integer[]) from public;
 
 create or replace function odoo_eventd.change_subscriptions(operator jsonb, subscriptions integer[], versions text[], patch jsonb)
@@ -45,8 +47,8 @@ begin
        cross join lateral odoo_eventd.patched_subscription(k.was, patch) p
     ), changed as (
       update public.mcp_event_subscription s
-         set name = w.name, model = w.model, event_type = w.event_type, domain = w.domain, fields = w.fields, trigger_mode = w.trigger_mode,
-             user_id = w.user_id, connection = w.connection, created_from = w.created_from, active = w.active,
+         set name = w.name, model = w.model, event_type = w.event_type, domain = w.domain, fields = w.fields,
+             trigger_mode = w.trigger_mode, user_id = w.user_id, connection = w.connection, created_from = w.created_from, active = w.active,
              webhook_url = w.webhook_url, webhook_secret = w.webhook_secret, auth = w.auth,
              webhook_payload_template = w.webhook_payload_template, payload_fields = w.payload_fields, enrich_fields = w.enrich_fields,
              http_method = w.http_method, headers = w.headers, format = w.format, lang = w.lang, timeout_ms = w.timeout_ms,
@@ -57,7 +59,8 @@ begin
         from wanted w where s.id = w.id
       returning s.id, odoo_eventd.subscription_version(s) as version
     )
-    select a.id, case when k.id is null then 'not_found' when c.id is null then 'conflict' else 'done' end, coalesce(c.version, k.version)
+    select a.id, case when k.id is null then 'not_found' when c.id is null then 'conflict' else 'done' end,
+           coalesce(c.version, k.version)
       from asked a left join known k on k.id = a.id left join changed c on c.id = a.id;
 end $$;
 comment on function odoo_eventd.change_subscriptions(jsonb, integer[], text[], jsonb) is

@@ -26,22 +26,22 @@ pub struct Subscribe {
     /// Odoo model: sale.order
     #[arg(long)]
     model: String,
-    /// create, write, unlink, or all of them, unless said
+    /// create, write, unlink or all [default: all]
     #[arg(long, alias = "event-type")]
     event: Option<String>,
-    /// Odoo domain: [('state', '=', 'sale')]; none = every record
+    /// Odoo domain: [('state', '=', 'sale')] [default: every record]
     #[arg(long)]
     domain: Option<String>,
     /// Watched fields, for write events; none = any stored field
     #[arg(long, value_delimiter = ',', value_name = "FIELD,..")]
     fields: Vec<String>,
-    /// When records match the domain (unless said), enter or leave it: match, enter, leave
+    /// match, enter or leave the domain [default: match]
     #[arg(long)]
     trigger_mode: Option<String>,
     /// Where to send: https://.. ; none = nothing is sent
     #[arg(long, alias = "webhook-url")]
     url: Option<String>,
-    /// static (unless said): everything goes to --url. record: to the URL that mcp_record_callback has for each record
+    /// static: everything goes to --url. record: to the URL that mcp_record_callback has for each record [default: static]
     #[arg(long, value_name = "SOURCE")]
     endpoint_source: Option<String>,
     /// Signs the requests; better: --secret-file, which keeps it out of the process list
@@ -73,13 +73,13 @@ pub struct Subscribe {
     /// File with a JSON template of the body, or a ready-made one: slack, teams, discord, odoo, cloudevents
     #[arg(long, value_name = "FILE|NAME")]
     template: Option<PathBuf>,
-    /// json (unless said) or xml
+    /// json or xml [default: json]
     #[arg(long)]
     format: Option<String>,
-    /// A larger body is sent without its records; unless said 262144
+    /// A larger body is sent without its records [default: 262144]
     #[arg(long, value_name = "BYTES")]
     max_body_bytes: Option<i32>,
-    /// GET, POST (unless said), PUT, PATCH or DELETE
+    /// GET, POST, PUT, PATCH or DELETE [default: POST]
     #[arg(long, value_name = "METHOD")]
     http_method: Option<String>,
     /// A header to send: 'X-Team: sales'; may be repeated
@@ -88,16 +88,16 @@ pub struct Subscribe {
     /// Language of translated values: fr_FR
     #[arg(long)]
     lang: Option<String>,
-    /// Limit of one request, everything included; unless said 5000
+    /// Limit of one request, everything included [default: 5000]
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<i32>,
-    /// 1 (unless said) = one shot; more = at least once
+    /// 1 = one shot; more = at least once [default: 1]
     #[arg(long, value_name = "N")]
     max_attempts: Option<i32>,
-    /// With more than one attempt: the wait after the first, doubled by each further one; unless said 60000
+    /// With more than one attempt: the wait after the first, doubled by each further one [default: 60000]
     #[arg(long, value_name = "MS")]
     retry_first_ms: Option<i32>,
-    /// The longest wait between two attempts; unless said 86400000
+    /// The longest wait between two attempts [default: 86400000]
     #[arg(long, value_name = "MS")]
     retry_max_ms: Option<i32>,
     /// Wait in full, instead of a time drawn between nothing and that
@@ -112,7 +112,7 @@ pub struct Subscribe {
     /// Do not send events older than this: 2h, 30min, 1 day
     #[arg(long, value_name = "TIME")]
     max_event_age: Option<String>,
-    /// transaction (unless said) or record
+    /// transaction or record [default: transaction]
     #[arg(long)]
     grouping: Option<String>,
     /// Changes by these Odoo users are ignored

@@ -184,3 +184,46 @@ async fn a_cursor_of_another_list_and_a_page_without_a_size_are_refused() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_finds_what_it_names_and_the_count_agrees() {
+    let database = Database::fixture().await;
+    let verbs = verbs(&database, 2).await;
+    let admin = Operator::of_database();
+    database
+        .psql(
+            "insert into mcp_event_subscription (name, model, active, paused, created_from, user_id, fields) values
+               ('Confirmed orders', 'sale.order', true, false, 'manual', 2, '{}'), ('100% _of_ them', 'sale.order', false, true, 'ai', 5, '{}'),
+               ('partners', 'res.partner', true, true, 'ai', 2, '{NULL,name}');
+             begin; set local odoo_eventd.service_write = 'on';
+             update mcp_event_subscription set state = 'invalid', error = 'it says why' where id = 1; commit",
+        )
+        .await;
+    for (filter, ids) in [
+        (serde_json::json!({}), &[1, 2, 3][..]),
+        (serde_json::json!({"ids": [3, 1, 99]}), &[1, 3]),
+        (serde_json::json!({"ids": []}), &[]),
+        (serde_json::json!({"models": ["sale.order"]}), &[1, 2]),
+        (serde_json::json!({"models": ["sale.order"], "active": false}), &[2]),
+        (serde_json::json!({"states": ["unseen"]}), &[2, 3]),
+        (serde_json::json!({"states": ["invalid", "ready"]}), &[1]),
+        (serde_json::json!({"created_from": "ai", "user_id": 2}), &[3]),
+        (serde_json::json!({"paused": true}), &[2, 3]),
+        (serde_json::json!({"text": "ORDERS"}), &[1]),
+        (serde_json::json!({"text": "says why"}), &[1]),
+        // What is a pattern elsewhere is text here.
+        (serde_json::json!({"text": "% _of_"}), &[2]),
+        (serde_json::json!({"text": "_"}), &[2]),
+    ] {
+        let read: Filter = serde_json::from_value(filter.clone()).unwrap();
+        let found = verbs.all_subscriptions(&admin, &read).await.unwrap();
+        assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), ids, "{filter}");
+        let count = verbs.count_subscriptions(&admin, &read).await.unwrap();
+        assert_eq!(usize::try_from(count).unwrap(), ids.len(), "{filter}");
+    }
+    // An element that is NULL says nothing.
+    assert_eq!(
+        verbs.subscription(&admin, 3).await.unwrap().subscription.fields,
+        ["name"]
+    );
+}
