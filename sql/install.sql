@@ -119,6 +119,7 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 
 \ir functions/guard.sql
 \ir functions/grants.sql
+\ir functions/operators.sql
 \ir functions/registry.sql
 \ir functions/models.sql
 \ir functions/hold.sql
@@ -143,6 +144,9 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/emit.sql
 \ir functions/operations.sql
 \ir functions/preview.sql
+\ir functions/subscription_reads.sql
+\ir functions/subscription_writes.sql
+\ir functions/delivery_reads.sql
 \ir functions/history.sql
 \ir functions/views.sql
 \ir functions/retention.sql

@@ -217,6 +217,19 @@ pub struct Settings {
     pub log: Option<String>,
 }
 
+/// What [`RunConfig`] says of one database.
+#[derive(Debug)]
+pub struct OfOne {
+    /// Where it is.
+    pub database: Database,
+    /// Who may be called.
+    pub guards: Guards,
+    /// Calls them, with the authorities and certificates of the settings.
+    pub client: Client,
+    /// Opens and seals secrets at rest.
+    pub keyring: Option<Arc<Keyring>>,
+}
+
 impl RunConfig {
     /// Puts together what was said.
     ///
@@ -329,6 +342,43 @@ impl RunConfig {
             client,
             keyring: read_keyring(settings.secret_key_file.as_deref())?.map(Arc::new),
             settings,
+        })
+    }
+
+    /// The settings for one database of those that it serves, for a command that sends to an endpoint as the service does. What the
+    /// command line says goes before the file; where that names several databases, `url` says which.
+    ///
+    /// # Errors
+    /// As [`RunConfig::resolve`]; [`Error::is_usage`] for a database that is not among those of the file.
+    pub fn of_one(said: RawConfig, url: Option<String>, file: Option<&Path>) -> Result<OfOne> {
+        let serves_many = file
+            .map(read_file)
+            .transpose()?
+            .is_some_and(|file| !file.database.is_empty());
+        let wanted = url.as_deref().map(Database::parse).transpose()?;
+        let config = Self::resolve(said, url.filter(|_| !serves_many), file)?;
+        let which =
+            match (&wanted, config.databases.len()) {
+                (None, 1) => 0,
+                (None, _) => {
+                    return Err(Error::usage("the configuration serves several databases")
+                        .with_hint("name one: --database-url"));
+                }
+                (Some(wanted), _) => {
+                    let same = |served: &Served| served.database.to_string() == wanted.to_string();
+                    config.databases.iter().position(same).ok_or_else(|| {
+                        Error::usage(format!("{wanted} is not among those that the configuration serves"))
+                    })?
+                }
+            };
+        let (guards, client) = config.clients()?.swap_remove(which);
+        let served = config.databases.into_iter().nth(which);
+        let served = served.ok_or_else(no_database)?;
+        Ok(OfOne {
+            database: wanted.unwrap_or(served.database),
+            guards,
+            client,
+            keyring: config.keyring,
         })
     }
 

@@ -27,6 +27,8 @@ enum Kind {
     LeaseLost,
     /// The database is a copy, or is marked as one: nothing may be delivered from it. Nothing was written.
     Fenced,
+    /// Too many want the same at once; later there is room.
+    Busy,
     /// Anything else: files, sockets, our own mistakes.
     Other,
 }
@@ -59,7 +61,10 @@ pub struct Error {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    column: Option<&'static str>,
     place: Option<Box<Passage>>,
+    /// What else is wrong with the same thing.
+    more: Vec<Self>,
     source: Option<Source>,
 }
 
@@ -69,7 +74,9 @@ impl Error {
             kind,
             message: message.into(),
             hint: None,
+            column: None,
             place: None,
+            more: Vec::new(),
             source: None,
         }
     }
@@ -94,6 +101,11 @@ impl Error {
         Self::new(Kind::Fenced, message)
     }
 
+    /// Too many want the same at once. Exit code 1.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self::new(Kind::Busy, message)
+    }
+
     /// A failure of the surroundings: files, sockets, processes. Exit code 1.
     pub fn other(message: impl Into<String>) -> Self {
         Self::new(Kind::Other, message)
@@ -116,6 +128,36 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says which column of `mcp_event_subscription` it is about.
+    #[must_use]
+    pub fn of(mut self, column: &'static str) -> Self {
+        self.column = Some(column);
+        self
+    }
+
+    /// Adds what else is wrong with the same thing.
+    #[must_use]
+    pub fn with_more(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        self.more.extend(others.into_iter().flat_map(Self::apart));
+        self
+    }
+
+    /// Each thing that is wrong, apart: this one, and what was added to it.
+    pub fn apart(mut self) -> impl Iterator<Item = Self> {
+        let more = std::mem::take(&mut self.more);
+        std::iter::once(self).chain(more)
+    }
+
+    /// Each thing that is wrong: this one, and what was added to it.
+    pub fn refusals(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.more)
+    }
+
+    /// Which column of `mcp_event_subscription` it is about, if it is about one.
+    pub fn column(&self) -> Option<&'static str> {
+        self.column.or_else(|| self.passage().map(|place| place.column))
     }
 
     /// Says where in what the user wrote it is.
@@ -147,6 +189,33 @@ impl Error {
         self.kind == Kind::Usage
     }
 
+    /// True when the database is there but is not fit for what was asked.
+    pub fn is_unfit(&self) -> bool {
+        self.kind == Kind::Unfit
+    }
+
+    /// True when the same call may succeed in a moment: all connections were in use, or somebody held a lock for too long.
+    pub fn is_busy(&self) -> bool {
+        use tokio_postgres::error::SqlState;
+        self.kind == Kind::Busy
+            || self.sql_state().is_some_and(|state| {
+                [
+                    &SqlState::LOCK_NOT_AVAILABLE,
+                    &SqlState::QUERY_CANCELED,
+                    &SqlState::T_R_SERIALIZATION_FAILURE,
+                    &SqlState::T_R_DEADLOCK_DETECTED,
+                    &SqlState::TOO_MANY_CONNECTIONS,
+                ]
+                .contains(&state)
+            })
+    }
+
+    /// True when the database says that there is no such thing.
+    pub fn is_no_data_found(&self) -> bool {
+        // PL/pgSQL's own `no_data_found`, which the driver has no name for.
+        self.sql_state().is_some_and(|state| state.code() == "P0002")
+    }
+
     /// True when another instance leads now.
     pub fn is_lease_lost(&self) -> bool {
         self.kind == Kind::LeaseLost
@@ -159,7 +228,7 @@ impl Error {
 
     /// True when the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        self.kind == Kind::Database
+        matches!(self.kind, Kind::Database | Kind::Busy)
     }
 
     /// True when a session ended in the middle, and the server did not say why, or was not heard.
@@ -199,7 +268,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
-            Kind::Database | Kind::Unfit | Kind::LeaseLost | Kind::Fenced | Kind::Other => 1,
+            Kind::Database | Kind::Unfit | Kind::LeaseLost | Kind::Fenced | Kind::Busy | Kind::Other => 1,
         }
     }
 
@@ -220,8 +289,14 @@ impl Error {
         }
     }
 
-    /// For a terminal: the message with its causes, the place under it, and the hint on a line of its own.
+    /// For a terminal: the message with its causes, the place under it, and the hint on a line of its own; then what else is wrong, in
+    /// the same way.
     pub fn for_people(&self) -> String {
+        let told: Vec<String> = self.refusals().map(Self::told).collect();
+        told.join("\nalso: ")
+    }
+
+    fn told(&self) -> String {
         let mut text = self.causes();
         if let Some(place) = self.passage() {
             text.push('\n');
@@ -234,7 +309,8 @@ impl Error {
         text
     }
 
-    fn causes(&self) -> String {
+    /// The message with all its causes, on one line.
+    pub(crate) fn causes(&self) -> String {
         let mut text = self.message.clone();
         let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
         while let Some(error) = cause {

@@ -40,7 +40,7 @@
 //!
 //! # How the code is laid out
 //!
-//! Dependencies point inward: [`cli`], [`web`] → [`ops`], [`preview`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
+//! Dependencies point inward: [`cli`], [`web`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
 //! [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`], [`health`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
@@ -62,7 +62,6 @@ pub mod odoo;
 pub mod ops;
 pub mod payload;
 pub mod pg;
-pub mod preview;
 pub mod relations;
 pub mod sealing;
 pub mod signature;

@@ -13,35 +13,16 @@ begin
 end $$;
 comment on function odoo_eventd.count_dead_letters() is 'How many deliveries of each subscription ended without success; from an index alone.';
 
-create or replace function odoo_eventd.list_dead_letters(
-  of_subscription integer, of_model text, of_record bigint, since timestamptz, until timestamptz, most integer
-) returns setof jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  return query
-    select to_jsonb(l)
-    from public.mcp_webhook_delivery l
-    join odoo_eventd.delivery d
-      on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id and d.attempts = l.attempt
-    where l.status = 'failed' and d.state = 'failed' and d.event_type <> 'test'
-      and (of_subscription is null or l.subscription_id = of_subscription)
-      and (of_model is null or l.model = of_model)
-      and (of_record is null or of_record = any (l.record_ids))
-      and (since is null or l.create_date >= since at time zone 'utc')
-      and (until is null or l.create_date < until at time zone 'utc')
-    order by l.create_date desc, l.id desc limit most;
-end $$;
-comment on function odoo_eventd.list_dead_letters(integer, text, bigint, timestamptz, timestamptz, integer) is
-  'The last attempts of dead letters, newest first; each filter may be null.';
-
 drop function if exists odoo_eventd.find_failed(integer, text, timestamptz);
+drop function if exists odoo_eventd.list_dead_letters(integer, text, bigint, timestamptz, timestamptz, integer);
+drop function if exists odoo_eventd.find_dead_letters(integer, text, bigint, timestamptz, timestamptz);
 create or replace function odoo_eventd.find_dead_letters(
-  of_subscription integer, of_model text, of_record bigint, since timestamptz, until timestamptz
+  operator jsonb, of_subscription integer, of_model text, of_record bigint, since timestamptz, until timestamptz
 ) returns setof uuid
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
 begin
   perform odoo_eventd.assert_listener();
   return query
@@ -50,6 +31,7 @@ begin
     join odoo_eventd.delivery d
       on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id and d.attempts = l.attempt
     where l.status = 'failed' and d.state = 'failed' and d.event_type <> 'test'
+      and (seen is null or l.subscription_id = any (seen))
       and l.create_date >= since at time zone 'utc'
       and (until is null or l.create_date < until at time zone 'utc')
       and (of_subscription is null or l.subscription_id = of_subscription)
@@ -57,8 +39,8 @@ begin
       and (of_record is null or of_record = any (l.record_ids))
     order by l.create_date, l.id;
 end $$;
-comment on function odoo_eventd.find_dead_letters(integer, text, bigint, timestamptz, timestamptz) is
-  'Dead letters whose last attempt was made in this time, oldest first; each filter but `since` may be null.';
+comment on function odoo_eventd.find_dead_letters(jsonb, integer, text, bigint, timestamptz, timestamptz) is
+  'Dead letters that an operator sees, whose last attempt was made in this time, oldest first; each filter but `since` may be null.';
 
 -- Dropped first: what it returns has changed.
 drop function if exists odoo_eventd.redeliver(uuid[], boolean);

@@ -88,17 +88,23 @@ begin
   end loop;
 end $triggers$;
 
-create or replace function odoo_eventd.list_history(of_subscription integer, most integer) returns setof jsonb
+drop function if exists odoo_eventd.list_history(integer, integer);
+create or replace function odoo_eventd.list_history(operator jsonb, of_subscription integer, older_than bigint, most integer) returns setof jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set timezone = 'UTC' -- Times with a zone are told in that one, as all others are.
 as $$
+declare
+  seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
 begin
   perform odoo_eventd.assert_listener();
   return query
     select to_jsonb(h) from odoo_eventd.subscription_history h
-    where of_subscription is null or h.subscription_id = of_subscription
+    where (of_subscription is null or h.subscription_id = of_subscription)
+      and (seen is null or h.subscription_id = any (seen))
+      and (older_than is null or h.history_id < older_than)
     order by h.history_id desc limit most;
 end $$;
-comment on function odoo_eventd.list_history(integer, integer) is 'Changes of one subscription, or of all, newest first.';
+comment on function odoo_eventd.list_history(jsonb, integer, bigint, integer) is
+  'Changes of one subscription, or of all that an operator sees, newest first, before a place in the history.';
 
 revoke all on function odoo_eventd.told_of_subscription(public.mcp_event_subscription) from public;

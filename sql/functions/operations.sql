@@ -1,6 +1,7 @@
 -- Purpose: the operator's verbs. Each is one call: `odoo-eventd` has no SQL of its own for them.
 
-create or replace function odoo_eventd.add_subscription(options jsonb) returns integer
+drop function if exists odoo_eventd.add_subscription(jsonb);
+create or replace function odoo_eventd.add_subscription(operator jsonb, options jsonb) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -8,6 +9,7 @@ declare
   made integer;
 begin
   perform odoo_eventd.assert_listener();
+  perform odoo_eventd.act_for(operator);
   given := odoo_eventd.drafted_subscription(options);
   insert into public.mcp_event_subscription
          (name, model, event_type, domain, fields, trigger_mode, user_id, connection, created_from, active, webhook_url, webhook_secret,
@@ -22,29 +24,8 @@ begin
   returning id into made;
   return made;
 end $$;
-comment on function odoo_eventd.add_subscription(jsonb) is
+comment on function odoo_eventd.add_subscription(jsonb, jsonb) is
   'Adds a subscription; keys are the columns of mcp_event_subscription, what is not given is the table''s default. Returns its id.';
-
-create or replace function odoo_eventd.deactivate_subscription(subscription integer) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  update public.mcp_event_subscription s set active = false where s.id = subscription;
-  return found;
-end $$;
-comment on function odoo_eventd.deactivate_subscription(integer) is 'Deactivates a subscription; its row is kept. False if there is none.';
-
-create or replace function odoo_eventd.pause_subscription(subscription integer, pause boolean) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  update public.mcp_event_subscription s set paused = pause where s.id = subscription;
-  return found;
-end $$;
-comment on function odoo_eventd.pause_subscription(integer, boolean) is
-  'Lets the deliveries of a subscription wait, or go on. False if there is none.';
 
 create or replace function odoo_eventd.enable_subscription(subscription integer) returns timestamp
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -74,30 +55,8 @@ begin
 end $$;
 comment on function odoo_eventd.remove_subscription(integer) is 'Deletes a subscription. False if there is none.';
 
-create or replace function odoo_eventd.list_subscriptions() returns setof jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  return query select to_jsonb(s) - 'secret_ref' - 'captured_from' from public.mcp_event_subscription s order by s.id;
-end $$;
-comment on function odoo_eventd.list_subscriptions() is 'All subscriptions as JSON, secrets masked.';
-
-create or replace function odoo_eventd.list_deliveries(
-  of_subscription integer, with_status text, of_model text, of_record bigint, since timestamptz, most integer
-) returns setof jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  return query
-    select to_jsonb(l) from public.mcp_webhook_delivery l
-    where (of_subscription is null or l.subscription_id = of_subscription)
-      and (with_status is null or l.status = with_status)
-      and (of_model is null or l.model = of_model)
-      and (of_record is null or of_record = any (l.record_ids))
-      and (since is null or l.create_date >= since at time zone 'utc')
-    order by l.create_date desc, l.id desc limit most;
-end $$;
-comment on function odoo_eventd.list_deliveries(integer, text, text, bigint, timestamptz, integer) is
-  'Attempts, newest first; each filter may be null.';
+-- Operators read by subscription_reads.sql and delivery_reads.sql, and change by subscription_writes.sql.
+drop function if exists odoo_eventd.deactivate_subscription(integer);
+drop function if exists odoo_eventd.pause_subscription(integer, boolean);
+drop function if exists odoo_eventd.list_subscriptions();
+drop function if exists odoo_eventd.list_deliveries(integer, text, text, bigint, timestamptz, integer);

@@ -21,34 +21,52 @@ comment on function odoo_eventd.drafted_subscription(jsonb) is
   'The row of mcp_event_subscription that has these values and the table''s defaults; its id is 0.';
 revoke all on function odoo_eventd.drafted_subscription(jsonb) from public;
 
-create or replace function odoo_eventd.preview_subscription(options jsonb) returns jsonb
+drop function if exists odoo_eventd.preview_subscription(jsonb);
+create or replace function odoo_eventd.preview_subscription(operator jsonb, options jsonb, of_subscription integer default null)
+returns table (version text, subscription jsonb, broken jsonb)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+  was public.mcp_event_subscription;
   given public.mcp_event_subscription;
   rules text;
-  broken record;
 begin
   perform odoo_eventd.assert_listener();
-  given := odoo_eventd.drafted_subscription(options);
-  -- As above. The first that does not hold ends it: those behind may not be made for such values.
-  select string_agg(format('(%L, %s, %L)', c.conname, pg_get_expr(c.conbin, c.conrelid), pg_get_constraintdef(c.oid, true)), ', ' order by c.conname)
+  if of_subscription is null then
+    given := odoo_eventd.drafted_subscription(options);
+  else
+    select * into was from public.mcp_event_subscription s
+      where s.id = of_subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+    if not found then
+      return;
+    end if;
+    given := odoo_eventd.patched_subscription(was, options);
+  end if;
+  -- As above, and all that do not hold.
+  select string_agg(format('(%L, %s, %L, %L)', c.conname, pg_get_expr(c.conbin, c.conrelid), pg_get_constraintdef(c.oid, true),
+           -- Of several columns the one that the rule is named after.
+           (select a.attname from pg_attribute a where a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+             order by nullif(position(a.attname in c.conname), 0) nulls last limit 1)), ', ')
     into rules
     from pg_constraint c where c.conrelid = 'public.mcp_event_subscription'::regclass and c.contype = 'c';
-  execute 'select v.name, v.definition from (select ($1).*) given, lateral (values ' || rules || ') v (name, holds, definition)
-            where v.holds is false limit 1' into broken using given;
-  if broken.name is not null then
-    raise exception 'it must hold that %', replace(broken.name, '_', ' ')
-      using errcode = 'check_violation', constraint = broken.name, detail = broken.definition;
-  end if;
+  execute 'select coalesce(jsonb_agg(jsonb_build_object(''column'', v.column_name, ''constraint'', v.name, ''rule'', v.definition)
+                                     order by v.name), ''[]'')
+             from (select ($1).*) given, lateral (values ' || rules || ') v (name, holds, definition, column_name)
+            where v.holds is false' into broken using given;
   if given.model is null then
-    raise exception 'a subscription needs a model' using errcode = 'not_null_violation';
+    broken := jsonb_build_object('column', 'model', 'message', 'a subscription needs a model') || broken;
   end if;
-  return to_jsonb(given) || jsonb_build_object(
-    'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end, 'write_stamp', '', 'captured_from', null);
+  broken := broken || coalesce((select jsonb_agg(jsonb_build_object('column', u.of_column, 'constraint', u.constraint_name))
+                                  from odoo_eventd.unreadable_values(given.rate_limit, given.headers) u where options ? u.of_column), '[]');
+  version := odoo_eventd.subscription_version(was);
+  subscription := to_jsonb(given) || jsonb_build_object(
+    'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end, 'write_stamp', '',
+    'captured_from', null);
+  return next;
 end $$;
-comment on function odoo_eventd.preview_subscription(jsonb) is
-  'The row that add_subscription would make of these options, in the form of load_subscriptions. Writes nothing.';
+comment on function odoo_eventd.preview_subscription(jsonb, jsonb, integer) is
+  'The row that add_subscription would make of these options, or change_subscriptions of a subscription that the operator sees, in the form '
+  'of load_subscriptions; the version that it would replace, and the rules that it breaks. Writes nothing.';
 
 create or replace function odoo_eventd.preview_capture(of_model text, needed name[]) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

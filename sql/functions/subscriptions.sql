@@ -1,5 +1,21 @@
 -- Purpose: what happens when somebody writes public.mcp_event_subscription, and what the service reads and writes of it.
 
+create or replace function odoo_eventd.unreadable_values(rate_limit numeric, headers jsonb)
+returns table (of_column text, constraint_name text, message text)
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  -- NaN and infinity are greater than any.
+  select 'rate_limit', 'subscription_rate_limit_is_0.000001_to_1000000_requests_a_second',
+         'rate_limit must be between 0.000001 and 1000000 requests a second'
+   where rate_limit not between 0.000001 and 1000000
+  union all
+  select 'headers', 'subscription_headers_are_texts', 'a number in headers is too large'
+   where exists (select from jsonb_each(case when jsonb_typeof(headers) = 'object' then headers else '{}' end) h
+                  where jsonb_typeof(h.value) = 'number' and length(h.value #>> '{}') > 300)
+$$;
+comment on function odoo_eventd.unreadable_values(numeric, jsonb) is 'Which of these columns hold what no program reads as a number.';
+revoke all on function odoo_eventd.unreadable_values(numeric, jsonb) from public;
+
 create or replace function odoo_eventd.keep_subscription() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -7,18 +23,14 @@ declare
   mask constant text := '********';
   writes_secret boolean;
   writes_auth boolean;
+  unreadable record;
   kept odoo_eventd.subscription_secret;
 begin
-  -- What no program reads as a number; NaN and infinity are greater than any. A row that came past this, as with a restore, stays as it
-  -- is: the service must be able to say what is wrong with it.
+  -- A row that came past this, as with a restore, stays as it is: the service must be able to say what is wrong with it.
   if tg_op = 'INSERT' or new.rate_limit is distinct from old.rate_limit or new.headers is distinct from old.headers then
-    if new.rate_limit not between 0.000001 and 1000000 then
-      raise exception 'rate_limit must be between 0.000001 and 1000000 requests a second'
-        using errcode = 'check_violation', constraint = 'subscription_rate_limit_is_0.000001_to_1000000_requests_a_second';
-    end if;
-    if exists (select from jsonb_each(case when jsonb_typeof(new.headers) = 'object' then new.headers else '{}' end) h
-                where jsonb_typeof(h.value) = 'number' and length(h.value #>> '{}') > 300) then
-      raise exception 'a number in headers is too large' using errcode = 'check_violation', constraint = 'subscription_headers_are_texts';
+    select * into unreadable from odoo_eventd.unreadable_values(new.rate_limit, new.headers) limit 1;
+    if found then
+      raise exception '%', unreadable.message using errcode = 'check_violation', constraint = unreadable.constraint_name;
     end if;
   end if;
   if tg_op = 'INSERT' then

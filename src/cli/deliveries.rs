@@ -1,14 +1,15 @@
 //! `deliveries` and `redeliver`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::{Span, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::connect_installed;
 use super::output::{self, cell, say};
-use crate::ops::dead_letters::{self, Filter};
-use crate::ops::{self, DeliveryFilter};
+use super::{pages, verbs};
+use crate::ops::Operator;
+use crate::ops::deliveries::read::{Attempt, AttemptFilter, Status};
+use crate::ops::deliveries::redeliver::{AT_ONCE, DeadFilter};
 use crate::pg::connect::Database;
 use crate::{Error, Result};
 
@@ -19,8 +20,8 @@ pub struct Deliveries {
     #[arg(long, value_name = "ID")]
     subscription: Option<i32>,
     /// pending, success or failed
-    #[arg(long, value_parser = ["pending", "success", "failed"])]
-    status: Option<String>,
+    #[arg(long)]
+    status: Option<StatusName>,
     /// Of this model
     #[arg(long)]
     model: Option<String>,
@@ -38,9 +39,27 @@ pub struct Deliveries {
     until: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 100, value_name = "N")]
-    limit: i32,
+    limit: u32,
     #[command(flatten)]
     output: output::Json,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StatusName {
+    Pending,
+    Success,
+    Failed,
+}
+
+impl From<StatusName> for Status {
+    fn from(name: StatusName) -> Self {
+        match name {
+            StatusName::Pending => Self::Pending,
+            StatusName::Success => Self::Success,
+            StatusName::Failed => Self::Failed,
+        }
+    }
 }
 
 /// What to send once more.
@@ -79,35 +98,22 @@ pub struct Redeliver {
 /// # Errors
 /// Wrong use; database errors.
 pub async fn list(database: Database, args: Deliveries) -> Result<()> {
-    if args.dead {
-        return list_dead(database, args).await;
-    }
-    let filter = DeliveryFilter {
+    let filter = AttemptFilter {
         subscription: args.subscription,
-        status: args.status,
+        statuses: args.status.map(|status| vec![status.into()]),
         model: args.model,
-        record: args.id,
-        since: args.since.as_deref().map(parse_since).transpose()?,
-        limit: args.limit,
-    };
-    let client = connect_installed(&database).await?;
-    let rows = ops::deliveries(&client, &filter).await?;
-    if args.output.json {
-        return output::json(&rows);
-    }
-    print(&rows)
-}
-
-async fn list_dead(database: Database, args: Deliveries) -> Result<()> {
-    let filter = Filter {
-        subscription: args.subscription,
-        model: args.model,
-        record: args.id,
+        record_id: args.id,
         since: args.since.as_deref().map(parse_since).transpose()?,
         until: args.until.as_deref().map(parse_since).transpose()?,
+        dead: args.dead,
+        ..AttemptFilter::default()
     };
-    let client = connect_installed(&database).await?;
-    let rows = dead_letters::list(&client, &filter, args.limit).await?;
+    let service = verbs(database).await?;
+    let operator = Operator::of_database();
+    let rows = pages(args.limit, async |page| {
+        service.attempts(&operator, &filter, &page).await
+    })
+    .await?;
     if args.output.json {
         return output::json(&rows);
     }
@@ -118,7 +124,7 @@ async fn list_dead(database: Database, args: Deliveries) -> Result<()> {
 ///
 /// # Errors
 /// When stdout cannot be written to.
-pub fn print(rows: &[Value]) -> Result<()> {
+pub fn print(rows: &[Attempt]) -> Result<()> {
     const COLUMNS: [&str; 10] = [
         "create_date",
         "delivery_id",
@@ -135,8 +141,9 @@ pub fn print(rows: &[Value]) -> Result<()> {
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
+            let row = serde_json::json!(row);
             let facts = COLUMNS.iter().map(|column| shortened(cell(row.get(*column))));
-            facts.chain([failure(row)]).collect()
+            facts.chain([failure(&row)]).collect()
         })
         .collect();
     output::table(&headings, &cells)
@@ -163,9 +170,6 @@ fn shortened(text: String) -> String {
     }
 }
 
-/// So many are asked for in one statement.
-const REDELIVER_AT_ONCE: usize = 1_000;
-
 /// Sends ended deliveries once more.
 ///
 /// # Errors
@@ -176,24 +180,28 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
             Error::usage("nothing to redeliver was named").with_hint("give delivery ids, or --failed --since TIME")
         );
     }
-    let client = connect_installed(&database).await?;
-    let ids = if args.failed {
-        let filter = Filter {
-            subscription: args.subscription,
-            model: args.model,
-            record: args.id,
-            since: args.since.as_deref().map(parse_since).transpose()?,
-            until: args.until.as_deref().map(parse_since).transpose()?,
-        };
-        dead_letters::find(&client, &filter).await?
-    } else {
-        args.ids
+    let since = args.since.as_deref().map(parse_since).transpose()?;
+    let until = args.until.as_deref().map(parse_since).transpose()?;
+    let service = verbs(database).await?;
+    let operator = Operator::of_database();
+    let ids = match since.filter(|_| args.failed) {
+        None => args.ids,
+        Some(since) => {
+            let filter = DeadFilter {
+                subscription: args.subscription,
+                model: args.model,
+                record_id: args.id,
+                since,
+                until,
+            };
+            service.dead_letters(&operator, &filter).await?
+        }
     };
     let (mut again, mut refused, mut unknown) = (0, 0, 0);
     let mut shown = Vec::new();
     // What is shown of a block is gone from memory before the next is asked for, unless one JSON document is wanted.
-    for block in ids.chunks(REDELIVER_AT_ONCE) {
-        let found = dead_letters::redeliver(&client, block, args.dry_run).await?;
+    for block in ids.chunks(AT_ONCE) {
+        let found = service.redeliver(&operator, block, args.dry_run).await?;
         unknown += block.len() - found.len();
         for delivery in found {
             if let Some(reason) = &delivery.refused {

@@ -16,12 +16,15 @@ use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
 use crate::http::client::{Client, ClientConfig};
 use crate::http::guard::Guard;
 use crate::http::receiver::{Received, Receiver, ReceiverConfig};
-use crate::ops::{self, DeliveryFilter};
+use crate::ops::Operator;
+use crate::ops::deliveries::read::AttemptFilter;
+use crate::ops::page::PageRequest;
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::pg::subscriptions::GiveUp;
 use crate::signature::Secret;
 use crate::subscription::draft::Draft;
+use crate::worker::admission::ServiceRules;
 use crate::worker::process::Process;
 use crate::worker::slots::Limits;
 use crate::worker::supervisor::{self, Options};
@@ -136,16 +139,25 @@ async fn show(stop: CancellationToken) -> Result<()> {
     )
     .await?;
     let guard = Guard::new(&["127.0.0.0/8"], &[])?;
+    let rules = ServiceRules {
+        guard: guard.clone(),
+        keyring: None,
+    };
+    let (verbs, operator) = (
+        super::verbs_under(database.clone(), rules).await?,
+        Operator::of_database(),
+    );
     let url = format!("{}/hooks/odoo", receiver.url().trim_end_matches('/'));
     for options in [
         json!({"name": "confirmed orders", "model": "sale.order", "event_type": "write", "fields": ["state"],
                "domain": "[('state', '=', 'sale')]", "webhook_url": url, "webhook_secret": SECRET}),
         json!({"name": "new tasks", "model": "project.task", "event_type": "create", "webhook_url": url, "webhook_secret": SECRET}),
     ] {
-        let made = ops::subscribe::subscribe(&client, &guard, &Draft::parse(options.clone())?).await?;
+        let made = Box::pin(verbs.create_subscription(&operator, Draft::parse(options.clone())?)).await;
+        let made = made.map_err(Error::from)?;
         say(format_args!(
             "subscription {}: {} of {}, domain {}, watching {}",
-            made.id,
+            made.row.subscription.id,
             options["event_type"].as_str().unwrap_or_default(),
             options["model"].as_str().unwrap_or_default(),
             options["domain"].as_str().unwrap_or("[]"),
@@ -209,19 +221,14 @@ async fn show(stop: CancellationToken) -> Result<()> {
         ended.map_err(|e| Error::other("the service died").with_source(e))??;
     }
     data("\n== The log: public.mcp_webhook_delivery")?;
-    let log = ops::deliveries(
-        &client,
-        &DeliveryFilter {
-            limit: 20,
-            ..DeliveryFilter::default()
-        },
-    )
-    .await?;
-    super::deliveries::print(&log)?;
+    let log = verbs
+        .attempts(&operator, &AttemptFilter::default(), &PageRequest::first(20))
+        .await?;
+    super::deliveries::print(&log.items)?;
     say(format_args!(
         "\n{arrived} signed deliveries arrived and were verified; nothing else did. Removing everything again."
     ));
-    drop(client);
+    drop((client, verbs));
     tokio::task::spawn_blocking(move || drop(cluster))
         .await
         .map_err(|e| Error::other("cannot remove the throw-away PostgreSQL").with_source(e))

@@ -3,8 +3,9 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::connect_installed;
 use super::output::{self, cell, data, say};
+use super::{connect_installed, pages, verbs};
+use crate::ops::Operator;
 use crate::pg::connect::Database;
 use crate::pg::retention;
 use crate::{Error, Result};
@@ -36,7 +37,7 @@ pub struct History {
     subscription: Option<i32>,
     /// At most so many
     #[arg(long, default_value_t = 100, value_name = "N")]
-    limit: i32,
+    limit: u32,
     #[command(flatten)]
     output: output::Json,
 }
@@ -78,14 +79,19 @@ pub async fn erase(database: Database, args: Erase) -> Result<()> {
 /// # Errors
 /// Database errors.
 pub async fn history(database: Database, args: History) -> Result<()> {
-    let client = connect_installed(&database).await?;
-    let changes = retention::history(&client, args.subscription, args.limit).await?;
+    let service = verbs(database).await?;
+    let operator = Operator::of_database();
+    let changes = pages(args.limit, async |page| {
+        service.history(&operator, args.subscription, &page).await
+    })
+    .await?;
     if args.output.json {
         return output::json(&changes);
     }
     let rows: Vec<Vec<String>> = changes
         .iter()
         .map(|change| {
+            let change = &serde_json::json!(change);
             let mut row: Vec<String> = ["at", "subscription_id", "op", "login", "odoo_uid"]
                 .iter()
                 .map(|column| cell(change.get(column)))

@@ -29,9 +29,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_postgres::Client;
 
 use crate::config::{DatabaseUrl, ignoring_empty_variables, no_database};
+use crate::http::guard::Guard;
+use crate::ops::page::{LIMIT_AT_MOST, Page, PageRequest};
+use crate::ops::{self, Service};
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::telemetry::{Log, LogFormat};
+use crate::worker::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.
@@ -157,7 +161,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Subscribe(args) => block_on(subscribe::subscribe(database(&url)?, *args))?,
         Command::Subscriptions(args) => block_on(subscriptions::subscriptions(database(&url)?, args))?,
         Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(&url)?, args))?,
-        Command::Test(args) => return block_on(test_event::test(database(&url)?, args)),
+        Command::Test(args) => return block_on(test_event::test(url, args)),
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
@@ -187,6 +191,44 @@ fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
 
 fn database(url: &DatabaseUrl) -> Result<Database> {
     Database::parse(&url.read()?.ok_or_else(no_database)?)
+}
+
+/// The verbs on a database, for commands that send nothing to anybody: the rules on who may be called do not matter to them.
+async fn verbs(database: Database) -> Result<Service> {
+    verbs_under(
+        database,
+        ServiceRules {
+            guard: Guard::new::<&str>(&[], &[])?,
+            keyring: None,
+        },
+    )
+    .await
+}
+
+/// The verbs on a database. A command does one thing after the other, in one session.
+async fn verbs_under(database: Database, rules: ServiceRules) -> Result<Service> {
+    Service::open(database, rules, 1).await
+}
+
+/// Page after page of a list, until there are so many entries or no more.
+async fn pages<T>(most: u32, list: impl AsyncFn(PageRequest) -> ops::error::Result<Page<T>>) -> Result<Vec<T>> {
+    let (mut all, mut cursor) = (Vec::new(), None);
+    loop {
+        let left = most.saturating_sub(u32::try_from(all.len()).unwrap_or(most));
+        if left == 0 {
+            return Ok(all);
+        }
+        let page = PageRequest {
+            limit: left.min(LIMIT_AT_MOST),
+            cursor,
+        };
+        let page = list(page).await?;
+        all.extend(page.items);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// Connects to a database that has this program's installation.

@@ -3,21 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 
-use super::connect_installed;
 use super::output::{self, data, say};
 use super::secret::read_secret_file;
+use super::{connect_installed, verbs};
 use crate::config::{read_keyring, secret_key_file};
+use crate::ops::Operator;
+use crate::ops::subscriptions::secret::OVERLAP_AT_MOST;
 use crate::pg::connect::Database;
 use crate::sealing::Keyring;
-use crate::signature::{SECRET_PREFIX, Secret};
+use crate::signature::Secret;
 use crate::{Error, Result, ops};
-
-/// The bytes of a secret that is made here: as many as the hash has, more would gain nothing (RFC 2104, section 3).
-const SECRET_BYTES: usize = 32;
 
 /// What to do with secrets.
 #[derive(Debug, Subcommand)]
@@ -68,25 +65,19 @@ pub async fn secret(database: Database, command: SecretCommand) -> Result<()> {
 }
 
 async fn rotate(database: Database, args: Rotate) -> Result<()> {
-    let made = args.secret_file.is_none();
-    let secret = match &args.secret_file {
-        Some(file) => Secret::parse(read_secret_file(file)?)?,
-        None => Secret::parse(format!(
-            "{SECRET_PREFIX}{}",
-            STANDARD.encode(rand::random::<[u8; SECRET_BYTES]>())
-        ))?,
-    };
-    let client = connect_installed(&database).await?;
-    let until = ops::rotate_secret(&client, args.id, &secret, args.overlap).await?;
-    let shown = made.then(|| secret.expose());
+    let secret = args.secret_file.as_deref().map(read_secret_file).transpose()?;
+    let secret = secret.map(Secret::parse).transpose()?;
+    let service = verbs(database).await?;
+    let operator = Operator::of_database();
+    let rotated = service
+        .rotate_secret(&operator, args.id, secret.as_ref(), args.overlap)
+        .await?;
     if args.output.json {
-        output::json(
-            &serde_json::json!({ "id": args.id, "secret": shown, "old_signs_until": until.map(|at| at.to_string()) }),
-        )?;
-    } else if let Some(shown) = shown {
-        data(shown)?;
+        output::json(&rotated)?;
+    } else if let Some(made) = &rotated.secret {
+        data(made)?;
     }
-    match until {
+    match rotated.old_signs_until {
         Some(until) => say(format_args!(
             "subscription {} has a new secret; both sign until {until:.0}, X-MCP-Signature with the old one until then",
             args.id
@@ -116,9 +107,6 @@ async fn rewrap(database: Database, args: Rewrap) -> Result<()> {
     ));
     Ok(())
 }
-
-/// The longest overlap: after that a secret was not rotated.
-const OVERLAP_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn parse_overlap(text: &str) -> Result<Duration, Error> {
     let bad = || Error::usage("it is not a duration of at most a year").with_hint("write 24h, 7d or 30m");

@@ -5,23 +5,24 @@ use std::process::ExitCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::connect_installed;
 use super::output::{self, Json, cell, data};
+use super::verbs;
 use crate::health::backlog::{Alarm, Backlog, OfStatus};
 use crate::health::facts::Trouble;
 use crate::health::limits;
 use crate::odoo::known;
+use crate::ops::Operator;
 use crate::pg::connect::Database;
 use crate::worker::keeper::TERM_FAILS;
-use crate::{Error, Result, ops};
+use crate::{Error, Result};
 
 /// Shows the state of capture, queues and service. Exits with 1 when something needs a person.
 ///
 /// # Errors
 /// Database errors.
 pub async fn status(database: Database, args: Json) -> Result<ExitCode> {
-    let client = connect_installed(&database).await?;
-    let status = ops::status(&client).await?;
+    let service = verbs(database).await?;
+    let status = service.status(&Operator::of_database()).await?;
     let needs_a_person = problems(&status)?;
     if args.json {
         output::json(&status)?;

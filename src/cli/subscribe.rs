@@ -1,19 +1,23 @@
 //! `subscribe`, `unsubscribe`.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tokio_postgres::Client;
 
-use super::connect_installed;
 use super::output::{self, Json, data, say};
 use super::secret::read_secret_file;
+use super::{verbs, verbs_under};
 use crate::http::guard::Guard;
+use crate::ops::subscriptions::preview::Preview;
+use crate::ops::{Operator, Service};
 use crate::payload::template::Template;
 use crate::pg::connect::Database;
+use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::draft::Draft;
-use crate::{Error, Result, ops, preview};
+use crate::worker::admission::ServiceRules;
+use crate::{Error, Result};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.
 #[derive(Args)]
@@ -22,24 +26,24 @@ pub struct Subscribe {
     /// Odoo model: sale.order
     #[arg(long)]
     model: String,
-    /// create, write, unlink or all
-    #[arg(long, alias = "event-type", default_value = "all")]
-    event: String,
-    /// Odoo domain: [('state', '=', 'sale')]
-    #[arg(long, default_value = "[]")]
-    domain: String,
+    /// create, write, unlink or all [default: all]
+    #[arg(long, alias = "event-type")]
+    event: Option<String>,
+    /// Odoo domain: [('state', '=', 'sale')] [default: every record]
+    #[arg(long)]
+    domain: Option<String>,
     /// Watched fields, for write events; none = any stored field
     #[arg(long, value_delimiter = ',', value_name = "FIELD,..")]
     fields: Vec<String>,
-    /// match, enter or leave the domain
-    #[arg(long, default_value = "match")]
-    trigger_mode: String,
+    /// match, enter or leave the domain [default: match]
+    #[arg(long)]
+    trigger_mode: Option<String>,
     /// Where to send: https://.. ; none = nothing is sent
     #[arg(long, alias = "webhook-url")]
     url: Option<String>,
-    /// static: everything goes to --url. record: to the URL that mcp_record_callback has for each record
-    #[arg(long, default_value = "static", value_name = "SOURCE", value_parser = ["static", "record"])]
-    endpoint_source: String,
+    /// static: everything goes to --url. record: to the URL that mcp_record_callback has for each record [default: static]
+    #[arg(long, value_name = "SOURCE")]
+    endpoint_source: Option<String>,
     /// Signs the requests; better: --secret-file, which keeps it out of the process list
     #[arg(
         long,
@@ -69,33 +73,33 @@ pub struct Subscribe {
     /// File with a JSON template of the body, or a ready-made one: slack, teams, discord, odoo, cloudevents
     #[arg(long, value_name = "FILE|NAME")]
     template: Option<PathBuf>,
-    /// json or xml
-    #[arg(long, default_value = "json")]
-    format: String,
-    /// A larger body is sent without its records
-    #[arg(long, default_value_t = 262_144, value_name = "BYTES")]
-    max_body_bytes: i32,
-    /// GET, POST, PUT, PATCH or DELETE
-    #[arg(long, default_value = "POST", value_name = "METHOD")]
-    http_method: String,
+    /// json or xml [default: json]
+    #[arg(long)]
+    format: Option<String>,
+    /// A larger body is sent without its records [default: 262144]
+    #[arg(long, value_name = "BYTES")]
+    max_body_bytes: Option<i32>,
+    /// GET, POST, PUT, PATCH or DELETE [default: POST]
+    #[arg(long, value_name = "METHOD")]
+    http_method: Option<String>,
     /// A header to send: 'X-Team: sales'; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
     /// Language of translated values: fr_FR
     #[arg(long)]
     lang: Option<String>,
-    /// Limit of one request, everything included
-    #[arg(long, default_value_t = 5000, value_name = "MS")]
-    timeout_ms: i32,
-    /// 1 = one shot; more = at least once
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    max_attempts: i32,
-    /// With more than one attempt: the wait after the first, doubled by each further one
-    #[arg(long, default_value_t = 60_000, value_name = "MS")]
-    retry_first_ms: i32,
-    /// The longest wait between two attempts
-    #[arg(long, default_value_t = 86_400_000, value_name = "MS")]
-    retry_max_ms: i32,
+    /// Limit of one request, everything included [default: 5000]
+    #[arg(long, value_name = "MS")]
+    timeout_ms: Option<i32>,
+    /// 1 = one shot; more = at least once [default: 1]
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<i32>,
+    /// With more than one attempt: the wait after the first, doubled by each further one [default: 60000]
+    #[arg(long, value_name = "MS")]
+    retry_first_ms: Option<i32>,
+    /// The longest wait between two attempts [default: 86400000]
+    #[arg(long, value_name = "MS")]
+    retry_max_ms: Option<i32>,
     /// Wait in full, instead of a time drawn between nothing and that
     #[arg(long)]
     no_retry_jitter: bool,
@@ -108,9 +112,9 @@ pub struct Subscribe {
     /// Do not send events older than this: 2h, 30min, 1 day
     #[arg(long, value_name = "TIME")]
     max_event_age: Option<String>,
-    /// transaction or record
-    #[arg(long, default_value = "transaction")]
-    grouping: String,
+    /// transaction or record [default: transaction]
+    #[arg(long)]
+    grouping: Option<String>,
     /// Changes by these Odoo users are ignored
     #[arg(long, value_delimiter = ',', value_name = "ID,..")]
     ignore_user_ids: Vec<i32>,
@@ -158,10 +162,10 @@ impl Subscribe {
         Ok(Draft {
             name: self.name.clone(),
             model: Some(self.model.clone()),
-            event_type: Some(self.event.clone()),
-            domain: Some(self.domain.clone()),
+            event_type: choice(self.event.as_deref())?,
+            domain: self.domain.clone(),
             fields: Some(fields),
-            trigger_mode: Some(self.trigger_mode.clone()),
+            trigger_mode: choice(self.trigger_mode.as_deref())?,
             user_id: self.user_id,
             webhook_url: self.url.clone(),
             webhook_secret: secret,
@@ -169,25 +173,30 @@ impl Subscribe {
             payload_fields: Some(self.payload_fields.clone()),
             enrich_fields: Some(self.enrich_fields.clone()),
             webhook_payload_template: template,
-            format: Some(self.format.clone()),
-            max_body_bytes: Some(self.max_body_bytes),
-            http_method: Some(self.http_method.clone()),
+            format: choice(self.format.as_deref())?,
+            max_body_bytes: self.max_body_bytes,
+            http_method: choice(self.http_method.as_deref())?,
             headers: Some(headers),
             lang: self.lang.clone(),
-            timeout_ms: Some(self.timeout_ms),
-            max_attempts: Some(self.max_attempts),
-            retry_first_ms: Some(self.retry_first_ms),
-            retry_max_ms: Some(self.retry_max_ms),
-            retry_jitter: Some(!self.no_retry_jitter),
-            ordered: Some(self.ordered),
+            timeout_ms: self.timeout_ms,
+            max_attempts: self.max_attempts,
+            retry_first_ms: self.retry_first_ms,
+            retry_max_ms: self.retry_max_ms,
+            retry_jitter: self.no_retry_jitter.then_some(false),
+            ordered: self.ordered.then_some(true),
             rate_limit: self.rate_limit,
-            grouping: Some(self.grouping.clone()),
+            grouping: choice(self.grouping.as_deref())?,
             max_event_age: self.max_event_age.clone(),
             ignore_user_ids: Some(self.ignore_user_ids.clone()),
-            endpoint_source: Some(self.endpoint_source.clone()),
+            endpoint_source: choice(self.endpoint_source.as_deref())?,
             ..Draft::default()
         })
     }
+}
+
+/// One of a column's values, if one was named.
+fn choice<T: FromStr<Err = Error>>(named: Option<&str>) -> Result<Option<T>> {
+    named.map(str::parse).transpose()
 }
 
 /// A ready-made template's name, or what is in the file.
@@ -212,47 +221,114 @@ fn read_template(path: &Path) -> Result<String> {
 /// Wrong use; database errors.
 pub async fn subscribe(database: Database, args: Subscribe) -> Result<()> {
     let guard = Guard::new(&args.allow_networks, &args.allow_ports)?;
-    let draft = args.draft()?;
-    let client = connect_installed(&database).await?;
+    let draft = match args.draft() {
+        Ok(draft) => draft,
+        // Of a column, as the database's own refusals are.
+        Err(error) if error.column().is_some() => {
+            print_refusal(&error, args.dry_run && args.output.json)?;
+            return Err(match args.dry_run {
+                true => error,
+                false => not_added(error),
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    let service = verbs_under(database, ServiceRules { guard, keyring: None }).await?;
+    let operator = Operator::of_database();
     if args.dry_run {
-        return dry_run(&client, &guard, &draft, args.output).await;
+        return dry_run(&service, &operator, draft, args.output).await;
     }
-    let made = ops::subscribe::subscribe(&client, &guard, &draft).await?;
+    let made = Box::pin(service.create_subscription(&operator, draft)).await;
+    let made = made.map_err(|error| not_added(error.into()))?;
+    let id = made.row.subscription.id;
     if args.output.json {
-        output::json(&made)?;
+        output::json(&json!({ "id": id, "captured": made.captured }))?;
     } else {
-        data(made.id)?;
+        data(id)?;
     }
     if made.captured {
         say(format_args!(
-            "subscription {} is ready: changes of {} are captured from now on",
-            made.id, args.model
+            "subscription {id} is ready: changes of {} are captured from now on",
+            args.model
         ));
     } else {
         say(format_args!(
-            "subscription {} was added, but the table of {} is busy: the service sets up its triggers when a lock can be had",
-            made.id, args.model
+            "subscription {id} was added, but the table of {} is busy: the service sets up its triggers when a lock can be had",
+            args.model
         ));
     }
     Ok(())
 }
 
 /// Shows what the subscription would be; with `--json` a refusal is an answer as well.
-async fn dry_run(client: &Client, guard: &Guard, draft: &Draft, output: Json) -> Result<()> {
-    let looked = preview::preview(client, guard, draft).await;
-    match (&looked, output.json) {
-        (Ok(preview), true) => output::json(preview)?,
-        (Ok(preview), false) => data(preview.describe())?,
-        (Err(error), true) if error.is_usage() => {
-            let place = error.passage();
-            output::json(&json!({
-                "refused": error.chain(), "hint": error.hint(), "column": place.map(|place| place.column),
-                "span": place.map(|place| [place.span.start, place.span.end]),
-            }))?;
+async fn dry_run(service: &Service, operator: &Operator, draft: Draft, output: Json) -> Result<()> {
+    match Box::pin(service.preview_subscription(operator, draft)).await {
+        Ok(preview) if output.json => output::json(&preview),
+        Ok(preview) => data(describe(&preview)),
+        Err(error) => {
+            let error = Error::from(error);
+            print_refusal(&error, output.json && error.is_usage())?;
+            Err(error)
         }
-        (Err(_), _) => {}
     }
-    looked.map(drop)
+}
+
+fn not_added(error: Error) -> Error {
+    match error.is_usage() {
+        true => error.before("the subscription was not added"),
+        false => error,
+    }
+}
+
+/// What it would be, a line a fact, for people.
+fn describe(preview: &Preview) -> String {
+    let list = |names: &[String]| match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.join(", "),
+    };
+    let event = match preview.event_type {
+        WantedEvents::All => "create, write, unlink",
+        one => one.as_str(),
+    };
+    let when = match preview.trigger_mode {
+        TriggerMode::Enter => "when a record enters the domain",
+        TriggerMode::Leave => "when a record leaves the domain",
+        TriggerMode::Match => "when a record matches after the change",
+    };
+    let matching = match (preview.matching_records, &preview.not_counted) {
+        (Some(count), _) => count.to_string(),
+        (None, why) => format!("not counted: {}", why.as_deref().unwrap_or("unknown")),
+    };
+    let sent = match preview.is_sent {
+        true => "yes",
+        false => "no URL: events are for readers in the database only",
+    };
+    let others = match preview.reads_other_records {
+        true => "looked at, as they are when an event is processed",
+        false => "not looked at",
+    };
+    format!(
+        "model              {} (table {})\nevents             {event}, {when}\nsent               {sent}\ndomain             {}\n\
+             matching now       {matching}\nother records      {others}\nwatched columns    {}\ncaptured columns   {}\n\
+             \x20 compared         {}\n  kept whole       {}\n  not captured yet {}\ntriggers to make   {}",
+        preview.model,
+        preview.table,
+        preview.domain,
+        list(&preview.watched),
+        list(&preview.captured),
+        list(&preview.compared),
+        list(&preview.kept_whole),
+        list(&preview.columns_to_add),
+        list(&preview.triggers_to_make),
+    )
+}
+
+fn print_refusal(error: &Error, is_wanted: bool) -> Result<()> {
+    if !is_wanted {
+        return Ok(());
+    }
+    let span = error.passage().map(|place| [place.span.start, place.span.end]);
+    output::json(&json!({ "refused": error.chain(), "hint": error.hint(), "column": error.column(), "span": span }))
 }
 
 /// Deactivates a subscription.
@@ -260,8 +336,8 @@ async fn dry_run(client: &Client, guard: &Guard, draft: &Draft, output: Json) ->
 /// # Errors
 /// No such subscription; database errors.
 pub async fn unsubscribe(database: Database, args: Unsubscribe) -> Result<()> {
-    let client = connect_installed(&database).await?;
-    ops::unsubscribe(&client, args.id).await?;
+    let service = verbs(database).await?;
+    Box::pin(service.set_active(&Operator::of_database(), args.id, false)).await?;
     say(format_args!("subscription {} is inactive", args.id));
     Ok(())
 }

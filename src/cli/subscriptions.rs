@@ -2,10 +2,13 @@
 
 use clap::{Args, Subcommand};
 
-use super::connect_installed;
 use super::output::{self, Json, cell, say};
+use super::verbs;
+use crate::Result;
+use crate::ops::Operator;
+use crate::ops::subscriptions::read::Filter;
 use crate::pg::connect::Database;
-use crate::{Result, ops};
+use crate::subscription::View;
 
 /// What to do with subscriptions; nothing said = list them.
 #[derive(Debug, Args)]
@@ -38,23 +41,27 @@ struct Which {
 /// # Errors
 /// No such subscription; database errors.
 pub async fn subscriptions(database: Database, args: Subscriptions) -> Result<()> {
-    let client = connect_installed(&database).await?;
+    let service = verbs(database).await?;
+    let operator = Operator::of_database();
     match args.action {
-        None => list(&ops::subscriptions(&client).await?, args.output.json),
+        None => list(
+            &service.all_subscriptions(&operator, &Filter::default()).await?,
+            args.output.json,
+        ),
         Some(Action::Pause(Which { id })) => {
-            ops::pause(&client, id, true).await?;
+            Box::pin(service.set_paused(&operator, id, true)).await?;
             say(format_args!(
                 "subscription {id} is paused: its deliveries wait until `odoo-eventd subscriptions resume {id}`"
             ));
             Ok(())
         }
         Some(Action::Resume(Which { id })) => {
-            ops::pause(&client, id, false).await?;
+            Box::pin(service.set_paused(&operator, id, false)).await?;
             say(format_args!("subscription {id} goes on within a second or two"));
             Ok(())
         }
         Some(Action::Enable(Which { id })) => {
-            match ops::enable(&client, id).await? {
+            match service.enable_subscription(&operator, id).await? {
                 None => say(format_args!("subscription {id} was not disabled")),
                 Some(since) => say(format_args!(
                     "subscription {id} is enabled; what was not sent meanwhile is sent by \
@@ -66,7 +73,7 @@ pub async fn subscriptions(database: Database, args: Subscriptions) -> Result<()
     }
 }
 
-fn list(rows: &[serde_json::Value], json: bool) -> Result<()> {
+fn list(rows: &[View], json: bool) -> Result<()> {
     if json {
         return output::json(&rows);
     }
@@ -87,7 +94,10 @@ fn list(rows: &[serde_json::Value], json: bool) -> Result<()> {
     ];
     let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| COLUMNS.iter().map(|c| cell(row.get(c))).collect())
+        .map(|row| {
+            let row = serde_json::json!(row);
+            COLUMNS.iter().map(|c| cell(row.get(c))).collect()
+        })
         .collect();
     output::table(&COLUMNS, &cells)
 }

@@ -2,17 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 
-use super::connect_installed;
 use super::output::{self, Json, data, say};
+use super::verbs_under;
 use crate::Result;
-use crate::config::{read_keyring, secret_key_file};
-use crate::http::guard::Guard;
-use crate::ops::test_event::{self, Tested};
-use crate::pg::connect::Database;
+use crate::config::{DatabaseUrl, RawConfig, RunConfig};
+use crate::ops::Operator;
+use crate::ops::test_event::Tested;
 use crate::worker::admission::ServiceRules;
 
 /// Whose endpoint to try.
@@ -20,12 +18,18 @@ use crate::worker::admission::ServiceRules;
 pub struct Test {
     /// The subscription's id
     id: i32,
+    /// TOML file with the service's settings, of which those count that say whom it calls and how; options go before it
+    #[arg(long, env = "ODOO_EVENTD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Networks that may be called although they are private, as the service's own setting
     #[arg(long, env = "ODOO_EVENTD_ALLOW_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
     allow_networks: Vec<String>,
     /// Ports that may be called at public addresses, as the service's own setting
     #[arg(long, env = "ODOO_EVENTD_ALLOW_PORTS", value_delimiter = ',', value_name = "PORT")]
     allow_ports: Vec<u16>,
+    /// Authorities that the endpoint's certificate may be signed by, as the service's own setting
+    #[arg(long, env = "ODOO_EVENTD_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// The key of encrypted secrets, as the service's own setting
     #[arg(long, env = "ODOO_EVENTD_SECRET_KEY_FILE", value_name = "FILE")]
     secret_key_file: Option<PathBuf>,
@@ -37,13 +41,21 @@ pub struct Test {
 ///
 /// # Errors
 /// Wrong use; database errors.
-pub async fn test(database: Database, args: Test) -> Result<ExitCode> {
-    let rules = ServiceRules {
-        guard: Guard::new(&args.allow_networks, &args.allow_ports)?,
-        keyring: read_keyring(secret_key_file(args.secret_key_file).as_deref())?.map(Arc::new),
+pub async fn test(url: DatabaseUrl, args: Test) -> Result<ExitCode> {
+    let said = RawConfig {
+        allow_networks: args.allow_networks,
+        allow_ports: args.allow_ports,
+        ca_file: args.ca_file,
+        secret_key_file: args.secret_key_file,
+        ..RawConfig::default()
     };
-    drop(connect_installed(&database).await?);
-    let tested = test_event::send(&database, rules, args.id).await?;
+    let settings = RunConfig::of_one(said, url.read()?, args.config.as_deref())?;
+    let rules = ServiceRules {
+        guard: settings.guards.of_subscriptions,
+        keyring: settings.keyring,
+    };
+    let service = verbs_under(settings.database, rules).await?.sending_by(settings.client);
+    let tested = Box::pin(service.test_subscription(&Operator::of_database(), args.id)).await?;
     if args.output.json {
         output::json(&tested)?;
     } else {

@@ -25,6 +25,7 @@ use crate::event::{self, EventType};
 use crate::matching::{Assembled, RECORDS_A_PART};
 use crate::odoo::registry::Registry;
 use crate::pg::{registry, subscriptions};
+use crate::subscription::choices::EndpointSource;
 use crate::subscription::{Accepted, TriggerMode};
 use crate::worker::{admission, bodies};
 use crate::{Error, Result};
@@ -116,7 +117,7 @@ async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted>
         .into_iter()
         .find(|row| row.id == id)
         .ok_or_else(|| super::no_subscription(id))?;
-    if row.endpoint_source == "record" {
+    if row.endpoint_source == EndpointSource::Record {
         return Err(Error::usage(format!(
             "subscription {id} sends to callback URLs of single records, which are for changes and not for a backfill"
         )));

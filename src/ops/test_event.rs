@@ -14,7 +14,7 @@ use tokio_postgres::Client as Connection;
 use uuid::Uuid;
 
 use crate::event::{self, EventType};
-use crate::http::client::{Client, ClientConfig};
+use crate::http::client::Client;
 use crate::http::mask::mask_url;
 use crate::payload::body::Micros;
 use crate::pg::connect::Database;
@@ -73,12 +73,11 @@ pub struct Tested {
 /// # Errors
 /// [`Error::is_usage`] when there is no such subscription, it has no URL or cannot be served; this is a copy; database errors. An endpoint that fails is
 /// no error: see [`Tested::success`].
-pub async fn send(database: &Database, rules: ServiceRules, id: i32) -> Result<Tested> {
+pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id: i32) -> Result<Tested> {
     // Recording works on pooled connections; looking needs a plain one.
     let connection = database.connect().await?;
     super::require_adopted(&connection).await?;
-    let subscription = load(&connection, &rules, id).await?;
-    let client = Client::new(ClientConfig::new(rules.guard))?;
+    let subscription = load(&connection, rules, id).await?;
     let now = SystemTime::now();
     let unix_now = now
         .duration_since(UNIX_EPOCH)

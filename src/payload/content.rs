@@ -12,6 +12,7 @@ use super::xml;
 use crate::delivery::Failure;
 use crate::domain::check::Context;
 use crate::odoo::registry::{Model, Registry};
+use crate::subscription::choices::BodyFormat;
 use crate::{Error, Result};
 
 /// What a subscription's row asks for, as it was written.
@@ -23,8 +24,8 @@ pub struct Wishes<'a> {
     pub enrich_fields: &'a [String],
     /// A template, or the name of a ready-made one.
     pub template: Option<&'a str>,
-    /// `json` or `xml`.
-    pub format: &'a str,
+    /// How bodies are written.
+    pub format: BodyFormat,
     /// Larger bodies are sent thin.
     pub max_body_bytes: usize,
 }
@@ -71,22 +72,34 @@ impl Content {
             .chain(wishes.enrich_fields)
             .map(String::as_str)
             .collect();
-        let selection = Selection::parse(&asked)?;
+        let own = |asked: &[&str]| {
+            let own = Selection::parse(asked)?;
+            Plan::new(&own, model, registry, context)
+        };
+        // Both lists are one selection: which of them is at fault shows when the first is looked at alone.
+        let blame = |error: Error| match own(&asked[..wishes.payload_fields.len()]) {
+            Ok(_) => error.of("enrich_fields"),
+            Err(_) => error.of("payload_fields"),
+        };
+        let selection = Selection::parse(&asked).map_err(blame)?;
         let plan = if selection.is_empty() {
             None
         } else {
-            Some(Arc::new(Plan::new(&selection, model, registry, context)?))
+            let plan = Plan::new(&selection, model, registry, context).map_err(blame)?;
+            Some(Arc::new(plan))
         };
         let template = wishes
             .template
             .filter(|text| !text.trim().is_empty())
             .map(Template::parse)
-            .transpose()?;
-        let is_xml = wishes.format == "xml";
+            .transpose()
+            .map_err(|error| error.of("webhook_payload_template"))?;
+        let is_xml = wishes.format == BodyFormat::Xml;
         if is_xml && template.is_some() {
             return Err(
                 Error::usage("a payload template makes JSON, and format \"xml\" was asked for")
-                    .with_hint("leave out one of the two"),
+                    .with_hint("leave out one of the two")
+                    .of("format"),
             );
         }
         Ok(Self {

@@ -257,7 +257,7 @@ impl Database {
         };
     }
 
-    fn refused(&self, error: tokio_postgres::Error) -> Error {
+    pub(super) fn refused(&self, error: tokio_postgres::Error) -> Error {
         use tokio_postgres::error::SqlState;
         let hint = match error.code() {
             Some(code)
@@ -281,6 +281,15 @@ impl Database {
     }
 
     async fn introduce(&self, client: &Client) -> Result<()> {
+        self.require_version(client).await?;
+        client
+            .batch_execute(SESSION)
+            .await
+            .map_err(|error| Error::database(format_args!("set up a session of {self}"), error))
+    }
+
+    /// Refuses a server that is too old.
+    pub(super) async fn require_version(&self, client: &Client) -> Result<()> {
         let row = client
             .query_one(
                 "select pg_catalog.current_setting('server_version_num')::integer, pg_catalog.current_setting('server_version')",
@@ -294,10 +303,7 @@ impl Database {
                 row.get::<_, String>(1)
             )));
         }
-        client
-            .batch_execute(SESSION)
-            .await
-            .map_err(|error| Error::database(format_args!("set up a session of {self}"), error))
+        Ok(())
     }
 }
 

@@ -110,18 +110,6 @@ pub async fn erase(
     Ok(row.get(0))
 }
 
-/// Changes of subscriptions, newest first.
-///
-/// # Errors
-/// Database errors.
-pub async fn history(client: &Client, subscription: Option<i32>, limit: i32) -> Result<Vec<Value>> {
-    let rows = client
-        .query("select odoo_eventd.list_history($1, $2)", &[&subscription, &limit])
-        .await
-        .map_err(|e| Error::database("read the subscriptions' history", e))?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
-}
-
 /// Whether the outbox has been in one table for more than a day.
 ///
 /// # Errors

@@ -57,6 +57,7 @@ macro_rules! function_file {
 const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("guard"),
     function_file!("grants"),
+    function_file!("operators"),
     function_file!("registry"),
     function_file!("models"),
     function_file!("hold"),
@@ -81,6 +82,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("emit"),
     function_file!("operations"),
     function_file!("preview"),
+    function_file!("subscription_reads"),
+    function_file!("subscription_writes"),
+    function_file!("delivery_reads"),
     function_file!("history"),
     function_file!("views"),
     function_file!("retention"),
@@ -563,7 +567,8 @@ mod tests {
     #[test]
     fn nothing_is_called_that_runs_with_the_callers_own_rights() {
         let names = without_rights_of_their_own();
-        assert!(names.contains(&"home") && names.len() < 12, "{names:?}");
+        // Helpers of the others, which alone may call them.
+        assert!(names.contains(&"home") && names.len() < 20, "{names:?}");
         let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {

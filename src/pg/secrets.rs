@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::sealing::{Kind, Place};
@@ -114,22 +113,22 @@ pub async fn expire(client: &Client) -> Result<i64> {
 /// Gives a subscription a new secret. Returns until when the old one signs too; `None` when it does not.
 ///
 /// # Errors
-/// [`Error::is_usage`] if there is no such subscription; database errors.
-pub async fn rotate(client: &Client, subscription: i32, secret: &str, overlap: Duration) -> Result<Option<Timestamp>> {
+/// [`Error::is_no_data_found`] where the operator sees no such subscription; database errors.
+pub async fn rotate(
+    client: &Client,
+    operator: &serde_json::Value,
+    subscription: i32,
+    secret: &str,
+    overlap: Duration,
+) -> Result<Option<Timestamp>> {
     let overlap_s = overlap.as_secs_f64();
     let row = client
         .query_one(
-            "select odoo_eventd.rotate_secret($1, $2, pg_catalog.make_interval(secs => $3))",
-            &[&subscription, &secret, &overlap_s],
+            "select odoo_eventd.rotate_secret(own, $3, pg_catalog.make_interval(secs => $4)) from odoo_eventd.act_on($1, $2) own",
+            &[operator, &subscription, &secret, &overlap_s],
         )
         .await
-        .map_err(|e| match e.code() {
-            Some(code) if *code == SqlState::NO_DATA_FOUND => {
-                Error::usage(format!("there is no subscription {subscription}"))
-                    .with_hint("`odoo-eventd subscriptions` lists them")
-            }
-            _ => Error::database(format_args!("rotate the secret of subscription {subscription}"), e),
-        })?;
+        .map_err(|e| Error::database(format_args!("rotate the secret of subscription {subscription}"), e))?;
     Ok(row.get(0))
 }
 

@@ -1,11 +1,25 @@
 //! A subscription that somebody wants: what he said of it, and nothing else.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::choices::{BodyFormat, CreatedFrom, EndpointSource, Grouping, HttpMethod, TriggerMode, WantedEvents};
 use crate::{Error, Result};
+
+/// The names of a draft's columns, as they are written.
+static COLUMNS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let empty = serde_json::to_value(Draft::default()).expect("its fields are plain values");
+    let columns = empty.as_object().into_iter().flat_map(Map::keys);
+    columns.cloned().collect()
+});
+
+/// The column of this name, if it is one that a subscription's user writes.
+pub(crate) fn column(name: &str) -> Option<&'static str> {
+    COLUMNS.iter().find(|column| *column == name).map(String::as_str)
+}
 
 /// The columns of `mcp_event_subscription` that its user writes. What is not there is left to the table's defaults; keys that no column
 /// has are refused, for whoever misspells one would believe that it holds.
@@ -16,20 +30,20 @@ pub struct Draft {
     pub name: Option<String>,
     /// Odoo model.
     pub model: Option<String>,
-    /// `create`, `write`, `unlink` or `all`.
-    pub event_type: Option<String>,
+    /// Which events.
+    pub event_type: Option<WantedEvents>,
     /// Odoo domain as text.
     pub domain: Option<String>,
     /// Watched fields.
     pub fields: Option<Vec<String>>,
-    /// `match`, `enter` or `leave`.
-    pub trigger_mode: Option<String>,
+    /// When a record that matches counts.
+    pub trigger_mode: Option<TriggerMode>,
     /// Odoo user who asks for it.
     pub user_id: Option<i32>,
     /// Through what he asks.
     pub connection: Option<String>,
-    /// `manual` or `ai`.
-    pub created_from: Option<String>,
+    /// Who asks.
+    pub created_from: Option<CreatedFrom>,
     /// False = does nothing.
     pub active: Option<bool>,
     /// Where to send.
@@ -45,11 +59,11 @@ pub struct Draft {
     /// Fields to send beside the default body.
     pub enrich_fields: Option<Vec<String>>,
     /// HTTP method.
-    pub http_method: Option<String>,
+    pub http_method: Option<HttpMethod>,
     /// Additional headers.
     pub headers: Option<Map<String, Value>>,
-    /// `json` or `xml`.
-    pub format: Option<String>,
+    /// How bodies are written.
+    pub format: Option<BodyFormat>,
     /// Language of translated values.
     pub lang: Option<String>,
     /// Limit of one attempt in milliseconds, everything included.
@@ -68,16 +82,16 @@ pub struct Draft {
     pub ordered: Option<bool>,
     /// Requests a second at most.
     pub rate_limit: Option<f64>,
-    /// `transaction` or `record`.
-    pub grouping: Option<String>,
+    /// Which records share a request.
+    pub grouping: Option<Grouping>,
     /// Older events are not sent: an interval as PostgreSQL reads it.
     pub max_event_age: Option<String>,
     /// Larger bodies are sent thin.
     pub max_body_bytes: Option<i32>,
     /// Changes by these users are ignored.
     pub ignore_user_ids: Option<Vec<i32>>,
-    /// `static` or `record`.
-    pub endpoint_source: Option<String>,
+    /// Whose URL.
+    pub endpoint_source: Option<EndpointSource>,
 }
 
 impl Draft {
@@ -86,9 +100,16 @@ impl Draft {
     /// # Errors
     /// [`Error::is_usage`] that names the key that is unknown or has a value of another type.
     pub fn parse(object: Value) -> Result<Self> {
-        serde_path_to_error::deserialize(object).map_err(|error| match error.path().to_string().as_str() {
-            "." => Error::usage(format!("the subscription cannot be read: {}", error.inner())),
-            path => Error::usage(format!("{path} cannot be read: {}", error.inner())),
+        serde_path_to_error::deserialize(object).map_err(|error| {
+            let path = error.path().to_string();
+            let refused = match path.as_str() {
+                "." => Error::usage(format!("the subscription cannot be read: {}", error.inner())),
+                path => Error::usage(format!("{path} cannot be read: {}", error.inner())),
+            };
+            match path.split(['.', '[']).next().and_then(column) {
+                Some(column) => refused.of(column),
+                None => refused,
+            }
         })
     }
 
@@ -124,6 +145,10 @@ mod tests {
         assert!(state.contains("unknown field `state`"), "{state}");
         let wrong = said(serde_json::json!({"model": "sale.order", "timeout_ms": "soon"}));
         assert!(wrong.starts_with("timeout_ms cannot be read"), "{wrong}");
+        let item = Draft::parse(serde_json::json!({"fields": ["state", 7]})).unwrap_err();
+        assert_eq!(item.column(), Some("fields"));
+        let event = said(serde_json::json!({"model": "sale.order", "event_type": "changed"}));
+        assert!(event.contains("`create`, `write`, `unlink`, `all`"), "{event}");
     }
 
     #[test]

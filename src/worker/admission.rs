@@ -24,6 +24,7 @@ use crate::pg::subscriptions::{Unreadable, Verdict};
 use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
 use crate::pg::{registry, subscriptions};
 use crate::sealing::Keyring;
+use crate::subscription::choices::State;
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -129,7 +130,7 @@ async fn look_at_rows(
     let mut verdicts = Vec::new();
     for row in unreadable
         .iter()
-        .filter(|row| row.active && row.state.as_deref() != Some("invalid"))
+        .filter(|row| row.active && row.state.as_deref() != Some(State::Invalid.as_str()))
     {
         tracing::warn!(subscription.id = row.id, error = row.reason, "subscription is invalid");
         verdicts.push(Verdict::unreadable(row));
@@ -140,7 +141,7 @@ async fn look_at_rows(
     };
     let (mut together, mut outcomes) = (Vec::new(), Vec::new());
     for row in &rows {
-        if !row.active || (rules.is_none() && row.state.as_deref() == Some("invalid")) {
+        if !row.active || (rules.is_none() && row.state == Some(State::Invalid)) {
             continue;
         }
         if looking.is_aside(row) {
@@ -166,7 +167,7 @@ async fn look_at_rows(
             }
             Err(error) => {
                 let reason = error.chain_with_hint();
-                if row.state.as_deref() != Some("invalid") || row.error.as_deref() != Some(&reason) {
+                if row.state != Some(State::Invalid) || row.error.as_deref() != Some(&reason) {
                     tracing::warn!(subscription.id = row.id, error = %error.chain(), "subscription is invalid");
                     verdicts.push(Verdict::refused(row, &reason));
                 }
@@ -257,7 +258,7 @@ pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids:
     let ready: Vec<i32> = looked
         .accepted
         .iter()
-        .filter(|s| !is_busy(s, busy) && (is_settled || s.row.state.as_deref() == Some("ready")))
+        .filter(|s| !is_busy(s, busy) && (is_settled || s.row.state == Some(State::Ready)))
         .map(|s| s.row.id)
         .collect();
     subscriptions::mark_ready(client, &ready).await?;
@@ -266,7 +267,7 @@ pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids:
         Some(ids) => subscriptions::load_these(client, ids).await?,
         None => subscriptions::load_all(client).await?,
     };
-    let is_invalid = |s: &&Subscription| s.active && s.state.as_deref() == Some("invalid");
+    let is_invalid = |s: &&Subscription| s.active && s.state == Some(State::Invalid);
     looked.invalid.extend(loaded.iter().filter(is_invalid).map(|s| s.id));
     let from: HashMap<i32, Subscription> = loaded.into_iter().map(|s| (s.id, s)).collect();
     looked.waiting = looked.accepted.iter().map(|s| s.row.id).collect();
@@ -276,10 +277,9 @@ pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids:
         };
         subscription.row.captured_from = now.captured_from;
         // Another who looked at the same time may have found that it cannot be captured.
-        let is_ready = matches!(now.state.as_deref(), Some("ready" | "disabled"))
-            && now.write_stamp == subscription.row.write_stamp;
+        let is_ready = now.state.is_some_and(State::is_served) && now.write_stamp == subscription.row.write_stamp;
         // Whoever was served before a trigger went missing is served on: leaving it out would move the position past its events.
-        let is_served = matches!(subscription.row.state.as_deref(), Some("ready" | "disabled"));
+        let is_served = subscription.row.state.is_some_and(State::is_served);
         is_ready && (is_served || !is_busy(subscription, busy))
     });
     for served in &looked.accepted {
@@ -305,7 +305,7 @@ pub async fn as_recorded(
         && unreadable.iter().all(|row| !row.active || row.state.is_some());
     let accepted = rows
         .into_iter()
-        .filter(|row| row.active && matches!(row.state.as_deref(), Some("ready" | "disabled")))
+        .filter(|row| row.active && row.state.is_some_and(State::is_served))
         // What this process's settings forbid, another with others may send.
         .filter_map(|row| check(row, &registry, Some(rules)).ok())
         .map(Arc::new);

@@ -14,6 +14,7 @@ use crate::payload::plan::{Level, Via};
 use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
 use crate::pg::{judge, records};
 use crate::subscription::Accepted;
+use crate::subscription::choices::State;
 use crate::{Error, Result};
 
 /// Domains in one statement: few enough to be planned in a blink, and to be asked one by one where some of them may not be read.
@@ -104,7 +105,7 @@ async fn values_refusal(
     let Some(plan) = &subscription.content.plan else {
         return Ok(None);
     };
-    if subscription.row.state.as_deref() == Some("ready") && subscription.is_recorded() {
+    if subscription.row.state == Some(State::Ready) && subscription.is_recorded() {
         return Ok(None);
     }
     for level in &plan.levels {

@@ -25,7 +25,7 @@ const OURS_AT_MOST: usize = 12;
 /// `body` is that of `claimed`, which has no use for it any more.
 ///
 /// # Errors
-/// [`Error::is_usage`] when the URL or the method of the subscription is not valid.
+/// [`Error::is_usage`] when the URL of the subscription is not valid.
 pub fn build(claimed: &Claimed, body: Bytes, subscription: &Accepted, unix_now: i64) -> Result<Request> {
     let row = &subscription.row;
     let callback = claimed.callback.as_ref().filter(|_| subscription.sends_to_callbacks());
@@ -34,8 +34,7 @@ pub fn build(claimed: &Claimed, body: Bytes, subscription: &Accepted, unix_now: 
         (None, Some(target)) => target.clone(),
         (None, None) => parse_url(subscription.url().unwrap_or_default())?,
     };
-    let method = Method::from_bytes(row.http_method.as_bytes())
-        .map_err(|e| Error::usage(format!("\"{}\" is no HTTP method", row.http_method)).with_source(e))?;
+    let method = Method::from(row.http_method);
     // Whoever named the callback gets nothing that belongs to the subscription's own endpoint, whatever else let it come here.
     let mut headers = HeaderMap::with_capacity(subscription.headers.len() + OURS_AT_MOST);
     if callback.is_none() {

@@ -96,7 +96,10 @@ async fn a_dry_run_says_what_is_refused_and_why() {
             "has no field \"nme\"",
         ),
         (&["--model", "sale.order", "--fields", "nope"], "has no field \"nope\""),
-        (&["--model", "sale.order", "--event", "bogus"], "event type is known"),
+        (
+            &["--model", "sale.order", "--event", "bogus"],
+            "event_type cannot be \"bogus\"",
+        ),
         (&["--model", "sale.order", "--timeout-ms", "0"], "timeout is sane"),
         (&["--model", "sale.order", "--url", "http://10.0.0.1/"], "10.0.0.1"),
         (&["--model", "res.users", "--fields", "password"], "password"),
@@ -124,6 +127,7 @@ async fn a_dry_run_says_what_is_refused_and_why() {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         if !reason.starts_with("10.") {
             assert!(answer["refused"].is_string(), "{arguments:?}: {answer}");
+            assert!(answer["column"].is_string(), "{arguments:?}: {answer}");
         }
         // The same without a dry run: nobody, the service least of all, ever sees a row that is about to be refused.
         let output = eventd(&database.url(), &[&["subscribe"], arguments].concat()).await;

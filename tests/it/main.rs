@@ -42,6 +42,7 @@ mod fence;
 mod fields_that_come;
 mod fixture;
 mod floods;
+mod floor;
 mod half_open;
 mod harness;
 mod hostile;

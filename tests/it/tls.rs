@@ -107,7 +107,7 @@ async fn post(client: &Client, port: u16, timeout: Duration) -> Attempt {
     client.send(request(port, timeout)).await
 }
 
-async fn receiver(acceptor: TlsAcceptor) -> Receiver {
+pub(crate) async fn receiver(acceptor: TlsAcceptor) -> Receiver {
     Receiver::start_with(move |stream| {
         let acceptor = acceptor.clone();
         async move { acceptor.accept(stream).await.ok() }

@@ -1,0 +1,86 @@
+-- Purpose: deliveries as operators read them: attempts page by page, one delivery with all of its attempts.
+-- Locks: ACCESS SHARE on public.mcp_webhook_delivery and odoo_eventd.delivery.
+--
+-- The log is never counted and never skipped over: a page begins at a place in its key.
+
+create or replace function odoo_eventd.find_attempts(operator jsonb, filter jsonb, after_date timestamp, after_id bigint, most integer)
+returns setof jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+  wanted record;
+begin
+  perform odoo_eventd.assert_listener();
+  select * into wanted from jsonb_to_record(filter) f (
+    subscription integer, statuses text[], codes integer[], code_classes integer[], errors text[], model text, record_id bigint,
+    event_id uuid, delivery_id uuid, since timestamptz, until timestamptz, text text, is_dead boolean);
+  return query
+    select to_jsonb(l) from public.mcp_webhook_delivery l
+    where (seen is null or l.subscription_id = any (seen))
+      and (wanted.subscription is null or l.subscription_id = wanted.subscription)
+      and (wanted.statuses is null or l.status = any (wanted.statuses))
+      and (wanted.codes is null and wanted.code_classes is null
+           or l.response_code = any (wanted.codes) or l.response_code / 100 = any (wanted.code_classes))
+      and (wanted.errors is null or l.error = any (wanted.errors))
+      and (wanted.model is null or l.model = wanted.model)
+      and (wanted.record_id is null or wanted.record_id = any (l.record_ids))
+      and (wanted.event_id is null or l.event_id = wanted.event_id)
+      and (wanted.delivery_id is null or l.delivery_id = wanted.delivery_id)
+      and (wanted.since is null or l.create_date >= wanted.since at time zone 'utc')
+      and (wanted.until is null or l.create_date < wanted.until at time zone 'utc')
+      and (wanted.text is null
+           or position(lower(wanted.text) in lower(concat_ws(' ', l.error_detail, l.response_body, l.payload))) > 0)
+      -- The last attempts of those that ended without success.
+      and (wanted.is_dead is not true or l.status = 'failed' and exists (
+             select from odoo_eventd.delivery d
+              where d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id
+                and d.attempts = l.attempt and d.state = 'failed' and d.event_type <> 'test'))
+      and (after_id is null or l.create_date <= after_date and (l.create_date, l.id) < (after_date, after_id))
+    order by l.create_date desc, l.id desc limit most;
+end $$;
+comment on function odoo_eventd.find_attempts(jsonb, jsonb, timestamp, bigint, integer) is
+  'Attempts that an operator sees and looks for, newest first, before a place in the log; what the filter does not name does not matter.';
+
+create or replace function odoo_eventd.find_delivery(operator jsonb, delivery uuid) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+begin
+  perform odoo_eventd.assert_listener();
+  return (
+    with attempts as (
+      select l.* from public.mcp_webhook_delivery l
+       where l.delivery_id = delivery and (seen is null or l.subscription_id = any (seen))
+    )
+    select jsonb_build_object(
+             'delivery_id', delivery, 'event_id', a.event_id, 'subscription_id', a.subscription_id, 'model', a.model,
+             'record_ids', a.record_ids, 'event_type', d.event_type, 'state', d.state,
+             -- An infinite time is that of one behind another of its lane.
+             'due_at', case when d.state = 'waiting' and isfinite(d.due_at) then d.due_at at time zone 'utc' end,
+             'attempts', (select jsonb_agg(to_jsonb(e) order by e.create_date, e.id) from attempts e))
+      from (select * from attempts order by create_date desc, id desc limit 1) a
+      left join odoo_eventd.delivery d
+        on d.event_id = a.event_id and d.subscription_id = a.subscription_id and d.delivery_id = a.delivery_id);
+end $$;
+comment on function odoo_eventd.find_delivery(jsonb, uuid) is
+  'One delivery with all of its attempts, the oldest first; null where none was logged, or the operator does not see it.';
+
+create or replace function odoo_eventd.seen_deliveries(operator jsonb, deliveries uuid[]) returns uuid[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+begin
+  perform odoo_eventd.assert_listener();
+  if seen is null then
+    return deliveries;
+  end if;
+  return array(select asked.id from unnest(deliveries) with ordinality asked (id, place)
+                where exists (select from public.mcp_webhook_delivery l
+                               where l.delivery_id = asked.id and l.subscription_id = any (seen))
+                order by asked.place);
+end $$;
+comment on function odoo_eventd.seen_deliveries(jsonb, uuid[]) is
+  'Those of these deliveries that an operator sees, in the same order.';

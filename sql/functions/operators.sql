@@ -1,0 +1,70 @@
+-- Purpose: for whom a door asks: which subscriptions he sees, and how the history names him.
+-- Locks: none here; act_on() locks the row of one subscription, for whoever changes it next.
+--
+-- An operator comes as {"user_id", "connection", "sees_all", "models"}. He sees the subscriptions of his Odoo user, or those of
+-- his connection where he has no user; with sees_all everybody's; and of them only those of his models, where he is bound to
+-- some. What he does not see is not there for him: whoever asks for it hears the same as of a subscription that never was.
+
+create or replace function odoo_eventd.sees(operator jsonb, of_user integer, of_connection text, of_model text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    ((operator ->> 'sees_all')::boolean
+     or case when operator ->> 'user_id' is not null then of_user = (operator ->> 'user_id')::integer
+             else of_user is null and of_connection = operator ->> 'connection' end)
+    and (operator -> 'models' is null or operator -> 'models' = 'null' or operator -> 'models' ? of_model), false)
+$$;
+comment on function odoo_eventd.sees(jsonb, integer, text, text) is
+  'Whether an operator sees a subscription of this user, connection and model.';
+revoke all on function odoo_eventd.sees(jsonb, integer, text, text) from public;
+
+create or replace function odoo_eventd.sees_everything(operator jsonb) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce((operator ->> 'sees_all')::boolean and (operator -> 'models' is null or operator -> 'models' = 'null'), false)
+$$;
+comment on function odoo_eventd.sees_everything(jsonb) is
+  'Whether nothing is hidden from an operator, nor what is left of deleted subscriptions.';
+revoke all on function odoo_eventd.sees_everything(jsonb) from public;
+
+create or replace function odoo_eventd.seen_subscriptions(operator jsonb) returns integer[]
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select case when not odoo_eventd.sees_everything(operator) then array(
+    select s.id from public.mcp_event_subscription s where odoo_eventd.sees(operator, s.user_id, s.connection, s.model)) end
+$$;
+comment on function odoo_eventd.seen_subscriptions(jsonb) is
+  'The subscriptions that an operator sees; null = whichever there are or were.';
+revoke all on function odoo_eventd.seen_subscriptions(jsonb) from public;
+
+create or replace function odoo_eventd.act_for(operator jsonb) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- For the history, until the transaction ends. One that logged in as himself is known by his login.
+  if operator ->> 'user_id' is not null then
+    perform set_config('mcp.uid', operator ->> 'user_id', true);
+  end if;
+  if operator ->> 'connection' is not null then
+    perform set_config('application_name', left('odoo-eventd: ' || (operator ->> 'connection'), 63), true);
+  end if;
+end $$;
+comment on function odoo_eventd.act_for(jsonb) is
+  'Names the operator to the history of subscriptions, until the transaction ends.';
+revoke all on function odoo_eventd.act_for(jsonb) from public;
+
+create or replace function odoo_eventd.act_on(operator jsonb, subscription integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform from public.mcp_event_subscription s
+    where s.id = subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model) for update;
+  if not found then
+    raise exception 'there is no subscription %', subscription using errcode = 'no_data_found';
+  end if;
+  perform odoo_eventd.act_for(operator);
+  return subscription;
+end $$;
+comment on function odoo_eventd.act_on(jsonb, integer) is
+  'The subscription, locked, if the operator sees it; else raises no_data_found. For the same statement as what is done to it.';

@@ -1,0 +1,92 @@
+-- Purpose: operators change and delete subscriptions, one or hundreds, each only while it is the version that they have seen.
+-- Locks: the rows that are changed, in the order of their ids, so that two who change several never wait for each other in a
+-- ring.
+
+create or replace function odoo_eventd.patched_subscription(subscription public.mcp_event_subscription, patch jsonb)
+returns public.mcp_event_subscription
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  -- null = the table's default, which is none for most columns.
+  select jsonb_populate_record(subscription, coalesce(
+    (select jsonb_object_agg(p.key, case when p.value = 'null' then defaults.row_ -> p.key else p.value end)
+       from jsonb_each(patch) p cross join (select to_jsonb(odoo_eventd.drafted_subscription('{}')) offset 0) defaults (row_)), '{}'))
+$$;
+comment on function odoo_eventd.patched_subscription(public.mcp_event_subscription, jsonb) is
+  'A subscription with these columns in the place of its own; null stands for the table''s default.';
+revoke all on function odoo_eventd.patched_subscription(public.mcp_event_subscription, jsonb) from public;
+
+create or replace function odoo_eventd.lock_subscriptions(operator jsonb, subscriptions integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform odoo_eventd.act_for(operator);
+  perform from public.mcp_event_subscription s
+    where s.id = any (subscriptions) and odoo_eventd.sees(operator, s.user_id, s.connection, s.model) order by s.id for update;
+end $$;
+comment on function odoo_eventd.lock_subscriptions(jsonb, integer[]) is
+  'Locks those of these subscriptions that an operator sees.';
+revoke all on function odoo_eventd.lock_subscriptions(jsonb, integer[]) from public;
+
+create or replace function odoo_eventd.change_subscriptions(operator jsonb, subscriptions integer[], versions text[], patch jsonb)
+returns table (id integer, outcome text, version text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A statement of its own: the next one sees what whoever had the locks has committed.
+  perform odoo_eventd.lock_subscriptions(operator, subscriptions);
+  return query
+    with asked as (
+      select a.id, a.version from unnest(subscriptions, versions) a (id, version)
+    ), known as (
+      select s.id, s as was, odoo_eventd.subscription_version(s) as version
+        from public.mcp_event_subscription s
+       where s.id = any (subscriptions) and odoo_eventd.sees(operator, s.user_id, s.connection, s.model)
+    ), wanted as (
+      select p.* from asked a join known k on k.id = a.id and coalesce(a.version, k.version) = k.version
+       cross join lateral odoo_eventd.patched_subscription(k.was, patch) p
+    ), changed as (
+      update public.mcp_event_subscription s
+         set name = w.name, model = w.model, event_type = w.event_type, domain = w.domain, fields = w.fields,
+             trigger_mode = w.trigger_mode, user_id = w.user_id, connection = w.connection, created_from = w.created_from, active = w.active,
+             webhook_url = w.webhook_url, webhook_secret = w.webhook_secret, auth = w.auth,
+             webhook_payload_template = w.webhook_payload_template, payload_fields = w.payload_fields, enrich_fields = w.enrich_fields,
+             http_method = w.http_method, headers = w.headers, format = w.format, lang = w.lang, timeout_ms = w.timeout_ms,
+             max_attempts = w.max_attempts, ordered = w.ordered, rate_limit = w.rate_limit, "grouping" = w."grouping",
+             max_event_age = w.max_event_age, max_body_bytes = w.max_body_bytes, ignore_user_ids = w.ignore_user_ids,
+             endpoint_source = w.endpoint_source, retry_first_ms = w.retry_first_ms, retry_max_ms = w.retry_max_ms,
+             retry_jitter = w.retry_jitter, paused = w.paused
+        from wanted w where s.id = w.id
+      returning s.id, odoo_eventd.subscription_version(s) as version
+    )
+    select a.id, case when k.id is null then 'not_found' when c.id is null then 'conflict' else 'done' end,
+           coalesce(c.version, k.version)
+      from asked a left join known k on k.id = a.id left join changed c on c.id = a.id;
+end $$;
+comment on function odoo_eventd.change_subscriptions(jsonb, integer[], text[], jsonb) is
+  'Writes the same columns of these subscriptions, each where it is still the version that is named, or none is. Says of each whether it '
+  'was done, is not there, or is another version by now, and which one it is then.';
+
+create or replace function odoo_eventd.delete_subscriptions(operator jsonb, subscriptions integer[], versions text[])
+returns table (id integer, outcome text, version text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.lock_subscriptions(operator, subscriptions);
+  return query
+    with asked as (
+      select a.id, a.version from unnest(subscriptions, versions) a (id, version)
+    ), known as (
+      select s.id, odoo_eventd.subscription_version(s) as version
+        from public.mcp_event_subscription s
+       where s.id = any (subscriptions) and odoo_eventd.sees(operator, s.user_id, s.connection, s.model)
+    ), gone as (
+      delete from public.mcp_event_subscription s using asked a, known k
+       where a.id = s.id and k.id = s.id and coalesce(a.version, k.version) = k.version
+      returning s.id
+    )
+    select a.id, case when k.id is null then 'not_found' when g.id is null then 'conflict' else 'done' end, k.version
+      from asked a left join known k on k.id = a.id left join gone g on g.id = a.id;
+end $$;
+comment on function odoo_eventd.delete_subscriptions(jsonb, integer[], text[]) is
+  'Deletes subscriptions, each where it is still the version that is named, or none is. Says of each what became of it.';

@@ -1,0 +1,4 @@
+//! The verbs on deliveries.
+
+pub mod read;
+pub mod redeliver;

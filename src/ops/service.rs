@@ -1,0 +1,78 @@
+//! What every door calls: the verbs, over sessions of its own, under the service's rules.
+
+use super::error::{Conflict, Error, Result};
+use crate::http::client::{Client, ClientConfig};
+use crate::pg::connect::Database;
+use crate::pg::schema;
+use crate::pg::session_pool::{Session, SessionPool};
+use crate::worker::admission::{self, ServiceRules};
+use crate::worker::quarantine::Quarantine;
+
+/// The operators' verbs on one database. Cheap to clone; clones share their sessions.
+///
+/// A verb takes who calls and what he asks, and answers a value that a door can print; it prints nothing itself. Verbs lie by what they are
+/// about in [`super::subscriptions`], [`super::deliveries`], [`super::catalog`], [`super::domains`] and [`super::overview`].
+#[derive(Debug, Clone)]
+pub struct Service {
+    sessions: SessionPool,
+    rules: ServiceRules,
+    client: Client,
+}
+
+impl Service {
+    /// Connects to a database that has this program's installation. `rules` say which addresses may be called and what opens secrets,
+    /// as the running service's do; `sessions` is how many calls are served at once.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or has no installation that this program knows.
+    pub async fn open(database: Database, rules: ServiceRules, sessions: usize) -> crate::Result<Self> {
+        let sessions = SessionPool::open(database, sessions).await?;
+        schema::require_installed(&*sessions.get().await?).await?;
+        let client = Client::new(ClientConfig::new(rules.guard.clone()))?;
+        Ok(Self {
+            sessions,
+            rules,
+            client,
+        })
+    }
+
+    /// Sends by this client, which trusts whom the running service trusts and shows the certificates that it shows. Without one, the
+    /// system's authorities are trusted, and no certificate is shown.
+    #[must_use]
+    pub fn sending_by(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A session for one verb.
+    pub(super) async fn session(&self) -> Result<Session> {
+        Ok(self.sessions.get().await?)
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        self.sessions.database()
+    }
+
+    pub(super) fn rules(&self) -> &ServiceRules {
+        &self.rules
+    }
+
+    /// Lets capture follow what was written, so that it holds whether or not the service runs. The running one would see to it within a
+    /// second.
+    pub(super) async fn let_capture_follow(&self, session: &Session) -> Result<()> {
+        Box::pin(admission::refresh(session, None, &Quarantine::default())).await?;
+        Ok(())
+    }
+
+    /// Refuses in a database that must not deliver. Nobody may call production's endpoints from a copy, by hand neither.
+    pub(super) async fn require_adopted(&self, session: &Session) -> Result<()> {
+        match crate::pg::outbox::fence(session).await? {
+            None => Ok(()),
+            Some(reason) => Err(Error::Conflict(Conflict::Copy { reason })),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The verbs on subscriptions.
+
+pub mod bulk;
+pub mod change;
+pub mod create;
+pub mod history;
+pub mod preview;
+pub mod read;
+pub mod remove;
+pub mod secret;
+pub mod test;

@@ -1,0 +1,80 @@
+//! Sessions for doors: as many as a door may have at once, made when they are first needed, apart from those of the service, so that no
+//! reader ever slows a delivery.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool, PoolError, Timeouts};
+use tokio_postgres::Client;
+
+use super::connect::Database;
+use crate::{Error, Result};
+
+/// How long a call waits for a session that others use.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Sessions of one database. Clones share them.
+#[derive(Clone)]
+pub struct SessionPool {
+    database: Database,
+    pool: Pool,
+    most: usize,
+}
+
+impl SessionPool {
+    /// At most `most` sessions; the first is made here, so that a database that cannot be reached is told at once.
+    ///
+    /// # Errors
+    /// As [`Database::connect`].
+    pub async fn open(database: Database, most: usize) -> Result<Self> {
+        let pool = database.pool(most)?;
+        let sessions = Self { database, pool, most };
+        let first = sessions.get().await?;
+        sessions.database.require_version(&first).await?;
+        Ok(sessions)
+    }
+
+    /// A session for one call; it goes back when it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::is_busy`] when all of them stay in use; else as [`Database::connect`].
+    pub async fn get(&self) -> Result<Session> {
+        let timeouts = Timeouts {
+            wait: Some(WAIT),
+            ..self.pool.timeouts()
+        };
+        match self.pool.timeout_get(&timeouts).await {
+            Ok(session) => Ok(Session(session)),
+            Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => Err(Error::busy(format!(
+                "all {} sessions of {} are in use",
+                self.most, self.database
+            ))
+            .with_hint("try again in a moment")),
+            Err(PoolError::Backend(error)) => Err(self.database.refused(error)),
+            Err(error) => Err(Error::database(format_args!("connect to {}", self.database), error)),
+        }
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+impl std::fmt::Debug for SessionPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionPool({}, {})", self.database, self.most)
+    }
+}
+
+/// A session that was taken out of a [`SessionPool`].
+#[derive(Debug)]
+pub struct Session(Object);
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
