@@ -1,7 +1,7 @@
 //! What would go wrong here, and what to do about it: the judgement behind `odoo-eventd doctor`.
 //!
 //! Pure: [`judge`] takes what the database told ([`Facts`]) and returns findings. Each finding's code is a heading of the runbook
-//! (`.packaging/RUNBOOK.md`), where the same trouble is explained at more length. Each group of findings is a file of its own.
+//! (in `.packaging/OPERATE.md`), where the same trouble is explained at more length. Each group of findings is a file of its own.
 
 mod capture;
 mod connection;
