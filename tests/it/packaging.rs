@@ -8,6 +8,7 @@ use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::doctor;
 use odoo_eventd::metrics::Metrics;
 
+use crate::support::documents::{assert_links_lead_somewhere, documents};
 use crate::support::program::run;
 use crate::support::service::program;
 
@@ -67,6 +68,46 @@ fn every_metric_that_alerts_dashboard_and_runbook_name_is_exported() {
         assert!(unknown.is_empty(), "{file} names {unknown:?}");
     }
     let _: serde_json::Value = serde_json::from_str(&read("grafana-dashboard.json")).unwrap();
+}
+
+/// What the package is made of is there, or made by `make package`; and what the unit points to is among it.
+#[test]
+fn the_package_holds_every_document() {
+    let root = packaging("..");
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
+    let scratch = Scratch::new(None).unwrap();
+    let written = Command::new(packaging("documents"))
+        .arg(scratch.path())
+        .status()
+        .unwrap();
+    assert!(written.success());
+    let mut shipped = BTreeSet::new();
+    for asset in assets {
+        let (source, target) = (asset[0].as_str().unwrap(), asset[1].as_str().unwrap());
+        if let Some(page) = source.strip_prefix("target/package/doc/") {
+            assert!(scratch.path().join(page).exists(), "{page}");
+            let place = Path::new(page).parent().unwrap().to_str().unwrap();
+            let place = if place.is_empty() {
+                place.to_owned()
+            } else {
+                format!("{place}/")
+            };
+            assert_eq!(target, format!("usr/share/doc/odoo-eventd/{place}"));
+            shipped.insert(page.to_owned());
+        } else if !source.starts_with("target/") {
+            assert!(root.join(source).exists(), "{source}");
+        }
+    }
+    assert_eq!(shipped, documents(scratch.path()));
+    let unit = read("odoo-eventd.service");
+    let (_, named) = unit.split_once("file:///usr/share/doc/odoo-eventd/").unwrap();
+    assert!(shipped.contains(named.lines().next().unwrap()));
+    // Beside them in the package.
+    std::fs::copy(packaging("alerts.yml"), scratch.path().join("alerts.yml")).unwrap();
+    std::fs::copy(root.join("LICENSE"), scratch.path().join("copyright")).unwrap();
+    assert_links_lead_somewhere(scratch.path());
 }
 
 /// Reads YAML; `None`, with a word, where that cannot be done here.
