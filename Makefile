@@ -88,6 +88,7 @@ package: ## build a Debian package in target/debian (needs cargo-deb)
 	target/release/odoo-eventd completions bash > target/package/odoo-eventd.bash
 	target/release/odoo-eventd completions zsh > target/package/_odoo-eventd
 	target/release/odoo-eventd completions fish > target/package/odoo-eventd.fish
+	.packaging/documents target/package/doc
 	cargo deb --no-build --locked
 
 unit: ## see the package's service do its work under a systemd in a container (needs root and systemd-nspawn)

@@ -492,7 +492,7 @@ fn read_file(path: &Path) -> Result<RawConfig> {
         ))
         .with_hint(match line {
             Some(line) => format!("look at line {line}"),
-            None => "see the README's list of settings".to_owned(),
+            None => "see the settings of `run` in OPERATE.md".to_owned(),
         })
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: [`judge`] takes facts and returns findings. What counts as too much or too long stands in [`limits`] alone, and what waits is
 //! judged in [`backlog`] alone. Each finding's code is a heading of the runbook
-//! (`.packaging/RUNBOOK.md`), where the same trouble is explained at more length. Each group of findings is a file of its own.
+//! (in `.packaging/OPERATE.md`), where the same trouble is explained at more length. Each group of findings is a file of its own.
 
 pub mod backlog;
 mod capture;

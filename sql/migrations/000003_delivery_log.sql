@@ -36,6 +36,6 @@ comment on column public.mcp_webhook_delivery.status is 'pending, success or fai
 comment on column public.mcp_webhook_delivery.response_code is 'HTTP status; null if there was no answer';
 comment on column public.mcp_webhook_delivery.payload is 'The body exactly as it was sent';
 comment on column public.mcp_webhook_delivery.response_body is 'The beginning of the answer''s body';
-comment on column public.mcp_webhook_delivery.error is 'Why it failed: one of the words that the README lists';
+comment on column public.mcp_webhook_delivery.error is 'Why it failed: one of the words that RECEIVERS.md lists';
 comment on column public.mcp_webhook_delivery.duration_ms is 'From the name look-up to the last byte of the answer';
 comment on column public.mcp_webhook_delivery.next_attempt_at is 'When it is tried again; null = it is not';

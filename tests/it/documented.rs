@@ -1,15 +1,35 @@
-//! What the documents quote exists: commands, options, targets of make, settings.
+//! What the documents quote exists: commands, options, targets of make, settings, columns, files and headings.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
+use crate::support::documents::{anchors, assert_links_lead_somewhere, documents};
 use crate::support::service::program;
 
 const README: &str = include_str!("../../README.md");
-const RUNBOOK: &str = include_str!("../../.packaging/RUNBOOK.md");
+const OPERATE: &str = include_str!("../../.packaging/OPERATE.md");
+const FOR_THE_DBA: &str = include_str!("../../sql/README.md");
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
 const ALERTS: &str = include_str!("../../.packaging/alerts.yml");
 const MAKEFILE: &str = include_str!("../../Makefile");
+const SCHEMA: &str = include_str!("contract/snapshots/schema.snap");
+
+/// What fits on a few screens.
+const README_BYTES_AT_MOST: usize = 15_360;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All documents, by name.
+fn texts() -> Vec<(String, String)> {
+    let read = |name: String| {
+        let text = std::fs::read_to_string(root().join(&name)).unwrap();
+        (name, text)
+    };
+    documents(root()).into_iter().map(read).collect()
+}
 
 /// The commands that a text quotes, without the program's name: in backticks, or as lines of their own in a block of code.
 fn quoted(text: &str) -> Vec<String> {
@@ -42,13 +62,10 @@ fn help(path: &[&str]) -> Option<String> {
 #[test]
 fn every_command_and_option_that_the_documents_quote_exists() {
     let mut known = BTreeSet::new();
-    for (document, text) in [
-        ("README.md", README),
-        ("RUNBOOK.md", RUNBOOK),
-        ("docker-compose.yml", COMPOSE),
-        ("alerts.yml", ALERTS),
-    ] {
-        for command in quoted(text) {
+    let others = [("docker-compose.yml", COMPOSE), ("alerts.yml", ALERTS)];
+    let others = others.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    for (document, text) in texts().into_iter().chain(others) {
+        for command in quoted(&text) {
             let words: Vec<&str> = command
                 .split(|c: char| c.is_whitespace() || "[]()|\\`".contains(c))
                 .filter(|word| !word.is_empty())
@@ -77,15 +94,16 @@ fn every_command_and_option_that_the_documents_quote_exists() {
 }
 
 #[test]
-fn every_target_of_make_that_the_readme_quotes_exists() {
+fn every_target_of_make_that_the_documents_quote_exists() {
     let targets: BTreeSet<&str> = MAKEFILE
         .lines()
         .filter(|line| line.contains("## "))
         .filter_map(|line| line.split_once(':').map(|(target, _)| target))
         .collect();
-    let quoted: BTreeSet<&str> = README
-        .split("`make ")
-        .chain(README.split("    make "))
+    let texts = texts();
+    let quoted: BTreeSet<&str> = texts
+        .iter()
+        .flat_map(|(_, text)| text.split("`make ").skip(1).chain(text.split("    make ").skip(1)))
         .filter_map(|rest| rest.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next())
         .filter(|word| !word.is_empty())
         .collect();
@@ -94,7 +112,7 @@ fn every_target_of_make_that_the_readme_quotes_exists() {
 }
 
 #[tokio::test]
-async fn the_readme_lists_every_setting_of_run_and_none_that_does_not_exist() {
+async fn the_operators_page_lists_every_setting_of_run_and_none_that_does_not_exist() {
     let output = program()
         .env_remove("ODOO_EVENTD_ALLOW_NETWORKS")
         .args(["--database-url", "postgres://localhost/odoo", "run", "--print-config"])
@@ -103,8 +121,8 @@ async fn the_readme_lists_every_setting_of_run_and_none_that_does_not_exist() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let config: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let section = README.split("### Settings of `run`").nth(1).unwrap();
-    let section = section.split("\n#").next().unwrap();
+    let section = OPERATE.split("## Settings of `run`").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
     let listed: BTreeSet<&str> = section
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
@@ -118,4 +136,61 @@ async fn the_readme_lists_every_setting_of_run_and_none_that_does_not_exist() {
         .filter(|name| *name != "tls")
         .collect();
     assert_eq!(listed, settings);
+}
+
+#[test]
+fn the_readme_is_short() {
+    assert!(README.len() <= README_BYTES_AT_MOST, "{}", README.len());
+}
+
+#[test]
+fn every_link_between_documents_leads_to_a_file_and_a_heading() {
+    // So that the reading itself is not what finds nothing.
+    assert!(assert_links_lead_somewhere(root()) > 50);
+}
+
+#[test]
+fn every_document_can_be_reached_from_the_readme() {
+    for document in documents(root()) {
+        assert!(
+            document == "README.md" || README.contains(&format!("]({document})")),
+            "{document}"
+        );
+    }
+}
+
+#[test]
+fn every_alert_points_to_its_paragraph_in_the_runbook() {
+    let headings = anchors(OPERATE);
+    let pointed = ALERTS.lines().filter_map(|line| line.trim().strip_prefix("runbook: "));
+    let mut alerts = 0;
+    for place in pointed {
+        let heading = place.strip_prefix("OPERATE.md#").unwrap_or_else(|| panic!("{place}"));
+        assert!(headings.contains(heading), "{place}");
+        alerts += 1;
+    }
+    assert!(alerts > 10);
+}
+
+#[test]
+fn the_dbas_page_lists_every_column_of_the_public_tables() {
+    for table in ["mcp_event_subscription", "mcp_webhook_delivery", "mcp_record_callback"] {
+        let section = FOR_THE_DBA.split(&format!("\n## {table}\n")).nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let listed: BTreeSet<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+            .flat_map(|names| names.split('`').skip(1).step_by(2))
+            .collect();
+        let prefix = format!("column {table}.");
+        let columns: BTreeSet<&str> = SCHEMA
+            .lines()
+            .filter_map(|line| line.strip_prefix(prefix.as_str())?.split(' ').next())
+            .collect();
+        assert!(
+            columns.len() > 5 && listed == columns,
+            "{table}: {:?}",
+            listed.symmetric_difference(&columns)
+        );
+    }
 }

@@ -8,6 +8,7 @@ use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::health;
 use odoo_eventd::metrics::Metrics;
 
+use crate::support::documents::{assert_links_lead_somewhere, documents};
 use crate::support::program::run;
 use crate::support::service::program;
 
@@ -17,6 +18,13 @@ fn packaging(name: &str) -> PathBuf {
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(packaging(name)).unwrap()
+}
+
+/// The operator's page from the runbook on, which is its end.
+fn runbook() -> String {
+    let page = read("OPERATE.md");
+    let (_, runbook) = page.split_once("\n## Runbook\n").expect("the runbook");
+    runbook.to_owned()
 }
 
 /// Samples that a service can export.
@@ -49,13 +57,57 @@ fn named(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_metric_that_alerts_dashboard_and_runbook_name_is_exported() {
     let exported = exported();
-    for file in ["alerts.yml", "grafana-dashboard.json", "RUNBOOK.md"] {
-        let named = named(&read(file));
+    for (file, text) in [
+        ("alerts.yml", read("alerts.yml")),
+        ("grafana-dashboard.json", read("grafana-dashboard.json")),
+        ("the runbook", runbook()),
+    ] {
+        let named = named(&text);
         assert!(!named.is_empty(), "{file}");
         let unknown: Vec<_> = named.difference(&exported).collect();
         assert!(unknown.is_empty(), "{file} names {unknown:?}");
     }
     let _: serde_json::Value = serde_json::from_str(&read("grafana-dashboard.json")).unwrap();
+}
+
+/// What the package is made of is there, or made by `make package`; and what the unit points to is among it.
+#[test]
+fn the_package_holds_every_document() {
+    let root = packaging("..");
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
+    let scratch = Scratch::new(None).unwrap();
+    let written = Command::new(packaging("documents"))
+        .arg(scratch.path())
+        .status()
+        .unwrap();
+    assert!(written.success());
+    let mut shipped = BTreeSet::new();
+    for asset in assets {
+        let (source, target) = (asset[0].as_str().unwrap(), asset[1].as_str().unwrap());
+        if let Some(page) = source.strip_prefix("target/package/doc/") {
+            assert!(scratch.path().join(page).exists(), "{page}");
+            let place = Path::new(page).parent().unwrap().to_str().unwrap();
+            let place = if place.is_empty() {
+                place.to_owned()
+            } else {
+                format!("{place}/")
+            };
+            assert_eq!(target, format!("usr/share/doc/odoo-eventd/{place}"));
+            shipped.insert(page.to_owned());
+        } else if !source.starts_with("target/") {
+            assert!(root.join(source).exists(), "{source}");
+        }
+    }
+    assert_eq!(shipped, documents(scratch.path()));
+    let unit = read("odoo-eventd.service");
+    let (_, named) = unit.split_once("file:///usr/share/doc/odoo-eventd/").unwrap();
+    assert!(shipped.contains(named.lines().next().unwrap()));
+    // Beside them in the package.
+    std::fs::copy(packaging("alerts.yml"), scratch.path().join("alerts.yml")).unwrap();
+    std::fs::copy(root.join("LICENSE"), scratch.path().join("copyright")).unwrap();
+    assert_links_lead_somewhere(scratch.path());
 }
 
 /// Reads YAML; `None`, with a word, where that cannot be done here.
@@ -253,7 +305,7 @@ fn the_dashboard_shows_every_metric() {
 
 #[test]
 fn every_alert_and_every_finding_has_its_paragraph_for_the_night_shift() {
-    let runbook = read("RUNBOOK.md");
+    let runbook = runbook();
     let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     let alerts = read("alerts.yml");
     let alerts: Vec<&str> = alerts

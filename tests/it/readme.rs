@@ -1,4 +1,4 @@
-//! The README's snippets for verifying a signature, run as they are printed, on requests that were really sent. A language that is not
+//! The documents' snippets for verifying a signature, run as they are printed, on requests that were really sent. A language that is not
 //! installed is skipped with a word.
 
 use std::path::{Path, PathBuf};
@@ -14,21 +14,32 @@ use crate::support::receiver::{Receiver, Recorded};
 use crate::support::service::{SOON, Service, eventd_ok};
 
 const README: &str = include_str!("../../README.md");
+const RECEIVERS: &str = include_str!("../../.packaging/RECEIVERS.md");
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PLAIN: &str = "Grüße, ein ganz gewöhnliches Geheimnis";
 
-/// The one block of this language in the section on signatures.
-fn snippet(language: &str) -> &'static str {
-    let section = README.split("## Verify a signature").nth(1).expect("the section");
+/// The one block of this language in a page's section on signatures.
+fn snippet_of(page: &'static str, language: &str) -> &'static str {
+    let section = page.split("## Verify a signature").nth(1).expect("the section");
     let section = section.split("\n## ").next().expect("its text");
     let opening = format!("```{language}\n");
     let mut blocks = section
         .split(opening.as_str())
         .skip(1)
         .map(|rest| rest.split("```").next().expect("its end"));
-    let block = blocks.next().unwrap_or_else(|| panic!("no {language} in the README"));
+    let block = blocks.next().unwrap_or_else(|| panic!("no {language}"));
     assert_eq!(blocks.next(), None, "two of {language}");
     block
+}
+
+/// The block of this language on the page for receivers, which has all of them.
+fn snippet(language: &str) -> &'static str {
+    snippet_of(RECEIVERS, language)
+}
+
+#[test]
+fn the_readme_shows_a_snippet_of_the_page_for_receivers() {
+    assert_eq!(snippet_of(README, "python"), snippet("python"));
 }
 
 /// A request to judge, and whether it is good.

@@ -4,6 +4,7 @@ pub mod bouncer;
 pub mod client;
 pub(crate) mod db;
 pub mod delivery;
+pub mod documents;
 pub mod http2;
 pub mod pages;
 pub(crate) mod process;
