@@ -100,9 +100,10 @@ begin
   -- OFFSET 0: each value is turned into text once. Rows past the budget come without values, so that nobody has to hold them.
   return query execute format($q$
       select r.id, case when r.total <= $2 then r.vals end
-        from (select t.id::bigint, v.vals, sum(pg_column_size(v.vals)) over (order by t.id rows unbounded preceding) as total
-                from %s t cross join lateral (select array[%s]::text[] as vals offset 0) v
-               where t.id = any ($1)) r$q$, from_table, vals_of_row)
+        from (select %3$s as id, v.vals, sum(pg_column_size(v.vals)) over (order by t.id rows unbounded preceding) as total
+                from %1$s t cross join lateral (select array[%2$s]::text[] as vals offset 0) v
+               where %4$s = any ($1)) r$q$, from_table, vals_of_row, odoo_eventd.number_in(from_table, 't', 'id'),
+                 replace(odoo_eventd.number_in(from_table, 't', 'id'), 't.id::bigint', 't.id'))
     using ids, most_bytes;
 end $$;
 revoke all on function odoo_eventd.read_records_held(text, bigint[], text[], bigint, integer) from public;

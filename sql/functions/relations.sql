@@ -66,6 +66,17 @@ end $$;
 comment on function odoo_eventd.read_parents(xid8, text, bigint[]) is
   'What one large transaction did to these records, which others inherit from.';
 
+create or replace function odoo_eventd.number_in(of_table oid, of_row text, of_column name) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Ids of a table that somebody retyped are text, or anything: a value that is no whole number is nobody's id, and no statement fails for it.
+  select format(case when a.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) then '%s.%I::bigint'
+                     else $q$case when %1$s.%2$I::text ~ '^-?[0-9]{1,18}$' then %1$s.%2$I::text::bigint end$q$ end, of_row, of_column)
+    from pg_attribute a where a.attrelid = of_table and a.attname = of_column and not a.attisdropped
+$$;
+comment on function odoo_eventd.number_in(oid, text, name) is 'A column that holds ids, as a number whatever its type: SQL text; null where there is no such column.';
+revoke all on function odoo_eventd.number_in(oid, text, name) from public;
+
 create or replace function odoo_eventd.inheriting_records_held(of_model text, link name, parents bigint[])
 returns table (parent bigint, id bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -80,7 +91,9 @@ begin
     return;
   end if;
   return query execute
-    format('select r.%1$I::bigint, r.id::bigint from %2$s r where r.%1$I = any ($1)', link, in_table::regclass) using parents;
+    -- A whole number is compared as its column is: by an index, where there is one.
+    format('select %1$s, %2$s from %3$s r where %4$s = any ($1)', odoo_eventd.number_in(in_table, 'r', link), odoo_eventd.number_in(in_table, 'r', 'id'),
+           in_table::regclass, replace(odoo_eventd.number_in(in_table, 'r', link), format('r.%I::bigint', link), format('r.%I', link))) using parents;
 end $$;
 revoke all on function odoo_eventd.inheriting_records_held(text, name, bigint[]) from public;
 
@@ -104,6 +117,8 @@ set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 
 as $$
 declare
   in_table oid := odoo_eventd.model_table(of_model);
+  -- As its column is, where it is a whole number: then an index finds it.
+  id_of text := replace(odoo_eventd.number_in(in_table, 'n', 'id'), 'n.id::bigint', 'n.id');
   now_there text[];
   now_of_type text[];
   image_of text;
@@ -112,7 +127,7 @@ declare
   gone bigint[];
 begin
   perform odoo_eventd.assert_listener();
-  if in_table is null then
+  if in_table is null or id_of is null then
     return;
   end if;
   select coalesce(array_agg(c.column_name::text order by c.column_name), '{}'), coalesce(array_agg(c.type_name order by c.column_name), '{}')
@@ -135,11 +150,11 @@ begin
     sound := 'not exists (select from odoo_eventd.capture c where c.model = $5 and odoo_eventd.is_in_gap(g.xid::xid8, c.generation))';
   end if;
   return query execute
-    format('select g.place, $4, $6, %s, %s from unnest($1, $2, $3) with ordinality g (id, xid, at, place) join %s n on n.id = g.id where %s',
-           image_of, written_by, in_table::regclass, sound)
+    format('select g.place, $4, $6, %s, %s from unnest($1, $2, $3) with ordinality g (id, xid, at, place) join %s n on %s = g.id where %s',
+           image_of, written_by, in_table::regclass, id_of, sound)
     using ids, xids, times, now_there, of_model, now_of_type;
   -- Of a record that was removed since, what it was then; the rows of its removal are in the outbox, for the position is before them.
-  execute format('select array_agg(i) from unnest($1) i where not exists (select from %s r where r.id = i)', in_table::regclass)
+  execute format('select array_agg(i) from unnest($1) i where not exists (select from %s n where %s = i)', in_table::regclass, id_of)
     into gone using ids;
   if gone is not null then
     return query execute

@@ -432,3 +432,37 @@ async fn two_names_never_meet_in_one_function() {
         .get(0);
     assert_eq!(distinct, 8);
 }
+
+#[tokio::test]
+async fn records_whose_ids_were_retyped_are_read_all_the_same() {
+    for (retyped, found) in [
+        ("varchar", 2),
+        ("numeric", 2),
+        ("bigint", 2),
+        ("date using current_date + id", 0),
+    ] {
+        let captured = with(&[("c", "text")], "").await;
+        captured
+            .write(&format!(
+                "alter table x_hard alter column id drop default; alter table x_hard drop constraint x_hard_pkey; alter table x_hard alter column id type {retyped}"
+            ))
+            .await;
+        for (what, sql) in [
+            (
+                "changed records",
+                "select count(*) from odoo_eventd.current_records('x.hard', '{1,2,9}', '{1,1,1}', array[now(), now(), now()], '{c}')",
+            ),
+            (
+                "values",
+                "select count(*) from odoo_eventd.read_records('x.hard', '{1,2,9}', '{c}', 1000000)",
+            ),
+        ] {
+            let row = captured
+                .owner
+                .query_one(sql, &[])
+                .await
+                .unwrap_or_else(|error| panic!("{what} by {retyped}: {error:?}"));
+            assert_eq!(row.get::<_, i64>(0), found, "{what} by {retyped}");
+        }
+    }
+}
