@@ -270,10 +270,10 @@ create or replace function odoo_eventd.still_of(row_name text, columns name[], t
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- In groups of one type each, which costs a plan less: a column that became what is turned into the group's type without a word is not noticed then,
-  -- but its text is one of the group's type. A date's is none of a time's: times are looked at one by one.
+  -- but its text is one of the group's type. That does not hold of times (a date), of texts (padded ones) and of floating-point numbers (numeric).
   select string_agg(t.test, E'\n                    and ' order by t.ord)
     from (select min(c.ord) as ord,
-                 case when in_groups and g.of_type !~ '^time'
+                 case when in_groups and g.of_type !~ '^(time|text|character|real|double)'
                       then format('odoo_eventd.is_still(array[%s], null::%s[])', string_agg(format('%s.%I', row_name, c.name), ', ' order by c.ord), g.of_type)
                       else string_agg(format('odoo_eventd.is_still(%s.%I, null::%s)', row_name, c.name, c.type), E'\n                    and ' order by c.ord) end as test
             from unnest(columns, types) with ordinality c (name, type, ord)
@@ -295,7 +295,7 @@ declare
   x record;
   author record;
   is_short text;
-  still text; old_still text;
+  still text; old_still text; of_id text;
   never_old text; never_new text;
   as_made text;                                  -- the generation, as literals
   as_row boolean;                                -- a row's columns are told as one text
@@ -322,7 +322,15 @@ begin
   as_row := not is_of_links and odoo_eventd.is_told_as_row(made.types);
   still := odoo_eventd.still_of('n', made.columns, made.types, as_row);
   old_still := odoo_eventd.still_of('o', made.columns, made.types, as_row);
-  still := concat_ws(E'\n                    and ', 'true', still, case when is_of_links then null else author.still end);
+  if not is_of_links then
+    -- Whose record a row is: an id of another type goes by the catalogue.
+    select case when t.of_type in ('smallint', 'integer', 'bigint') then t.of_type else 'integer' end into strict of_id
+      from (select (select format_type(a.atttypid, null) from pg_attribute a
+                     where a.attrelid = of_capture.table_oid and a.attname = 'id' and not a.attisdropped) as of_type) t;
+    still := concat_ws(E'\n                    and ', format('odoo_eventd.is_still(n.id, null::%s)', of_id), still, author.still);
+    old_still := concat_ws(E'\n                    and ', format('odoo_eventd.is_still(o.id, null::%s)', of_id), old_still);
+  end if;
+  still := concat_ws(E'\n                    and ', 'true', still);
   never_old := format('case when false then %s else true end', concat_ws(' and ', 'true', old_still));
   never_new := format('case when false then %s else true end', still);
   unused := format('case when false then (%s)::text end', still);

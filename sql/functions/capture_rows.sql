@@ -17,8 +17,9 @@ declare
   from_old text; from_new text;
   -- A link of a many2many field has no id; which record it is about depends on the field.
   id_of text := case when id_type is null then '0::bigint' when id_type in ('smallint', 'integer', 'bigint') then '%s.id::bigint'
-                     else $q$case when %1$s.id::text ~ '^-?[0-9]{1,18}$' then %1$s.id::text::bigint end$q$ end;
-  id_is text := case when id_type in ('smallint', 'integer', 'bigint') then '%s.id' else '%s.id::text' end;
+                     -- By its output function: a cast to text may be another's code.
+                     else $q$case when concat(%1$s.id) ~ '^-?[0-9]{1,18}$' then concat(%1$s.id)::bigint end$q$ end;
+  id_is text := case when id_type in ('smallint', 'integer', 'bigint') then '%s.id' else 'nullif(concat(%s.id), '''')' end;
 begin
   select coalesce(string_agg(x.differs, E'\n            or ' order by x.ord) filter (where x.name = any (compared)), 'false') as differs,
          odoo_eventd.image_of(array_agg(x.plain_old order by x.ord)) as plain_old, odoo_eventd.image_of(array_agg(x.plain_new order by x.ord)) as plain_new,
@@ -145,8 +146,8 @@ create or replace function odoo_eventd.one_row_as_text(operation text, columns n
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Odoo's pool resets its sessions (DISCARD ALL), so the plans are made anew in most transactions, and what a plan costs grows with its
-  -- expressions and with its levels: here a column is nothing but its name. What is small on disk is at most some megabytes as text: 255
-  -- times as much.
+  -- expressions and with its levels: here a column is nothing but its name. Rows are compared byte by byte (*<>) before a text is made of
+  -- one: most writes change nothing that is watched, and a text may be long, or become long, however small its value is on disk.
   select case when operation = 'INSERT' then format($body$
       select x.record_no, x.by_user, case when pg_column_size(x.n) <= 16384 then x.n::text end, x.unused
         into strict record_no, by_user, row_is, unused
@@ -159,11 +160,11 @@ as $$
         became := array[row_is];
       end if;$body$, author, odoo_eventd.row_of('n', columns), unused, is_elsewhere)
   else format($body$
-      select x.is_pair, x.record_no, x.by_user, case when %8$s then x.o::text end, case when %8$s then x.n::text end, %6$s, x.unused
-        into strict is_one, record_no, by_user, row_was, row_is, differs, unused
+      select x.is_pair, x.record_no, x.by_user, %6$s, case when %6$s and %8$s then x.o::text end, case when %6$s and %8$s then x.n::text end, x.unused
+        into strict is_one, record_no, by_user, differs, row_was, row_is, unused
         from (select o.id = n.id is true as is_pair, n.id as record_no, %1$s as by_user, %2$s as o, %3$s as n, %4$s%5$s as unused
                 from old_rows o, new_rows n offset 0) x;
-      if is_one and (row_was = row_is or not differs) or %7$s then
+      if is_one and not differs or %7$s then
         is_one := null;
       elsif is_one then
         is_one := (octet_length(row_was) <= 16384 and octet_length(row_is) <= 16384) is true;
@@ -173,8 +174,7 @@ as $$
                   case when columns = compared then ''
                        else format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
                   unused,
-                  case when columns = compared then 'true'
-                       else 'case when pg_column_size(x.o) <= 16384 and pg_column_size(x.n) <= 16384 then x.compared_o::text is distinct from x.compared_n::text end' end,
+                  case when columns = compared then 'x.o operator(pg_catalog.*<>) x.n' else 'x.compared_o operator(pg_catalog.*<>) x.compared_n' end,
                   is_elsewhere, 'pg_column_size(x.o) <= 16384 and pg_column_size(x.n) <= 16384') end
 $$;
 comment on function odoo_eventd.one_row_as_text(text, name[], name[], text, text, text) is
@@ -192,16 +192,15 @@ as $$
   -- FULL JOIN rules a nested loop out: the plan is kept, and one made for few rows must serve a thousand.
   else format($q$select case when octet_length(x.was) <= 16384 and octet_length(x.became) <= 16384
                  then row('R', x.record_id, x.user_id, array[x.was], array[x.became])::odoo_eventd.captured_row else odoo_eventd.row_is_long() end
-          from (select y.record_id, y.user_id, y.is_short, case when y.is_short then y.o::text end as was, case when y.is_short then y.n::text end as became%6$s
+          from (select y.record_id, y.user_id, case when y.is_short then y.o::text end as was, case when y.is_short then y.n::text end as became
                   from (select z.*, z.is_pair and pg_column_size(z.o) <= 16384 and pg_column_size(z.n) <= 16384 as is_short
                           from (select o.id = n.id is true as is_pair, n.id as record_id, %1$s as user_id, %2$s as o, %3$s as n, %4$s%5$s as unused
-                                  from old_rows o full join new_rows n on o.id = n.id offset 0) z) y offset 0) x
-         where not x.is_short or x.was <> x.became%7$s$q$, author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
+                                  from old_rows o full join new_rows n on o.id = n.id offset 0) z
+                         where not z.is_pair or %6$s) y offset 0) x$q$, author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
                   case when columns = compared then ''
                        else format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
                   unused,
-                  case when columns = compared then '' else ', case when y.is_short then y.compared_o::text is distinct from y.compared_n::text end as differs' end,
-                  case when columns = compared then '' else ' and x.differs' end) end
+                  case when columns = compared then 'z.o operator(pg_catalog.*<>) z.n' else 'z.compared_o operator(pg_catalog.*<>) z.compared_n' end) end
 $$;
 comment on function odoo_eventd.rows_as_text(text, name[], name[], text, text) is
   'A query for what a statement did to a table whose columns are told as one text, one captured_row for each record, as SQL text. It raises where that cannot be.';

@@ -70,8 +70,9 @@ create or replace function odoo_eventd.number_in(of_table oid, of_row text, of_c
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Ids of a table that somebody retyped are text, or anything: a value that is no whole number is nobody's id, and no statement fails for it.
+  -- Printed by its output function: a cast to text may be another's code.
   select format(case when a.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) then '%s.%I::bigint'
-                     else $q$case when %1$s.%2$I::text ~ '^-?[0-9]{1,18}$' then %1$s.%2$I::text::bigint end$q$ end, of_row, of_column)
+                     else $q$case when concat(%1$s.%2$I) ~ '^-?[0-9]{1,18}$' then concat(%1$s.%2$I)::bigint end$q$ end, of_row, of_column)
     from pg_attribute a where a.attrelid = of_table and a.attname = of_column and not a.attisdropped
 $$;
 comment on function odoo_eventd.number_in(oid, text, name) is 'A column that holds ids, as a number whatever its type: SQL text; null where there is no such column.';

@@ -101,18 +101,6 @@ pub async fn load_these(client: &Client, ids: &[i32]) -> Result<(Vec<Subscriptio
     load_some(client, Some(ids)).await
 }
 
-/// Which version each subscription is of: its `write_stamp`.
-///
-/// # Errors
-/// Database errors.
-pub async fn stamps(client: &Client) -> Result<Vec<(i32, String)>> {
-    let rows = client
-        .query("select id, write_stamp from odoo_eventd.subscription_stamps()", &[])
-        .await
-        .map_err(|e| Error::database("look which subscriptions have changed", e))?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
 /// The subscriptions that are not of these versions, active or not, each with its model; none for one that is gone.
 ///
 /// # Errors

@@ -465,6 +465,7 @@ impl Dispatcher {
             newest: 0,
         };
         let mut pieces = Pieces::of(&transaction, xid).await?;
+        let mut deliveries = 0;
         while let Some(rows) = pieces.next(&transaction, layouts).await? {
             rows.iter().for_each(note_truncate);
             large.newest = large.newest.max(derive::newest(&rows));
@@ -488,20 +489,21 @@ impl Dispatcher {
             }
             self.vitals.progressed();
             let made = self.make(&judging, &roster, large.assembly.take_complete()).await?;
-            self.commit_waiting(&transaction, &next, made).await?;
+            deliveries += self.commit_waiting(&transaction, &next, made).await?;
         }
         for model in at_home.models() {
             self.feed(&mut large, &model, Vec::new(), &mut at_home, i64::MAX, layouts)
                 .await?;
             let made = self.make(&judging, &roster, large.assembly.take_complete()).await?;
-            self.commit_waiting(&transaction, &next, made).await?;
+            deliveries += self.commit_waiting(&transaction, &next, made).await?;
         }
         let made = self.make(&judging, &roster, large.assembly.finish()).await?;
-        self.commit_waiting(&transaction, &next, made).await?;
+        deliveries += self.commit_waiting(&transaction, &next, made).await?;
         transaction
             .commit()
             .await
             .map_err(|e| Error::database("commit a batch", e))?;
+        self.vitals.metrics.made(deliveries);
         let _ = self.handed.send(Handed::Waiting);
         self.reached.moved(&next);
         Ok(next)
@@ -561,21 +563,20 @@ impl Dispatcher {
         }
     }
 
-    /// Deliveries of a large transaction wait in the database: what is not committed must not be sent.
+    /// Deliveries of a large transaction wait in the database: what is not committed must not be sent. Returns how many were made.
     async fn commit_waiting(
         &self,
         client: &impl GenericClient,
         position: &Position,
         made: Vec<(Made, Option<Callback>)>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let made = self.without_unsendable(client, made).await?;
         let new: Vec<NewDelivery> = made
             .into_iter()
             .map(|(delivery, body, _)| new_delivery(delivery, body, false, false))
             .collect();
-        deliveries::commit_batch(client, self.lead.term, position, &new)
-            .await
-            .map(drop)
+        deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        Ok(new.len())
     }
 
     /// Ends the deliveries that have no body, before those that have one are made: should that be cut off, the next reading finds them

@@ -41,8 +41,8 @@ const REFRESH_PAUSE_MOST: Duration = Duration::from_secs(5);
 /// How often captured tables are compared with the catalogue: an Odoo upgrade may drop, rename or retype what is watched.
 const LOOK_FOR_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
-/// Where that took longer than this the last time it has a connection of its own: whoever shares the lead session would wait for it.
-const DRIFT_ASIDE: Duration = Duration::from_millis(20);
+/// With subscriptions to more models than this that has a connection of its own: those who share the session would wait for it.
+const DRIFT_ASIDE: usize = 16;
 
 /// A look at what somebody edited goes before it, but not for longer than this.
 const DRIFT_WAITS: Duration = Duration::from_secs(30);
@@ -109,7 +109,6 @@ impl Keeper {
         let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
         let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
         let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
-        let mut drift_took = Duration::ZERO;
         let mut troubles = Troubles::default();
         let mut is_first = true;
         let (mut refresh_at, mut refresh_pause) = (None::<Instant>, BUSY_PAUSE_FIRST);
@@ -125,7 +124,8 @@ impl Keeper {
             let waits = if is_edited { DRIFT_WAITS } else { Duration::ZERO };
             if look_for_drift_at + waits <= Instant::now() {
                 look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
-                let own = match drift_took > DRIFT_ASIDE {
+                let captured = known.as_ref().map_or(0, Known::models);
+                let own = match captured > DRIFT_ASIDE {
                     true => self.connections.own_until(&cancel).await?,
                     false => None,
                 };
@@ -133,7 +133,6 @@ impl Keeper {
                     Some(own) => own,
                     None => &client,
                 };
-                let began = Instant::now();
                 let drifted = match subscriptions::note_drift(asked, LOCK_WAIT).await {
                     // Somebody is changing the capture; that is looked at afterwards.
                     Err(error) if is_of_a_lock(&error) => Vec::new(),
@@ -149,7 +148,6 @@ impl Keeper {
                 }
                 // Fields that came, went or changed: Studio, an upgrade. A look for another reason asks too.
                 stamp = stamp_of(asked, &mut troubles).await?;
-                drift_took = began.elapsed();
                 must_look |= stamp.is_some() && stamp != known_stamp;
             }
             if known_version != Some(version) {
@@ -208,7 +206,7 @@ impl Keeper {
                     if let Some(mut looked) = looked {
                         (refresh_at, refresh_pause) = (None, BUSY_PAUSE_FIRST);
                         busy = std::mem::take(&mut looked.busy);
-                        let now = Known::of(&aside, looked).await?;
+                        let now = Known::of(looked);
                         self.publish(&aside, version, &now).await?;
                         known = Some(now);
                         if std::mem::take(&mut is_first) {

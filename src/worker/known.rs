@@ -66,36 +66,34 @@ pub struct Changed {
 
 impl Known {
     /// After a look at all of them.
-    ///
-    /// # Errors
-    /// Database errors.
-    pub async fn of(client: &Client, looked: admission::Looked) -> Result<Self> {
+    pub fn of(looked: admission::Looked) -> Self {
         let rows = looked.rows;
-        let stamps = subscriptions::stamps(client).await?;
         let served: HashMap<_, _> = rows
             .accepted
             .into_iter()
             .map(|accepted| (accepted.row.id, Arc::new(accepted)))
             .collect();
-        // What was written since that look has another stamp than what was looked at, or was not there.
-        let stamps = stamps
-            .into_iter()
-            .filter(|(id, stamp)| rows.stamps.get(id) == Some(stamp))
-            .collect();
-        Ok(Self {
+        Self {
             registry: Arc::new(looked.registry),
             served,
-            stamps,
+            // What was written or deleted since that look has another stamp now, or none.
+            stamps: rows.stamps,
             invalid: rows.invalid,
             waiting: rows.waiting,
             left: HashSet::new(),
             concerned: BTreeSet::new(),
-        })
+        }
     }
 
     /// The version of every row.
     pub fn stamps(&self) -> &HashMap<i32, String> {
         &self.stamps
+    }
+
+    /// How many models they are of.
+    pub fn models(&self) -> usize {
+        let models: HashSet<&str> = self.served.values().map(|served| served.row.model.as_str()).collect();
+        models.len()
     }
 
     /// Whether there are active ones that cannot be served.
@@ -118,17 +116,22 @@ impl Known {
     ) -> Result<Option<(Self, Changed)>> {
         let (mut edited, mut gone) = (HashMap::new(), Vec::new());
         for (id, model) in subscriptions::edited(client, &self.stamps).await? {
-            self.stamps.remove(&id);
             match model {
                 Some(model) => drop(edited.insert(id, model)),
                 None => gone.push(id),
             }
         }
         let mut ids: HashSet<i32> = edited.keys().copied().collect();
-        ids.extend(also.subscriptions);
+        ids.extend(&also.subscriptions);
         let unheard = quarantine.of_versions(&self.stamps).into_iter();
         ids.extend(unheard.filter(|id| !self.invalid.contains(id)));
-        ids.extend(std::mem::take(&mut self.waiting));
+        // Those whose table was busy a moment ago are in no part of a look that is going on, unless it is their time again: they would be in
+        // each of its parts, and it would not end.
+        let waited = match self.left.is_empty() || !also.models.is_empty() {
+            true => std::mem::take(&mut self.waiting),
+            false => HashSet::new(),
+        };
+        ids.extend(&waited);
         ids.extend(std::mem::take(&mut self.left));
         if also.invalid {
             ids.extend(&self.invalid);
@@ -136,9 +139,13 @@ impl Known {
         // A table that was made anew may have been captured in part.
         let of_model = |accepted: &Arc<Accepted>| also.models.iter().any(|model| accepted.needs(model));
         ids.extend(self.served.iter().filter(|(_, s)| of_model(s)).map(|(id, _)| *id));
-        self.left = self.leave_for_later(&mut ids, &edited, awaited);
+        let mut first = awaited.now();
+        first.extend(&also.subscriptions);
+        self.left = self.leave_for_later(&mut ids, &edited, &first, &waited);
         let mut before = HashMap::new();
         for id in ids.iter().chain(&gone) {
+            // Of what is left for later the old stamp stands: it is found edited until it was looked at, or deleted.
+            self.stamps.remove(id);
             before.extend(self.served.remove(id).map(|accepted| (*id, accepted)));
             self.invalid.remove(id);
         }
@@ -184,17 +191,17 @@ impl Known {
         Ok(Some((self, changed)))
     }
 
-    /// Takes out of `ids` what is too much for one look.
+    /// Takes out of `ids` what is too much for one look: not the first, and the last before all others.
     fn leave_for_later(
         &self,
         ids: &mut HashSet<i32>,
         edited: &HashMap<i32, String>,
-        awaited: &Awaited,
+        first: &HashSet<i32>,
+        last: &HashSet<i32>,
     ) -> HashSet<i32> {
         if ids.len() <= AT_ONCE {
             return HashSet::new();
         }
-        let awaited = awaited.now();
         let model_of = |id: &i32| {
             let served = || self.served.get(id).map(|served| served.row.model.as_str());
             edited.get(id).map(String::as_str).or_else(served).unwrap_or_default()
@@ -207,7 +214,13 @@ impl Known {
         let mut in_turn: Vec<i32> = ids.iter().copied().collect();
         in_turn.sort_by_cached_key(|id| {
             let model = model_of(id);
-            (!awaited.contains(id), of_model[model], model.to_owned(), *id)
+            (
+                !first.contains(id),
+                last.contains(id),
+                of_model[model],
+                model.to_owned(),
+                *id,
+            )
         });
         let left: HashSet<i32> = in_turn.drain(AT_ONCE..).collect();
         ids.retain(|id| !left.contains(id));
@@ -265,21 +278,24 @@ mod tests {
             _ => "sale.order",
         };
         let edited: HashMap<i32, String> = (0..1200).map(|id| (id, model_of(id).to_owned())).collect();
-        let awaited = Awaited::default();
-        let chosen = |awaited: &Awaited| {
+        let none = HashSet::new();
+        let chosen = |first: &HashSet<i32>, last: &HashSet<i32>| {
             let mut ids: HashSet<i32> = edited.keys().copied().collect();
-            let left = known.leave_for_later(&mut ids, &edited, awaited);
+            let left = known.leave_for_later(&mut ids, &edited, first, last);
             assert!(ids.is_disjoint(&left) && ids.len() + left.len() == 1200 && ids.len() == AT_ONCE);
             ids
         };
         let expected = (400..700).chain(0..200).collect::<HashSet<i32>>();
         assert_eq!(
-            chosen(&awaited),
+            chosen(&none, &none),
             expected,
             "the whole of the smallest model, then of the next"
         );
-        awaited.tell((1000..1200).collect());
+        let awaited = (1000..1200).collect();
         let expected = (1000..1200).chain(400..700).collect::<HashSet<i32>>();
-        assert_eq!(chosen(&awaited), expected);
+        assert_eq!(chosen(&awaited, &none), expected);
+        let waited = (400..700).collect();
+        let expected = (1000..1200).chain(0..300).collect::<HashSet<i32>>();
+        assert_eq!(chosen(&awaited, &waited), expected);
     }
 }

@@ -60,6 +60,27 @@ async fn subscribed(database: &Database, receiver: &Receiver) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deliveries_of_a_large_transaction_are_counted_too() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    subscribed(&database, &receiver).await;
+    let port = free_port().await;
+    let service = Service::start(&database.url(), &["--listen-http", &port.to_string()]);
+    wait_until_ready(port).await;
+    database
+        .psql(
+            "insert into sale_order select (jsonb_populate_record(o, jsonb_build_object('id', 100000 + n))).*
+               from sale_order o, generate_series(1, 2500) n where o.id = 1",
+        )
+        .await;
+    receiver.wait_for(3, SOON).await;
+    // In parts of a thousand records.
+    assert_eq!(metric(port, "odoo_eventd_deliveries_made_total").await, Some(3.0));
+    let (status, _) = service.terminate().await;
+    assert!(status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pages_tell_what_the_service_did_and_no_url() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;

@@ -1,5 +1,8 @@
 //! The service's own pages.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
@@ -21,8 +24,14 @@ pub async fn page(port: u16, path: &str) -> Option<(StatusCode, String)> {
     Some((status, String::from_utf8(body.to_vec()).unwrap()))
 }
 
-/// A port that nobody else has at the moment.
+/// A port that nobody else has, and nobody gets by chance before it is listened to: below those that systems give to whoever asks for any,
+/// and each once in this process.
 pub async fn free_port() -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new((std::process::id() % 16_000) as u16));
+    loop {
+        let port = 12_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 16_000;
+        if tokio::net::TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
