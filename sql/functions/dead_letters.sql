@@ -23,6 +23,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+  models constant text[] := odoo_eventd.models_of(operator);
 begin
   perform odoo_eventd.assert_listener();
   return query
@@ -32,6 +33,7 @@ begin
       on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id and d.attempts = l.attempt
     where l.status = 'failed' and d.state = 'failed' and d.event_type <> 'test'
       and (seen is null or l.subscription_id = any (seen))
+      and (models is null or l.model = any (models))
       and l.create_date >= since at time zone 'utc'
       and (until is null or l.create_date < until at time zone 'utc')
       and (of_subscription is null or l.subscription_id = of_subscription)

@@ -9,6 +9,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+  models constant text[] := odoo_eventd.models_of(operator);
   wanted record;
 begin
   perform odoo_eventd.assert_listener();
@@ -18,6 +19,7 @@ begin
   return query
     select to_jsonb(l) from public.mcp_webhook_delivery l
     where (seen is null or l.subscription_id = any (seen))
+      and (models is null or l.model = any (models))
       and (wanted.subscription is null or l.subscription_id = wanted.subscription)
       and (wanted.statuses is null or l.status = any (wanted.statuses))
       and (wanted.codes is null and wanted.code_classes is null
@@ -47,12 +49,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+  models constant text[] := odoo_eventd.models_of(operator);
 begin
   perform odoo_eventd.assert_listener();
   return (
     with attempts as (
       select l.* from public.mcp_webhook_delivery l
-       where l.delivery_id = delivery and (seen is null or l.subscription_id = any (seen))
+       where l.delivery_id = delivery and (seen is null or l.subscription_id = any (seen)) and (models is null or l.model = any (models))
     )
     select jsonb_build_object(
              'delivery_id', delivery, 'event_id', a.event_id, 'subscription_id', a.subscription_id, 'model', a.model,
@@ -72,6 +75,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+  models constant text[] := odoo_eventd.models_of(operator);
 begin
   perform odoo_eventd.assert_listener();
   if seen is null then
@@ -79,7 +83,7 @@ begin
   end if;
   return array(select asked.id from unnest(deliveries) with ordinality asked (id, place)
                 where exists (select from public.mcp_webhook_delivery l
-                               where l.delivery_id = asked.id and l.subscription_id = any (seen))
+                               where l.delivery_id = asked.id and l.subscription_id = any (seen) and (models is null or l.model = any (models)))
                 order by asked.place);
 end $$;
 comment on function odoo_eventd.seen_deliveries(jsonb, uuid[]) is

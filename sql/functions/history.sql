@@ -95,12 +95,17 @@ set timezone = 'UTC' -- Times with a zone are told in that one, as all others ar
 as $$
 declare
   seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+  models constant text[] := odoo_eventd.models_of(operator);
 begin
   perform odoo_eventd.assert_listener();
   return query
     select to_jsonb(h) from odoo_eventd.subscription_history h
     where (of_subscription is null or h.subscription_id = of_subscription)
       and (seen is null or h.subscription_id = any (seen))
+      -- A change of the model has both; of another there is neither, and what it tells is of the model that the last such change left.
+      and (models is null or not exists (
+             select from odoo_eventd.subscription_history m cross join lateral (values (m.before ->> 'model'), (m.after ->> 'model')) v (model)
+              where m.subscription_id = h.subscription_id and m.history_id >= h.history_id and v.model <> all (models)))
       and (older_than is null or h.history_id < older_than)
     order by h.history_id desc limit most;
 end $$;

@@ -101,6 +101,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
+  models constant text[] := odoo_eventd.models_of(operator);
 begin
   perform odoo_eventd.assert_listener();
   -- Counts of deliveries stop at 100,000: what is beyond is an alarm either way.
@@ -116,10 +117,10 @@ begin
       from public.mcp_event_subscription s where seen is null or s.id = any (seen)),
     'deliveries', jsonb_build_object(
         'unfinished', (select count(*) from (select from odoo_eventd.delivery d
-                         where d.due_at is not null and (seen is null or d.subscription_id = any (seen)) limit 100000) x),
+                         where d.due_at is not null and (seen is null or d.subscription_id = any (seen)) and (models is null or d.model = any (models)) limit 100000) x),
         'dead', (select count(*) from (select from odoo_eventd.delivery d
                          where d.state = 'failed' and d.event_type <> 'test'
-                           and (seen is null or d.subscription_id = any (seen)) limit 100000) x)),
+                           and (seen is null or d.subscription_id = any (seen)) and (models is null or d.model = any (models)) limit 100000) x)),
     'leading_since', (select p.led_since from odoo_eventd.position p
                        where exists (select from odoo_eventd.leader() l where l.pid is not null)));
 end $$;

@@ -68,6 +68,13 @@ impl Service {
         Ok(())
     }
 
+    /// The same, after something was written that stands whatever becomes of this: an error would tell of a failure where there was none.
+    pub(super) async fn let_capture_follow_later(&self, session: &Session) {
+        if let Err(error) = self.let_capture_follow(session).await {
+            tracing::warn!(error = %error, "capture does not follow a change of subscriptions yet; a service that runs sees to it");
+        }
+    }
+
     /// Refuses in a database that must not deliver. Nobody may call production's endpoints from a copy, by hand neither.
     pub(super) async fn require_adopted(&self, session: &Session) -> Result<()> {
         match crate::pg::outbox::fence(session).await? {

@@ -114,7 +114,7 @@ impl Service {
         results.extend(fates.into_iter().map(|(id, fate)| (id, Outcome::from(fate))));
         // Whether deliveries wait is nothing that has to be captured.
         if is_changed && patch.columns().any(|column| column != "paused") {
-            self.let_capture_follow(&session).await?;
+            self.let_capture_follow_later(&session).await;
         }
         Ok(answers(results))
     }
@@ -164,7 +164,7 @@ impl Service {
             .unzip();
         let fates = subscription_rows::delete(&session, &operator.to_json(), &ids, &versions).await?;
         if fates.iter().any(|(_, fate)| matches!(fate, Fate::Done(_))) {
-            self.let_capture_follow(&session).await?;
+            self.let_capture_follow_later(&session).await;
         }
         let results = fates.into_iter().map(|(id, fate)| (id, Outcome::from(fate)));
         Ok(answers(results.collect()))

@@ -281,3 +281,41 @@ async fn a_verb_without_its_scope_is_forbidden_and_does_nothing() {
     forbidden(verbs.models(&nobody).await.err(), Scope::SubscriptionsRead);
     assert_eq!(verbs.count_subscriptions(&reads, &Filter::default()).await.unwrap(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_model_that_an_operator_may_not_use_is_not_there() {
+    let database = Database::fixture().await;
+    let verbs = verbs(&database, 2).await;
+    let (anna, bound) = (operator("anna"), operator("anna").bound_to(["sale.order".to_owned()]));
+    let receiver = Receiver::start().await;
+    receiver.replies([Reply::status(500)]);
+    let partners = json!({"model": "res.partner", "event_type": "write", "fields": ["phone"], "webhook_url": receiver.url("/hook")});
+    let made = verbs.create_subscription(&anna, draft(partners)).await.unwrap();
+    let id = made.row.subscription.id;
+    let service = Service::leading(&database).await;
+    database.psql("update res_partner set phone = '1' where id = 1").await;
+    wait_logged(&database, "status = 'failed'", 1).await;
+    let patch = Patch::parse(json!({"model": "sale.order", "fields": ["client_order_ref"]})).unwrap();
+    verbs.update_subscription(&anna, id, &patch, None).await.unwrap();
+
+    let (filter, page) = (AttemptFilter::default(), PageRequest::first(10));
+    let delivery = verbs.attempts(&anna, &filter, &page).await.unwrap().items[0].delivery_id;
+    assert_eq!(verbs.history(&anna, Some(id), &page).await.unwrap().items.len(), 2);
+    assert_eq!(verbs.overview(&anna).await.unwrap().deliveries.dead, 1);
+    // The subscription is his now, and nothing of what it was.
+    assert_eq!(
+        verbs.subscription(&bound, id).await.unwrap().subscription.model,
+        "sale.order"
+    );
+    assert!(verbs.attempts(&bound, &filter, &page).await.unwrap().items.is_empty());
+    assert!(verbs.delivery(&bound, delivery).await.is_err());
+    assert!(verbs.redeliver_one(&bound, delivery, false).await.is_err());
+    assert!(verbs.redeliver(&bound, &[delivery], false).await.unwrap().is_empty());
+    assert!(verbs.history(&bound, Some(id), &page).await.unwrap().items.is_empty());
+    assert_eq!(verbs.overview(&bound).await.unwrap().deliveries.dead, 0);
+    let rename = Patch::parse(json!({"name": "orders"})).unwrap();
+    verbs.update_subscription(&bound, id, &rename, None).await.unwrap();
+    assert_eq!(verbs.history(&bound, Some(id), &page).await.unwrap().items.len(), 1);
+    let (status, _) = service.terminate().await;
+    assert!(status.success());
+}
