@@ -295,13 +295,13 @@ declare
   x record;
   author record;
   is_short text;
-  still text; old_still text; of_id text;
+  still text; old_still text;
   never_old text; never_new text;
   as_made text;                                  -- the generation, as literals
   as_row boolean;                                -- a row's columns are told as one text
   is_elsewhere text;                             -- this is not the database or the table that it was made for
   unused text;
-  id_type text := case when is_of_links then null else 'integer' end;
+  id_type text;                                  -- null = a link, which has no id
 begin
   select * into strict installed from odoo_eventd.installation;
   if not installed.capture or of_capture.switched_off or not of_capture.active then
@@ -324,11 +324,11 @@ begin
   old_still := odoo_eventd.still_of('o', made.columns, made.types, as_row);
   if not is_of_links then
     -- Whose record a row is: an id of another type goes by the catalogue.
-    select case when t.of_type in ('smallint', 'integer', 'bigint') then t.of_type else 'integer' end into strict of_id
-      from (select (select format_type(a.atttypid, null) from pg_attribute a
-                     where a.attrelid = of_capture.table_oid and a.attname = 'id' and not a.attisdropped) as of_type) t;
-    still := concat_ws(E'\n                    and ', format('odoo_eventd.is_still(n.id, null::%s)', of_id), still, author.still);
-    old_still := concat_ws(E'\n                    and ', format('odoo_eventd.is_still(o.id, null::%s)', of_id), old_still);
+    id_type := coalesce((select format_type(a.atttypid, null) from pg_attribute a
+                          where a.attrelid = of_capture.table_oid and a.attname = 'id' and not a.attisdropped
+                            and a.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)), 'integer');
+    still := concat_ws(E'\n                    and ', format('odoo_eventd.is_still(n.id, null::%s)', id_type), still, author.still);
+    old_still := concat_ws(E'\n                    and ', format('odoo_eventd.is_still(o.id, null::%s)', id_type), old_still);
   end if;
   still := concat_ws(E'\n                    and ', 'true', still);
   never_old := format('case when false then %s else true end', concat_ws(' and ', 'true', old_still));

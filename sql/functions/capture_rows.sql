@@ -142,12 +142,35 @@ as $$ select format('row(%s)', string_agg(format('%s.%I', row_name, c), ', ' ord
 comment on function odoo_eventd.row_of(text, name[]) is 'These columns of a row as one value, as SQL text.';
 revoke all on function odoo_eventd.row_of(text, name[]) from public;
 
+create or replace function odoo_eventd.pair_of(columns name[], compared name[], author text, unused text) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select format('o.id = n.id is true as is_pair, n.id as record_no, %s as by_user, %s as o, %s as n, %s%s as unused',
+                author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
+                case when columns <> compared
+                     then format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
+                unused)
+$$;
+comment on function odoo_eventd.pair_of(name[], name[], text, text) is
+  'What is selected of an old row o and a new row n for pair_differs() and for their texts, as SQL text.';
+revoke all on function odoo_eventd.pair_of(name[], name[], text, text) from public;
+
+create or replace function odoo_eventd.pair_differs(pair text, columns name[], compared name[]) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+  -- Byte by byte, before a text is made of either: most writes change nothing that is watched, and a text may be long, or become long,
+  -- however small its value is on disk.
+  select format(case when columns = compared then '%1$s.o operator(pg_catalog.*<>) %1$s.n'
+                     else '%1$s.compared_o operator(pg_catalog.*<>) %1$s.compared_n' end, pair)
+$$;
+comment on function odoo_eventd.pair_differs(text, name[], name[]) is 'Whether what is watched of a pair of rows differs, as SQL text; see pair_of().';
+revoke all on function odoo_eventd.pair_differs(text, name[], name[]) from public;
+
 create or replace function odoo_eventd.one_row_as_text(operation text, columns name[], compared name[], author text, is_elsewhere text, unused text) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Odoo's pool resets its sessions (DISCARD ALL), so the plans are made anew in most transactions, and what a plan costs grows with its
-  -- expressions and with its levels: here a column is nothing but its name. Rows are compared byte by byte (*<>) before a text is made of
-  -- one: most writes change nothing that is watched, and a text may be long, or become long, however small its value is on disk.
+  -- expressions and with its levels: here a column is nothing but its name.
   select case when operation = 'INSERT' then format($body$
       select x.record_no, x.by_user, case when pg_column_size(x.n) <= 16384 then x.n::text end, x.unused
         into strict record_no, by_user, row_is, unused
@@ -160,22 +183,18 @@ as $$
         became := array[row_is];
       end if;$body$, author, odoo_eventd.row_of('n', columns), unused, is_elsewhere)
   else format($body$
-      select x.is_pair, x.record_no, x.by_user, %6$s, case when %6$s and %8$s then x.o::text end, case when %6$s and %8$s then x.n::text end, x.unused
+      select x.is_pair, x.record_no, x.by_user, %2$s, case when %2$s and %3$s then x.o::text end, case when %2$s and %3$s then x.n::text end, x.unused
         into strict is_one, record_no, by_user, differs, row_was, row_is, unused
-        from (select o.id = n.id is true as is_pair, n.id as record_no, %1$s as by_user, %2$s as o, %3$s as n, %4$s%5$s as unused
+        from (select %1$s
                 from old_rows o, new_rows n offset 0) x;
-      if is_one and not differs or %7$s then
+      if is_one and not differs or %4$s then
         is_one := null;
       elsif is_one then
         is_one := (octet_length(row_was) <= 16384 and octet_length(row_is) <= 16384) is true;
         was := array[row_was];
         became := array[row_is];
-      end if;$body$, author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
-                  case when columns = compared then ''
-                       else format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
-                  unused,
-                  case when columns = compared then 'x.o operator(pg_catalog.*<>) x.n' else 'x.compared_o operator(pg_catalog.*<>) x.compared_n' end,
-                  is_elsewhere, 'pg_column_size(x.o) <= 16384 and pg_column_size(x.n) <= 16384') end
+      end if;$body$, odoo_eventd.pair_of(columns, compared, author, unused), odoo_eventd.pair_differs('x', columns, compared),
+                  'pg_column_size(x.o) <= 16384 and pg_column_size(x.n) <= 16384', is_elsewhere) end
 $$;
 comment on function odoo_eventd.one_row_as_text(text, name[], name[], text, text, text) is
   'What a trigger function does with an INSERT or UPDATE of one row whose columns are told as one text, as SQL text.';
@@ -191,16 +210,13 @@ as $$
          where x.record_id is not null$q$, author, odoo_eventd.row_of('n', columns), unused)
   -- FULL JOIN rules a nested loop out: the plan is kept, and one made for few rows must serve a thousand.
   else format($q$select case when octet_length(x.was) <= 16384 and octet_length(x.became) <= 16384
-                 then row('R', x.record_id, x.user_id, array[x.was], array[x.became])::odoo_eventd.captured_row else odoo_eventd.row_is_long() end
-          from (select y.record_id, y.user_id, case when y.is_short then y.o::text end as was, case when y.is_short then y.n::text end as became
+                 then row('R', x.record_no, x.by_user, array[x.was], array[x.became])::odoo_eventd.captured_row else odoo_eventd.row_is_long() end
+          from (select y.record_no, y.by_user, case when y.is_short then y.o::text end as was, case when y.is_short then y.n::text end as became
                   from (select z.*, z.is_pair and pg_column_size(z.o) <= 16384 and pg_column_size(z.n) <= 16384 as is_short
-                          from (select o.id = n.id is true as is_pair, n.id as record_id, %1$s as user_id, %2$s as o, %3$s as n, %4$s%5$s as unused
+                          from (select %1$s
                                   from old_rows o full join new_rows n on o.id = n.id offset 0) z
-                         where not z.is_pair or %6$s) y offset 0) x$q$, author, odoo_eventd.row_of('o', columns), odoo_eventd.row_of('n', columns),
-                  case when columns = compared then ''
-                       else format('%s as compared_o, %s as compared_n, ', odoo_eventd.row_of('o', compared), odoo_eventd.row_of('n', compared)) end,
-                  unused,
-                  case when columns = compared then 'z.o operator(pg_catalog.*<>) z.n' else 'z.compared_o operator(pg_catalog.*<>) z.compared_n' end) end
+                         where not z.is_pair or %2$s) y offset 0) x$q$,
+                  odoo_eventd.pair_of(columns, compared, author, unused), odoo_eventd.pair_differs('z', columns, compared)) end
 $$;
 comment on function odoo_eventd.rows_as_text(text, name[], name[], text, text) is
   'A query for what a statement did to a table whose columns are told as one text, one captured_row for each record, as SQL text. It raises where that cannot be.';

@@ -173,16 +173,7 @@ begin
 end $$;
 comment on function odoo_eventd.subscriptions_version() is 'Differs after any change of a subscription; asked at every look.';
 
-create or replace function odoo_eventd.subscription_stamps() returns table (id integer, write_stamp text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform odoo_eventd.assert_listener();
-  return query select s.id, s.write_date::text from public.mcp_event_subscription s;
-end $$;
-comment on function odoo_eventd.subscription_stamps() is
-  'Which version each subscription is of, as load_subscriptions() tells it: what has not changed need not be loaded again.';
-
+drop function if exists odoo_eventd.subscription_stamps();
 create or replace function odoo_eventd.edited_subscriptions(known integer[], stamps text[]) returns table (id integer, model text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$

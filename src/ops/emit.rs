@@ -112,10 +112,8 @@ pub async fn emit(client: &Pooled, request: &Request, waiting: impl FnOnce()) ->
 }
 
 async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted> {
-    let row = subscriptions::load(client)
+    let row = subscriptions::load_one(client, id)
         .await?
-        .into_iter()
-        .find(|row| row.id == id)
         .ok_or_else(|| super::no_subscription(id))?;
     if row.endpoint_source == EndpointSource::Record {
         return Err(Error::usage(format!(

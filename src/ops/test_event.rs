@@ -71,12 +71,11 @@ pub struct Tested {
 /// Sends a test event, also to a subscription that is inactive, paused or disabled.
 ///
 /// # Errors
-/// [`Error::is_usage`] when there is no such subscription, it has no URL or cannot be served; this is a copy; database errors. An endpoint that fails is
-/// no error: see [`Tested::success`].
+/// [`Error::is_usage`] when there is no such subscription, it has no URL or cannot be served; database errors. An endpoint that
+/// fails is no error: see [`Tested::success`].
 pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id: i32) -> Result<Tested> {
     // Recording works on pooled connections; looking needs a plain one.
     let connection = database.connect().await?;
-    super::require_adopted(&connection).await?;
     let subscription = load(&connection, rules, id).await?;
     let now = SystemTime::now();
     let unix_now = now
@@ -154,10 +153,8 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
 
 async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<Accepted> {
     let registry = registry::load(connection).await?;
-    let row = subscriptions::load(connection)
+    let row = subscriptions::load_one(connection, id)
         .await?
-        .into_iter()
-        .find(|row| row.id == id)
         .ok_or_else(|| super::no_subscription(id))?;
     if row.webhook_url.as_deref().unwrap_or_default().is_empty() {
         return Err(Error::usage(format!("subscription {id} has no webhook_url to send to")));

@@ -101,7 +101,7 @@ pub async fn count(client: &Client, operator: &Value, filter: &Value) -> Result<
 pub struct Previewed {
     /// The version that it would replace.
     pub version: Option<String>,
-    /// The row in the form of [`super::subscriptions::load`]; it may hold secrets.
+    /// The row in the form of [`super::subscriptions::load_all`]; it may hold secrets.
     pub row: Value,
     /// Rules of the table that it breaks.
     pub broken: Vec<BrokenRule>,

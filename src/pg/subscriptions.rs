@@ -77,12 +77,12 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// All subscriptions that can be read, active or not, with their secrets.
+/// One subscription, active or not, with its secrets; none where there is none that can be read.
 ///
 /// # Errors
 /// Database errors.
-pub async fn load(client: &Client) -> Result<Vec<Subscription>> {
-    Ok(load_all(client).await?.0)
+pub async fn load_one(client: &Client, id: i32) -> Result<Option<Subscription>> {
+    Ok(load_some(client, Some(&[id])).await?.0.pop())
 }
 
 /// All subscriptions, active or not, with their secrets; those that cannot be read apart, for they stop no other.

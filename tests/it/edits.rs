@@ -193,26 +193,20 @@ async fn a_judge_that_was_changed_a_hundred_times_answers_as_one_that_was_made_a
     assert!(anew <= 5, "{anew} times of 100 everything was made anew");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wait() {
-    let database = Database::fixture().await;
-    let receiver = Receiver::start().await;
+/// A service with a subscription to tags and one to partners, whose first look of all is over: one event of tags has arrived.
+async fn serving_tags_and_partners(database: &Database, receiver: &Receiver) -> Service {
     eventd_ok(&database.url(), &["install"]).await;
     let of_tags = ["--event", "write", "--fields", "color"];
-    subscribe(&database, "crm.tag", &receiver.url("/tags"), &of_tags).await;
+    subscribe(database, "crm.tag", &receiver.url("/tags"), &of_tags).await;
     let of_partners = ["--event", "write", "--fields", "ref"];
-    subscribe(&database, "res.partner", &receiver.url("/partners"), &of_partners).await;
-    let _service = Service::leading(&database).await;
-    // The first look of all is over.
+    subscribe(database, "res.partner", &receiver.url("/partners"), &of_partners).await;
+    let service = Service::leading(database).await;
     database.psql("update crm_tag set color = 8 where id = 1").await;
     receiver.wait_for(1, SOON).await;
+    service
+}
 
-    // What a look records cannot be written: it lasts as long as this transaction.
-    let mut holding = database.client().await;
-    let held = holding.transaction().await.unwrap();
-    held.batch_execute("lock table odoo_eventd.subscription_need in share mode")
-        .await
-        .unwrap();
+async fn subscribe_partners_anew(database: &Database, receiver: &Receiver) {
     let url = receiver.url("/new");
     database
         .psql(&format!(
@@ -220,6 +214,21 @@ async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wai
                values ('res.partner', 'write', '{{ref}}', '{url}')"
         ))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wait() {
+    let database = Database::fixture().await;
+    let receiver = Receiver::start().await;
+    let _service = serving_tags_and_partners(&database, &receiver).await;
+
+    // What a look records cannot be written: it lasts as long as this transaction.
+    let mut holding = database.client().await;
+    let held = holding.transaction().await.unwrap();
+    held.batch_execute("lock table odoo_eventd.subscription_need in share mode")
+        .await
+        .unwrap();
+    subscribe_partners_anew(&database, &receiver).await;
     database.psql("update crm_tag set color = 9 where id = 1").await;
     assert_eq!(receiver.wait_for(2, SOON).await[1].path, "/tags");
     database.psql("update res_partner set ref = 'x' where id = 8").await;
@@ -242,14 +251,7 @@ async fn while_an_edit_is_looked_at_events_of_other_models_go_on_and_its_own_wai
 async fn events_before_one_that_waits_for_a_look_do_not_wait_with_it() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
-    eventd_ok(&database.url(), &["install"]).await;
-    let of_tags = ["--event", "write", "--fields", "color"];
-    subscribe(&database, "crm.tag", &receiver.url("/tags"), &of_tags).await;
-    let of_partners = ["--event", "write", "--fields", "ref"];
-    subscribe(&database, "res.partner", &receiver.url("/partners"), &of_partners).await;
-    let service = Service::leading(&database).await;
-    database.psql("update crm_tag set color = 8 where id = 1").await;
-    receiver.wait_for(1, SOON).await;
+    let service = serving_tags_and_partners(&database, &receiver).await;
 
     let mut holding = database.client().await;
     let held = holding.transaction().await.unwrap();
@@ -258,13 +260,7 @@ async fn events_before_one_that_waits_for_a_look_do_not_wait_with_it() {
         .unwrap();
     // It finds all of this at once.
     signal(service.pid(), "STOP");
-    let url = receiver.url("/new");
-    database
-        .psql(&format!(
-            "insert into mcp_event_subscription (model, event_type, fields, webhook_url)
-               values ('res.partner', 'write', '{{ref}}', '{url}')"
-        ))
-        .await;
+    subscribe_partners_anew(&database, &receiver).await;
     database.psql("update crm_tag set color = 9 where id = 1").await;
     database.psql("update res_partner set ref = 'x' where id = 8").await;
     database.psql("update crm_tag set color = 10 where id = 1").await;

@@ -53,3 +53,9 @@ fn orders(url: &str) -> Draft {
 
 /// An address that nobody listens at.
 const NOWHERE: &str = "http://127.0.0.1:9/hook";
+
+/// A subscription of [`orders`] that is there; its id.
+async fn one(verbs: &Service, operator: &Operator) -> i32 {
+    let made = verbs.create_subscription(operator, orders(NOWHERE)).await.unwrap();
+    made.row.subscription.id
+}

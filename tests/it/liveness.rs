@@ -59,14 +59,20 @@ async fn subscribed(database: &Database, receiver: &Receiver) {
     .await;
 }
 
+/// A service that serves one subscription and is ready, with the port of its pages.
+async fn serving(database: &Database, receiver: &Receiver) -> (Service, u16) {
+    subscribed(database, receiver).await;
+    let port = free_port().await;
+    let service = Service::start(&database.url(), &["--listen-http", &port.to_string()]);
+    wait_until_ready(port).await;
+    (service, port)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_of_a_large_transaction_are_counted_too() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
-    subscribed(&database, &receiver).await;
-    let port = free_port().await;
-    let service = Service::start(&database.url(), &["--listen-http", &port.to_string()]);
-    wait_until_ready(port).await;
+    let (service, port) = serving(&database, &receiver).await;
     database
         .psql(
             "insert into sale_order select (jsonb_populate_record(o, jsonb_build_object('id', 100000 + n))).*
@@ -84,10 +90,7 @@ async fn deliveries_of_a_large_transaction_are_counted_too() {
 async fn the_pages_tell_what_the_service_did_and_no_url() {
     let database = Database::fixture().await;
     let receiver = Receiver::start().await;
-    subscribed(&database, &receiver).await;
-    let port = free_port().await;
-    let service = Service::start(&database.url(), &["--listen-http", &port.to_string()]);
-    wait_until_ready(port).await;
+    let (service, port) = serving(&database, &receiver).await;
     database
         .psql("update sale_order set client_order_ref = 'x' where id = 1")
         .await;

@@ -6,7 +6,7 @@ use odoo_eventd::ops::subscriptions::read::Filter;
 use odoo_eventd::subscription::{Draft, Patch, Refusal};
 use serde_json::json;
 
-use super::{NOWHERE, draft, orders, verbs};
+use super::{NOWHERE, draft, one, verbs};
 use crate::support::Database;
 
 fn refusals(error: Error) -> Vec<Refusal> {
@@ -21,13 +21,7 @@ async fn a_dry_run_a_real_run_and_a_change_refuse_the_same() {
     let database = Database::fixture().await;
     let verbs = verbs(&database, 2).await;
     let admin = Operator::of_database();
-    let id = verbs
-        .create_subscription(&admin, orders(NOWHERE))
-        .await
-        .unwrap()
-        .row
-        .subscription
-        .id;
+    let id = one(&verbs, &admin).await;
     let before = verbs.subscription(&admin, id).await.unwrap();
     for (set, columns) in [
         (json!({"model": "sale.ordr"}), &["model"][..]),

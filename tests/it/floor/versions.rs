@@ -6,7 +6,7 @@ use odoo_eventd::subscription::Patch;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{NOWHERE, orders, verbs};
+use super::{NOWHERE, one, orders, verbs};
 use crate::support::Database;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,13 +96,7 @@ async fn what_the_service_keeps_does_not_move_the_version_and_what_its_user_writ
     let database = Database::fixture().await;
     let verbs = verbs(&database, 2).await;
     let admin = Operator::of_database();
-    let id = verbs
-        .create_subscription(&admin, orders(NOWHERE))
-        .await
-        .unwrap()
-        .row
-        .subscription
-        .id;
+    let id = one(&verbs, &admin).await;
     let version = async || verbs.subscription(&admin, id).await.unwrap().version;
     let first = version().await;
     database
