@@ -9,6 +9,7 @@ pub mod connect;
 pub mod connections;
 pub mod deliveries;
 pub mod delivery_log;
+pub mod feed;
 pub mod health;
 pub mod judge;
 pub mod looking;

@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(18, "000018_while_it_runs"),
     migration!(19, "000019_values_of_all_versions"),
     migration!(20, "000020_rows_as_text"),
+    migration!(21, "000021_feed"),
 ];
 
 macro_rules! function_file {
@@ -77,6 +78,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("assistants"),
     function_file!("deliveries"),
     function_file!("unsendable"),
+    function_file!("feed"),
+    function_file!("feed_blocks"),
+    function_file!("feed_leases"),
     function_file!("records"),
     function_file!("dead_letters"),
     function_file!("emit"),

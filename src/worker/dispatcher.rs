@@ -18,6 +18,7 @@ use super::bodies::{self, Made};
 use super::callbacks;
 use super::deliverer::{Handed, claimant_of};
 use super::derive::{self, Folded};
+use super::feeding::{self, Growth, Rendered};
 use super::judging::{self, Judging};
 use super::large::{self, Pieces};
 use super::reached::Reached;
@@ -31,7 +32,8 @@ use crate::matching::{Assembled, Assembly, TransactionFacts};
 use crate::payload::content::Unsendable;
 use crate::pg::callbacks::Callback;
 use crate::pg::connections::{Connection, Connections};
-use crate::pg::deliveries::{self, Claimed, NewDelivery};
+use crate::pg::deliveries::{self, Batch, Claimed, NewDelivery};
+use crate::pg::feed::NewEvent;
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::pg::troubles::{Troubles, is_of_a_lock};
 use crate::pg::unsendable;
@@ -88,6 +90,8 @@ pub struct Dispatcher {
     pub handed: mpsc::UnboundedSender<Handed>,
     /// Told how far it has got.
     pub reached: Reached,
+    /// Told what was written to the feed.
+    pub fed: Growth,
     /// How long to sleep at most.
     pub poll_interval: Duration,
     /// Told of every look that succeeded.
@@ -348,6 +352,7 @@ impl Dispatcher {
         made: Vec<(Made, Option<Callback>)>,
     ) -> Result<()> {
         let made = self.without_unsendable(client, made).await?;
+        let (made, fed) = feeding::apart(made);
         let now = Instant::now();
         let behind = behind_in_batch(made.iter().map(|(delivery, ..)| delivery));
         let mut slots: Vec<Option<Slot>> = Vec::with_capacity(made.len());
@@ -363,10 +368,19 @@ impl Dispatcher {
             callbacks.push(callback);
             slots.push(slot);
         }
-        let logged = deliveries::commit_batch(client, self.lead.term, position, &new);
+        let batch = Batch {
+            deliveries: &new,
+            fed: &fed,
+            is_piece: false,
+        };
+        let logged = deliveries::commit_batch(client, self.lead.term, position, batch);
         let logged = within(PAGE_WITHIN, "commit deliveries", logged).await?;
         self.reached.moved(position);
         self.vitals.metrics.made(new.len());
+        if !fed.is_empty() {
+            failpoint::reach(Step::AfterFeeding);
+            self.note_fed(&fed);
+        }
         if !logged.is_empty() {
             failpoint::reach(Step::AfterClaim);
         }
@@ -571,12 +585,24 @@ impl Dispatcher {
         made: Vec<(Made, Option<Callback>)>,
     ) -> Result<usize> {
         let made = self.without_unsendable(client, made).await?;
+        let (made, fed) = feeding::apart(made);
         let new: Vec<NewDelivery> = made
             .into_iter()
             .map(|(delivery, body, _)| new_delivery(delivery, body, false, false))
             .collect();
-        deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        let batch = Batch {
+            deliveries: &new,
+            fed: &fed,
+            is_piece: true,
+        };
+        deliveries::commit_batch(client, self.lead.term, position, batch).await?;
+        self.note_fed(&fed);
         Ok(new.len())
+    }
+
+    fn note_fed(&self, fed: &[NewEvent]) {
+        self.fed.add(fed);
+        self.vitals.metrics.fed(fed.len());
     }
 
     /// Ends the deliveries that have no body, before those that have one are made: should that be cut off, the next reading finds them
@@ -585,7 +611,7 @@ impl Dispatcher {
         &self,
         client: &impl GenericClient,
         made: Vec<(Made, Option<Callback>)>,
-    ) -> Result<Vec<(Assembled, String, Option<Callback>)>> {
+    ) -> Result<Vec<Rendered>> {
         let mut sendable = Vec::with_capacity(made.len());
         let mut failed = Vec::new();
         for (

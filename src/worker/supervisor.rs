@@ -25,6 +25,8 @@ use super::begun::Begun;
 use super::behind::Awaited;
 use super::deliverer::{Deliverer, Duties};
 use super::dispatcher::Dispatcher;
+use super::feed_tender::Tender;
+use super::feeding::Growth;
 use super::judging::Judging;
 use super::keeper::{Keeper, TERM_FAILS};
 use super::listener::Listener;
@@ -43,6 +45,7 @@ use crate::http::client::Client;
 use crate::http::guard::Guard;
 use crate::pg::connect::{Database, server_start};
 use crate::pg::connections::{self, Connections};
+use crate::pg::feed::Keeping;
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
 use crate::pg::subscriptions::GiveUp;
@@ -96,6 +99,8 @@ pub struct Options {
     pub grace: Duration,
     /// For how many days the log is kept; 0 = for ever.
     pub log_retention_days: u16,
+    /// What is kept of events for readers.
+    pub feed: Keeping,
     /// Where is kept what must outlive the process; `None` = nowhere. Changes of it count with the next start.
     pub state_directory: Option<PathBuf>,
 }
@@ -363,6 +368,14 @@ async fn term(
             cancel.clone(),
         ),
     );
+    let fed = Growth::below(options.feed.max_bytes);
+    let tender = Tender {
+        connections: connections.clone(),
+        term: lead.term,
+        keeping: options.feed,
+        fed: fed.clone(),
+    };
+    tasks.spawn("feed", tender.run(cancel.clone()));
     let deliverer = Deliverer {
         log: Log {
             connections: connections.clone(),
@@ -392,6 +405,7 @@ async fn term(
         awaited,
         edited: None,
         reached: kept.reached.clone(),
+        fed,
         roster,
         slots,
         handed: handed_sender,
