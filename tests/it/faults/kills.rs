@@ -31,12 +31,14 @@ impl Fault for KilledAt {
         match self.0 {
             Step::AfterCapture => "SIGKILL after reading the outbox",
             Step::AfterClaim => "SIGKILL after claiming",
+            Step::AfterFeeding => "SIGKILL after feeding readers",
             Step::BeforeSend => "SIGKILL before sending",
             Step::AfterSend => "SIGKILL after sending, before recording",
             Step::WhileRecording => "SIGKILL while recording",
             Step::WhileDroppingADay => "SIGKILL while dropping a day of the log",
             Step::WhileRotating => "SIGKILL while rotating the outbox",
             Step::WhileEmptying => "SIGKILL while emptying the outbox",
+            Step::WhileDroppingABlock => "SIGKILL while emptying a block of the feed",
             Step::WhileLooking => "SIGKILL while looking at a subscription",
         }
     }
