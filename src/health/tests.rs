@@ -122,6 +122,8 @@ fn each_pain_is_found_and_comes_with_advice() {
         ("/connections/of_login", json!(5), "connections", Level::Warning),
         ("/log/today", json!(false), "log", Level::Wrong),
         ("/log/tomorrow", json!(null), "log", Level::Warning),
+        ("/feed/is_shortened", json!(true), "feed", Level::Warning),
+        ("/feed/bytes", json!(2_000_000_000), "feed", Level::Wrong),
         ("/delivery/dead", json!(200_000), "vacuum", Level::Warning),
     ] {
         assert_eq!(level_with(path, value.clone(), code), level, "{path} {value}");

@@ -16,6 +16,7 @@
 
 mod cursor;
 mod ear;
+pub mod forward;
 mod readers;
 
 use std::sync::Arc;

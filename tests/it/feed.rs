@@ -91,3 +91,11 @@ async fn read_until(verbs: &Service, subscription: i32, cursor: Option<String>, 
 async fn wait_fed(database: &Database, count: i64) {
     wait_true(database, &format!("(select count(*) from odoo_eventd.feed) >= {count}")).await;
 }
+
+/// Makes so many orders, with ids above 100,000.
+fn more_orders(count: u32) -> String {
+    format!(
+        "insert into sale_order select (jsonb_populate_record(o, jsonb_build_object('id', 100000 + n))).*
+           from sale_order o, generate_series(1, {count}) n where o.id = 1"
+    )
+}

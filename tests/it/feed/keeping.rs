@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{admin, operator, read_until, refs, subscribed, verbs, wait_fed};
+use super::{admin, more_orders, operator, read_until, refs, subscribed, verbs, wait_fed};
 use crate::support::Database;
 use crate::support::delivery::{number, wait_true, write_ref};
 use crate::support::service::{Service, eventd_ok, wait_until_leading};
@@ -85,11 +85,9 @@ async fn of_a_subscription_with_too_many_events_the_newest_stay() {
     let service = Service::start(&database.url(), &["--feed-max-events", "20"]);
     wait_until_leading(&database).await;
     let begin = verbs.feed_end(&admin(), id).await.unwrap();
+    database.psql(&more_orders(60)).await;
     database
-        .psql("insert into sale_order (name, partner_id) select 'many', 1 from generate_series(1, 60)")
-        .await;
-    database
-        .psql("update sale_order set client_order_ref = id::text where name = 'many'")
+        .psql("update sale_order set client_order_ref = id::text where id > 100000")
         .await;
     database
         .psql("update sale_order set client_order_ref = 'one' where id = 1")
@@ -123,13 +121,11 @@ async fn beyond_its_bytes_the_feed_goes_on_and_its_oldest_blocks_go_with_an_alar
     let most = 4 * 1024 * 1024;
     let _service = Service::start(&database.url(), &["--feed-max-bytes", &most.to_string()]);
     wait_until_leading(&database).await;
-    database
-        .psql("insert into sale_order (name, partner_id) select 'bulk', 1 from generate_series(1, 1000)")
-        .await;
+    database.psql(&more_orders(1_000)).await;
     let mut last = 0;
     for n in 0..12 {
         database
-            .psql(&format!("update sale_order set client_order_ref = '{n} ' || (select string_agg(md5(random()::text || id), '') from generate_series(1, 24)) where name = 'bulk'"))
+            .psql(&format!("update sale_order set client_order_ref = '{n} ' || (select string_agg(md5(random()::text || id), '') from generate_series(1, 24)) where id > 100000"))
             .await;
         last += 1_000;
         wait_true(
