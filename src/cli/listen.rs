@@ -11,7 +11,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 
 use super::output::{data, say};
 use super::receive::{Style, indent, render_body, stopped, visible};
@@ -132,7 +132,7 @@ async fn nobody_reads() {
     let watched = std::io::stdout()
         .as_fd()
         .try_clone_to_owned()
-        .and_then(|stdout| AsyncFd::register_with_interest(stdout, Interest::ERROR));
+        .and_then(pipe::Sender::from_owned_fd_unchecked);
     if let Ok(watched) = watched
         && watched.ready(Interest::ERROR).await.is_ok()
     {

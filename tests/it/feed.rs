@@ -1,6 +1,7 @@
 //! The event feed: what readers get, what is kept for them, and what wakes them.
 
 mod keeping;
+mod listen;
 mod quiet;
 mod reading;
 mod waking;
