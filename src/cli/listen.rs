@@ -68,7 +68,7 @@ pub struct Listen {
     #[arg(long)]
     json: bool,
     /// Remember in this file which events were handed out, and go on there the next time
-    #[arg(long, value_name = "FILE", requires = "subscription")]
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
     cursor_file: Option<PathBuf>,
 }
 
