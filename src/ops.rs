@@ -5,6 +5,7 @@
 //! takes a connection of his.
 
 pub mod catalog;
+pub mod dashboard;
 pub mod deliveries;
 pub mod domains;
 pub mod emit;

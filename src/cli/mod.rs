@@ -1,6 +1,7 @@
 //! The command line: one file for each command, all of them thin. Data on stdout, words on stderr.
 
 pub mod capture;
+pub mod dashboard;
 pub mod deliveries;
 pub mod demo;
 pub mod doctor;
@@ -91,6 +92,8 @@ enum Command {
     Status(output::Json),
     /// Looks for what would go wrong here, and says what to do about it
     Doctor(doctor::Doctor),
+    /// Shows what was sent in the last days, in figures
+    Dashboard(dashboard::DashboardArgs),
     /// Lists attempts to deliver, newest first
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
@@ -165,6 +168,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
+        Command::Dashboard(args) => block_on(dashboard::dashboard(database(&url)?, args))?,
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(&url)?, args))?,
         Command::Domain(command) => block_on(domain_args::domain(database(&url)?, command))?,

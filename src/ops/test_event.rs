@@ -113,6 +113,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         .headers
         .insert(HeaderName::from_static("x-mcp-test"), HeaderValue::from_static("true"));
     let shown = show(&request, &claimed.body);
+    let host = request.url.host_str().unwrap_or_default().to_owned();
     let term = begin(&connection, &mut claimed, request.timeout).await?;
     let ended = client.send(request).await;
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
@@ -127,6 +128,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         error: ended.outcome.failure.map(crate::delivery::Failure::as_str),
         error_detail: ended.detail.clone(),
         duration_ms,
+        host,
         retry_in: None,
         endpoint_failed: false,
         gone: false,

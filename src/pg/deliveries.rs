@@ -113,6 +113,8 @@ pub struct Finished {
     pub error_detail: Option<String>,
     /// Whole milliseconds.
     pub duration_ms: i32,
+    /// The host that it was for; empty where none is known.
+    pub host: String,
     /// When to try again; `None` = it is over.
     pub retry_in: Option<Duration>,
     /// Whether it was the endpoint that failed.
@@ -359,7 +361,9 @@ pub async fn wake_all_lanes(client: &Client) -> Result<()> {
 /// [`Error::is_lease_lost`]; database errors: nothing was recorded, the same call may be made again.
 pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished]) -> Result<i64> {
     let statement = client
-        .prepare_cached("select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
+        .prepare_cached(
+            "select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        )
         .await
         .map_err(|e| failed("prepare recording attempts", e))?;
     let row = client
@@ -385,6 +389,7 @@ pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished
                     .iter()
                     .map(|f| f.retry_in.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
                     .collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.host.as_str()).collect::<Vec<_>>(),
             ],
         )
         .await

@@ -28,5 +28,6 @@ pub mod sessions;
 pub mod subscription_rows;
 pub mod subscriptions;
 pub mod tls;
+pub mod traffic;
 pub mod troubles;
 pub mod unsendable;

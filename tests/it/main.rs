@@ -79,6 +79,7 @@ mod strangers;
 mod support;
 mod tls;
 mod traces;
+mod traffic;
 mod troubles;
 mod unprintable;
 mod unprocessed;
