@@ -53,7 +53,7 @@ pub async fn doctor(database: Database, args: Doctor) -> Result<ExitCode> {
 }
 
 /// This host's clock minus the server's, and how exact that is, in seconds: half of what asking took.
-async fn clock_skew(client: &tokio_postgres::Client) -> Result<(f64, f64)> {
+async fn clock_skew(client: &crate::pg::Client) -> Result<(f64, f64)> {
     let asked = Instant::now();
     let theirs = health::measure(client).await?.server_time;
     let took = asked.elapsed().as_secs_f64();

@@ -4,13 +4,12 @@
 //! alone. It is marked three ways: `"test": true` in the body, the header `X-MCP-Test: true`, and `X-MCP-Event: <model>.test`. It
 //! names no record and counts neither as a dead letter nor for the health of the endpoint.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use tokio_postgres::Client as Connection;
 use uuid::Uuid;
 
 use crate::event::{self, EventType};
@@ -19,7 +18,7 @@ use crate::http::mask::mask_url;
 use crate::payload::body::Micros;
 use crate::pg::connect::Database;
 use crate::pg::deliveries::{self, Claimed, Finished, LogKey};
-use crate::pg::{registry, subscriptions};
+use crate::pg::{Client as Connection, registry, subscriptions};
 use crate::subscription::Accepted;
 use crate::worker::admission::{self, ServiceRules};
 use crate::worker::request;
@@ -113,7 +112,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         .headers
         .insert(HeaderName::from_static("x-mcp-test"), HeaderValue::from_static("true"));
     let shown = show(&request, &claimed.body);
-    let term = begin(&connection, &mut claimed, request.timeout).await?;
+    let term = deliveries::begin_test(&connection, &mut claimed, request.timeout).await?;
     let ended = client.send(request).await;
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
     let finished = Finished {
@@ -196,27 +195,4 @@ fn show(request: &crate::http::client::Request, body: &str) -> Tested {
         detail: None,
         duration_ms: 0,
     }
-}
-
-/// Logs the attempt as pending; returns the term that it belongs to.
-async fn begin(connection: &Connection, claimed: &mut Claimed, timeout: Duration) -> Result<i64> {
-    let row = connection
-        .query_one(
-            "select term, log_id, log_date from odoo_eventd.begin_test($1, $2, $3, $4, $5, $6)",
-            &[
-                &claimed.subscription_id,
-                &claimed.event_id,
-                &claimed.delivery_id,
-                &claimed.model,
-                &claimed.body,
-                &deliveries::lease_ms(timeout),
-            ],
-        )
-        .await
-        .map_err(|e| Error::database("log the test", e))?;
-    claimed.log = LogKey {
-        id: row.get("log_id"),
-        date: row.get("log_date"),
-    };
-    Ok(row.get("term"))
 }

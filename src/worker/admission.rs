@@ -8,8 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
+use crate::pg::Client;
 
 use super::quarantine::Quarantine;
 use super::readable;
@@ -20,8 +19,8 @@ use crate::failpoint::{self, Step};
 use crate::http::guard::Guard;
 use crate::odoo::registry::Registry;
 use crate::pg::looking::Looking;
+use crate::pg::sqlstate::OF_THE_MODEL;
 use crate::pg::subscriptions::{Unreadable, Verdict};
-use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
 use crate::pg::{registry, subscriptions};
 use crate::sealing::Keyring;
 use crate::subscription::choices::State;
@@ -209,7 +208,7 @@ pub async fn sync(client: &Client, models: impl IntoIterator<Item = String>) -> 
         match subscriptions::sync_capture(client, &model, LOCK_WAIT).await {
             Ok(true) => tracing::info!(model, "capture changed"),
             Ok(false) => {}
-            Err(error) if is_of_a_lock(&error) => {
+            Err(error) if error.is_lock_timeout() => {
                 tracing::warn!(
                     model,
                     "the table is busy: its triggers will be set up when a lock can be had"
@@ -217,13 +216,13 @@ pub async fn sync(client: &Client, models: impl IntoIterator<Item = String>) -> 
                 let reason = "the table is busy: it is captured as soon as a lock can be had";
                 synced.busy.insert(model, reason.to_owned());
             }
-            Err(error) if is_of_the_model(&error) => {
+            Err(error) if error.means(OF_THE_MODEL) => {
                 tracing::warn!(model, error = %error.chain(), "capture cannot be set up");
                 synced.refused.insert(model, error.chain());
             }
             // Whatever is in the way of this table's capture, an event trigger of somebody else's for one: what was captured before is
             // captured still, and all others go on.
-            Err(error) if is_of_the_statement(&error) => {
+            Err(error) if error.is_of_the_statement() => {
                 tracing::error!(model, error = %error.chain(), "capture cannot be set up now: it is tried again");
                 synced.busy.insert(model, error.chain());
             }
@@ -248,7 +247,7 @@ pub async fn settle(client: &Client, mut looked: LookedAt, busy: &mut Busy, ids:
         subscriptions::mark_waiting(client, &waiting).await?;
     }
     let is_settled = match subscriptions::settle_capture(client).await {
-        Err(error) if is_of_the_statement(&error) => {
+        Err(error) if error.is_of_the_statement() => {
             tracing::error!(error = %error.chain(), "it cannot be noted what is captured: nobody new is served until it is");
             busy.insert(String::new(), error.chain());
             false
@@ -318,18 +317,6 @@ pub async fn as_recorded(
 /// Whether one of the tables that a subscription needs was too busy to set up its triggers.
 fn is_busy(subscription: &Accepted, busy: &BTreeMap<String, String>) -> bool {
     busy.keys().any(|table| subscription.needs(table))
-}
-
-/// Whether setting up capture failed for a reason that lies in the one model.
-fn is_of_the_model(error: &Error) -> bool {
-    error.sql_state().is_some_and(|state| {
-        [
-            &SqlState::UNDEFINED_COLUMN,
-            &SqlState::UNDEFINED_TABLE,
-            &SqlState::INSUFFICIENT_PRIVILEGE,
-        ]
-        .contains(&state)
-    })
 }
 
 /// What a process died of is not looked at again.

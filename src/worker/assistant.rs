@@ -26,7 +26,6 @@ use super::supervisor::Options;
 use super::vitals::Vitals;
 use crate::Result;
 use crate::pg::connections::Connections;
-use crate::pg::troubles::is_of_a_lock;
 use crate::pg::{assistants, outbox, subscriptions};
 
 /// How often changed subscriptions are looked for, as the leading instance does.
@@ -123,7 +122,7 @@ impl Assistant {
                 let tally = Arc::clone(&roster.borrow().tally);
                 let looked = match admission::as_recorded(&aside, &rules, version, tally).await {
                     // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
-                    Err(error) if is_of_a_lock(&error) => None,
+                    Err(error) if error.is_lock_timeout() => None,
                     looked => Some(looked?),
                 };
                 drop(aside);

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::ops::RangeBounds;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use crate::Result;
 use crate::pg::deliveries::{self, LogKey};

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use super::roster::Roster;
 use crate::Result;

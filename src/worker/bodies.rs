@@ -7,16 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use deadpool_postgres::GenericClient;
+use crate::pg::GenericClient;
 
 use crate::delivery::Failure;
-use crate::domain::judge::ImageColumns;
 use crate::matching::Assembled;
 use crate::payload::body::{Body, Record};
 use crate::payload::content::{Cut, Unsendable};
 use crate::payload::fill::{Filler, Loaded, LoadedLevel, Row, Subject, linked};
 use crate::payload::plan::{Filter, Plan, Via};
 use crate::pg;
+use crate::pg::domain::judge::{ImageColumns, Judge};
+use crate::pg::sqlstate::OF_THE_DATA;
 use crate::{Error, Result};
 
 /// Records whose values are read together at most.
@@ -118,7 +119,7 @@ async fn fill(client: &impl GenericClient, group: Numbered) -> Result<Vec<(Vec<u
                 waiting.extend([rest, group]);
             }
             Ok(None) => filled.push(without_values(group, Some(Cut::TooLarge), None)),
-            Err(error) if is_of_the_subscription(&error) => {
+            Err(error) if error.means(OF_THE_DATA) => {
                 filled.push(without_values(group, Some(Cut::Unreadable), Some(error.chain())));
             }
             Err(error) => return Err(error),
@@ -372,18 +373,12 @@ async fn keep_shown(client: &impl GenericClient, filter: &Filter, rows: &mut Has
             ids.iter().map(value).collect()
         })
         .collect();
-    let shown = pg::judge::judge(client, &filter.judge, ids.len(), &columns).await?;
+    let judge = Judge::of_one(&filter.domain, filter.images.clone());
+    let shown = pg::domain::ask::judge(client, &judge, ids.len(), &columns).await?;
     for (id, found) in ids.iter().zip(shown) {
         if found.is_empty() {
             rows.remove(id);
         }
     }
     Ok(())
-}
-
-/// SQLSTATE class 42, a column or table that is gone or may not be read, or 22, a value that cannot be compared.
-fn is_of_the_subscription(error: &Error) -> bool {
-    error
-        .sql_state()
-        .is_some_and(|state| state.code().starts_with("42") || state.code().starts_with("22"))
 }

@@ -4,7 +4,7 @@
 //! [`request`](super::request) (no headers and credentials of the subscription's, no signature with its secret) and in
 //! [`Audience::Callback`](crate::http::client::Audience) (rules of its own for addresses, no client certificate).
 
-use deadpool_postgres::GenericClient;
+use crate::pg::GenericClient;
 
 use super::roster::Roster;
 use crate::Result;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use deadpool_postgres::{GenericClient, Transaction};
+use crate::pg::{GenericClient, Transaction};
 
 use super::large::{Pieces, by_table};
 use super::roster::Roster;

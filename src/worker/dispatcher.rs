@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::GenericClient;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -29,11 +28,12 @@ use crate::event::{self, Change, RowChange};
 use crate::failpoint::{self, Step};
 use crate::matching::{Assembled, Assembly, TransactionFacts};
 use crate::payload::content::Unsendable;
+use crate::pg::GenericClient;
 use crate::pg::callbacks::Callback;
 use crate::pg::connections::{Connection, Connections};
 use crate::pg::deliveries::{self, Claimed, NewDelivery};
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
-use crate::pg::troubles::{Troubles, is_of_a_lock};
+use crate::pg::troubles::Troubles;
 use crate::pg::unsendable;
 use crate::relations::{AtHome, Derivations};
 use crate::{Error, Result};
@@ -98,7 +98,7 @@ pub struct Dispatcher {
 struct Large<'a> {
     facts: TransactionFacts,
     roster: &'a Roster,
-    judging: &'a deadpool_postgres::Object,
+    judging: &'a crate::pg::Pooled,
     assembly: Assembly,
     /// The largest outbox id seen of it.
     newest: i64,
@@ -186,7 +186,7 @@ impl Dispatcher {
     /// read again later. An upgrade of Odoo holds tables for as long as it takes.
     async fn unless_locked(&self, troubles: &mut Troubles, processed: Result<Position>) -> Result<Option<Position>> {
         match processed {
-            Err(error) if !is_of_a_lock(&error) => Err(error),
+            Err(error) if !error.is_lock_timeout() => Err(error),
             Ok(position) if !troubles.is_failing(READING) => Ok(Some(position)),
             processed => {
                 let client = self.connections.at_once().await;

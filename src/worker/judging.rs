@@ -9,13 +9,14 @@ use super::derive::Folded;
 use super::parents::{self, ImageAt, Inherited};
 use super::quarantine::Quarantine;
 use super::roster::{OfModel, Roster};
-use crate::domain::judge::{Chunk, ImageColumns, Judge};
+use crate::Result;
 use crate::matching::{Answers, Assembly, ImageNumbers};
 use crate::payload::fill::Parents;
 use crate::pg;
 use crate::pg::connections::Connections;
+use crate::pg::domain::judge::{Chunk, ImageColumns, Judge};
+use crate::pg::sqlstate::OF_THE_DATA;
 use crate::subscription::{Accepted, Subscription};
-use crate::{Error, Result};
 
 /// What judging needs beside the roster: where to leave a subscription that cannot be judged.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Judging {
     /// subscriptions and changes there are.
     pub(super) async fn judge(
         &self,
-        client: &deadpool_postgres::Object,
+        client: &crate::pg::Pooled,
         roster: &Roster,
         transactions: &[Folded],
     ) -> Result<Vec<(Vec<ImageNumbers>, Answers)>> {
@@ -84,7 +85,9 @@ impl Judging {
             let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
             let values = columns_of(&all, &images, &inherited);
             let matches = match self.ask(client, &all, images.len(), &values).await {
-                Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images, &inherited).await?,
+                Err(error) if error.means(OF_THE_DATA) => {
+                    self.judge_alone(client, of_model, &images, &inherited).await?
+                }
                 judged => judged?,
             };
             // Not judged by halves: one image of a change whose parent is not known makes both of no use.
@@ -144,7 +147,7 @@ impl Judging {
     /// Asks a judge, on a connection of its own where other records are looked at: there it waits for nobody's lock.
     async fn ask(
         &self,
-        client: &deadpool_postgres::Object,
+        client: &crate::pg::Pooled,
         judge: &Judge,
         count: usize,
         values: &ImageColumns,
@@ -152,15 +155,15 @@ impl Judging {
         if judge.chunks().any(Chunk::reads_related)
             && let Ok(mut own) = self.connections.own().await
         {
-            return pg::judge::judge_waiting_for_no_lock(&mut own, judge, count, values).await;
+            return pg::domain::ask::judge_waiting_for_no_lock(&mut own, judge, count, values).await;
         }
-        pg::judge::judge(client, judge, count, values).await
+        pg::domain::ask::judge(client, judge, count, values).await
     }
 
     /// Each domain alone: the one that fails is put in quarantine and matches nothing, the others go on.
     async fn judge_alone(
         &self,
-        client: &deadpool_postgres::Object,
+        client: &crate::pg::Pooled,
         of_model: &OfModel,
         images: &[ImageAt<'_>],
         inherited: &Inherited,
@@ -171,7 +174,7 @@ impl Judging {
             let values = columns_of(&judge, images, inherited);
             match self.ask(client, &judge, images.len(), &values).await {
                 Ok(found) => matches.iter_mut().zip(found).for_each(|(all, found)| all.extend(found)),
-                Err(error) if is_of_the_data(&error) => {
+                Err(error) if error.means(OF_THE_DATA) => {
                     tracing::error!(
                         subscription.id = subscription.row.id, error = %error.chain(),
                         "a domain failed on a record's data: its subscription is not served until it is changed"
@@ -186,13 +189,6 @@ impl Judging {
         }
         Ok(matches)
     }
-}
-
-/// SQLSTATE class 22, data exception, or 42, which a cast of a captured value may raise.
-fn is_of_the_data(error: &Error) -> bool {
-    error
-        .sql_state()
-        .is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("42"))
 }
 
 /// The columns that a judge asks for; what an image does not hold reads as NULL, and its subscriptions are not covered.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{self, Busy, LOCK_WAIT, ServiceRules};
@@ -19,10 +18,11 @@ use super::roster::Roster;
 use super::secrets;
 use super::slots::Slots;
 use crate::Result;
+use crate::pg::Client;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::troubles::{self, Troubles, is_of_a_lock};
+use crate::pg::troubles::{self, Troubles};
 use crate::pg::{deliveries, registry, subscriptions};
 
 /// What is told while terms begin and end.
@@ -62,7 +62,7 @@ fn is_due(at: Option<Instant>) -> bool {
 /// Tells whether what Odoo's tables say of its fields has changed; none while an upgrade of Odoo holds one of them.
 async fn stamp_of(client: &Client, troubles: &mut Troubles) -> Result<Option<String>> {
     match registry::stamp(client, LOCK_WAIT).await {
-        Err(error) if is_of_a_lock(&error) => Ok(None),
+        Err(error) if error.is_lock_timeout() => Ok(None),
         looked => troubles.settle(client, "look for changed fields", looked).await,
     }
 }
@@ -135,7 +135,7 @@ impl Keeper {
                 };
                 let drifted = match subscriptions::note_drift(asked, LOCK_WAIT).await {
                     // Somebody is changing the capture; that is looked at afterwards.
-                    Err(error) if is_of_a_lock(&error) => Vec::new(),
+                    Err(error) if error.is_lock_timeout() => Vec::new(),
                     looked => troubles
                         .settle(asked, "look for drift", looked)
                         .await?

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use super::admission::{self, Busy, ServiceRules, sync};
 use super::behind::Awaited;
@@ -15,7 +15,6 @@ use super::quarantine::Quarantine;
 use crate::Result;
 use crate::odoo::registry::Registry;
 use crate::pg::subscriptions;
-use crate::pg::troubles::is_of_a_lock;
 use crate::subscription::Accepted;
 
 /// So many rows are looked at at once. What each part of thousands comes to is served while the next is looked at.
@@ -234,7 +233,7 @@ impl Known {
     pub async fn narrow(client: &Client, models: &[String]) -> Result<Busy> {
         let unsynced = match subscriptions::unsynced_models(client, Some(models)).await {
             // An upgrade of Odoo is in the way: tried again like a busy table.
-            Err(error) if is_of_a_lock(&error) => {
+            Err(error) if error.is_lock_timeout() => {
                 return Ok(models.iter().map(|model| (model.clone(), error.chain())).collect());
             }
             unsynced => unsynced?,

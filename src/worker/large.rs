@@ -4,7 +4,7 @@
 //! of which there is more to come is carried over to the next piece, folded as far as it can be: a record that one transaction
 //! writes a million times takes no more room than one that it writes twice.
 
-use deadpool_postgres::Transaction;
+use crate::pg::Transaction;
 
 use crate::Result;
 use crate::event::{self, RowChange};

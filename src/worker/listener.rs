@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::vitals::Vitals;
 use crate::pg::connect::Notifications;
 use crate::pg::connections::Connections;
+use crate::pg::notify;
 use crate::{Error, Result};
 
 /// How often the session is tried.
@@ -104,16 +105,8 @@ impl Listener {
     }
 
     async fn beat(&self, number: u64) -> Result<()> {
-        let sent = if self.notify {
-            let payload = format!("{HEARTBEAT}{number}");
-            self.connections
-                .lead()
-                .execute("select pg_catalog.pg_notify('odoo_eventd', $1)", &[&payload])
-                .await
-        } else {
-            self.connections.lead().execute("select 1", &[]).await
-        };
-        sent.map(drop).map_err(|e| Error::database("send a heartbeat", e))
+        let payload = self.notify.then(|| format!("{HEARTBEAT}{number}"));
+        notify::beat(self.connections.lead(), payload.as_deref()).await
     }
 }
 

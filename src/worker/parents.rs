@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use deadpool_postgres::GenericClient;
+use crate::pg::GenericClient;
 
 use super::derive::Folded;
 use crate::Result;
-use crate::domain::judge::ImageColumn;
+use crate::domain::image::ImageColumn;
 use crate::event::{Change, Image};
 use crate::pg::relations::{self as asked, Asked};
 

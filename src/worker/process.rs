@@ -31,12 +31,12 @@ struct Inner {
 
 /// A connection for what takes long or waits for locks; closed when dropped.
 pub struct Aside {
-    client: tokio_postgres::Client,
+    client: crate::pg::Client,
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Deref for Aside {
-    type Target = tokio_postgres::Client;
+    type Target = crate::pg::Client;
 
     fn deref(&self) -> &Self::Target {
         &self.client

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
+use crate::pg::Client;
 
-use crate::domain::judge::Judge;
 use crate::odoo::registry::Registry;
-use crate::payload::plan::{Level, Via};
-use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
-use crate::pg::{judge, records};
+use crate::payload::plan::{Filter, Level, Via};
+use crate::pg::domain::ask;
+use crate::pg::domain::judge::Judge;
+use crate::pg::sqlstate::{DENIED, OF_THE_NAMES};
+use crate::pg::{operations, records};
 use crate::subscription::Accepted;
 use crate::subscription::choices::State;
 use crate::{Error, Result};
@@ -67,7 +67,7 @@ pub(super) async fn refusals<'s>(
 /// What came of asking for one: a statement that it alone asks for and that fails is a reason as well.
 fn refusal(subscription: &Accepted, asked: Result<Option<Error>>) -> Result<Option<(i32, Error)>> {
     let refusal = match asked {
-        Err(error) if is_of_the_statement(&error) => Some(error),
+        Err(error) if error.is_of_the_statement() => Some(error),
         asked => asked?,
     };
     Ok(refusal.map(|refusal| (subscription.row.id, refusal)))
@@ -78,7 +78,7 @@ async fn can_be_judged(client: &Client, subscriptions: &[&Accepted], registry: &
         .iter()
         .filter_map(|s| s.domain.as_ref().map(|domain| (i64::from(s.row.id), domain)))
         .collect();
-    judge::rehearse(client, &Judge::new(&domains, registry)?).await
+    ask::rehearse(client, &Judge::new(&domains, registry)?).await
 }
 
 /// A domain that looks at other records needs the right to read them; without it every batch would fail.
@@ -86,8 +86,8 @@ async fn domain_refusal(client: &Client, subscription: &Accepted, registry: &Reg
     match can_be_judged(client, &[subscription], registry).await {
         Ok(()) => Ok(None),
         // Somebody is altering a table: whether it may be read shows at the first event.
-        Err(error) if is_of_a_lock(&error) => Ok(None),
-        Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(Some(
+        Err(error) if error.is_lock_timeout() => Ok(None),
+        Err(error) if error.means(DENIED) => Ok(Some(
             Error::usage("the domain looks at other records, which the service may not read")
                 .with_source(error)
                 .with_hint(how_to_read(client).await?),
@@ -117,10 +117,10 @@ async fn values_refusal(
         if let Via::Lines {
             filter: Some(filter), ..
         } = &level.via
-            && let Err(error) = judge::rehearse(client, &filter.judge).await
-            && !is_of_a_lock(&error)
+            && let Err(error) = ask::rehearse(client, &judge_of(filter)).await
+            && !error.is_lock_timeout()
         {
-            if error.sql_state() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            if !error.means(DENIED) {
                 return Err(error);
             }
             return Ok(Some(
@@ -130,18 +130,22 @@ async fn values_refusal(
             ));
         }
         match records::rehearse(client, level).await {
-            Err(error) if error.sql_state().is_some_and(|state| state.code().starts_with("42")) => {
+            Err(error) if error.means(OF_THE_NAMES) => {
                 return Ok(Some(
                     Error::usage("the fields of the payload may not be read").with_source(error),
                 ));
             }
             // As above.
-            Err(error) if is_of_a_lock(&error) => {}
+            Err(error) if error.is_lock_timeout() => {}
             rehearsed => rehearsed?,
         }
         tried.insert(read);
     }
     Ok(None)
+}
+
+fn judge_of(filter: &Filter) -> Judge {
+    Judge::of_one(&filter.domain, filter.images.clone())
 }
 
 /// All that decides whether a level may be read.
@@ -155,7 +159,7 @@ fn what_is_read(level: &Level) -> String {
         filter: Some(filter), ..
     } = &level.via
     {
-        for chunk in filter.judge.chunks() {
+        for chunk in judge_of(filter).chunks() {
             read.push('\n');
             read.push_str(chunk.sql());
         }
@@ -165,14 +169,7 @@ fn what_is_read(level: &Level) -> String {
 
 /// The statement that lets this session's role read what domains look at.
 async fn how_to_read(client: &Client) -> Result<String> {
-    let row = client
-        .query_one(
-            "select pg_catalog.quote_ident(current_user), pg_catalog.current_setting('server_version_num')::integer",
-            &[],
-        )
-        .await
-        .map_err(|e| Error::database("look up the service's role", e))?;
-    let (role, version): (String, i32) = (row.get(0), row.get(1));
+    let (role, version) = operations::role_and_version(client).await?;
     Ok(match version {
         // The role came with PostgreSQL 14.
         140_000.. => format!(

@@ -5,13 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use crate::Result;
 use crate::failpoint::{self, Step};
 use crate::pg::outbox;
 use crate::pg::retention::{self, DeliveryKey};
-use crate::pg::troubles::is_of_a_lock;
 
 /// How often it looks for something old once there is nothing more.
 const LOOK_EVERY: Duration = Duration::from_secs(3_600);
@@ -88,7 +87,7 @@ impl Retention {
                     self.next_drop = Instant::now() + LOOK_EVERY;
                     return Ok(());
                 }
-                Err(error) if is_of_a_lock(&error) => {
+                Err(error) if error.is_lock_timeout() => {
                     tracing::info!("an old day of the log is still being read: dropping it later");
                     self.next_drop = Instant::now() + BUSY_PAUSE;
                     return Ok(());

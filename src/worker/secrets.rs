@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use crate::Result;
 use crate::pg::secrets::{self, Kept};

@@ -9,11 +9,10 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
-
 use super::listener::server_said;
 use crate::Error;
 use crate::pg::connect::Notifications;
+use crate::pg::sqlstate::EVICTED;
 
 /// After the server said so. The manager may have to end others' sessions too.
 const STAY_AWAY: Duration = Duration::from_secs(15);
@@ -23,7 +22,7 @@ const STAY_AWAY_IN_DOUBT: Duration = Duration::from_secs(2);
 
 /// How long whoever's term ended with this error should stay away, if the server is well.
 pub(super) fn for_how_long(error: &Error) -> Option<Duration> {
-    if was_sent_away(error) {
+    if error.means(EVICTED) {
         Some(STAY_AWAY)
     } else if error.is_connection_lost() {
         Some(STAY_AWAY_IN_DOUBT)
@@ -32,17 +31,10 @@ pub(super) fn for_how_long(error: &Error) -> Option<Duration> {
     }
 }
 
-/// Odoo's manager, or an administrator, ended our sessions (57P01), or the database is in use for something else (55006).
-fn was_sent_away(error: &Error) -> bool {
-    error
-        .sql_state()
-        .is_some_and(|state| [&SqlState::ADMIN_SHUTDOWN, &SqlState::OBJECT_IN_USE].contains(&state))
-}
-
 /// Of two errors of one end the first, unless only the other one tells of being sent away.
 pub(super) fn more_telling(first: Error, other: Option<Error>) -> Error {
     match other {
-        Some(other) if was_sent_away(&other) && !was_sent_away(&first) => other,
+        Some(other) if other.means(EVICTED) && !first.means(EVICTED) => other,
         _ => first,
     }
 }

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -37,7 +36,7 @@ use super::roster::Roster;
 use super::sent_away::{self, more_telling, reason};
 use super::slots::{Limits, Slots};
 use super::vitals::{Phase, Vitals};
-use super::wake::{Doorbell, LOCK_CLASS};
+use super::wake::Doorbell;
 use super::{monitor, sweeper};
 use crate::http::client::Client;
 use crate::http::guard::Guard;
@@ -45,8 +44,9 @@ use crate::pg::connect::{Database, server_start};
 use crate::pg::connections::{self, Connections};
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
+use crate::pg::sqlstate::{NEEDS_SOMEBODY, OUT_OF_CONNECTIONS, POOLER};
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::{deliveries, outbox, pooler, scarce, schema, troubles};
+use crate::pg::{deliveries, locks, notify, outbox, pooler, schema, troubles};
 use crate::sealing::Keyring;
 use crate::{Error, Result};
 
@@ -126,8 +126,8 @@ impl Kept {
     }
 
     /// Ends what the server has left of them: it may not know that they were given up here, and nobody could lead.
-    async fn end_lost_sessions(&self, client: &tokio_postgres::Client) -> Result<()> {
-        let ended = sessions::end_holders(client, &self.sessions, LOCK_CLASS).await?;
+    async fn end_lost_sessions(&self, client: &crate::pg::Client) -> Result<()> {
+        let ended = sessions::end_holders(client, &self.sessions).await?;
         if ended > 0 {
             tracing::warn!(
                 sessions = ended,
@@ -189,7 +189,7 @@ pub async fn run(
                 tracing::warn!(error = %error.chain(), "the term ended: this database may not deliver any more");
                 continue;
             }
-            Err(error) if !kept.has_led && pooler::is_sign(&error) => {
+            Err(error) if !kept.has_led && error.means(POOLER) => {
                 return Err(behind_a_pooler(pooler::TRANSACTION_MODE).with_source(error));
             }
             Err(error) if !kept.has_led && !may_heal(&error) => return Err(error),
@@ -224,15 +224,10 @@ pub async fn run(
 
 /// Whether time alone may mend it. Before the first term a wrong password is a mistake to be told; later it may be a rotation.
 fn may_heal(error: &Error) -> bool {
-    match error.sql_state() {
-        Some(state) => ![
-            &SqlState::INVALID_PASSWORD,
-            &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-            &SqlState::INVALID_CATALOG_NAME,
-            &SqlState::INSUFFICIENT_PRIVILEGE,
-        ]
-        .contains(&state),
-        None => error.is_transient(),
+    if error.is_of_the_server() {
+        !error.means(NEEDS_SOMEBODY)
+    } else {
+        error.is_transient()
     }
 }
 
@@ -444,10 +439,7 @@ async fn take_lead(
     vitals.enter(Phase::Leading);
     vitals.metrics.set_term(lead.term);
     tracing::info!(database = %options.database, term = lead.term, "leading");
-    session
-        .batch_execute("listen odoo_eventd")
-        .await
-        .map_err(|e| Error::database("listen", e))?;
+    notify::listen(session).await?;
 
     let doorbell = if lead.notify {
         let doorbell = Doorbell::connect(&options.database).await?;
@@ -537,7 +529,7 @@ async fn refuse_a_pooler(database: &Database) -> Result<()> {
         Ok(None) => Ok(()),
         Ok(Some(found)) => Err(behind_a_pooler(found)),
         // It takes some connections for a moment, which are not needed otherwise.
-        Err(error) if scarce::is_scarce(&error) => {
+        Err(error) if error.means(OUT_OF_CONNECTIONS) => {
             tracing::debug!(error = %error.chain(), "cannot look for a pooler");
             Ok(())
         }
@@ -551,20 +543,16 @@ fn behind_a_pooler(found: &str) -> Error {
     )
 }
 
-async fn try_to_lead(session: &tokio_postgres::Client) -> Result<bool> {
+async fn try_to_lead(session: &crate::pg::Client) -> Result<bool> {
     within(ANSWER_WITHIN, "ask for the lead", async {
-        let row = session
-            .query_one("select odoo_eventd.try_to_lead()", &[])
-            .await
-            .map_err(|e| Error::database("ask for the lead", e))?;
-        Ok(row.get(0))
+        locks::try_to_lead(session).await
     })
     .await
 }
 
 /// Assists until the lead is free, and takes it: `true`. Then what was under way goes on, beside the new term, until it ends.
 async fn stand_by(
-    session: &tokio_postgres::Client,
+    session: &crate::pg::Client,
     assistant: Assistant,
     tasks: &mut Tasks,
     vitals: &Vitals,
@@ -599,7 +587,7 @@ async fn stand_by(
     }
 }
 
-async fn wait_for_fence(session: &tokio_postgres::Client, vitals: &Vitals, stop: &CancellationToken) -> Result<bool> {
+async fn wait_for_fence(session: &crate::pg::Client, vitals: &Vitals, stop: &CancellationToken) -> Result<bool> {
     let mut said = None;
     while let Some(reason) = within(ANSWER_WITHIN, "look for signs of a copy", outbox::fence(session)).await? {
         vitals.enter(Phase::Fenced);

@@ -12,8 +12,9 @@ use crate::Result;
 use crate::failpoint::{self, Step};
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::sqlstate::OUT_OF_CONNECTIONS;
 use crate::pg::troubles::Troubles;
-use crate::pg::{deliveries, outbox, scarce};
+use crate::pg::{deliveries, outbox};
 
 /// How often it looks. Nothing here is urgent.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -80,7 +81,7 @@ pub async fn run(
                     troubles.settle(&client, "let go of old days of the log", gone).await?;
                 }
                 // It stays due. Everything else here needs no connection more, and must not wait for one.
-                Err(error) if scarce::is_scarce(&error) => {
+                Err(error) if error.means(OUT_OF_CONNECTIONS) => {
                     tracing::debug!(error = %error.chain(), "old days of the log are looked at later");
                 }
                 Err(error) => return Err(error),

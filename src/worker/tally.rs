@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use tokio_postgres::Client;
+use crate::pg::Client;
 
 use crate::Result;
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::Finished;
-use crate::pg::scarce;
+use crate::pg::sqlstate::OUT_OF_CONNECTIONS;
 use crate::pg::subscriptions::{self, GiveUp, Results};
 
 /// Counts since the last note.
@@ -69,7 +69,7 @@ impl Tally {
                 self.is_late.store(false, Ordering::Relaxed);
                 self.note_on(&client, give_up).await
             }
-            Err(error) if scarce::is_scarce(&error) => {
+            Err(error) if error.means(OUT_OF_CONNECTIONS) => {
                 if !self.is_late.swap(true, Ordering::Relaxed) {
                     tracing::warn!(error = %error.chain(), "no further connection can be had: what deliveries came to is noted later");
                 }

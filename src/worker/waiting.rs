@@ -31,7 +31,7 @@ impl Waiting {
     ///
     /// # Errors
     /// Database errors.
-    pub async fn look(&mut self, client: &deadpool_postgres::Object, roster: &Roster) -> Result<HashSet<i32>> {
+    pub async fn look(&mut self, client: &crate::pg::Pooled, roster: &Roster) -> Result<HashSet<i32>> {
         let was_lately = self.looked_through.is_some_and(|at| at.elapsed() < THOROUGH_EVERY);
         if was_lately && self.version == roster.version {
             let from: Vec<_> = roster.sendable_all().map(|s| (s.row.id, self.since(s))).collect();

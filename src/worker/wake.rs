@@ -21,20 +21,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{ANSWER_WITHIN, within};
+use crate::pg::Client;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
+use crate::pg::locks;
 use crate::pg::sessions::Session;
+use crate::pg::sqlstate::CANCELLED;
 use crate::{Error, Result};
-
-/// `classid` of every advisory lock of ours: "odoo" in ASCII.
-pub const LOCK_CLASS: i32 = 1_868_853_103;
-/// `objid` of the doorbell.
-pub const BELL_LOCK: i32 = 2;
 
 /// How long a fresh request may be in flight before the server is asked whether it queues. Most are granted within a millisecond.
 const GRANT_EXPECTED_WITHIN: Duration = Duration::from_millis(3);
@@ -115,9 +111,9 @@ impl Doorbell {
             };
             match tokio::time::timeout(GRANT_EXPECTED_WITHIN, request.join_next()).await {
                 Ok(ended) => self.state = settle(ended)?,
-                Err(_) if is_queued(other, self.session.pid()).await? => {
+                Err(_) if locks::is_bell_asked_for(other, self.session.pid()).await? => {
                     // After it was in the queue: from then on nobody shares the lock any more, so this is all of them.
-                    let quiet = sharing(other).await?;
+                    let quiet = locks::bell_sharers(other).await?;
                     if let State::Asked(request) = std::mem::replace(&mut self.state, State::Off) {
                         self.state = State::Queued {
                             request,
@@ -134,13 +130,7 @@ impl Doorbell {
     fn ask(&self) -> JoinSet<Result<()>> {
         let client = Arc::clone(&self.client);
         let mut request = JoinSet::new();
-        request.spawn(async move {
-            client
-                .execute("select pg_catalog.pg_advisory_lock($1, $2)", &[&LOCK_CLASS, &BELL_LOCK])
-                .await
-                .map(drop)
-                .map_err(|e| Error::database("arm the doorbell", e))
-        });
+        request.spawn(async move { locks::lock_bell(&client).await });
         request
     }
 
@@ -163,7 +153,7 @@ impl Doorbell {
                 () = tokio::time::sleep(pause) => {}
             }
             let client = connections.at_once().await;
-            let still = sharing(&client).await?;
+            let still = locks::bell_sharers(&client).await?;
             let before = quiet.len();
             quiet.retain(|transaction| still.contains(transaction));
             if quiet.len() < before {
@@ -184,25 +174,10 @@ impl Doorbell {
             self.state = settle(Some(ended))?;
         }
         if matches!(self.state, State::Held) {
-            within(ANSWER_WITHIN, "disarm the doorbell", self.unlock()).await?;
+            within(ANSWER_WITHIN, "disarm the doorbell", locks::unlock_bell(&self.client)).await?;
             self.state = State::Off;
         }
         Ok(())
-    }
-
-    async fn unlock(&self) -> Result<()> {
-        const UNLOCK: &str = "select pg_catalog.pg_advisory_unlock($1, $2)";
-        let mut unlocked = self.client.execute(UNLOCK, &[&LOCK_CLASS, &BELL_LOCK]).await;
-        if unlocked
-            .as_ref()
-            .is_err_and(|e| e.code() == Some(&SqlState::QUERY_CANCELED))
-        {
-            // Meant for the request that was taken back; see `settle`.
-            unlocked = self.client.execute(UNLOCK, &[&LOCK_CLASS, &BELL_LOCK]).await;
-        }
-        unlocked
-            .map(drop)
-            .map_err(|e| Error::database("disarm the doorbell", e))
     }
 
     /// Takes back a request that still queues; for a dispatcher that has been busy for a while.
@@ -324,39 +299,9 @@ impl Wake {
 fn settle(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>) -> Result<State> {
     match ended {
         Some(Ok(Ok(()))) => Ok(State::Held),
-        Some(Ok(Err(error))) if error.sql_state() == Some(&SqlState::QUERY_CANCELED) => Ok(State::Off),
+        Some(Ok(Err(error))) if error.means(CANCELLED) => Ok(State::Off),
         Some(Ok(Err(error))) => Err(error),
         Some(Err(error)) => Err(Error::other("the doorbell's request ended oddly").with_source(error)),
         None => Err(Error::other("the doorbell's request is gone")),
     }
-}
-
-async fn is_queued(client: &Client, pid: i32) -> Result<bool> {
-    let row = client
-        .query_one(
-            "select exists (select from pg_catalog.pg_locks l
-                             where l.pid operator(pg_catalog.=) $1 and l.locktype operator(pg_catalog.=) 'advisory'
-                               and l.objid operator(pg_catalog.=) $2::integer::pg_catalog.oid)",
-            &[&pid, &BELL_LOCK],
-        )
-        .await
-        .map_err(|e| Error::database("ask whether the doorbell is armed", e))?;
-    Ok(row.get(0))
-}
-
-/// The transactions that share the bell's lock, prepared ones among them.
-async fn sharing(client: &Client) -> Result<HashSet<String>> {
-    let rows = client
-        .query(
-            "select l.virtualtransaction from pg_catalog.pg_locks l
-              where l.locktype operator(pg_catalog.=) 'advisory' and l.classid operator(pg_catalog.=) $1::integer::pg_catalog.oid
-                and l.objid operator(pg_catalog.=) $2::integer::pg_catalog.oid and l.objsubid operator(pg_catalog.=) 2
-                and l.granted and l.mode operator(pg_catalog.=) 'ShareLock'
-                and l.database operator(pg_catalog.=) (
-                      select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database())",
-            &[&LOCK_CLASS, &BELL_LOCK],
-        )
-        .await
-        .map_err(|e| Error::database("ask who writes behind the doorbell", e))?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }

@@ -7,15 +7,16 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use crate::Error;
 use crate::domain::check::{TypedDomain, check_text};
 use crate::odoo::registry::Registry;
 use crate::ops::error::{Result, Version};
 use crate::ops::operator::Operator;
-use crate::pg::{registry, search, subscription_rows};
+use crate::pg::Client;
+use crate::pg::domain::search;
+use crate::pg::sqlstate::DENIED;
+use crate::pg::{registry, subscription_rows};
 use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::{Accepted, Subscription};
 use crate::worker::admission::{self, ServiceRules};
@@ -217,7 +218,7 @@ pub(in crate::ops) async fn count_matching(
 ) -> crate::Result<(Option<i64>, Option<String>)> {
     match search::count_matching(client, domain).await {
         Ok(count) => Ok((Some(count), None)),
-        Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok((
+        Err(error) if error.means(DENIED) => Ok((
             None,
             Some("the connection may not read the records; connect as a role that may".to_owned()),
         )),

@@ -8,15 +8,16 @@
 //! Equal domains are judged once, and the statement's text depends only on the subscriptions: prepare it once and run it
 //! for every batch. Sessions that run it should have `jit = off`: compiling a thousand comparisons costs more than they do.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::check::TypedDomain;
 use super::params::Params;
-use super::sql::{self, Row, inherited_column, quote};
-use crate::error::{Error, Result};
+use super::sql::{self, Row, quote};
+use crate::domain::check::TypedDomain;
+use crate::domain::image::{ImageColumn, image_columns};
+use crate::error::Result;
 use crate::odoo::registry::Registry;
 
 /// Distinct domains in one statement: below PostgreSQL's limit of 65,535 parameters for any domain people write, and few
@@ -28,21 +29,6 @@ const SMALL_STATEMENT: usize = 64;
 
 /// So many small ones, or more than are needed, stand beside each other at most: each is a round trip for every batch.
 const MOST_SMALL_STATEMENTS: usize = 8;
-
-/// A column of an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageColumn {
-    /// Its name in the image: the column's, or `link.column` for an inherited one.
-    pub name: String,
-    /// The `_inherits` link it is reached through; none for the record's own.
-    pub link: Option<String>,
-    /// The model that the link leads to.
-    pub parent: Option<String>,
-    /// The column.
-    pub column: String,
-    /// Its type, as PostgreSQL writes it.
-    pub type_name: String,
-}
 
 /// The domains of all subscriptions of one model, ready to be asked.
 #[derive(Debug)]
@@ -73,9 +59,15 @@ impl Judge {
     /// # Errors
     /// The domains are of different models, or the registry they were checked against is not this one.
     pub fn new(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result<Self> {
-        let columns = image_columns(domains, registry)?;
+        let columns = image_columns(&apart(domains), registry)?;
         let chunks = chunks_of(domains, &columns);
         Ok(Self { columns, chunks })
+    }
+
+    /// One domain alone, whose images have these columns.
+    pub fn of_one(domain: &TypedDomain, columns: Vec<ImageColumn>) -> Self {
+        let chunks = chunks_of(&[(0, domain)], &columns);
+        Self { columns, chunks }
     }
 
     /// The same without the domains of subscriptions that are `gone`, and with those of `new` ones, `all` being what there is then. What has
@@ -91,7 +83,7 @@ impl Judge {
         all: &HashMap<i64, &TypedDomain>,
         registry: &Registry,
     ) -> Result<Option<Self>> {
-        let needed = image_columns(new, registry)?;
+        let needed = image_columns(&apart(new), registry)?;
         let is_same_model = match (new.first(), all.values().next()) {
             (Some((_, new)), Some(known)) => new.model() == known.model(),
             _ => true,
@@ -231,6 +223,10 @@ impl Chunk {
     }
 }
 
+fn apart<'d>(domains: &[(i64, &'d TypedDomain)]) -> Vec<&'d TypedDomain> {
+    domains.iter().map(|(_, domain)| *domain).collect()
+}
+
 /// Statements for these domains; equal ones are one.
 fn chunks_of(domains: &[(i64, &TypedDomain)], columns: &[ImageColumn]) -> Vec<Arc<Chunk>> {
     let mut by_plan: Vec<(&TypedDomain, Vec<i64>)> = Vec::new();
@@ -246,55 +242,4 @@ fn chunks_of(domains: &[(i64, &TypedDomain)], columns: &[ImageColumn]) -> Vec<Ar
         .chunks(DOMAINS_PER_STATEMENT)
         .map(|chunk| Arc::new(Chunk::new(chunk, columns)))
         .collect()
-}
-
-/// The columns all the domains need, each once; `id` always, so that there is one.
-fn image_columns(domains: &[(i64, &TypedDomain)], registry: &Registry) -> Result<Vec<ImageColumn>> {
-    let Some((_, first)) = domains.first() else {
-        return Ok(Vec::new());
-    };
-    if domains.iter().any(|(_, domain)| domain.model() != first.model()) {
-        return Err(Error::other("domains of different models cannot be judged together"));
-    }
-    let type_of = |model: &str, column: &str| {
-        let field = registry.model(model).and_then(|model| model.field(column));
-        field
-            .and_then(|field| field.column.as_ref())
-            .map(|column| column.type_name.clone())
-            .ok_or_else(|| {
-                Error::unfit(format!("{model} has no column {column} any more")).with_hint("read the registry again")
-            })
-    };
-    let mut columns = BTreeMap::new();
-    let own = domains
-        .iter()
-        .flat_map(|(_, domain)| domain.own_columns())
-        .map(String::as_str);
-    for name in own.chain(["id"]) {
-        let type_name = type_of(first.model(), name)?;
-        let column = ImageColumn {
-            name: name.to_owned(),
-            link: None,
-            parent: None,
-            column: name.to_owned(),
-            type_name,
-        };
-        columns.insert(column.name.clone(), column);
-    }
-    for inherited in domains.iter().flat_map(|(_, domain)| domain.inherited()) {
-        let name = inherited_column(inherited);
-        let type_name = type_of(&inherited.model, &inherited.column)?;
-        let (link, column) = (Some(inherited.link.clone()), inherited.column.clone());
-        columns.insert(
-            name.clone(),
-            ImageColumn {
-                name,
-                link,
-                parent: Some(inherited.model.clone()),
-                column,
-                type_name,
-            },
-        );
-    }
-    Ok(columns.into_values().collect())
 }

@@ -4,7 +4,7 @@ use deadpool_postgres::GenericClient;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use crate::domain::judge::{Chunk, ImageColumns, Judge};
+use super::judge::{Chunk, ImageColumns, Judge};
 use crate::{Error, Result};
 
 /// Judges `count` images: for each, the ids of the subscriptions whose domain it satisfies, ascending.

@@ -9,9 +9,10 @@
 
 use std::fmt::Write as _;
 
-use super::check::TypedDomain;
 pub use super::params::{Param, Params};
-use super::plan::{Bound, Inherited, Members, Plan, Query, Scalar, Source};
+use crate::domain::check::TypedDomain;
+use crate::domain::image::inherited_name;
+use crate::domain::plan::{Bound, Members, Plan, Query, Scalar, Source};
 
 /// What the row source offers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum Row {
     /// The model's own table: inherited columns are read from the parent's table.
     #[default]
     Table,
-    /// A captured row: own columns, and inherited ones beside them under the names of [`inherited_column`].
+    /// A captured row: own columns, and inherited ones beside them under the names of [`inherited_column`](crate::domain::image::inherited_column).
     Image,
 }
 
@@ -39,17 +40,6 @@ pub fn compile(domain: &TypedDomain, row_alias: &str, params: &mut Params, row: 
     };
     printer.plan(domain.plan(), &scope);
     printer.out
-}
-
-/// The name under which a captured row ([`Row::Image`]) carries an inherited column.
-///
-/// A point keeps it apart from every own column; the link comes first because two parents may share a column's name.
-pub fn inherited_column(inherited: &Inherited) -> String {
-    inherited_name(&inherited.link, &inherited.column)
-}
-
-fn inherited_name(link: &str, column: &str) -> String {
-    format!("{link}.{column}")
 }
 
 /// An identifier between double quotes.

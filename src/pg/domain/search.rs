@@ -3,9 +3,9 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::params::Params;
+use super::sql::{Row, compile};
 use crate::domain::check::TypedDomain;
-use crate::domain::params::Params;
-use crate::domain::sql::{Row, compile};
 use crate::{Error, Result};
 
 /// The ids of the records that match now, ascending.

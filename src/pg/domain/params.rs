@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use super::plan::Bound;
+use crate::domain::plan::Bound;
 
 /// A statement's parameters, numbered as they come; equal ones are one.
 #[derive(Debug, Default)]
