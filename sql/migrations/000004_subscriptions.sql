@@ -5,7 +5,7 @@ create table odoo_eventd.subscription_secret (
   secret_ref      uuid primary key default gen_random_uuid(),
   webhook_secret  text,
   auth            text,
-  created_at      timestamptz not null default now(),
+  written_at      timestamptz not null default clock_timestamp(),
   sealed_secret   bytea,
   sealed_auth     bytea,
   previous_secret text,
@@ -23,6 +23,8 @@ comment on table odoo_eventd.subscription_secret is
 comment on column odoo_eventd.subscription_secret.webhook_secret is
   'As it was written; null once the service has encrypted it into sealed_secret, which it does within a second where a key is '
   'configured.';
+comment on column odoo_eventd.subscription_secret.written_at is
+  'When its user wrote a secret last; that it was encrypted meanwhile changes nothing. Part of the subscription''s version.';
 comment on column odoo_eventd.subscription_secret.sealed_secret is
   'XChaCha20-Poly1305: version 1, key id (8 bytes), nonce (24), ciphertext and tag; bound to secret_ref.';
 comment on column odoo_eventd.subscription_secret.previous_secret is

@@ -21,5 +21,6 @@ pub mod image;
 mod lexer;
 pub mod parse;
 pub mod plan;
+mod tables;
 
 pub use error::{DomainError, Span};

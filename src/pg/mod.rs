@@ -18,6 +18,7 @@ pub mod notify;
 pub mod operations;
 pub mod outbox;
 pub mod pooler;
+mod read_only;
 pub mod records;
 pub mod registry;
 pub mod relations;
