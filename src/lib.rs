@@ -41,7 +41,7 @@
 //! # How the code is laid out
 //!
 //! Dependencies point inward: [`cli`], [`web`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
-//! [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`], [`health`]). The database's side is `sql/`: it is
+//! [`endpoint`], [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`], [`health`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
 pub mod backoff;
@@ -51,6 +51,7 @@ pub mod config;
 pub mod delivery;
 pub mod demo;
 pub mod domain;
+pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod failpoint;

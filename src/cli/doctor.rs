@@ -10,6 +10,8 @@ use super::output::{self, data};
 use crate::Result;
 use crate::health::{Facts, Finding, Level, judge, limits};
 use crate::pg::connect::Database;
+use crate::pg::connections::MOST;
+use crate::pg::tls::Mode;
 use crate::pg::{health, pooler};
 
 /// What to look at.
@@ -39,7 +41,9 @@ pub async fn doctor(database: Database, args: Doctor) -> Result<ExitCode> {
     let findings = judge(&Facts {
         database: &told,
         clock,
-        tls: database.tls_mode(),
+        sslmode: database.tls_mode().to_string(),
+        server_is_verified: database.tls_mode() == Mode::VerifyFull,
+        connections_needed: MOST,
         pooler,
         alarm_after: Duration::from_secs(args.alarm_after_s),
     });

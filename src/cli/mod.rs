@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{DatabaseUrl, ignoring_empty_variables, no_database};
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::ops::page::{LIMIT_AT_MOST, Page, PageRequest};
 use crate::ops::{self, Service};
 use crate::pg::Client;

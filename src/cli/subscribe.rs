@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::output::{self, Json, data, say};
 use super::secret::read_secret_file;
 use super::{verbs, verbs_under};
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::ops::subscriptions::preview::Preview;
 use crate::ops::{Operator, Service};
 use crate::payload::template::Template;

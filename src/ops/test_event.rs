@@ -6,15 +6,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
-use reqwest::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::endpoint::mask::mask_url;
 use crate::event::{self, EventType};
 use crate::http::client::Client;
-use crate::http::mask::mask_url;
 use crate::payload::body::Micros;
 use crate::pg::connect::Database;
 use crate::pg::deliveries::{self, Claimed, Finished, LogKey};

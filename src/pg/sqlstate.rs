@@ -36,6 +36,9 @@ pub const BAD_INTERVAL: Meaning = Meaning(&["22007", "22008"]);
 /// The table does not take a value: a constraint (23514, 23502), a text that is none of the type (22P02), a number out of range (22003), a
 /// character that the database's encoding does not have (22P05).
 pub const BAD_VALUE: Meaning = Meaning(&["23514", "22P02", "23502", "22003", "22P05"]);
+/// PostgreSQL cannot keep a text that it was given (22P05, 22021): every text of a caller may hold NUL, which JSON can write and text
+/// cannot.
+pub const BAD_TEXT: Meaning = Meaning(&["22P05", "22021"]);
 /// Odoo's manager or an administrator ended our sessions (57P01), or the database is in use for something else (55006).
 pub const EVICTED: Meaning = Meaning(&["57P01", "55006"]);
 /// The server starts or stops (57P03).

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use reqwest::header::HeaderMap;
+use http::HeaderMap;
 
 use super::choices::{EndpointSource, Grouping, TriggerMode};
 use super::row::Subscription;
@@ -24,7 +24,7 @@ pub struct Accepted {
     /// Host and port that it sends to; what is sent to one endpoint shares its limit. Empty where nothing is sent.
     pub endpoint: Arc<str>,
     /// Where to send, if anywhere and not to callbacks: read once and not for each attempt.
-    pub target: Option<reqwest::Url>,
+    pub target: Option<url::Url>,
     /// Requests a second at most.
     pub rate: Option<f64>,
     /// When failed attempts are repeated.

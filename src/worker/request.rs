@@ -1,12 +1,12 @@
 //! The HTTP request of one attempt: body, headers, signatures.
 
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::Method;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
+use crate::endpoint::guard::parse_url;
 use crate::http::client::{Audience, Request, Reuse};
-use crate::http::guard::parse_url;
 use crate::pg::deliveries::Claimed;
 use crate::signature::{self, Message};
 use crate::subscription::Accepted;

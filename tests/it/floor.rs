@@ -11,7 +11,7 @@ mod trust;
 mod versions;
 mod wall;
 
-use odoo_eventd::http::guard::Guard;
+use odoo_eventd::endpoint::guard::Guard;
 use odoo_eventd::ops::{Operator, Scope, Service};
 use odoo_eventd::pg::connect;
 use odoo_eventd::subscription::Draft;

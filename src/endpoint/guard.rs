@@ -4,7 +4,7 @@
 //! request forgery). The rules:
 //!
 //! 1. The scheme is `https` or `http`; a user name or password in the URL is refused.
-//! 2. Every address is judged where the connection is made: those a name resolves to by [`resolver`](super::resolver), a literal one by
+//! 2. Every address is judged where the connection is made: those a name resolves to by [`resolver`](crate::http::resolver), a literal one by
 //!    [`Guard::check_url`]. The connection goes to the address that was judged, so a name that resolves differently a moment later
 //!    (DNS rebinding) gains nothing.
 //! 3. An address must be globally reachable according to the IANA special-purpose registries, or lie in a network of `allow_networks`.

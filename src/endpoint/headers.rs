@@ -1,6 +1,6 @@
 //! Which headers a subscription may add to its requests.
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{Error, Result};
 

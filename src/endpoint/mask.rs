@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use url::{Url, form_urlencoded};
 
 /// Stands for a part that is not shown.
@@ -113,7 +113,7 @@ const HARMLESS: [&str; 9] = [
 /// the secrets: in the log, in error texts, on a terminal. So what was sent is looked for in it: as it is, escaped as in
 /// JSON, URLs, HTML and source code, in base64 and in hex digits, and in any case.
 #[derive(Default)]
-pub(super) struct Concealed {
+pub(crate) struct Concealed {
     needles: Vec<Needle>,
 }
 
@@ -125,7 +125,7 @@ struct Needle {
 
 impl Concealed {
     /// Those of a URL and of the headers that are sent there. Signatures are none: they tell nothing of their key.
-    pub(super) fn of(url: &Url, headers: &HeaderMap) -> Self {
+    pub(crate) fn of(url: &Url, headers: &HeaderMap) -> Self {
         let mut concealed = Self::default();
         for (name, value) in headers.iter().filter(|(_, value)| value.is_sensitive()) {
             concealed.add_header(name, &String::from_utf8_lossy(value.as_bytes()));
@@ -135,7 +135,7 @@ impl Concealed {
     }
 
     /// Adds a secret, however short.
-    pub(super) fn add(&mut self, secret: &str) {
+    pub(crate) fn add(&mut self, secret: &str) {
         self.add_text(secret);
         if secret.chars().count() < SHORTEST {
             return;
@@ -215,7 +215,7 @@ impl Concealed {
     }
 
     /// The text without them. What stands at the end of a text that was cut off may be the beginning of one.
-    pub(super) fn hide(&self, text: &str, is_cut: bool) -> String {
+    pub(crate) fn hide(&self, text: &str, is_cut: bool) -> String {
         let characters: Vec<char> = text.chars().collect();
         let mut hidden: Vec<Range<usize>> = Vec::new();
         for from in 0..characters.len() {
