@@ -18,7 +18,7 @@ use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
 use crate::pg::subscriptions::GiveUp;
 use crate::sealing::Keyring;
-use crate::worker::slots::Limits;
+use crate::worker::deliver::slots::Limits;
 use crate::{Error, Result};
 
 mod databases;

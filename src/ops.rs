@@ -29,7 +29,7 @@ use crate::Result;
 use crate::pg::Client;
 use crate::pg::{delivery_log, operations, secrets};
 use crate::sealing::Keyring;
-use crate::worker::secrets::seal;
+use crate::worker::upkeep::secrets::seal;
 
 /// What became of all secrets.
 #[derive(Debug, Serialize)]

@@ -16,7 +16,7 @@ use crate::payload::template::Template;
 use crate::pg::connect::Database;
 use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::draft::Draft;
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.

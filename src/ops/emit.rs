@@ -22,8 +22,9 @@ use crate::odoo::registry::Registry;
 use crate::pg::emit::Pages;
 use crate::pg::{self, Client, Pooled, registry, subscriptions};
 use crate::subscription::choices::EndpointSource;
-use crate::subscription::{Accepted, TriggerMode};
-use crate::worker::{admission, bodies};
+use crate::subscription::{ResolvedSubscription, TriggerMode};
+use crate::worker::dispatch::payload_loader;
+use crate::worker::upkeep::admission;
 use crate::{Error, Result};
 
 /// So many deliveries of the subscription may be unsent; beyond it the run waits.
@@ -107,7 +108,7 @@ pub async fn emit(client: &Pooled, request: &Request, waiting: impl FnOnce()) ->
     })
 }
 
-async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted> {
+async fn load(client: &Client, id: i32, registry: &Registry) -> Result<ResolvedSubscription> {
     let row = subscriptions::load_one(client, id)
         .await?
         .ok_or_else(|| super::no_subscription(id))?;
@@ -123,7 +124,7 @@ async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted>
     admission::check(row, registry, None)
 }
 
-fn event_type_of(subscription: &Accepted) -> Result<EventType> {
+fn event_type_of(subscription: &ResolvedSubscription) -> Result<EventType> {
     if subscription.row.trigger_mode == TriggerMode::Leave {
         return Err(Error::usage(
             "the subscription tells of records that have left its domain, which existing ones cannot",
@@ -196,7 +197,7 @@ impl Run {
     }
 
     /// Commits the deliveries of a page with the place behind it.
-    async fn commit(&mut self, client: &Pooled, subscription: &Arc<Accepted>, ids: &[i64]) -> Result<()> {
+    async fn commit(&mut self, client: &Pooled, subscription: &Arc<ResolvedSubscription>, ids: &[i64]) -> Result<()> {
         let row = &subscription.row;
         let parts: Vec<(i64, &[i64])> = if subscription.is_per_record() {
             ids.chunks(1).map(|id| (id[0], id)).collect()
@@ -233,7 +234,7 @@ impl Run {
     async fn bodies(
         &self,
         client: &Pooled,
-        subscription: &Arc<Accepted>,
+        subscription: &Arc<ResolvedSubscription>,
         parts: &[(i64, &[i64])],
     ) -> Result<Vec<String>> {
         let deliveries = parts.iter().map(|(part, ids)| {
@@ -246,7 +247,11 @@ impl Run {
             )
         });
         let mut bodies = Vec::with_capacity(parts.len());
-        for (made, (_, ids)) in bodies::make(client, deliveries.collect()).await?.into_iter().zip(parts) {
+        for (made, (_, ids)) in payload_loader::make(client, deliveries.collect())
+            .await?
+            .into_iter()
+            .zip(parts)
+        {
             let first = ids.first().copied().unwrap_or_default();
             if let Some(reason) = made.unreadable {
                 return Err(Error::usage(format!(

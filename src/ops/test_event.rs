@@ -19,9 +19,9 @@ use crate::payload::body::Micros;
 use crate::pg::connect::Database;
 use crate::pg::deliveries::{self, Claimed, Finished, LogKey};
 use crate::pg::{Client as Connection, registry, subscriptions};
-use crate::subscription::Accepted;
-use crate::worker::admission::{self, ServiceRules};
-use crate::worker::request;
+use crate::subscription::ResolvedSubscription;
+use crate::worker::deliver::request;
+use crate::worker::upkeep::admission::{self, ServiceRules};
 use crate::{Error, Result};
 
 /// Headers whose values are shown; others may hold secrets.
@@ -150,7 +150,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
     })
 }
 
-async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<Accepted> {
+async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<ResolvedSubscription> {
     let registry = registry::load(connection).await?;
     let row = subscriptions::load_one(connection, id)
         .await?
@@ -162,7 +162,7 @@ async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<
 }
 
 /// The default envelope without records, and the mark.
-fn body(subscription: &Accepted, event_id: Uuid, database: &str) -> String {
+fn body(subscription: &ResolvedSubscription, event_id: Uuid, database: &str) -> String {
     let row = &subscription.row;
     json!({
         "event_id": event_id, "model": row.model, "event_type": "test", "record_ids": [], "user_id": null,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::accepted::Accepted;
 use super::choices::{EndpointSource, Grouping};
+use super::resolved::ResolvedSubscription;
 use super::row::Subscription;
 use crate::backoff::Backoff;
 use crate::domain::DomainError;
@@ -25,7 +25,7 @@ use crate::relations::{Need, Watch};
 use crate::signature::Secret;
 use crate::{Error, Result};
 
-impl Accepted {
+impl ResolvedSubscription {
     /// Looks at a subscription against Odoo's metadata, and at its URL where a guard says which addresses may be called.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use odoo_eventd::pg::connect;
 use odoo_eventd::pg::connections::Connections;
 use odoo_eventd::pg::locks::{BELL, CLASS};
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
-use odoo_eventd::worker::wake::{Doorbell, Wake};
+use odoo_eventd::worker::dispatch::wake::{Doorbell, Wake};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, mpsc};

@@ -21,9 +21,9 @@ use crate::pg::domain::search;
 use crate::pg::sqlstate::DENIED;
 use crate::pg::subscription_rows;
 use crate::subscription::choices::{TriggerMode, WantedEvents};
-use crate::subscription::{Accepted, Subscription};
-use crate::worker::admission::{self, ServiceRules};
-use crate::worker::quarantine::Quarantine;
+use crate::subscription::{ResolvedSubscription, Subscription};
+use crate::worker::upkeep::admission::{self, ServiceRules};
+use crate::worker::upkeep::quarantine::Quarantine;
 
 /// What a subscription would be.
 #[derive(Debug, Serialize)]
@@ -65,7 +65,7 @@ pub struct Preview {
 pub(super) struct Looked {
     /// The version that it would replace.
     pub(super) version: Option<Version>,
-    accepted: Accepted,
+    accepted: ResolvedSubscription,
     registry: Arc<Registry>,
     capture: Value,
 }
@@ -152,7 +152,7 @@ fn all_of(faults: Vec<Error>) -> Error {
     }
 }
 
-async fn preview_capture(client: &Client, accepted: &Accepted) -> crate::Result<Value> {
+async fn preview_capture(client: &Client, accepted: &ResolvedSubscription) -> crate::Result<Value> {
     let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
     subscription_rows::preview_capture(client, &accepted.row.model, &columns).await
 }
@@ -208,7 +208,11 @@ impl Looked {
 }
 
 /// How many records match, with the connection's own rights; or why it may not know.
-async fn count(client: &Client, accepted: &Accepted, registry: &Registry) -> Result<(Option<i64>, Option<String>)> {
+async fn count(
+    client: &Client,
+    accepted: &ResolvedSubscription,
+    registry: &Registry,
+) -> Result<(Option<i64>, Option<String>)> {
     let row = &accepted.row;
     let domain = check_text(&row.domain, &row.model, registry, &admission::context_of(row)).map_err(Error::from)?;
     Ok(count_matching(client, &domain).await?)

@@ -9,32 +9,39 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::roster::Roster;
 use crate::Result;
 use crate::pg::deliveries::{self, Claimed};
-use crate::subscription::Accepted;
+use crate::subscription::ResolvedSubscription;
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
 
 /// How often everything is looked through, from the beginning.
 const THOROUGH_EVERY: Duration = Duration::from_secs(30);
 
 /// See the [module documentation](self).
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct Backlog {
     since: HashMap<i32, Timestamp>,
     looked_through: Option<Instant>,
     /// The subscriptions that were asked for by name, at the last thorough look.
     version: Option<i64>,
 }
 
-impl Waiting {
+impl Backlog {
     /// Whose deliveries are due; of a thorough look also those that nobody can send.
     ///
     /// # Errors
     /// Database errors.
-    pub async fn look(&mut self, client: &crate::pg::Pooled, roster: &Roster) -> Result<HashSet<i32>> {
+    pub async fn look(
+        &mut self,
+        client: &crate::pg::Pooled,
+        subscription_set: &SubscriptionSet,
+    ) -> Result<HashSet<i32>> {
         let was_lately = self.looked_through.is_some_and(|at| at.elapsed() < THOROUGH_EVERY);
-        if was_lately && self.version == roster.version {
-            let from: Vec<_> = roster.sendable_all().map(|s| (s.row.id, self.since(s))).collect();
+        if was_lately && self.version == subscription_set.version {
+            let from: Vec<_> = subscription_set
+                .sendable_all()
+                .map(|s| (s.row.id, self.since(s)))
+                .collect();
             let due = deliveries::due_since(client, &from).await?;
             return Ok(due.into_iter().map(|(id, _)| id).collect());
         }
@@ -44,12 +51,12 @@ impl Waiting {
             self.since
                 .entry(first.subscription)
                 .and_modify(|since| *since = first.due_at.min(*since));
-            is_sendable &= roster.sendable(first.subscription).is_some();
+            is_sendable &= subscription_set.sendable(first.subscription).is_some();
         }
-        self.since.retain(|id, _| roster.sendable(*id).is_some());
+        self.since.retain(|id, _| subscription_set.sendable(*id).is_some());
         // As long as something is there that nobody sends, it is looked for.
         self.looked_through = is_sendable.then(Instant::now);
-        self.version = roster.version;
+        self.version = subscription_set.version;
         Ok(due
             .into_iter()
             .filter(|d| d.due_in.is_zero())
@@ -58,7 +65,7 @@ impl Waiting {
     }
 
     /// From when on something of this subscription may wait. Of an ordered one anything may: lanes are taken out of turn.
-    pub fn since(&self, subscription: &Accepted) -> Option<Timestamp> {
+    pub fn since(&self, subscription: &ResolvedSubscription) -> Option<Timestamp> {
         (!subscription.row.ordered)
             .then(|| self.since.get(&subscription.row.id).copied())
             .flatten()

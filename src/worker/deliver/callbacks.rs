@@ -1,16 +1,16 @@
 //! Deliveries to the callback URLs of single records: which records have one, and what it is at each attempt.
 //!
 //! A callback URL is a stranger's word: it came in from outside with the request that made the record. What follows from that is in
-//! [`request`](super::request) (no headers and credentials of the subscription's, no signature with its secret) and in
+//! [`request`](crate::worker::deliver::request) (no headers and credentials of the subscription's, no signature with its secret) and in
 //! [`Audience::Callback`](crate::http::client::Audience) (rules of its own for addresses, no client certificate).
 
 use crate::pg::GenericClient;
 
-use super::roster::Roster;
 use crate::Result;
 use crate::matching::Assembled;
 use crate::pg::callbacks::{self, Callback};
 use crate::pg::deliveries::Claimed;
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
 
 /// Leaves out what would go to the callback of a record that has none; the others come with theirs, in the same order.
 ///
@@ -18,7 +18,7 @@ use crate::pg::deliveries::Claimed;
 /// Database errors.
 pub async fn deliverable(
     client: &impl GenericClient,
-    roster: &Roster,
+    subscription_set: &SubscriptionSet,
     assembled: Vec<Assembled>,
 ) -> Result<Vec<(Assembled, Option<Callback>)>> {
     let wanted: Vec<(&str, i64)> = assembled
@@ -29,7 +29,7 @@ pub async fn deliverable(
     if wanted.is_empty() {
         return Ok(assembled.into_iter().map(|delivery| (delivery, None)).collect());
     }
-    let found = callbacks::of_records(client, &wanted, roster.keyring.as_deref()).await?;
+    let found = callbacks::of_records(client, &wanted, subscription_set.keyring.as_deref()).await?;
     Ok(assembled
         .into_iter()
         .filter_map(|delivery| {
@@ -48,10 +48,14 @@ pub async fn deliverable(
 ///
 /// # Errors
 /// Database errors.
-pub async fn attach(client: &impl GenericClient, roster: &Roster, claimed: &mut [Claimed]) -> Result<()> {
+pub async fn attach(
+    client: &impl GenericClient,
+    subscription_set: &SubscriptionSet,
+    claimed: &mut [Claimed],
+) -> Result<()> {
     let mut wanted = Vec::new();
     for (index, attempt) in claimed.iter().enumerate() {
-        let subscription = roster.sendable(attempt.subscription_id);
+        let subscription = subscription_set.sendable(attempt.subscription_id);
         // One that was made for several records, before its subscription sent to callbacks, is for nobody's callback.
         if let ([record], Some(true)) = (
             attempt.record_ids.as_slice(),
@@ -67,7 +71,7 @@ pub async fn attach(client: &impl GenericClient, roster: &Roster, claimed: &mut 
         .iter()
         .map(|(index, record)| (claimed[*index].model.as_str(), *record))
         .collect();
-    let found = callbacks::of_records(client, &records, roster.keyring.as_deref()).await?;
+    let found = callbacks::of_records(client, &records, subscription_set.keyring.as_deref()).await?;
     for (index, record) in wanted {
         let attempt = &mut claimed[index];
         attempt.callback = found.get(&(attempt.model.clone(), record)).cloned();

@@ -1,5 +1,5 @@
-//! Sends claimed deliveries, and has recorded what came of them ([`super::recorder`]). What was claimed and is not sent when the term ends
-//! is given back ([`super::begun`]).
+//! Sends claimed deliveries, and has recorded what came of them ([`crate::worker::deliver::recorder`]). What was claimed and is not sent when the term ends
+//! is given back ([`crate::worker::deliver::in_flight`]).
 //!
 //! What waits in the database is looked for once a second; for subscriptions that are known to be behind also whenever a slot has
 //! become free, and when the next token of a rate limit comes. Nobody looks in between.
@@ -13,17 +13,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::answers::{ANSWER_WITHIN, within};
-use super::callbacks;
-use super::recorder::{Ended, Log, Recorder};
-use super::request;
-use super::slots::{Claimant, Patience, Slot, Slots};
-use super::waiting::Waiting;
 use crate::delivery::{Failure, Outcome, Verdict};
 use crate::failpoint::{self, Step};
 use crate::http::client::{Attempt, Client, Request};
 use crate::pg::deliveries::{self, Claimed, Finished, Wanted};
-use crate::subscription::Accepted;
+use crate::subscription::ResolvedSubscription;
+use crate::worker::deliver::backlog::Backlog;
+use crate::worker::deliver::callbacks;
+use crate::worker::deliver::recorder::{Ended, Log, Recorder};
+use crate::worker::deliver::request;
+use crate::worker::deliver::slots::{Claimant, Patience, Slot, Slots};
+use crate::worker::term::timeout::{ANSWER_WITHIN, within};
 use crate::{Result, event};
 
 /// How often waiting deliveries are looked for, beside when a slot becomes free.
@@ -40,7 +40,7 @@ pub enum Handed {
     /// Lanes (subscription, part) to which it has added behind others.
     Lanes(Vec<(i32, i64)>),
     /// A large transaction's deliveries wait: they were written long before they were committed.
-    Waiting,
+    Backlog,
 }
 
 /// What a deliverer takes care of.
@@ -73,7 +73,7 @@ impl Deliverer {
     /// Runs until cancelled, then lets what is under way end, for at most the grace time.
     ///
     /// # Errors
-    /// When the database fails or another instance leads; what ended meanwhile is in [`super::recorder::Unrecorded`].
+    /// When the database fails or another instance leads; what ended meanwhile is in [`crate::worker::deliver::recorder::Unrecorded`].
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
         let mut under_way: JoinSet<Ended> = JoinSet::new();
         let mut recorder = Recorder::new(self.log.clone());
@@ -93,7 +93,7 @@ impl Deliverer {
         let mut cancel_at = Instant::now();
         let mut next_token: Option<Instant> = None;
         let mut lanes = Vec::new();
-        let mut waiting = Waiting::default();
+        let mut waiting = Backlog::default();
         loop {
             let mut patience = Patience::OnlyWell;
             let record_at = recorder.due_at();
@@ -110,7 +110,7 @@ impl Deliverer {
                         match handed {
                             Handed::Claimed(claimed, slot) => self.send(*claimed, slot, under_way),
                             Handed::Lanes(more) => lanes.extend(more),
-                            Handed::Waiting => {
+                            Handed::Backlog => {
                                 waiting.distrust();
                                 patience = Patience::Everybody;
                             }
@@ -157,26 +157,31 @@ impl Deliverer {
 
     /// Gives the slots of recorded attempts back. What waits behind one in its lane may be due now.
     fn settle(&self, recorded: Vec<Ended>) {
-        let roster = self.log.roster.borrow();
+        let subscription_set = self.log.subscription_set.borrow();
         for (attempt, slot) in recorded {
             if !attempt.sent {
                 slot.refund();
             }
-            if roster.sendable(attempt.subscription_id).is_some_and(|s| s.row.ordered) {
+            if subscription_set
+                .sendable(attempt.subscription_id)
+                .is_some_and(|s| s.row.ordered)
+            {
                 self.slots.note_behind(attempt.subscription_id);
             }
         }
     }
 
     /// Finds out for whom something is due, and ends what nobody can send any more.
-    async fn look(&self, waiting: &mut Waiting, cancel_at: &mut Instant) -> Result<()> {
+    async fn look(&self, waiting: &mut Backlog, cancel_at: &mut Instant) -> Result<()> {
         let client = self.log.connections.at_once().await;
-        let roster = Arc::clone(&self.log.roster.borrow());
-        let due = waiting.look(&client, &roster).await?;
+        let subscription_set = Arc::clone(&self.log.subscription_set.borrow());
+        let due = waiting.look(&client, &subscription_set).await?;
         let somebody_is_away = self.duties == Duties::All
-            && due
-                .iter()
-                .any(|id| roster.sendable(*id).is_none_or(|s| s.row.disabled_at.is_some()));
+            && due.iter().any(|id| {
+                subscription_set
+                    .sendable(*id)
+                    .is_none_or(|s| s.row.disabled_at.is_some())
+            });
         if somebody_is_away && *cancel_at <= Instant::now() {
             *cancel_at = Instant::now() + CANCEL_EVERY;
             let ended = deliveries::cancel_unwanted(&client, self.log.term).await?;
@@ -194,15 +199,15 @@ impl Deliverer {
 
     fn send(&self, claimed: Claimed, slot: Slot, under_way: &mut JoinSet<Ended>) {
         // A callback that is gone is an endpoint that is gone.
-        let has_endpoint = |s: &Arc<Accepted>| !s.sends_to_callbacks() || claimed.callback.is_some();
+        let has_endpoint = |s: &Arc<ResolvedSubscription>| !s.sends_to_callbacks() || claimed.callback.is_some();
         let subscription = self
             .log
-            .roster
+            .subscription_set
             .borrow()
             .sendable(claimed.subscription_id)
             .filter(has_endpoint);
         let client = self.client.clone();
-        self.log.begun.add(self.log.term, claimed.log);
+        self.log.in_flight.add(self.log.term, claimed.log);
         let request = async move {
             let mut slot = slot;
             let finished = attempt(claimed, subscription, client).await;
@@ -219,7 +224,7 @@ impl Deliverer {
     async fn claim_waiting(
         &self,
         under_way: &mut JoinSet<Ended>,
-        waiting: &mut Waiting,
+        waiting: &mut Backlog,
         patience: Patience,
     ) -> Result<Option<Instant>> {
         let now = Instant::now();
@@ -227,9 +232,9 @@ impl Deliverer {
         let mut granted: HashMap<i32, Vec<Slot>> = HashMap::new();
         let mut next_token: Option<Instant> = None;
         {
-            let roster = self.log.roster.borrow();
+            let subscription_set = self.log.subscription_set.borrow();
             // A subscription that is gone has its deliveries ended, one that is paused keeps them.
-            let is_sending = |id: i32| roster.sendable(id).filter(|s| s.is_sending());
+            let is_sending = |id: i32| subscription_set.sendable(id).filter(|s| s.is_sending());
             let behind: Vec<_> = self.slots.behind().into_iter().filter_map(is_sending).collect();
             let mut sharers: HashMap<Arc<str>, usize> = HashMap::new();
             for subscription in &behind {
@@ -274,8 +279,8 @@ impl Deliverer {
             failpoint::reach(Step::AfterClaim);
         }
         waiting.claimed(&claimed);
-        let roster = Arc::clone(&self.log.roster.borrow());
-        callbacks::attach(&*client, &roster, &mut claimed).await?;
+        let subscription_set = Arc::clone(&self.log.subscription_set.borrow());
+        callbacks::attach(&*client, &subscription_set, &mut claimed).await?;
         drop(client);
         for claimed in claimed {
             if let Some(slot) = granted.get_mut(&claimed.subscription_id).and_then(Vec::pop) {
@@ -285,8 +290,8 @@ impl Deliverer {
         for (id, unused) in granted {
             if unused.is_empty() {
                 // There may be more; a rate limit says when.
-                let roster = self.log.roster.borrow();
-                let token = roster
+                let subscription_set = self.log.subscription_set.borrow();
+                let token = subscription_set
                     .sendable(id)
                     .and_then(|s| self.slots.next_token(claimant_of(&s), now));
                 next_token = [next_token, token].into_iter().flatten().min();
@@ -314,7 +319,7 @@ impl Deliverer {
 }
 
 /// Who asks for slots when this subscription's deliveries are to be sent.
-pub fn claimant_of(subscription: &Accepted) -> Claimant<'_> {
+pub fn claimant_of(subscription: &ResolvedSubscription) -> Claimant<'_> {
     Claimant {
         subscription: subscription.row.id,
         endpoint: &subscription.endpoint,
@@ -330,7 +335,7 @@ async fn until(at: Option<Instant>) {
 }
 
 /// Makes one attempt. Never fails: whatever happens is in what it returns.
-async fn attempt(mut claimed: Claimed, subscription: Option<Arc<Accepted>>, client: Client) -> Finished {
+async fn attempt(mut claimed: Claimed, subscription: Option<Arc<ResolvedSubscription>>, client: Client) -> Finished {
     let now = SystemTime::now();
     let unix_now = now
         .duration_since(UNIX_EPOCH)
@@ -393,13 +398,13 @@ async fn attempt(mut claimed: Claimed, subscription: Option<Arc<Accepted>>, clie
 }
 
 /// The request of an attempt; its body goes with it.
-fn request_of(claimed: &mut Claimed, subscription: &Accepted, unix_now: i64) -> Result<Request> {
+fn request_of(claimed: &mut Claimed, subscription: &ResolvedSubscription, unix_now: i64) -> Result<Request> {
     let body = std::mem::take(&mut claimed.body).into();
     request::build(claimed, body, subscription, unix_now)
 }
 
 /// The attempt was logged by the database's clock, which is also the one that the event's id tells.
-fn is_too_old(claimed: &Claimed, subscription: &Accepted) -> bool {
+fn is_too_old(claimed: &Claimed, subscription: &ResolvedSubscription) -> bool {
     let logged_at = claimed
         .log
         .date

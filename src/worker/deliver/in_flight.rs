@@ -19,17 +19,17 @@ const REMEMBERED_TERMS: usize = 8;
 
 /// See the [module documentation](self). Clones are the same one; it outlives terms.
 #[derive(Debug, Clone, Default)]
-pub struct Begun(Arc<Mutex<Vec<Term>>>);
+pub struct InFlight(Arc<Mutex<Vec<Term>>>);
 
 /// The newest is the last: numbers tell nothing of age, for those of an assistant are negative.
 #[derive(Debug)]
 struct Term {
     number: i64,
     /// Ids in the log.
-    begun: HashSet<i64>,
+    in_flight: HashSet<i64>,
 }
 
-impl Begun {
+impl InFlight {
     fn terms(&self) -> MutexGuard<'_, Vec<Term>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,7 +39,7 @@ impl Begun {
         let mut terms = self.terms();
         terms.push(Term {
             number,
-            begun: HashSet::new(),
+            in_flight: HashSet::new(),
         });
         let forgotten = terms.len().saturating_sub(REMEMBERED_TERMS);
         terms.drain(..forgotten);
@@ -48,7 +48,7 @@ impl Begun {
     /// A request is about to be made.
     pub fn add(&self, number: i64, attempt: LogKey) {
         if let Some(term) = self.terms().iter_mut().find(|term| term.number == number) {
-            term.begun.insert(attempt.id);
+            term.in_flight.insert(attempt.id);
         }
     }
 
@@ -56,7 +56,7 @@ impl Begun {
     pub fn recorded(&self, number: i64, attempts: impl IntoIterator<Item = LogKey>) {
         if let Some(term) = self.terms().iter_mut().find(|term| term.number == number) {
             for attempt in attempts {
-                term.begun.remove(&attempt.id);
+                term.in_flight.remove(&attempt.id);
             }
         }
     }
@@ -91,15 +91,15 @@ impl Begun {
         let own = terms.iter().filter(|term| numbers.contains(&term.number));
         (
             own.clone().map(|term| term.number).collect(),
-            own.flat_map(|term| &term.begun).copied().collect(),
+            own.flat_map(|term| &term.in_flight).copied().collect(),
         )
     }
 
-    async fn give_back(&self, client: &Client, term: i64, (terms, begun): (Vec<i64>, Vec<i64>)) -> Result<()> {
+    async fn give_back(&self, client: &Client, term: i64, (terms, in_flight): (Vec<i64>, Vec<i64>)) -> Result<()> {
         if terms.is_empty() {
             return Ok(());
         }
-        let given = deliveries::give_back(client, term, &terms, &begun).await?;
+        let given = deliveries::give_back(client, term, &terms, &in_flight).await?;
         if given > 0 {
             tracing::info!(
                 attempts = given,
@@ -123,31 +123,35 @@ mod tests {
 
     #[test]
     fn what_was_begun_and_not_recorded_is_known_for_each_term() {
-        let begun = Begun::default();
-        begun.lead(3);
-        begun.add(3, attempt(30));
-        begun.add(3, attempt(31));
-        begun.recorded(3, [attempt(30)]);
-        begun.lead(5);
-        begun.add(5, attempt(50));
-        assert_eq!(begun.of(0..=4), (vec![3], vec![31]));
-        assert_eq!(begun.of(0..=5), (vec![3, 5], vec![31, 50]));
+        let in_flight = InFlight::default();
+        in_flight.lead(3);
+        in_flight.add(3, attempt(30));
+        in_flight.add(3, attempt(31));
+        in_flight.recorded(3, [attempt(30)]);
+        in_flight.lead(5);
+        in_flight.add(5, attempt(50));
+        assert_eq!(in_flight.of(0..=4), (vec![3], vec![31]));
+        assert_eq!(in_flight.of(0..=5), (vec![3, 5], vec![31, 50]));
     }
 
     #[test]
     fn old_terms_are_forgotten() {
-        let begun = Begun::default();
-        (1..=20).for_each(|term| begun.lead(term));
-        assert_eq!(begun.of(0..=20).0, (13..=20).collect::<Vec<_>>());
+        let in_flight = InFlight::default();
+        (1..=20).for_each(|term| in_flight.lead(term));
+        assert_eq!(in_flight.of(0..=20).0, (13..=20).collect::<Vec<_>>());
     }
 
     #[test]
     fn an_assistant_that_took_the_lead_still_knows_what_it_had_begun() {
-        let begun = Begun::default();
-        (1..=9).for_each(|number| begun.lead(-number));
-        begun.add(-9, attempt(90));
-        begun.lead(5);
-        assert_eq!(begun.of(-9..=-9), (vec![-9], vec![90]));
-        assert_eq!(begun.of(0..5), (vec![], vec![]), "it is not the leader's to give back");
+        let in_flight = InFlight::default();
+        (1..=9).for_each(|number| in_flight.lead(-number));
+        in_flight.add(-9, attempt(90));
+        in_flight.lead(5);
+        assert_eq!(in_flight.of(-9..=-9), (vec![-9], vec![90]));
+        assert_eq!(
+            in_flight.of(0..5),
+            (vec![], vec![]),
+            "it is not the leader's to give back"
+        );
     }
 }

@@ -12,15 +12,15 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
-use super::answers::{ANSWER_WITHIN, within};
-use super::begun::Begun;
-use super::roster::Roster;
-use super::sent_away;
-use super::slots::Slot;
-use super::vitals::Vitals;
 use crate::failpoint::{self, Step};
 use crate::pg::connections::Connections;
 use crate::pg::deliveries::{self, Finished};
+use crate::worker::deliver::in_flight::InFlight;
+use crate::worker::deliver::slots::Slot;
+use crate::worker::term::eviction;
+use crate::worker::term::timeout::{ANSWER_WITHIN, within};
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
+use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
 /// At most so many results are written at once; keeps one statement well below a second.
@@ -68,9 +68,9 @@ pub struct Log {
     /// Keeps results that cannot be written.
     pub unrecorded: Unrecorded,
     /// Told of every attempt before it is made, and when it is recorded.
-    pub begun: Begun,
+    pub in_flight: InFlight,
     /// The subscriptions as they are now; their counters are kept there.
-    pub roster: watch::Receiver<Arc<Roster>>,
+    pub subscription_set: watch::Receiver<Arc<SubscriptionSet>>,
     /// Told of every attempt that was recorded.
     pub vitals: Arc<Vitals>,
 }
@@ -89,9 +89,9 @@ impl Log {
             self.unrecorded.push(self.term, finished);
             return Err(error);
         }
-        self.begun
+        self.in_flight
             .recorded(self.term, finished.iter().map(|attempt| attempt.log));
-        self.roster.borrow().tally.add(&finished);
+        self.subscription_set.borrow().stats.add(&finished);
         self.vitals.recorded(&finished);
         Ok(finished.into_iter().zip(slots).collect())
     }
@@ -179,7 +179,7 @@ impl Recorder {
                 return so_far;
             }
             let written = self.written().await.map(drop);
-            so_far = sent_away::both(so_far, written);
+            so_far = eviction::both(so_far, written);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::endpoint::guard::parse_url;
 use crate::http::client::{Audience, Request, Reuse};
 use crate::pg::deliveries::Claimed;
 use crate::signature::{self, Message};
-use crate::subscription::Accepted;
+use crate::subscription::ResolvedSubscription;
 use crate::{Error, Result};
 
 /// How many headers are ours at most: a map that has room for them at once does not grow, and hash what is in it anew, in between.
@@ -26,7 +26,7 @@ const OURS_AT_MOST: usize = 12;
 ///
 /// # Errors
 /// [`Error::is_usage`] when the URL of the subscription is not valid.
-pub fn build(claimed: &Claimed, body: Bytes, subscription: &Accepted, unix_now: i64) -> Result<Request> {
+pub fn build(claimed: &Claimed, body: Bytes, subscription: &ResolvedSubscription, unix_now: i64) -> Result<Request> {
     let row = &subscription.row;
     let callback = claimed.callback.as_ref().filter(|_| subscription.sends_to_callbacks());
     let url = match (callback, &subscription.target) {

@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::pg::Client;
 
-use super::roster::Roster;
 use crate::Result;
 use crate::odoo::registry::{FieldType, Registry};
 use crate::pg::subscriptions;
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
 
 /// The subscriptions that are not as a roster has them.
 #[derive(Debug)]
 pub struct Edited {
-    roster: Arc<Roster>,
+    subscription_set: Arc<SubscriptionSet>,
     version: i64,
     /// Of each model that somebody's edit concerns, whose.
     ids: Vec<Vec<i32>>,
@@ -34,15 +34,19 @@ impl Edited {
     ///
     /// # Errors
     /// Database errors.
-    pub(super) async fn since(client: &Client, roster: &Arc<Roster>, version: i64) -> Result<Option<Self>> {
-        let Some(registry) = &roster.registry else {
+    pub(in crate::worker) async fn since(
+        client: &Client,
+        subscription_set: &Arc<SubscriptionSet>,
+        version: i64,
+    ) -> Result<Option<Self>> {
+        let Some(registry) = &subscription_set.registry else {
             return Ok(None);
         };
-        let rows = subscriptions::edited(client, &roster.stamps).await?;
+        let rows = subscriptions::edited(client, &subscription_set.stamps).await?;
         let mut of_model: HashMap<&str, Vec<i32>> = HashMap::new();
         for (id, model) in &rows {
             // What it was before the edit is served on otherwise.
-            let before = roster.model_of(*id);
+            let before = subscription_set.model_of(*id);
             for model in model.as_deref().into_iter().chain(before) {
                 let ids = of_model.entry(model).or_default();
                 if ids.last() != Some(id) {
@@ -52,7 +56,7 @@ impl Edited {
         }
         let reach = Reach::of(registry);
         let mut edited = Self {
-            roster: Arc::clone(roster),
+            subscription_set: Arc::clone(subscription_set),
             version,
             ids: Vec::with_capacity(of_model.len()),
             by_name: HashMap::new(),
@@ -75,12 +79,12 @@ impl Edited {
     }
 
     /// Whether this is what [`Edited::since`] would tell of these.
-    pub(super) fn is_of(&self, roster: &Arc<Roster>, version: i64) -> bool {
-        Arc::ptr_eq(&self.roster, roster) && self.version == version
+    pub(in crate::worker) fn is_of(&self, subscription_set: &Arc<SubscriptionSet>, version: i64) -> bool {
+        Arc::ptr_eq(&self.subscription_set, subscription_set) && self.version == version
     }
 
     /// Those that a change captured under this name can be a matter of. In doubt, it is.
-    pub(super) fn concerning(&self, captured: &str) -> impl Iterator<Item = i32> {
+    pub(in crate::worker) fn concerning(&self, captured: &str) -> impl Iterator<Item = i32> {
         let places: Vec<usize> = match self.tables.contains(captured) {
             true => {
                 let known = self.by_name.get(captured).into_iter().flatten();

@@ -11,19 +11,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::answers::within;
-use super::behind::{Awaited, Edited};
-use super::bodies::{self, Made};
-use super::callbacks;
-use super::deliverer::{Handed, claimant_of};
-use super::derive::{self, Folded};
-use super::judging::{self, Judging};
-use super::large::{self, Pieces};
-use super::reached::Reached;
-use super::roster::Roster;
-use super::slots::{Patience, Slot, Slots};
-use super::vitals::Vitals;
-use super::wake::{Doorbell, Wake};
 use crate::event::{self, Change, RowChange};
 use crate::failpoint::{self, Step};
 use crate::matching::{Assembled, Assembly, TransactionFacts};
@@ -36,6 +23,19 @@ use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::pg::troubles::Troubles;
 use crate::pg::unsendable;
 use crate::relations::{AtHome, Derivations};
+use crate::worker::deliver::callbacks;
+use crate::worker::deliver::deliverer::{Handed, claimant_of};
+use crate::worker::deliver::slots::{Patience, Slot, Slots};
+use crate::worker::dispatch::behind::{Awaited, Edited};
+use crate::worker::dispatch::judging::{self, Judging};
+use crate::worker::dispatch::large::{self, Pieces};
+use crate::worker::dispatch::payload_loader::{self, Made};
+use crate::worker::dispatch::related_changes::{self, Folded};
+use crate::worker::dispatch::wake::{Doorbell, Wake};
+use crate::worker::term::high_water::HighWater;
+use crate::worker::term::timeout::within;
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
+use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
 /// Rows read at once at most. 2,000 rows of a wide model with both images are some megabytes.
@@ -77,7 +77,7 @@ pub struct Dispatcher {
     /// Term, position, epoch.
     pub lead: Lead,
     /// The subscriptions as they are now.
-    pub roster: watch::Receiver<Arc<Roster>>,
+    pub subscription_set: watch::Receiver<Arc<SubscriptionSet>>,
     /// What has been edited since that was made, if it was asked.
     pub edited: Option<Edited>,
     /// Which of it events wait for.
@@ -87,7 +87,7 @@ pub struct Dispatcher {
     /// Those go here.
     pub handed: mpsc::UnboundedSender<Handed>,
     /// Told how far it has got.
-    pub reached: Reached,
+    pub high_water: HighWater,
     /// How long to sleep at most.
     pub poll_interval: Duration,
     /// Told of every look that succeeded.
@@ -97,7 +97,7 @@ pub struct Dispatcher {
 /// A transaction that is larger than a batch, on its way.
 struct Large<'a> {
     facts: TransactionFacts,
-    roster: &'a Roster,
+    subscription_set: &'a SubscriptionSet,
     judging: &'a crate::pg::Pooled,
     assembly: Assembly,
     /// The largest outbox id seen of it.
@@ -124,11 +124,11 @@ impl Dispatcher {
             let client = self.connections.at_once().await;
             let page = outbox::read(&*client, &position, MOST_ROWS, MOST_BYTES, &mut layouts);
             let mut page = within(PAGE_WITHIN, "read the outbox", page).await?;
-            let roster = Arc::clone(&self.roster.borrow());
-            let ready = if page.rows.is_empty() || roster.version == Some(page.subscriptions) {
+            let subscription_set = Arc::clone(&self.subscription_set.borrow());
+            let ready = if page.rows.is_empty() || subscription_set.version == Some(page.subscriptions) {
                 page.rows.len()
             } else {
-                self.ready(&client, &roster, &page).await?
+                self.ready(&client, &subscription_set, &page).await?
             };
             if ready < page.rows.len() && ready > 0 {
                 page.leave(ready);
@@ -137,7 +137,7 @@ impl Dispatcher {
                 drop(client);
                 tokio::select! {
                     () = cancel.cancelled() => {}
-                    changed = self.roster.changed() => if changed.is_err() { return Ok(()) },
+                    changed = self.subscription_set.changed() => if changed.is_err() { return Ok(()) },
                     () = tokio::time::sleep(self.poll_interval) => {}
                 }
                 continue;
@@ -197,15 +197,20 @@ impl Dispatcher {
 
     /// How many of a page's first rows can be matched before the keeper has looked at what was edited; it is told to do so now, and what
     /// the next ones wait for.
-    async fn ready(&mut self, client: &Connection, roster: &Arc<Roster>, page: &outbox::Page) -> Result<usize> {
+    async fn ready(
+        &mut self,
+        client: &Connection,
+        subscription_set: &Arc<SubscriptionSet>,
+        page: &outbox::Page,
+    ) -> Result<usize> {
         let whole = page.whole();
         let kept = self
             .edited
             .take()
-            .filter(|edited| edited.is_of(roster, page.subscriptions));
+            .filter(|edited| edited.is_of(subscription_set, page.subscriptions));
         let edited = match kept {
             Some(edited) => Some(edited),
-            None => Edited::since(client, roster, page.subscriptions).await?,
+            None => Edited::since(client, subscription_set, page.subscriptions).await?,
         };
         let mut ready = page.rows.len();
         let mut awaited = HashSet::new();
@@ -280,17 +285,17 @@ impl Dispatcher {
                 target: None,
             }
         };
-        let roster = Arc::clone(&self.roster.borrow());
-        let mut transactions = self.fold(page.rows, &roster.derivations);
-        derive::bring_home(&*client, &roster, &mut transactions).await?;
-        let answers = self.judging.judge(&client, &roster, &transactions).await?;
+        let subscription_set = Arc::clone(&self.subscription_set.borrow());
+        let mut transactions = self.fold(page.rows, &subscription_set.derivations);
+        related_changes::bring_home(&*client, &subscription_set, &mut transactions).await?;
+        let answers = self.judging.judge(&client, &subscription_set, &transactions).await?;
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
             let mut assembly = Assembly::new(transaction.facts.clone());
-            judging::offer_all(&mut assembly, &roster, transaction, numbers, answers);
+            judging::offer_all(&mut assembly, &subscription_set, transaction, numbers, answers);
             assembled.extend(assembly.finish());
         }
-        let made = self.make(&*client, &roster, assembled).await?;
+        let made = self.make(&*client, &subscription_set, assembled).await?;
         self.commit(&*client, &next, made).await?;
         Ok(next)
     }
@@ -329,12 +334,12 @@ impl Dispatcher {
     async fn make(
         &self,
         client: &impl GenericClient,
-        roster: &Roster,
+        subscription_set: &SubscriptionSet,
         assembled: Vec<Assembled>,
     ) -> Result<Vec<(Made, Option<Callback>)>> {
-        let deliverable = callbacks::deliverable(client, roster, assembled).await?;
+        let deliverable = callbacks::deliverable(client, subscription_set, assembled).await?;
         let (deliveries, callbacks): (Vec<_>, Vec<_>) = deliverable.into_iter().unzip();
-        Ok(bodies::make(client, deliveries)
+        Ok(payload_loader::make(client, deliveries)
             .await?
             .into_iter()
             .zip(callbacks)
@@ -365,7 +370,7 @@ impl Dispatcher {
         }
         let logged = deliveries::commit_batch(client, self.lead.term, position, &new);
         let logged = within(PAGE_WITHIN, "commit deliveries", logged).await?;
-        self.reached.moved(position);
+        self.high_water.moved(position);
         self.vitals.metrics.made(new.len());
         if !logged.is_empty() {
             failpoint::reach(Step::AfterClaim);
@@ -451,15 +456,16 @@ impl Dispatcher {
             }),
         };
         tracing::info!(xid, "a large transaction is read record by record");
-        let roster = Arc::clone(&self.roster.borrow());
+        let subscription_set = Arc::clone(&self.subscription_set.borrow());
         let transaction = client
             .transaction()
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
-        let mut at_home = derive::touched_by_large(&transaction, &judging, &roster, xid, layouts).await?;
+        let mut at_home =
+            related_changes::touched_by_large(&transaction, &judging, &subscription_set, xid, layouts).await?;
         let mut large = Large {
             facts: facts.clone(),
-            roster: &roster,
+            subscription_set: &subscription_set,
             judging: &judging,
             assembly: Assembly::new(facts),
             newest: 0,
@@ -468,13 +474,13 @@ impl Dispatcher {
         let mut deliveries = 0;
         while let Some(rows) = pieces.next(&transaction, layouts).await? {
             rows.iter().for_each(note_truncate);
-            large.newest = large.newest.max(derive::newest(&rows));
+            large.newest = large.newest.max(related_changes::newest(&rows));
             let mut tables = large::by_table(rows).into_iter().peekable();
             while let Some(rows) = tables.next() {
                 let Some((model, last)) = rows.last().map(|row| (Arc::clone(&row.layout.model), row.record_id)) else {
                     continue;
                 };
-                if roster.derivations.is_relation(&model) {
+                if subscription_set.derivations.is_relation(&model) {
                     continue;
                 }
                 let changes = event::fold_table(without_truncates(rows));
@@ -488,24 +494,28 @@ impl Dispatcher {
                     .await?;
             }
             self.vitals.progressed();
-            let made = self.make(&judging, &roster, large.assembly.take_complete()).await?;
+            let made = self
+                .make(&judging, &subscription_set, large.assembly.take_complete())
+                .await?;
             deliveries += self.commit_waiting(&transaction, &next, made).await?;
         }
         for model in at_home.models() {
             self.feed(&mut large, &model, Vec::new(), &mut at_home, i64::MAX, layouts)
                 .await?;
-            let made = self.make(&judging, &roster, large.assembly.take_complete()).await?;
+            let made = self
+                .make(&judging, &subscription_set, large.assembly.take_complete())
+                .await?;
             deliveries += self.commit_waiting(&transaction, &next, made).await?;
         }
-        let made = self.make(&judging, &roster, large.assembly.finish()).await?;
+        let made = self.make(&judging, &subscription_set, large.assembly.finish()).await?;
         deliveries += self.commit_waiting(&transaction, &next, made).await?;
         transaction
             .commit()
             .await
             .map_err(|e| Error::database("commit a batch", e))?;
         self.vitals.metrics.made(deliveries);
-        let _ = self.handed.send(Handed::Waiting);
-        self.reached.moved(&next);
+        let _ = self.handed.send(Handed::Backlog);
+        self.high_water.moved(&next);
         Ok(next)
     }
 
@@ -532,9 +542,9 @@ impl Dispatcher {
             };
             let is_last = elsewhere.len() < most;
             let changes_now = std::mem::replace(&mut changes, rest);
-            let changes_now = derive::complete(
+            let changes_now = related_changes::complete(
                 large.judging,
-                large.roster,
+                large.subscription_set,
                 (&large.facts, large.newest),
                 model,
                 changes_now,
@@ -542,9 +552,9 @@ impl Dispatcher {
             )
             .await?;
             let mut folded = Folded::new(large.facts.clone());
-            folded.parents = derive::parents_in_large(
+            folded.parents = related_changes::parents_in_large(
                 large.judging,
-                large.roster,
+                large.subscription_set,
                 large.facts.xid,
                 model,
                 &changes_now,
@@ -553,9 +563,12 @@ impl Dispatcher {
             .await?;
             folded.changes = changes_now;
             let folded = [folded];
-            let answers = self.judging.judge(large.judging, large.roster, &folded).await?;
+            let answers = self
+                .judging
+                .judge(large.judging, large.subscription_set, &folded)
+                .await?;
             if let ([folded], [(numbers, answers)]) = (&folded, answers.as_slice()) {
-                judging::offer_all(&mut large.assembly, large.roster, folded, numbers, answers);
+                judging::offer_all(&mut large.assembly, large.subscription_set, folded, numbers, answers);
             }
             if is_last {
                 return Ok(());
@@ -623,8 +636,8 @@ impl Dispatcher {
 
     fn note_failures(&self, failed: &[(NewDelivery, Unsendable)]) {
         let now = std::time::SystemTime::now();
-        let tally = Arc::clone(&self.roster.borrow().tally);
-        tally.add_failures(failed.iter().map(|(delivery, _)| delivery.subscription_id), now);
+        let stats = Arc::clone(&self.subscription_set.borrow().stats);
+        stats.add_failures(failed.iter().map(|(delivery, _)| delivery.subscription_id), now);
     }
 }
 

@@ -5,10 +5,6 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::derive::Folded;
-use super::parents::{self, ImageAt, Inherited};
-use super::quarantine::Quarantine;
-use super::roster::{OfModel, Roster};
 use crate::Result;
 use crate::matching::{Answers, Assembly, ImageNumbers};
 use crate::payload::fill::Parents;
@@ -16,7 +12,11 @@ use crate::pg;
 use crate::pg::connections::Connections;
 use crate::pg::domain::judge::{Chunk, ImageColumns, Judge};
 use crate::pg::sqlstate::OF_THE_DATA;
-use crate::subscription::{Accepted, Subscription};
+use crate::subscription::{ResolvedSubscription, Subscription};
+use crate::worker::dispatch::parents::{self, ImageAt, Inherited};
+use crate::worker::dispatch::related_changes::Folded;
+use crate::worker::upkeep::quarantine::Quarantine;
+use crate::worker::upkeep::subscription_set::{OfModel, SubscriptionSet};
 
 /// What judging needs beside the roster: where to leave a subscription that cannot be judged.
 #[derive(Debug)]
@@ -31,17 +31,17 @@ pub struct Judging {
 
 impl Judging {
     /// Serves a subscription no more until somebody has changed it.
-    pub(super) fn give_up(&self, subscription: &Subscription, reason: String) {
+    pub(in crate::worker) fn give_up(&self, subscription: &Subscription, reason: String) {
         self.quarantine.add(subscription, reason);
         self.subscriptions_changed.notify_one();
     }
 
     /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
     /// subscriptions and changes there are.
-    pub(super) async fn judge(
+    pub(in crate::worker) async fn judge(
         &self,
         client: &crate::pg::Pooled,
-        roster: &Roster,
+        subscription_set: &SubscriptionSet,
         transactions: &[Folded],
     ) -> Result<Vec<(Vec<ImageNumbers>, Answers)>> {
         let mut numbered: Vec<(Vec<ImageNumbers>, Answers)> = transactions
@@ -58,7 +58,7 @@ impl Judging {
             }
         }
         for (model, places) in by_model {
-            let Some(of_model) = roster.of_model(model) else {
+            let Some(of_model) = subscription_set.of_model(model) else {
                 continue;
             };
             let Some(all) = of_model.judge_now()? else { continue };
@@ -120,7 +120,7 @@ impl Judging {
                     continue;
                 }
                 let xid = transactions[at.transaction].facts.xid;
-                let reads = |s: &&Arc<Accepted>| {
+                let reads = |s: &&Arc<ResolvedSubscription>| {
                     s.domain
                         .as_ref()
                         .is_some_and(|domain| domain.own_columns().contains(name))
@@ -215,19 +215,19 @@ fn columns_of(judge: &Judge, images: &[ImageAt<'_>], inherited: &Inherited) -> I
 }
 
 /// Offers the changes of a transaction that were judged to the subscriptions of their models.
-pub(super) fn offer_all(
+pub(in crate::worker) fn offer_all(
     assembly: &mut Assembly,
-    roster: &Roster,
+    subscription_set: &SubscriptionSet,
     transaction: &Folded,
     numbers: &[ImageNumbers],
     answers: &Answers,
 ) {
     let parents = Parents::of(
-        &roster.parents_sent,
+        &subscription_set.parents_sent,
         transaction.changes.iter().chain(&transaction.parents),
     );
     for (change, numbers) in transaction.changes.iter().zip(numbers) {
-        let Some(of_model) = roster.of_model(&change.layout.model) else {
+        let Some(of_model) = subscription_set.of_model(&change.layout.model) else {
             continue;
         };
         for subscription in &of_model.subscriptions {

@@ -5,25 +5,25 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::pg::GenericClient;
 
-use super::derive::Folded;
 use crate::Result;
 use crate::domain::image::ImageColumn;
 use crate::event::{Change, Image};
 use crate::pg::relations::{self as asked, Asked};
+use crate::worker::dispatch::related_changes::Folded;
 
 /// An image that is to be judged.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ImageAt<'a> {
+pub(in crate::worker) struct ImageAt<'a> {
     /// The number of its transaction in the batch.
-    pub(super) transaction: usize,
-    pub(super) change: &'a Change,
-    pub(super) image: &'a Image,
-    pub(super) is_before: bool,
+    pub(in crate::worker) transaction: usize,
+    pub(in crate::worker) change: &'a Change,
+    pub(in crate::worker) image: &'a Image,
+    pub(in crate::worker) is_before: bool,
 }
 
 /// The inherited columns of a batch of images.
 #[derive(Debug, Default)]
-pub(super) struct Inherited {
+pub(in crate::worker) struct Inherited {
     /// By the column's name in the image: its value in every image.
     by_column: HashMap<String, Vec<Option<String>>>,
     /// Images of which the parent is not known: it is gone, or may have been captured in part.
@@ -32,12 +32,12 @@ pub(super) struct Inherited {
 
 impl Inherited {
     /// An inherited column's value in an image.
-    pub(super) fn value(&self, column: &str, image: usize) -> Option<String> {
+    pub(in crate::worker) fn value(&self, column: &str, image: usize) -> Option<String> {
         self.by_column.get(column)?.get(image)?.clone()
     }
 
     /// Whether an image's parent is not known, so that no domain that reads it can be judged.
-    pub(super) fn is_unknown(&self, image: usize) -> bool {
+    pub(in crate::worker) fn is_unknown(&self, image: usize) -> bool {
         self.unknown.get(image).copied().unwrap_or_default()
     }
 }
@@ -49,7 +49,7 @@ type Columns<'a> = Vec<(&'a str, &'a str)>;
 ///
 /// # Errors
 /// Database errors.
-pub(super) async fn inherited(
+pub(in crate::worker) async fn inherited(
     client: &impl GenericClient,
     columns: &[ImageColumn],
     images: &[ImageAt<'_>],

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use crate::pg::{GenericClient, Transaction};
 
-use super::large::{Pieces, by_table};
-use super::roster::Roster;
 use crate::Result;
 use crate::event::{self, Change, RowChange};
 use crate::matching::TransactionFacts;
 use crate::pg::outbox::Layouts;
 use crate::pg::relations::{self as asked, Asked};
 use crate::relations::{AtHome, ChangedElsewhere, Derivations, Touched, attach};
+use crate::worker::dispatch::large::{Pieces, by_table};
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
 
 /// Ids in one question at most.
 const MOST_IDS: usize = 10_000;
@@ -26,18 +26,18 @@ const LINKS_AT_ONCE: i32 = 10_000;
 
 /// A transaction, folded.
 #[derive(Debug)]
-pub(super) struct Folded {
-    pub(super) facts: TransactionFacts,
-    pub(super) changes: Vec<Change>,
+pub(in crate::worker) struct Folded {
+    pub(in crate::worker) facts: TransactionFacts,
+    pub(in crate::worker) changes: Vec<Change>,
     /// Of a part of a large transaction: what it did to records that those in `changes` inherit from.
-    pub(super) parents: Vec<Change>,
+    pub(in crate::worker) parents: Vec<Change>,
     touched: Touched,
     /// The largest outbox id of its rows.
     newest: i64,
 }
 
 impl Folded {
-    pub(super) fn new(facts: TransactionFacts) -> Self {
+    pub(in crate::worker) fn new(facts: TransactionFacts) -> Self {
         Self {
             facts,
             changes: Vec::new(),
@@ -48,7 +48,7 @@ impl Folded {
     }
 
     /// Takes in what the transaction did to one table.
-    pub(super) fn add_table(&mut self, rows: Vec<RowChange>, derivations: &Derivations) {
+    pub(in crate::worker) fn add_table(&mut self, rows: Vec<RowChange>, derivations: &Derivations) {
         let Some(model) = rows.first().map(|row| Arc::clone(&row.layout.model)) else {
             return;
         };
@@ -66,9 +66,9 @@ impl Folded {
 }
 
 /// Completes the changes of a batch's transactions with what showed in other tables; void ones are left out.
-pub(super) async fn bring_home(
+pub(in crate::worker) async fn bring_home(
     client: &impl GenericClient,
-    roster: &Roster,
+    subscription_set: &SubscriptionSet,
     transactions: &mut [Folded],
 ) -> Result<()> {
     let touched: Vec<_> = transactions
@@ -77,9 +77,9 @@ pub(super) async fn bring_home(
         .collect();
     let mut pending: HashMap<Arc<str>, Vec<(usize, Asked)>> = HashMap::new();
     if touched.iter().any(|touched| !touched.is_empty()) {
-        let touched = follow_paths(client, &roster.derivations, touched).await?;
+        let touched = follow_paths(client, &subscription_set.derivations, touched).await?;
         for (of_transaction, (transaction, touched)) in transactions.iter_mut().zip(touched).enumerate() {
-            let mut at_home = AtHome::new(&roster.derivations, touched);
+            let mut at_home = AtHome::new(&subscription_set.derivations, touched);
             for model in at_home.models() {
                 let elsewhere = at_home.take(&model, i64::MAX, usize::MAX);
                 let unknown = attach(&mut transaction.changes, &model, elsewhere);
@@ -95,7 +95,7 @@ pub(super) async fn bring_home(
     }
     for (model, pending) in pending {
         let (of_transactions, questions): (Vec<usize>, Vec<Asked>) = pending.into_iter().unzip();
-        for (place, change) in ask(client, roster, &model, &questions).await? {
+        for (place, change) in ask(client, subscription_set, &model, &questions).await? {
             transactions[of_transactions[place]].changes.push(change);
         }
     }
@@ -109,9 +109,9 @@ pub(super) async fn bring_home(
 }
 
 /// Completes a part of one model's changes, ascending and one a record, with the records in `elsewhere`.
-pub(super) async fn complete(
+pub(in crate::worker) async fn complete(
     client: &impl GenericClient,
-    roster: &Roster,
+    subscription_set: &SubscriptionSet,
     (facts, newest): (&TransactionFacts, i64),
     model: &str,
     mut changes: Vec<Change>,
@@ -123,14 +123,14 @@ pub(super) async fn complete(
         .into_iter()
         .map(|record| question(facts, newest, record))
         .collect();
-    let found = ask(client, roster, model, &questions).await?;
+    let found = ask(client, subscription_set, model, &questions).await?;
     changes.extend(found.into_iter().map(|(_, change)| change));
     changes.sort_by_key(|change| change.record_id);
     Ok(changes)
 }
 
 /// The largest outbox id of rows.
-pub(super) fn newest(rows: &[RowChange]) -> i64 {
+pub(in crate::worker) fn newest(rows: &[RowChange]) -> i64 {
     rows.iter().map(|row| row.id).max().unwrap_or(0)
 }
 
@@ -149,11 +149,11 @@ fn question(facts: &TransactionFacts, newest: i64, (record_id, mut fields): (i64
 
 async fn ask(
     client: &impl GenericClient,
-    roster: &Roster,
+    subscription_set: &SubscriptionSet,
     model: &str,
     questions: &[Asked],
 ) -> Result<Vec<(usize, Change)>> {
-    let Some(of_model) = roster.of_model(model) else {
+    let Some(of_model) = subscription_set.of_model(model) else {
         return Ok(Vec::new());
     };
     let mut found = Vec::with_capacity(questions.len());
@@ -207,15 +207,15 @@ async fn follow_paths(
 
 /// What a transaction that is larger than a page touched through other tables: a first reading of those tables, so that the
 /// second can go over the records in their order. Held are ids, and links until they are known to cancel each other or not.
-pub(super) async fn touched_by_large(
+pub(in crate::worker) async fn touched_by_large(
     transaction: &Transaction<'_>,
     // Odoo's own tables are asked outside the transaction, which may last: each answer lets go of them.
     asking: &impl GenericClient,
-    roster: &Roster,
+    subscription_set: &SubscriptionSet,
     xid: u64,
     layouts: &mut Layouts,
 ) -> Result<AtHome> {
-    let derivations = &roster.derivations;
+    let derivations = &subscription_set.derivations;
     if derivations.all().is_empty() {
         return Ok(AtHome::default());
     }
@@ -258,16 +258,16 @@ fn is_short(rows: &[RowChange], page: i32) -> bool {
 }
 
 /// What a large transaction did to the parents of these records, as far as domains or payloads read them.
-pub(super) async fn parents_in_large(
+pub(in crate::worker) async fn parents_in_large(
     client: &impl GenericClient,
-    roster: &Roster,
+    subscription_set: &SubscriptionSet,
     xid: u64,
     model: &str,
     changes: &[Change],
     layouts: &mut Layouts,
 ) -> Result<Vec<Change>> {
     let mut parents = Vec::new();
-    let of_model = roster.of_model(model);
+    let of_model = subscription_set.of_model(model);
     let judged = of_model.iter().flat_map(|of_model| &of_model.judge);
     let judged = judged
         .flat_map(|judge| judge.columns())

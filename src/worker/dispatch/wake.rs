@@ -23,13 +23,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{ANSWER_WITHIN, within};
 use crate::pg::Client;
 use crate::pg::connect::Database;
 use crate::pg::connections::Connections;
 use crate::pg::locks;
 use crate::pg::sessions::Session;
 use crate::pg::sqlstate::CANCELLED;
+use crate::worker::term::timeout::{ANSWER_WITHIN, within};
 use crate::{Error, Result};
 
 /// How long a fresh request may be in flight before the server is asked whether it queues. Most are granted within a millisecond.

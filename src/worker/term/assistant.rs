@@ -14,19 +14,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{self, ServiceRules};
-use super::begun::Begun;
-use super::deliverer::{Deliverer, Duties, Handed};
-use super::process::Process;
-use super::recorder::{Log, Unrecorded};
-use super::roster::Roster;
-use super::sent_away;
-use super::slots::Slots;
-use super::supervisor::Options;
-use super::vitals::Vitals;
 use crate::Result;
 use crate::pg::connections::Connections;
 use crate::pg::{assistants, outbox, subscriptions};
+use crate::worker::deliver::deliverer::{Deliverer, Duties, Handed};
+use crate::worker::deliver::in_flight::InFlight;
+use crate::worker::deliver::recorder::{Log, Unrecorded};
+use crate::worker::deliver::slots::Slots;
+use crate::worker::term::budget::Budget;
+use crate::worker::term::eviction;
+use crate::worker::term::supervisor::Options;
+use crate::worker::upkeep::admission::{self, ServiceRules};
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
+use crate::worker::vitals::Vitals;
 
 /// How often changed subscriptions are looked for, as the leading instance does.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -40,13 +40,13 @@ pub struct Assistant {
     /// Settings of the service.
     pub options: Options,
     /// What the process's databases share.
-    pub process: Process,
+    pub budget: Budget,
     /// Connections; their lead session is what tells that it is alive.
     pub connections: Connections,
     /// Keeps results that cannot be written.
     pub unrecorded: Unrecorded,
     /// Told of every attempt before it is made.
-    pub begun: Begun,
+    pub in_flight: InFlight,
     /// Told of every attempt that was recorded.
     pub vitals: Arc<Vitals>,
 }
@@ -58,19 +58,19 @@ impl Assistant {
     /// When the database fails, or this assistant was taken for dead.
     pub async fn run(self, cancel: CancellationToken) -> Result<()> {
         let term = assistants::begin(self.connections.lead()).await?;
-        self.begun.lead(term);
+        self.in_flight.lead(term);
         tracing::info!(number = -term, "delivering what the leading instance leaves");
-        let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
+        let (roster_sender, subscription_set) = watch::channel(Arc::new(SubscriptionSet::default()));
         // Nothing is handed on: there is no dispatcher here.
         let (_handed, nothing_handed) = mpsc::unbounded_channel::<Handed>();
-        let slots = Slots::below(self.process.in_flight(), self.options.limits);
+        let slots = Slots::below(self.budget.in_flight(), self.options.limits);
         let deliverer = Deliverer {
             log: Log {
                 connections: self.connections.clone(),
                 term,
                 unrecorded: self.unrecorded.clone(),
-                begun: self.begun.clone(),
-                roster,
+                in_flight: self.in_flight.clone(),
+                subscription_set,
                 vitals: Arc::clone(&self.vitals),
             },
             client: self.options.client.clone(),
@@ -85,15 +85,15 @@ impl Assistant {
             ending(&both, deliverer.run(both.clone())),
             ending(&both, self.keep_roster(&roster_sender, &slots, &both)),
         );
-        sent_away::both(delivered, kept_up)?;
-        self.begun.give_back_of(self.connections.lead(), term).await?;
+        eviction::both(delivered, kept_up)?;
+        self.in_flight.give_back_of(self.connections.lead(), term).await?;
         assistants::end(self.connections.lead(), term).await
     }
 
     /// Follows the subscriptions as the leading instance left them.
     async fn keep_roster(
         &self,
-        roster: &watch::Sender<Arc<Roster>>,
+        subscription_set: &watch::Sender<Arc<SubscriptionSet>>,
         slots: &Slots,
         cancel: &CancellationToken,
     ) -> Result<()> {
@@ -110,17 +110,17 @@ impl Assistant {
                 look_for_copy_at = Instant::now() + LOOK_FOR_COPY_EVERY;
                 is_copy = outbox::fence(&client).await?.is_some();
                 if is_copy && known.take().is_some() {
-                    roster.send_replace(Arc::new(Roster::default()));
+                    subscription_set.send_replace(Arc::new(SubscriptionSet::default()));
                 }
             }
             let version = subscriptions::version_of(&client).await?;
             drop(client);
             if !is_copy && known != Some(version) {
-                let Some(aside) = self.process.aside(&self.options.database, cancel).await? else {
+                let Some(aside) = self.budget.aside(&self.options.database, cancel).await? else {
                     break;
                 };
-                let tally = Arc::clone(&roster.borrow().tally);
-                let looked = match admission::as_recorded(&aside, &rules, version, tally).await {
+                let stats = Arc::clone(&subscription_set.borrow().stats);
+                let looked = match admission::as_recorded(&aside, &rules, version, stats).await {
                     // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
                     Err(error) if error.is_lock_timeout() => None,
                     looked => Some(looked?),
@@ -134,19 +134,19 @@ impl Assistant {
                     continue;
                 };
                 slots.retain(&now.subscriptions(), &now.endpoints());
-                roster.send_replace(Arc::new(now));
+                subscription_set.send_replace(Arc::new(now));
                 // While the leading instance is at it, a subscription's state may change without a new version.
                 known = is_settled.then_some(version);
             }
-            let tally = Arc::clone(&roster.borrow().tally);
-            tally.note(&self.connections, self.options.give_up).await?;
+            let stats = Arc::clone(&subscription_set.borrow().stats);
+            stats.note(&self.connections, self.options.give_up).await?;
             tokio::select! {
                 () = cancel.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
-        let tally = Arc::clone(&roster.borrow().tally);
-        tally.note_last(&self.connections, self.options.give_up).await
+        let stats = Arc::clone(&subscription_set.borrow().stats);
+        stats.note_last(&self.connections, self.options.give_up).await
     }
 }
 

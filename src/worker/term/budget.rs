@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::slots::Ceiling;
 use crate::Result;
 use crate::pg::connect::Database;
 use crate::pg::scarce;
+use crate::worker::deliver::slots::Ceiling;
 
 /// So many databases look at their subscriptions at once. Each takes a connection more for that, and some megabytes for what Odoo's
 /// tables say of its models; a hundred databases that start together must not take a hundred times that.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// See the [module documentation](self). Clones are the same one.
 #[derive(Clone)]
-pub struct Process(Arc<Inner>);
+pub struct Budget(Arc<Inner>);
 
 struct Inner {
     in_flight: Ceiling,
@@ -43,7 +43,7 @@ impl Deref for Aside {
     }
 }
 
-impl Process {
+impl Budget {
     /// One whose databases have so many requests under way at most, together.
     pub fn new(max_in_flight: usize) -> Self {
         Self(Arc::new(Inner {
@@ -80,8 +80,8 @@ impl Process {
     }
 }
 
-impl fmt::Debug for Process {
+impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Process")
+        f.write_str("Budget")
     }
 }

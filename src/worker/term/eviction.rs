@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use super::listener::server_said;
 use crate::Error;
 use crate::pg::connect::Notifications;
 use crate::pg::sqlstate::EVICTED;
+use crate::worker::term::listener::server_said;
 
 /// After the server said so. The manager may have to end others' sessions too.
 const STAY_AWAY: Duration = Duration::from_secs(15);
@@ -21,7 +21,7 @@ const STAY_AWAY: Duration = Duration::from_secs(15);
 const STAY_AWAY_IN_DOUBT: Duration = Duration::from_secs(2);
 
 /// How long whoever's term ended with this error should stay away, if the server is well.
-pub(super) fn for_how_long(error: &Error) -> Option<Duration> {
+pub(in crate::worker) fn for_how_long(error: &Error) -> Option<Duration> {
     if error.means(EVICTED) {
         Some(STAY_AWAY)
     } else if error.is_connection_lost() {
@@ -32,7 +32,7 @@ pub(super) fn for_how_long(error: &Error) -> Option<Duration> {
 }
 
 /// Of two errors of one end the first, unless only the other one tells of being sent away.
-pub(super) fn more_telling(first: Error, other: Option<Error>) -> Error {
+pub(in crate::worker) fn more_telling(first: Error, other: Option<Error>) -> Error {
     match other {
         Some(other) if other.means(EVICTED) && !first.means(EVICTED) => other,
         _ => first,
@@ -43,7 +43,7 @@ pub(super) fn more_telling(first: Error, other: Option<Error>) -> Error {
 ///
 /// # Errors
 /// When one of them failed.
-pub(super) fn both(first: crate::Result<()>, other: crate::Result<()>) -> crate::Result<()> {
+pub(in crate::worker) fn both(first: crate::Result<()>, other: crate::Result<()>) -> crate::Result<()> {
     match (first, other) {
         (Err(first), other) => Err(more_telling(first, other.err())),
         (Ok(()), other) => other,
@@ -51,7 +51,7 @@ pub(super) fn both(first: crate::Result<()>, other: crate::Result<()>) -> crate:
 }
 
 /// The error that ended a term, or what the server said to the session that waits for the lead, when that tells more.
-pub(super) async fn reason(error: Error, notifications: &mut Notifications) -> Error {
+pub(in crate::worker) async fn reason(error: Error, notifications: &mut Notifications) -> Error {
     let said = server_said(notifications).await;
     more_telling(error, said)
 }

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::board::Board;
-use super::process::Process;
-use super::supervisor::{self, Options};
-use super::vitals::{Phase, Vitals};
+use crate::worker::term::budget::Budget;
+use crate::worker::term::supervisor::{self, Options};
+use crate::worker::vitals::board::Board;
+use crate::worker::vitals::{Phase, Vitals};
 use crate::{Error, Result};
 
 /// Pauses before a database that needs somebody's help is tried again. Each try costs a connection.
@@ -32,7 +32,7 @@ const GOOD_RUN: Duration = Duration::from_secs(60);
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub struct Fleet {
-    process: Process,
+    budget: Budget,
     board: Arc<Board>,
     keeps_up: bool,
     stop: CancellationToken,
@@ -49,9 +49,9 @@ struct Served {
 impl Fleet {
     /// Serves nothing yet. With `keeps_up` a database that cannot be served is tried again and again; else the first one that cannot
     /// ends it.
-    pub fn new(process: Process, board: Arc<Board>, keeps_up: bool, stop: CancellationToken) -> Self {
+    pub fn new(budget: Budget, board: Arc<Board>, keeps_up: bool, stop: CancellationToken) -> Self {
         Self {
-            process,
+            budget,
             board,
             keeps_up,
             stop,
@@ -83,7 +83,7 @@ impl Fleet {
             let vitals = self.board.add(&name);
             let stop = self.stop.child_token();
             let (sender, options) = watch::channel(options);
-            let run = keep_up(options, self.process.clone(), vitals, self.keeps_up, stop.clone());
+            let run = keep_up(options, self.budget.clone(), vitals, self.keeps_up, stop.clone());
             self.tasks.spawn(run.instrument(span));
             self.served.insert(name, Served { options: sender, stop });
         }
@@ -110,7 +110,7 @@ impl Fleet {
 /// Runs the service of one database, again and again if `keeps_up`.
 async fn keep_up(
     options: watch::Receiver<Options>,
-    process: Process,
+    budget: Budget,
     vitals: Arc<Vitals>,
     keeps_up: bool,
     stop: CancellationToken,
@@ -119,7 +119,7 @@ async fn keep_up(
     let mut pause = RETRY_FIRST;
     while !stop.is_cancelled() {
         let began = Instant::now();
-        let ended = supervisor::run(options.clone(), process.clone(), Arc::clone(&vitals), stop.clone()).await;
+        let ended = supervisor::run(options.clone(), budget.clone(), Arc::clone(&vitals), stop.clone()).await;
         let error = match ended {
             Ok(()) => continue,
             Err(error) if keeps_up => error,

@@ -31,7 +31,7 @@ const DISK_WITHIN: Duration = Duration::from_secs(3);
 
 /// See the [module documentation](self). Clones are the same one; it outlives terms.
 #[derive(Debug, Clone, Default)]
-pub struct Reached {
+pub struct HighWater {
     known: Arc<Mutex<Known>>,
     files: Option<Arc<Files>>,
 }
@@ -64,7 +64,7 @@ struct Mark {
     place: (u64, u64, i64),
 }
 
-impl Reached {
+impl HighWater {
     /// What this process learns, and what is in that directory: a small file for each installation.
     pub fn in_directory(directory: Option<&Path>, database: &Database) -> Self {
         let files = directory.map(|directory| Files {
@@ -259,40 +259,40 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_committed_and_is_not_there_any_more_is_missed() {
-        let reached = Reached::default();
+        let high_water = HighWater::default();
         let first = at("100:100:", None);
         assert!(
-            !reached.is_beyond(&lead(1, 5, first.clone())).await,
+            !high_water.is_beyond(&lead(1, 5, first.clone())).await,
             "nothing is known yet"
         );
-        reached.lead(&lead(1, 5, first.clone())).await;
-        reached.moved(&at("110:110:", None));
-        assert_misses_what_it_committed(&reached).await;
+        high_water.lead(&lead(1, 5, first.clone())).await;
+        high_water.moved(&at("110:110:", None));
+        assert_misses_what_it_committed(&high_water).await;
     }
 
     /// Of something that led term 5 of epoch 1 up to 110.
-    async fn assert_misses_what_it_committed(reached: &Reached) {
+    async fn assert_misses_what_it_committed(high_water: &HighWater) {
         let first = at("100:100:", None);
         assert!(
-            reached.is_beyond(&lead(1, 6, first.clone())).await,
+            high_water.is_beyond(&lead(1, 6, first.clone())).await,
             "the position went back"
         );
         assert!(
-            reached.is_beyond(&lead(1, 5, at("120:120:", None))).await,
+            high_water.is_beyond(&lead(1, 5, at("120:120:", None))).await,
             "the term went back"
         );
-        assert!(!reached.is_beyond(&lead(1, 6, at("110:110:", None))).await);
+        assert!(!high_water.is_beyond(&lead(1, 6, at("110:110:", None))).await);
         // A commit of which nobody knows whether it was one.
-        assert!(!reached.is_beyond(&lead(1, 6, at("115:115:", None))).await);
+        assert!(!high_water.is_beyond(&lead(1, 6, at("115:115:", None))).await);
         assert!(
-            !reached.is_beyond(&lead(1, 9, first.clone())).await,
+            !high_water.is_beyond(&lead(1, 9, first.clone())).await,
             "others led; they would have noticed"
         );
-        assert!(!reached.is_beyond(&lead(2, 2, first)).await, "it was adopted");
+        assert!(!high_water.is_beyond(&lead(2, 2, first)).await, "it was adopted");
     }
 
-    fn in_directory(directory: &Path, url: &str) -> Reached {
-        Reached::in_directory(Some(directory), &Database::parse(url).unwrap())
+    fn in_directory(directory: &Path, url: &str) -> HighWater {
+        HighWater::in_directory(Some(directory), &Database::parse(url).unwrap())
     }
 
     const URL: &str = "postgres://odoo@db.example/prod";
@@ -313,13 +313,13 @@ mod tests {
     #[tokio::test]
     async fn a_spoiled_or_missing_file_stops_nobody() {
         let state = Scratch::new(None).unwrap();
-        let reached = in_directory(state.path(), URL);
-        let files = reached.files.clone().unwrap();
+        let high_water = in_directory(state.path(), URL);
+        let files = high_water.files.clone().unwrap();
         let epoch = Uuid::from_u128(1);
         fs::write(files.of(epoch), "{").unwrap();
         let found = lead(1, 5, at("100:100:", None));
-        assert!(!reached.is_beyond(&found).await);
-        reached.lead(&found).await;
+        assert!(!high_water.is_beyond(&found).await);
+        high_water.lead(&found).await;
         assert_eq!(files.read(epoch).unwrap().unwrap().term, 5, "it is written anew");
 
         let gone = in_directory(&state.path().join("gone"), URL);

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::vitals::Vitals;
 use crate::pg::connect::Notifications;
 use crate::pg::connections::Connections;
 use crate::pg::notify;
+use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
 /// How often the session is tried.

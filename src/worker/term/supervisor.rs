@@ -17,27 +17,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::admission::ServiceRules;
-use super::answers::{ANSWER_WITHIN, within};
-use super::assistant::Assistant;
-use super::begun::Begun;
-use super::behind::Awaited;
-use super::deliverer::{Deliverer, Duties};
-use super::dispatcher::Dispatcher;
-use super::judging::Judging;
-use super::keeper::{Keeper, TERM_FAILS};
-use super::listener::Listener;
-use super::process::Process;
-use super::quarantine::Quarantine;
-use super::reached::Reached;
-use super::recorder::{Log, Unrecorded};
-use super::retention::Retention;
-use super::roster::Roster;
-use super::sent_away::{self, more_telling, reason};
-use super::slots::{Limits, Slots};
-use super::vitals::{Phase, Vitals};
-use super::wake::Doorbell;
-use super::{monitor, sweeper};
 use crate::endpoint::guard::Guard;
 use crate::http::client::Client;
 use crate::pg::connect::{Database, server_start};
@@ -48,6 +27,28 @@ use crate::pg::sqlstate::{NEEDS_SOMEBODY, OUT_OF_CONNECTIONS, POOLER};
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::{deliveries, locks, notify, outbox, pooler, schema, troubles};
 use crate::sealing::Keyring;
+use crate::worker::deliver::deliverer::{Deliverer, Duties};
+use crate::worker::deliver::in_flight::InFlight;
+use crate::worker::deliver::recorder::{Log, Unrecorded};
+use crate::worker::deliver::slots::{Limits, Slots};
+use crate::worker::dispatch::behind::Awaited;
+use crate::worker::dispatch::dispatcher::Dispatcher;
+use crate::worker::dispatch::judging::Judging;
+use crate::worker::dispatch::wake::Doorbell;
+use crate::worker::term::assistant::Assistant;
+use crate::worker::term::budget::Budget;
+use crate::worker::term::eviction::{self, more_telling, reason};
+use crate::worker::term::high_water::HighWater;
+use crate::worker::term::listener::Listener;
+use crate::worker::term::timeout::{ANSWER_WITHIN, within};
+use crate::worker::upkeep::admission::ServiceRules;
+use crate::worker::upkeep::keeper::{Keeper, TERM_FAILS};
+use crate::worker::upkeep::quarantine::Quarantine;
+use crate::worker::upkeep::retention::Retention;
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
+use crate::worker::upkeep::sweeper;
+use crate::worker::vitals::monitor;
+use crate::worker::vitals::{Phase, Vitals};
 use crate::{Error, Result};
 
 /// How often a standby asks for the lead. A try, not a wait: a waiting statement would hold vacuum back.
@@ -104,8 +105,8 @@ pub struct Options {
 #[derive(Default)]
 struct Kept {
     unrecorded: Unrecorded,
-    begun: Begun,
-    reached: Reached,
+    in_flight: InFlight,
+    high_water: HighWater,
     /// Sessions that held the lead or the bell, newest last.
     sessions: Vec<Session>,
     /// When the server was started that served the last term.
@@ -146,13 +147,13 @@ impl Kept {
 /// password is wrong. Everything else is logged and tried again.
 pub async fn run(
     mut options: watch::Receiver<Options>,
-    process: Process,
+    budget: Budget,
     vitals: Arc<Vitals>,
     stop: CancellationToken,
 ) -> Result<()> {
     let mut current = options.borrow_and_update().clone();
     let mut kept = Kept {
-        reached: Reached::in_directory(current.state_directory.as_deref(), &current.database),
+        high_water: HighWater::in_directory(current.state_directory.as_deref(), &current.database),
         ..Kept::default()
     };
     let mut pause = RECONNECT_FIRST;
@@ -164,7 +165,7 @@ pub async fn run(
         let until = stop.child_token();
         vitals.enter(Phase::Connecting);
         let ended = {
-            let term = term(&current, &process, &mut kept, &vitals, &until);
+            let term = term(&current, &budget, &mut kept, &vitals, &until);
             tokio::pin!(term);
             tokio::select! {
                 ended = &mut term => ended,
@@ -195,7 +196,7 @@ pub async fn run(
             Err(error) if !kept.has_led && !may_heal(&error) => return Err(error),
             Err(error) => {
                 vitals.metrics.term_failed();
-                let away = match sent_away::for_how_long(&error) {
+                let away = match eviction::for_how_long(&error) {
                     Some(away)
                         if kept.session_since.is_some() && !has_restarted(&current.database, &kept, &stop).await =>
                     {
@@ -251,7 +252,7 @@ async fn tell_why_it_ended(database: &Database, error: &Error) {
 /// From connecting to the end of the term.
 async fn term(
     options: &Options,
-    process: &Process,
+    budget: &Budget,
     kept: &mut Kept,
     vitals: &Arc<Vitals>,
     stop: &CancellationToken,
@@ -276,10 +277,10 @@ async fn term(
         if !try_to_lead(session).await? {
             let assistant = Assistant {
                 options: options.clone(),
-                process: process.clone(),
+                budget: budget.clone(),
                 connections: connections.clone(),
                 unrecorded: kept.unrecorded.clone(),
-                begun: kept.begun.clone(),
+                in_flight: kept.in_flight.clone(),
                 vitals: Arc::clone(vitals),
             };
             if !stand_by(session, assistant, &mut tasks, vitals, stop).await? {
@@ -309,9 +310,9 @@ async fn term(
         }
     };
     let term = lead.term;
-    let (roster_sender, roster) = watch::channel(Arc::new(Roster::default()));
+    let (roster_sender, subscription_set) = watch::channel(Arc::new(SubscriptionSet::default()));
     let (handed_sender, handed) = mpsc::unbounded_channel();
-    let slots = Slots::below(process.in_flight(), options.limits);
+    let slots = Slots::below(budget.in_flight(), options.limits);
     let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let quarantine = Quarantine::default();
 
@@ -325,7 +326,7 @@ async fn term(
         vitals: Arc::clone(vitals),
     };
     tasks.spawn("listener", listener.run(cancel.clone(), stop.clone()));
-    tasks.spawn("memory", kept.reached.clone().keep_writing(cancel.clone()));
+    tasks.spawn("memory", kept.high_water.clone().keep_writing(cancel.clone()));
     tasks.spawn(
         "monitor",
         monitor::run(connections.clone(), Arc::clone(vitals), cancel.clone()),
@@ -334,13 +335,13 @@ async fn term(
     let keeper = Keeper {
         connections: connections.clone(),
         database: options.database.clone(),
-        process: process.clone(),
+        budget: budget.clone(),
         rules: ServiceRules {
             guard: options.guard.clone(),
             keyring: options.keyring.clone(),
         },
         term: lead.term,
-        roster: roster_sender,
+        subscription_set: roster_sender,
         changed: Arc::clone(&changed),
         awaited: awaited.clone(),
         quarantine: quarantine.clone(),
@@ -352,8 +353,8 @@ async fn term(
         "sweeper",
         sweeper::run(
             connections.clone(),
-            (process.clone(), options.database.clone()),
-            (lead.term, kept.begun.clone()),
+            (budget.clone(), options.database.clone()),
+            (lead.term, kept.in_flight.clone()),
             Retention::new(options.log_retention_days),
             cancel.clone(),
         ),
@@ -363,8 +364,8 @@ async fn term(
             connections: connections.clone(),
             term: lead.term,
             unrecorded: kept.unrecorded.clone(),
-            begun: kept.begun.clone(),
-            roster: roster.clone(),
+            in_flight: kept.in_flight.clone(),
+            subscription_set: subscription_set.clone(),
             vitals: Arc::clone(vitals),
         },
         client: options.client.clone(),
@@ -386,8 +387,8 @@ async fn term(
         lead,
         awaited,
         edited: None,
-        reached: kept.reached.clone(),
-        roster,
+        high_water: kept.high_water.clone(),
+        subscription_set,
         slots,
         handed: handed_sender,
         poll_interval: options.poll_interval,
@@ -395,10 +396,10 @@ async fn term(
     };
     tasks.spawn("dispatcher", dispatcher.run(cancel));
     let ended = tasks.join(options.grace + END_WITHIN).await;
-    kept.reached.write().await;
+    kept.high_water.write().await;
     if ended.is_ok() {
         // Another process may be the next to lead, and cannot know what was not sent.
-        let given = kept.begun.give_back_all(connections.lead(), term);
+        let given = kept.in_flight.give_back_all(connections.lead(), term);
         within(ANSWER_WITHIN, "give back what was not sent", given).await?;
     }
     ended
@@ -415,16 +416,16 @@ async fn take_lead(
     let lead = within(LEAD_WITHIN, "take the lead", async {
         write_what_was_kept(connections, &kept.unrecorded).await?;
         let lead = outbox::take_lead(session).await?;
-        if kept.reached.is_beyond(&lead).await {
+        if kept.high_water.is_beyond(&lead).await {
             outbox::note_forgetful(session, lead.term).await?;
             return Err(Error::unfit(
                 "the database has forgotten what this service had committed",
             ));
         }
-        kept.reached.lead(&lead).await;
+        kept.high_water.lead(&lead).await;
         // Before those that nobody recorded: what was not sent was not interrupted.
-        kept.begun.give_back_before(session, lead.term).await?;
-        kept.begun.lead(lead.term);
+        kept.in_flight.give_back_before(session, lead.term).await?;
+        kept.in_flight.lead(lead.term);
         let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
         if interrupted > 0 {
             tracing::warn!(

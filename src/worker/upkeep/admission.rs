@@ -10,10 +10,6 @@ use std::time::Duration;
 
 use crate::pg::Client;
 
-use super::quarantine::Quarantine;
-use super::readable;
-use super::roster::Roster;
-use super::tally::Tally;
 use crate::domain::check::Context;
 use crate::endpoint::guard::Guard;
 use crate::failpoint::{self, Step};
@@ -24,7 +20,11 @@ use crate::pg::subscriptions::{Unreadable, Verdict};
 use crate::pg::{registry, subscriptions};
 use crate::sealing::Keyring;
 use crate::subscription::choices::State;
-use crate::subscription::{Accepted, Subscription};
+use crate::subscription::{ResolvedSubscription, Subscription};
+use crate::worker::upkeep::quarantine::Quarantine;
+use crate::worker::upkeep::readable;
+use crate::worker::upkeep::stats::Stats;
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
 use crate::{Error, Result};
 
 /// How long a trigger's DDL may wait for its lock, and writers behind it.
@@ -49,7 +49,7 @@ pub struct Looked {
 #[derive(Debug, Default)]
 pub struct LookedAt {
     /// Those that can be served.
-    pub accepted: Vec<Accepted>,
+    pub accepted: Vec<ResolvedSubscription>,
     /// Active ones that cannot be read, or that another may serve.
     pub invalid: HashSet<i32>,
     /// Those that can be served once their tables are less busy.
@@ -329,8 +329,8 @@ pub async fn as_recorded(
     client: &Client,
     rules: &ServiceRules,
     version: i64,
-    tally: Arc<Tally>,
-) -> Result<(Roster, bool)> {
+    stats: Arc<Stats>,
+) -> Result<(SubscriptionSet, bool)> {
     let registry = registry::load(client).await?;
     let (rows, unreadable) = subscriptions::load_all(client).await?;
     let is_settled = rows.iter().all(|row| !row.active || row.state.is_some())
@@ -342,13 +342,13 @@ pub async fn as_recorded(
         .filter_map(|row| check(row, &registry, Some(rules)).ok())
         .map(Arc::new);
     let accepted: Vec<_> = accepted.collect();
-    let mut roster = Roster::new(version, accepted, &Arc::new(registry), tally)?;
-    roster.keyring.clone_from(&rules.keyring);
-    Ok((roster, is_settled))
+    let mut subscription_set = SubscriptionSet::new(version, accepted, &Arc::new(registry), stats)?;
+    subscription_set.keyring.clone_from(&rules.keyring);
+    Ok((subscription_set, is_settled))
 }
 
 /// Whether one of the tables that a subscription needs was too busy to set up its triggers.
-fn is_busy(subscription: &Accepted, busy: &BTreeMap<String, String>) -> bool {
+fn is_busy(subscription: &ResolvedSubscription, busy: &BTreeMap<String, String>) -> bool {
     busy.keys().any(|table| subscription.needs(table))
 }
 
@@ -368,7 +368,7 @@ pub(crate) async fn look_at(
     registry: &Registry,
     rules: Option<&ServiceRules>,
     quarantine: &Quarantine,
-) -> Result<Result<Accepted>> {
+) -> Result<Result<ResolvedSubscription>> {
     let mut looked = look_at_some(client, &[row], registry, rules, quarantine).await?;
     Ok(looked
         .pop()
@@ -384,7 +384,7 @@ async fn look_at_some<'r>(
     registry: &Registry,
     rules: Option<&ServiceRules>,
     quarantine: &Quarantine,
-) -> Result<Vec<(&'r Subscription, Result<Accepted>)>> {
+) -> Result<Vec<(&'r Subscription, Result<ResolvedSubscription>)>> {
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
         outcomes.push((*row, look_at_row(row, registry, rules, quarantine)));
@@ -409,7 +409,7 @@ fn look_at_row(
     registry: &Registry,
     rules: Option<&ServiceRules>,
     quarantine: &Quarantine,
-) -> Result<Accepted> {
+) -> Result<ResolvedSubscription> {
     if rules.is_some() {
         failpoint::reach(Step::WhileLooking);
     }
@@ -427,12 +427,16 @@ fn look_at_row(
 }
 
 /// Looks at one subscription, for the user who made it and at this moment.
-pub(crate) fn check(mut row: Subscription, registry: &Registry, rules: Option<&ServiceRules>) -> Result<Accepted> {
+pub(crate) fn check(
+    mut row: Subscription,
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+) -> Result<ResolvedSubscription> {
     if let Some(rules) = rules {
         row.open_secrets(rules.keyring.as_deref())?;
     }
     let context = context_of(&row);
-    Accepted::check(row, registry, &context, rules.map(|rules| &rules.guard))
+    ResolvedSubscription::check(row, registry, &context, rules.map(|rules| &rules.guard))
 }
 
 /// For whom and when a subscription's domain is meant.

@@ -9,14 +9,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{self, Busy, LOCK_WAIT, ServiceRules};
-use super::behind::Awaited;
-use super::known::{Also, Known};
-use super::process::Process;
-use super::quarantine::Quarantine;
-use super::roster::Roster;
-use super::secrets;
-use super::slots::Slots;
 use crate::Result;
 use crate::pg::Client;
 use crate::pg::connect::Database;
@@ -24,6 +16,14 @@ use crate::pg::connections::Connections;
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::troubles::{self, Troubles};
 use crate::pg::{deliveries, registry, subscriptions};
+use crate::worker::deliver::slots::Slots;
+use crate::worker::dispatch::behind::Awaited;
+use crate::worker::term::budget::Budget;
+use crate::worker::upkeep::admission::{self, Busy, LOCK_WAIT, ServiceRules};
+use crate::worker::upkeep::known_rows::{Also, Known};
+use crate::worker::upkeep::quarantine::Quarantine;
+use crate::worker::upkeep::secrets;
+use crate::worker::upkeep::subscription_set::SubscriptionSet;
 
 /// What is told while terms begin and end.
 pub const TERM_FAILS: &str = "serve this database";
@@ -75,13 +75,13 @@ pub struct Keeper {
     /// Where a connection of its own is made, for what takes long.
     pub database: Database,
     /// How many databases do that at once.
-    pub process: Process,
+    pub budget: Budget,
     /// What subscriptions are judged by.
     pub rules: ServiceRules,
     /// The fencing token.
     pub term: i64,
     /// Where the roster is published.
-    pub roster: watch::Sender<Arc<Roster>>,
+    pub subscription_set: watch::Sender<Arc<SubscriptionSet>>,
     /// Somebody changed a subscription.
     pub changed: Arc<Notify>,
     /// Those that events wait for.
@@ -196,7 +196,7 @@ impl Keeper {
                     busy.extend(changed.busy);
                     busy.extend(Known::narrow(&own, &changed.concerned).await?);
                 } else {
-                    let Some(aside) = self.process.aside(&self.database, &cancel).await? else {
+                    let Some(aside) = self.budget.aside(&self.database, &cancel).await? else {
                         break;
                     };
                     known_stamp = stamp;
@@ -235,8 +235,8 @@ impl Keeper {
             } else {
                 drop(client);
             }
-            let tally = Arc::clone(&self.roster.borrow().tally);
-            for (subscription, reason) in tally.note(&self.connections, self.give_up).await? {
+            let stats = Arc::clone(&self.subscription_set.borrow().stats);
+            for (subscription, reason) in stats.note(&self.connections, self.give_up).await? {
                 tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
                 // Its row has not changed for anybody else: look at once, so that nothing more is sent.
                 also.subscriptions.insert(subscription);
@@ -257,16 +257,17 @@ impl Keeper {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
-        let tally = Arc::clone(&self.roster.borrow().tally);
-        tally.note_last(&self.connections, self.give_up).await
+        let stats = Arc::clone(&self.subscription_set.borrow().stats);
+        stats.note_last(&self.connections, self.give_up).await
     }
 
     async fn publish(&self, client: &Client, version: i64, known: &Known) -> Result<()> {
-        let tally = Arc::clone(&self.roster.borrow().tally);
-        let mut roster = Roster::new(version, known.served.values().map(Arc::clone), &known.registry, tally)?;
-        roster.keyring.clone_from(&self.rules.keyring);
-        roster.stamps = Arc::new(known.stamps().clone());
-        self.serve(client, roster, known.served.len()).await
+        let stats = Arc::clone(&self.subscription_set.borrow().stats);
+        let mut subscription_set =
+            SubscriptionSet::new(version, known.served.values().map(Arc::clone), &known.registry, stats)?;
+        subscription_set.keyring.clone_from(&self.rules.keyring);
+        subscription_set.stamps = Arc::new(known.stamps().clone());
+        self.serve(client, subscription_set, known.served.len()).await
     }
 
     /// `version` is none of what was looked at in part.
@@ -277,23 +278,24 @@ impl Keeper {
         known: &Known,
         ids: &HashSet<i32>,
     ) -> Result<()> {
-        let before = Arc::clone(&self.roster.borrow());
-        let mut roster = before.changed(version, ids, &known.served, &known.registry)?;
-        roster.stamps = Arc::new(known.stamps().clone());
-        self.serve(client, roster, ids.len()).await
+        let before = Arc::clone(&self.subscription_set.borrow());
+        let mut subscription_set = before.changed(version, ids, &known.served, &known.registry)?;
+        subscription_set.stamps = Arc::new(known.stamps().clone());
+        self.serve(client, subscription_set, ids.len()).await
     }
 
-    async fn serve(&self, client: &Client, roster: Roster, looked_at: usize) -> Result<()> {
-        self.slots.retain(&roster.subscriptions(), &roster.endpoints());
-        let count = roster.subscriptions().len();
-        self.roster.send_replace(Arc::new(roster));
+    async fn serve(&self, client: &Client, subscription_set: SubscriptionSet, looked_at: usize) -> Result<()> {
+        self.slots
+            .retain(&subscription_set.subscriptions(), &subscription_set.endpoints());
+        let count = subscription_set.subscriptions().len();
+        self.subscription_set.send_replace(Arc::new(subscription_set));
         let cancelled = deliveries::cancel_unwanted(client, self.term).await?;
         tracing::info!(subscriptions = count, looked_at, cancelled, "subscriptions loaded");
         Ok(())
     }
 
     async fn drop_idle(&self, troubles: &mut Troubles, cancel: &CancellationToken) -> Result<()> {
-        let Some(client) = self.process.aside(&self.database, cancel).await? else {
+        let Some(client) = self.budget.aside(&self.database, cancel).await? else {
             return Ok(());
         };
         loop {

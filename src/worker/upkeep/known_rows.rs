@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use crate::pg::Client;
 
-use super::admission::{self, Busy, ServiceRules, sync};
-use super::behind::Awaited;
-use super::quarantine::Quarantine;
 use crate::Result;
 use crate::odoo::registry::Registry;
 use crate::pg::subscriptions;
-use crate::subscription::Accepted;
+use crate::subscription::ResolvedSubscription;
+use crate::worker::dispatch::behind::Awaited;
+use crate::worker::upkeep::admission::{self, Busy, ServiceRules, sync};
+use crate::worker::upkeep::quarantine::Quarantine;
 
 /// So many rows are looked at at once. What each part of thousands comes to is served while the next is looked at.
 const AT_ONCE: usize = 500;
@@ -26,7 +26,7 @@ pub struct Known {
     /// What the subscriptions were checked against.
     pub registry: Arc<Registry>,
     /// Those that are served.
-    pub served: HashMap<i32, Arc<Accepted>>,
+    pub served: HashMap<i32, Arc<ResolvedSubscription>>,
     /// The version of every row.
     stamps: HashMap<i32, String>,
     /// Active ones that cannot be served.
@@ -136,7 +136,7 @@ impl Known {
             ids.extend(&self.invalid);
         }
         // A table that was made anew may have been captured in part.
-        let of_model = |accepted: &Arc<Accepted>| also.models.iter().any(|model| accepted.needs(model));
+        let of_model = |accepted: &Arc<ResolvedSubscription>| also.models.iter().any(|model| accepted.needs(model));
         ids.extend(self.served.iter().filter(|(_, s)| of_model(s)).map(|(id, _)| *id));
         let mut first = awaited.now();
         first.extend(&also.subscriptions);
@@ -244,7 +244,7 @@ impl Known {
 }
 
 /// What of a subscription decides what is captured for it.
-fn needs(accepted: &Accepted) -> impl PartialEq {
+fn needs(accepted: &ResolvedSubscription) -> impl PartialEq {
     let row = &accepted.row;
     (
         row.model.clone(),

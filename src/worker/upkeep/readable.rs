@@ -13,7 +13,7 @@ use crate::pg::domain::ask;
 use crate::pg::domain::judge::Judge;
 use crate::pg::sqlstate::{DENIED, OF_THE_NAMES};
 use crate::pg::{operations, records};
-use crate::subscription::Accepted;
+use crate::subscription::ResolvedSubscription;
 use crate::subscription::choices::State;
 use crate::{Error, Result};
 
@@ -24,13 +24,13 @@ const TOGETHER: usize = 100;
 ///
 /// # Errors
 /// Database errors that no subscription is the reason of.
-pub(super) async fn refusals<'s>(
+pub(in crate::worker) async fn refusals<'s>(
     client: &Client,
-    subscriptions: impl Iterator<Item = &'s Accepted> + Clone,
+    subscriptions: impl Iterator<Item = &'s ResolvedSubscription> + Clone,
     registry: &Registry,
 ) -> Result<HashMap<i32, Error>> {
     let mut refused = HashMap::new();
-    let mut related: BTreeMap<&str, Vec<&Accepted>> = BTreeMap::new();
+    let mut related: BTreeMap<&str, Vec<&ResolvedSubscription>> = BTreeMap::new();
     for subscription in subscriptions.clone() {
         if subscription
             .domain
@@ -65,7 +65,7 @@ pub(super) async fn refusals<'s>(
 }
 
 /// What came of asking for one: a statement that it alone asks for and that fails is a reason as well.
-fn refusal(subscription: &Accepted, asked: Result<Option<Error>>) -> Result<Option<(i32, Error)>> {
+fn refusal(subscription: &ResolvedSubscription, asked: Result<Option<Error>>) -> Result<Option<(i32, Error)>> {
     let refusal = match asked {
         Err(error) if error.is_of_the_statement() => Some(error),
         asked => asked?,
@@ -73,7 +73,7 @@ fn refusal(subscription: &Accepted, asked: Result<Option<Error>>) -> Result<Opti
     Ok(refusal.map(|refusal| (subscription.row.id, refusal)))
 }
 
-async fn can_be_judged(client: &Client, subscriptions: &[&Accepted], registry: &Registry) -> Result<()> {
+async fn can_be_judged(client: &Client, subscriptions: &[&ResolvedSubscription], registry: &Registry) -> Result<()> {
     let domains: Vec<_> = subscriptions
         .iter()
         .filter_map(|s| s.domain.as_ref().map(|domain| (i64::from(s.row.id), domain)))
@@ -82,7 +82,11 @@ async fn can_be_judged(client: &Client, subscriptions: &[&Accepted], registry: &
 }
 
 /// A domain that looks at other records needs the right to read them; without it every batch would fail.
-async fn domain_refusal(client: &Client, subscription: &Accepted, registry: &Registry) -> Result<Option<Error>> {
+async fn domain_refusal(
+    client: &Client,
+    subscription: &ResolvedSubscription,
+    registry: &Registry,
+) -> Result<Option<Error>> {
     match can_be_judged(client, &[subscription], registry).await {
         Ok(()) => Ok(None),
         // Somebody is altering a table: whether it may be read shows at the first event.
@@ -99,7 +103,7 @@ async fn domain_refusal(client: &Client, subscription: &Accepted, registry: &Reg
 /// The fields of a payload are read by a function with rights of its own, which knows what may be read.
 async fn values_refusal(
     client: &Client,
-    subscription: &Accepted,
+    subscription: &ResolvedSubscription,
     tried: &mut HashSet<String>,
 ) -> Result<Option<Error>> {
     let Some(plan) = &subscription.content.plan else {

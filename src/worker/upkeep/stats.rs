@@ -17,18 +17,18 @@ use crate::pg::subscriptions::{self, GiveUp, Results};
 
 /// Counts since the last note.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Stats {
     results: Mutex<HashMap<i32, Results>>,
     /// There was no connection to note them on, and that was said.
     is_late: AtomicBool,
 }
 
-impl Tally {
+impl Stats {
     /// Counts attempts that ended and were recorded. What was never sent says nothing of an endpoint.
     pub fn add(&self, finished: &[Finished]) {
-        let mut tally = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stats = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         for attempt in finished {
-            let results = tally
+            let results = stats
                 .entry(attempt.subscription_id)
                 .or_insert_with(|| nothing_yet(attempt.ended_at));
             results.last_delivery = attempt.ended_at;
@@ -45,10 +45,10 @@ impl Tally {
     }
 
     /// Counts deliveries that failed without a request; they say nothing of an endpoint.
-    pub(super) fn add_failures(&self, subscriptions: impl Iterator<Item = i32>, at: SystemTime) {
-        let mut tally = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(in crate::worker) fn add_failures(&self, subscriptions: impl Iterator<Item = i32>, at: SystemTime) {
+        let mut stats = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         for id in subscriptions {
-            let results = tally.entry(id).or_insert_with(|| nothing_yet(at));
+            let results = stats.entry(id).or_insert_with(|| nothing_yet(at));
             (results.last_delivery, results.last_status) = (at, "failed");
             results.failures += 1;
         }
@@ -82,7 +82,7 @@ impl Tally {
     /// The same at the end of a term, when nothing is waited for.
     ///
     /// # Errors
-    /// As [`Tally::note`].
+    /// As [`Stats::note`].
     pub async fn note_last(&self, connections: &Connections, give_up: GiveUp) -> Result<()> {
         if self.is_empty() {
             return Ok(());
@@ -107,9 +107,9 @@ impl Tally {
             .collect();
         let noted = subscriptions::note_results(client, &results, give_up).await;
         if noted.is_err() {
-            let mut tally = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stats = self.results.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, earlier) in results {
-                tally
+                stats
                     .entry(id)
                     .and_modify(|later| {
                         later.failures += earlier.failures;

@@ -3,23 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::admission::context_of;
-use super::tally::Tally;
 use crate::Result;
 use crate::domain::check::check_text;
 use crate::odoo::registry::Registry;
 use crate::pg::domain::judge::Judge;
 use crate::relations::{Derivation, Derivations};
 use crate::sealing::Keyring;
-use crate::subscription::Accepted;
+use crate::subscription::ResolvedSubscription;
+use crate::worker::upkeep::admission::context_of;
+use crate::worker::upkeep::stats::Stats;
 
 /// The subscriptions that can be served, by model and by id. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct SubscriptionSet {
     /// The version of the subscriptions that it was made from; `None` before the first look, and where a part of what was edited has yet
     /// to be looked at.
     pub version: Option<i64>,
-    by_id: HashMap<i32, Arc<Accepted>>,
+    by_id: HashMap<i32, Arc<ResolvedSubscription>>,
     by_model: HashMap<String, Arc<OfModel>>,
     /// Opens the secrets of callbacks.
     pub keyring: Option<Arc<Keyring>>,
@@ -28,7 +28,7 @@ pub struct Roster {
     /// Models of which values are sent to subscriptions of those that inherit from them.
     pub parents_sent: HashSet<String>,
     /// What their deliveries came to; shared by all rosters of a term.
-    pub tally: Arc<Tally>,
+    pub stats: Arc<Stats>,
     /// The version of each row that it was made from.
     pub stamps: Arc<HashMap<i32, String>>,
     /// What they were checked against; `None` before the first look.
@@ -39,7 +39,7 @@ pub struct Roster {
 #[derive(Debug)]
 pub struct OfModel {
     /// In order of their ids.
-    pub subscriptions: Vec<Arc<Accepted>>,
+    pub subscriptions: Vec<Arc<ResolvedSubscription>>,
     /// Judges all their domains in one statement; `None` when none has one.
     pub judge: Option<Judge>,
     /// What the domains were checked against.
@@ -112,7 +112,7 @@ impl OfModel {
     ///
     /// # Errors
     /// As [`Judge::new`]; it did not fail with all of them together.
-    pub fn alone(&self) -> impl Iterator<Item = Result<(&Arc<Accepted>, Judge)>> {
+    pub fn alone(&self) -> impl Iterator<Item = Result<(&Arc<ResolvedSubscription>, Judge)>> {
         self.subscriptions.iter().filter_map(|subscription| {
             let domain = subscription.domain.as_ref()?;
             let judge = Judge::new(&[(i64::from(subscription.row.id), domain)], &self.registry);
@@ -121,7 +121,11 @@ impl OfModel {
     }
 
     /// Those of one model, by id; what `before` them can be used of is.
-    fn of(subscriptions: Vec<Arc<Accepted>>, registry: &Arc<Registry>, before: Option<&Self>) -> Result<Self> {
+    fn of(
+        subscriptions: Vec<Arc<ResolvedSubscription>>,
+        registry: &Arc<Registry>,
+        before: Option<&Self>,
+    ) -> Result<Self> {
         let domains: Vec<_> = subscriptions
             .iter()
             .filter_map(|s| s.domain.as_ref().map(|domain| (i64::from(s.row.id), domain)))
@@ -129,8 +133,10 @@ impl OfModel {
         let kept = before.filter(|before| Arc::ptr_eq(&before.registry, registry));
         let changed = match kept.and_then(|before| Some((before, before.judge.as_ref()?))) {
             Some((before, judge)) => {
-                let was: HashMap<i32, &Arc<Accepted>> = before.subscriptions.iter().map(|s| (s.row.id, s)).collect();
-                let is: HashMap<i32, &Arc<Accepted>> = subscriptions.iter().map(|s| (s.row.id, s)).collect();
+                let was: HashMap<i32, &Arc<ResolvedSubscription>> =
+                    before.subscriptions.iter().map(|s| (s.row.id, s)).collect();
+                let is: HashMap<i32, &Arc<ResolvedSubscription>> =
+                    subscriptions.iter().map(|s| (s.row.id, s)).collect();
                 let is_same =
                     |id: i32| matches!((was.get(&id), is.get(&id)), (Some(was), Some(is)) if Arc::ptr_eq(was, is));
                 let gone = was
@@ -171,19 +177,19 @@ impl OfModel {
     }
 }
 
-impl Roster {
+impl SubscriptionSet {
     /// Of these subscriptions, that were looked at as of a version of all.
     ///
     /// # Errors
     /// The domains of a model do not go together.
     pub fn new(
         version: i64,
-        accepted: impl IntoIterator<Item = Arc<Accepted>>,
+        accepted: impl IntoIterator<Item = Arc<ResolvedSubscription>>,
         registry: &Arc<Registry>,
-        tally: Arc<Tally>,
+        stats: Arc<Stats>,
     ) -> Result<Self> {
-        let by_id: HashMap<i32, Arc<Accepted>> = accepted.into_iter().map(|s| (s.row.id, s)).collect();
-        let mut grouped: BTreeMap<&str, Vec<Arc<Accepted>>> = BTreeMap::new();
+        let by_id: HashMap<i32, Arc<ResolvedSubscription>> = accepted.into_iter().map(|s| (s.row.id, s)).collect();
+        let mut grouped: BTreeMap<&str, Vec<Arc<ResolvedSubscription>>> = BTreeMap::new();
         for subscription in by_id.values() {
             grouped
                 .entry(&subscription.row.model)
@@ -203,7 +209,7 @@ impl Roster {
             by_id,
             by_model,
             keyring: None,
-            tally,
+            stats,
             stamps: Arc::default(),
             registry: Some(Arc::clone(registry)),
         })
@@ -218,7 +224,7 @@ impl Roster {
         &self,
         version: Option<i64>,
         ids: &HashSet<i32>,
-        served: &HashMap<i32, Arc<Accepted>>,
+        served: &HashMap<i32, Arc<ResolvedSubscription>>,
         registry: &Arc<Registry>,
     ) -> Result<Self> {
         let mut by_id = self.by_id.clone();
@@ -267,7 +273,7 @@ impl Roster {
             by_id,
             by_model,
             keyring: self.keyring.clone(),
-            tally: Arc::clone(&self.tally),
+            stats: Arc::clone(&self.stats),
             stamps: Arc::default(),
             registry: Some(Arc::clone(registry)),
         })
@@ -284,7 +290,7 @@ impl Roster {
     }
 
     /// All subscriptions that have somewhere to send to.
-    pub fn sendable_all(&self) -> impl Iterator<Item = &Arc<Accepted>> {
+    pub fn sendable_all(&self) -> impl Iterator<Item = &Arc<ResolvedSubscription>> {
         self.by_id.values().filter(|s| s.has_endpoint())
     }
 
@@ -299,20 +305,20 @@ impl Roster {
     }
 
     /// A subscription that has somewhere to send to; it may be paused or disabled.
-    pub fn sendable(&self, id: i32) -> Option<Arc<Accepted>> {
+    pub fn sendable(&self, id: i32) -> Option<Arc<ResolvedSubscription>> {
         self.by_id.get(&id).filter(|s| s.has_endpoint()).cloned()
     }
 }
 
 /// The watched fields of a subscription that are kept elsewhere than in a column of their own.
-fn derivations_of(subscription: &Accepted) -> impl Iterator<Item = Derivation> {
+fn derivations_of(subscription: &ResolvedSubscription) -> impl Iterator<Item = Derivation> {
     subscription.derived.iter().map(|watch| Derivation {
         model: subscription.row.model.as_str().into(),
         watch: watch.clone(),
     })
 }
 
-fn parents_sent(by_id: &HashMap<i32, Arc<Accepted>>) -> HashSet<String> {
+fn parents_sent(by_id: &HashMap<i32, Arc<ResolvedSubscription>>) -> HashSet<String> {
     let inherited = by_id.values().flat_map(|s| &s.inherited);
     inherited.map(|inherited| inherited.parent.clone()).collect()
 }

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::begun::Begun;
-use super::process::Process;
-use super::retention::Retention;
 use crate::Result;
 use crate::failpoint::{self, Step};
 use crate::pg::connect::Database;
@@ -15,6 +12,9 @@ use crate::pg::connections::Connections;
 use crate::pg::sqlstate::OUT_OF_CONNECTIONS;
 use crate::pg::troubles::Troubles;
 use crate::pg::{deliveries, outbox};
+use crate::worker::deliver::in_flight::InFlight;
+use crate::worker::term::budget::Budget;
+use crate::worker::upkeep::retention::Retention;
 
 /// How often it looks. Nothing here is urgent.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -32,8 +32,8 @@ const LOG_DAYS_AHEAD: i32 = 2;
 /// Database errors.
 pub async fn run(
     connections: Connections,
-    (process, database): (Process, Database),
-    (term, begun): (i64, Begun),
+    (budget, database): (Budget, Database),
+    (term, in_flight): (i64, InFlight),
     mut retention: Retention,
     cancel: CancellationToken,
 ) -> Result<()> {
@@ -43,7 +43,7 @@ pub async fn run(
             let client = connections.at_once().await;
             let made = deliveries::ensure_log_days(&client, LOG_DAYS_AHEAD).await;
             troubles.settle(&client, "make the log's next days", made).await?;
-            begun.give_back_before(&client, term).await?;
+            in_flight.give_back_before(&client, term).await?;
             let interrupted = deliveries::recover_interrupted(&client, term).await?;
             if interrupted > 0 {
                 tracing::warn!(
@@ -75,7 +75,7 @@ pub async fn run(
             }
         }
         if retention.is_due() {
-            match process.aside_now(&database).await {
+            match budget.aside_now(&database).await {
                 Ok(client) => {
                     let gone = retention.let_go(&client, term).await;
                     troubles.settle(&client, "let go of old days of the log", gone).await?;

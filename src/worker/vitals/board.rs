@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::vitals::{Phase, Readiness, Vitals};
 use crate::metrics::{self, Metrics};
+use crate::worker::vitals::{Phase, Readiness, Vitals};
 
 /// See the [module documentation](self).
 #[derive(Debug)]

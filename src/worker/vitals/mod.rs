@@ -5,6 +5,9 @@
 //! the database is away it does make progress, because restarting the service would not bring the database back and would lose
 //! results that are kept in memory; it is not *ready* then.
 
+pub mod board;
+pub mod monitor;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

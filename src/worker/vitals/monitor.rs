@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::vitals::Vitals;
 use crate::pg::connections::Connections;
 use crate::pg::health;
+use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
 /// How often. The look takes a few milliseconds; alarms are about minutes.

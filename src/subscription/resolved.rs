@@ -18,7 +18,7 @@ use crate::signature::Secret;
 
 /// A subscription that can be served.
 #[derive(Debug, Clone)]
-pub struct Accepted {
+pub struct ResolvedSubscription {
     /// The row.
     pub row: Subscription,
     /// Host and port that it sends to; what is sent to one endpoint shares its limit. Empty where nothing is sent.
@@ -57,7 +57,7 @@ pub struct Accepted {
     pub elsewhere: BTreeMap<String, Need>,
 }
 
-impl Accepted {
+impl ResolvedSubscription {
     /// Whether each record is sent alone.
     pub fn is_per_record(&self) -> bool {
         self.row.grouping == Grouping::Record || self.content.is_per_record()
