@@ -27,16 +27,16 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tokio_postgres::Client;
 
 use crate::config::{DatabaseUrl, ignoring_empty_variables, no_database};
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::ops::page::{LIMIT_AT_MOST, Page, PageRequest};
 use crate::ops::{self, Service};
+use crate::pg::Client;
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::telemetry::{Log, LogFormat};
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.

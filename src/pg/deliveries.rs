@@ -10,13 +10,8 @@ use uuid::Uuid;
 
 use super::callbacks::Callback;
 use super::outbox::Position;
+use super::sqlstate::{FENCED, LEASE_LOST};
 use crate::{Error, Result};
-
-/// SQLSTATE of our own functions for "another instance leads".
-const LEASE_LOST: &str = "OE001";
-
-/// And for "nothing may be delivered from this database".
-const FENCED: &str = "OE002";
 
 /// How much longer than its timeout an attempt may stay unrecorded before it counts as interrupted.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
@@ -128,10 +123,10 @@ pub struct Finished {
 }
 
 pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
-    if error.code().is_some_and(|code| code.code() == LEASE_LOST) {
+    if LEASE_LOST.of(&error) {
         return Error::lease_lost(format!("cannot {tried}: another instance leads")).with_source(error);
     }
-    if error.code().is_some_and(|code| code.code() == FENCED) {
+    if FENCED.of(&error) {
         return Error::fenced(format!("cannot {tried}: nothing may be delivered from this database"))
             .with_source(error);
     }
@@ -139,8 +134,34 @@ pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
 }
 
 /// How long an attempt with this timeout may stay unrecorded, in milliseconds.
-pub(crate) fn lease_ms(timeout: Duration) -> i32 {
+pub(super) fn lease_ms(timeout: Duration) -> i32 {
     i32::try_from((timeout + LEASE_MARGIN).as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Logs the attempt of a test event as pending. Returns the term that it belongs to.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn begin_test(client: &Client, claimed: &mut Claimed, timeout: Duration) -> Result<i64> {
+    let row = client
+        .query_one(
+            "select term, log_id, log_date from odoo_eventd.begin_test($1, $2, $3, $4, $5, $6)",
+            &[
+                &claimed.subscription_id,
+                &claimed.event_id,
+                &claimed.delivery_id,
+                &claimed.model,
+                &claimed.body,
+                &lease_ms(timeout),
+            ],
+        )
+        .await
+        .map_err(|e| Error::database("log the test", e))?;
+    claimed.log = LogKey {
+        id: row.get("log_id"),
+        date: row.get("log_date"),
+    };
+    Ok(row.get("term"))
 }
 
 /// Commits deliveries and the position they lead to. Returns, for each delivery that is new and was claimed, its index and its log row.

@@ -11,11 +11,11 @@ mod trust;
 mod versions;
 mod wall;
 
-use odoo_eventd::http::guard::Guard;
+use odoo_eventd::endpoint::guard::Guard;
 use odoo_eventd::ops::{Operator, Scope, Service};
 use odoo_eventd::pg::connect;
 use odoo_eventd::subscription::Draft;
-use odoo_eventd::worker::admission::ServiceRules;
+use odoo_eventd::worker::upkeep::admission::ServiceRules;
 use serde_json::{Value, json};
 
 use crate::support::Database;

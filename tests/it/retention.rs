@@ -5,7 +5,7 @@ use std::time::Duration;
 use odoo_eventd::pg::connect::Database as Connection;
 use odoo_eventd::pg::outbox;
 use odoo_eventd::pg::retention::{DeliveryKey, clear_deliveries, drop_log_day};
-use odoo_eventd::worker::retention::Retention;
+use odoo_eventd::worker::upkeep::retention::Retention;
 use serde_json::Value;
 
 use crate::support::delivery::subscribe;
