@@ -12,8 +12,16 @@ use super::deliveries::{array_text, failed};
 use super::session_pool::Session;
 use crate::{Error, Result};
 
-/// What says LISTEN for it hears which subscriptions have new events: `12:3456,13:3460`, each with its newest place in the feed, or `*`.
-pub const CHANNEL: &str = "odoo_eventd_feed";
+/// Hears, in this session, which subscriptions have new events: `12:3456,13:3460`, each with its newest place in the feed, or `*` for any.
+///
+/// # Errors
+/// Database errors.
+pub async fn listen(client: &Client) -> Result<()> {
+    client
+        .batch_execute("listen odoo_eventd_feed")
+        .await
+        .map_err(|e| Error::database("listen for new events", e))
+}
 
 /// An event for readers.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::http::crowd::{Crowd, Member};
-use crate::worker::board::Board;
+use crate::worker::vitals::board::Board;
 use crate::{Error, Result};
 
 /// Connections served at once; Prometheus and a few probes need one each. Whoever has been silent for longest goes for another.

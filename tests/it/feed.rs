@@ -8,12 +8,12 @@ mod waking;
 
 use std::time::Duration;
 
-use odoo_eventd::http::guard::Guard;
+use odoo_eventd::endpoint::guard::Guard;
 use odoo_eventd::ops::feed::FeedPage;
 use odoo_eventd::ops::{Operator, Scope, Service};
 use odoo_eventd::pg::connect;
 use odoo_eventd::subscription::Draft;
-use odoo_eventd::worker::admission::ServiceRules;
+use odoo_eventd::worker::upkeep::admission::ServiceRules;
 use serde_json::{Value, json};
 
 use crate::support::Database;

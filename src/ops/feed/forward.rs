@@ -6,16 +6,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
-use url::Host;
+use http::Method;
+use http::header::{HeaderMap, HeaderValue};
+use url::{Host, Url};
 
 use super::FeedEvent;
+use crate::endpoint::guard::{Guard, parse_url};
 use crate::event::delivery_id;
 use crate::http::client::{Attempt, Audience, Client, ClientConfig, Request, Reuse};
-use crate::http::guard::{Guard, parse_url};
 use crate::signature::Secret;
-use crate::worker::request::Ours;
+use crate::worker::deliver::request::Ours;
 use crate::{Error, Result};
 
 /// The limit of one request; a developer may stand at a breakpoint.

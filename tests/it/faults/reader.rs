@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use odoo_eventd::http::guard::Guard;
+use odoo_eventd::endpoint::guard::Guard;
 use odoo_eventd::ops::{Error, Operator, Service};
 use odoo_eventd::pg::connect;
-use odoo_eventd::worker::admission::ServiceRules;
+use odoo_eventd::worker::upkeep::admission::ServiceRules;
 use tokio::task::JoinHandle;
 
 use super::checker::Item;

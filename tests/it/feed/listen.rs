@@ -278,7 +278,10 @@ async fn what_cannot_be_listened_to_is_refused_with_what_to_do() {
             vec!["--model", "sale.order", "--forward-to", "https://example.com/"],
             "not this machine",
         ),
-        (vec!["--model", "sale.order", "--cursor-file", "f"], "cannot be used with"),
+        (
+            vec!["--model", "sale.order", "--cursor-file", "f"],
+            "cannot be used with",
+        ),
         (vec![], "--model"),
     ] {
         let output = eventd(&database.url(), &[&["listen"][..], &arguments].concat()).await;
