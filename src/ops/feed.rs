@@ -17,6 +17,7 @@
 mod cursor;
 mod ear;
 pub mod forward;
+mod noted;
 mod readers;
 
 use std::sync::Arc;

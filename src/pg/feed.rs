@@ -249,16 +249,16 @@ pub async fn newest(client: &Client, subscriptions: &[i32]) -> Result<Vec<(i32, 
     Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Notes that these are being read; their leases begin anew.
+/// Notes that these are being read; their leases begin anew. Returns after how long it is to be noted again.
 ///
 /// # Errors
 /// Database errors.
-pub async fn note_readers(client: &Client, subscriptions: &[i32]) -> Result<()> {
-    client
-        .execute("select odoo_eventd.note_feed_readers($1)", &[&subscriptions])
+pub async fn note_readers(client: &Client, subscriptions: &[i32]) -> Result<Duration> {
+    let row = client
+        .query_one("select odoo_eventd.note_feed_readers($1)", &[&subscriptions])
         .await
-        .map(drop)
-        .map_err(|e| Error::database("note who is read", e))
+        .map_err(|e| Error::database("note who is read", e))?;
+    Ok(Duration::from_millis(u64::try_from(row.get::<_, i32>(0)).unwrap_or(0)))
 }
 
 /// What is kept of the feed.
