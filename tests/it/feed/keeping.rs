@@ -223,6 +223,8 @@ async fn what_an_assistant_made_ends_when_nobody_reads_it_and_what_a_person_made
 async fn a_lease_ends_by_itself_in_a_running_service_and_not_while_somebody_waits() {
     let database = Database::fixture().await;
     eventd_ok(&database.url(), &["install"]).await;
+    let _service = Service::start(&database.url(), &["--feed-lease-s", "10"]);
+    wait_true(&database, "(select lease_s from odoo_eventd.feed_ring) = 10").await;
     let verbs = verbs(&database).await;
     let unread = subscribed(&verbs, &operator("ai").as_assistant(), json!({})).await;
     let read = subscribed(&verbs, &operator("ai").as_assistant(), json!({})).await;
@@ -231,7 +233,6 @@ async fn a_lease_ends_by_itself_in_a_running_service_and_not_while_somebody_wait
         let long = std::time::Duration::from_secs(600);
         reader.wait_feed(&operator("ai"), read, None, 10, long).await
     });
-    let _service = Service::start(&database.url(), &["--feed-lease-s", "10"]);
     let ended = |id: i32| format!("not (select active from mcp_event_subscription where id = {id})");
     wait_true(&database, &ended(unread)).await;
     // Both were made at one time, and leases end together.
