@@ -47,6 +47,8 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \ir migration.sql
 \set migration 000006_traffic
 \ir migration.sql
+\set migration 000007_feed
+\ir migration.sql
 
 select :version > :number as newer \gset
 \if :newer
@@ -79,6 +81,9 @@ select :version > :number as newer \gset
 \ir functions/traffic.sql
 \ir functions/deliveries.sql
 \ir functions/unsendable.sql
+\ir functions/feed.sql
+\ir functions/feed_blocks.sql
+\ir functions/feed_leases.sql
 \ir functions/records.sql
 \ir functions/dead_letters.sql
 \ir functions/emit.sql

@@ -16,6 +16,7 @@ use crate::health::limits::ALARM_AFTER;
 use crate::http::client::{Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES};
 use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
+use crate::pg::feed::Keeping;
 use crate::pg::subscriptions::GiveUp;
 use crate::sealing::Keyring;
 use crate::worker::deliver::slots::Limits;
@@ -32,6 +33,9 @@ const GIVE_UP_AFTER_FAILURES: i32 = 10;
 
 /// The most that may be kept of an answer: 16 MiB, held in memory for each request under way.
 const MOST_RESPONSE_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// With less an empty block's own pages would be too much.
+const LEAST_FEED_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Settings of `run`, as said by flags and environment, or by a TOML file with the same names.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -98,6 +102,18 @@ pub struct RawConfig {
     /// For how many days the log of attempts is kept, 0 = for ever [default: 30]
     #[arg(long, env = "ODOO_EVENTD_LOG_RETENTION_DAYS", value_name = "DAYS")]
     pub log_retention_days: Option<u16>,
+    /// For how many hours events are kept for readers of the feed [default: 24]
+    #[arg(long, env = "ODOO_EVENTD_FEED_KEEP_HOURS", value_name = "HOURS")]
+    pub feed_keep_hours: Option<u16>,
+    /// How many events of a subscription are kept for its readers [default: 10000]
+    #[arg(long, env = "ODOO_EVENTD_FEED_MAX_EVENTS", value_name = "N")]
+    pub feed_max_events: Option<u32>,
+    /// How many bytes all events that are kept for readers may take [default: 1073741824, 1 GiB]
+    #[arg(long, env = "ODOO_EVENTD_FEED_MAX_BYTES", value_name = "N")]
+    pub feed_max_bytes: Option<u64>,
+    /// A subscription that an assistant or `listen` made is deactivated when nobody has read it for so long [default: 3600]
+    #[arg(long, env = "ODOO_EVENTD_FEED_LEASE_S", value_name = "S")]
+    pub feed_lease_s: Option<u32>,
     /// Where to serve /healthz, /readyz and /metrics: ADDRESS:PORT, or a port of loopback [default: nowhere]
     #[arg(long, env = "ODOO_EVENTD_LISTEN_HTTP", value_name = "ADDRESS")]
     pub listen_http: Option<String>,
@@ -209,6 +225,14 @@ pub struct Settings {
     pub shutdown_grace_ms: u64,
     /// See [`RawConfig::log_retention_days`].
     pub log_retention_days: u16,
+    /// See [`RawConfig::feed_keep_hours`].
+    pub feed_keep_hours: u16,
+    /// See [`RawConfig::feed_max_events`].
+    pub feed_max_events: u32,
+    /// See [`RawConfig::feed_max_bytes`].
+    pub feed_max_bytes: u64,
+    /// See [`RawConfig::feed_lease_s`].
+    pub feed_lease_s: u32,
     /// See [`RawConfig::listen_http`].
     pub listen_http: Option<SocketAddr>,
     /// See [`RawConfig::alarm_after_s`].
@@ -274,6 +298,16 @@ impl RunConfig {
                 .unwrap_or(DEFAULT_RESPONSE_CAP_BYTES),
             shutdown_grace_ms: said.shutdown_grace_ms.or(file.shutdown_grace_ms).unwrap_or(10_000),
             log_retention_days: said.log_retention_days.or(file.log_retention_days).unwrap_or(30),
+            feed_keep_hours: said.feed_keep_hours.or(file.feed_keep_hours).unwrap_or(24),
+            feed_max_events: said
+                .feed_max_events
+                .or(file.feed_max_events)
+                .unwrap_or(Keeping::default().max_events),
+            feed_max_bytes: said
+                .feed_max_bytes
+                .or(file.feed_max_bytes)
+                .unwrap_or(Keeping::default().max_bytes),
+            feed_lease_s: said.feed_lease_s.or(file.feed_lease_s).unwrap_or(3_600),
             listen_http: said
                 .listen_http
                 .or(file.listen_http)
@@ -289,6 +323,9 @@ impl RunConfig {
         for (name, value) in [
             ("alarm_after_s", settings.alarm_after_s),
             ("poll_interval_ms", settings.poll_interval_ms),
+            ("feed_keep_hours", u64::from(settings.feed_keep_hours)),
+            ("feed_max_events", u64::from(settings.feed_max_events)),
+            ("feed_lease_s", u64::from(settings.feed_lease_s)),
             ("max_in_flight", settings.max_in_flight as u64),
             (
                 "max_in_flight_per_subscription",
@@ -303,6 +340,11 @@ impl RunConfig {
         if settings.response_body_bytes > MOST_RESPONSE_BODY_BYTES {
             return Err(Error::usage(format!(
                 "response_body_bytes must be {MOST_RESPONSE_BODY_BYTES} at most"
+            )));
+        }
+        if settings.feed_max_bytes < LEAST_FEED_MAX_BYTES {
+            return Err(Error::usage(format!(
+                "feed_max_bytes must be {LEAST_FEED_MAX_BYTES} at least"
             )));
         }
         if let Some(directory) = settings
@@ -426,6 +468,16 @@ impl RunConfig {
         GiveUp {
             after: Duration::from_secs(self.settings.disable_after_s),
             after_failures: GIVE_UP_AFTER_FAILURES,
+        }
+    }
+
+    /// What is kept of events for readers.
+    pub fn feed(&self) -> Keeping {
+        Keeping {
+            keep: Duration::from_secs(u64::from(self.settings.feed_keep_hours) * 3_600),
+            max_events: self.settings.feed_max_events,
+            max_bytes: self.settings.feed_max_bytes,
+            lease: Duration::from_secs(u64::from(self.settings.feed_lease_s)),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod domains;
 pub mod emit;
 pub mod error;
+pub mod feed;
 pub mod operator;
 pub mod overview;
 pub mod page;

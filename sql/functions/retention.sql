@@ -167,7 +167,8 @@ begin
     end loop;
   end if;
   return jsonb_build_object('deliveries', cardinality(doomed), 'attempts', attempts, 'unsent', ended,
-                            'outbox_rows', outbox_rows, 'outbox_rows_unread', unread);
+                            'outbox_rows', outbox_rows, 'outbox_rows_unread', unread,
+                            'feed_events', odoo_eventd.erase_feed(of_model, ids, containing, only_show));
 end $$;
 comment on function odoo_eventd.erase_records(text, bigint[], text, boolean) is
   'Blanks bodies and answers of the deliveries of these records, and of those that contain a text; ends the ones that were not sent yet. '

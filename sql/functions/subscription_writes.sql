@@ -55,7 +55,7 @@ begin
              max_attempts = w.max_attempts, ordered = w.ordered, rate_limit = w.rate_limit, "grouping" = w."grouping",
              max_event_age = w.max_event_age, max_body_bytes = w.max_body_bytes, ignore_user_ids = w.ignore_user_ids,
              endpoint_source = w.endpoint_source, retry_first_ms = w.retry_first_ms, retry_max_ms = w.retry_max_ms,
-             retry_jitter = w.retry_jitter, paused = w.paused
+             retry_jitter = w.retry_jitter, paused = w.paused, in_session = w.in_session
         from wanted w where s.id = w.id
       returning s.id, odoo_eventd.subscription_version(s) as version
     )

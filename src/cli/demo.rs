@@ -20,6 +20,7 @@ use crate::ops::Operator;
 use crate::ops::deliveries::read::AttemptFilter;
 use crate::ops::page::PageRequest;
 use crate::pg::connect::Database;
+use crate::pg::feed::Keeping;
 use crate::pg::schema;
 use crate::pg::subscriptions::GiveUp;
 use crate::signature::Secret;
@@ -188,6 +189,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
         },
         grace: Duration::from_secs(5),
         log_retention_days: 0,
+        feed: Keeping::default(),
         state_directory: None,
     });
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));

@@ -10,6 +10,7 @@ pub mod domain_args;
 pub mod emit;
 pub mod erase;
 pub mod install;
+pub mod listen;
 pub mod manual;
 pub mod output;
 pub mod receive;
@@ -80,6 +81,8 @@ enum Command {
     Subscribe(Box<subscribe::Subscribe>),
     /// Lists subscriptions; pauses, resumes or enables one
     Subscriptions(subscriptions::Subscriptions),
+    /// Shows events as they come, or posts them to a program on this machine
+    Listen(Box<listen::Listen>),
     /// Deactivates a subscription
     Unsubscribe(subscribe::Unsubscribe),
     /// Sends a test event to a subscription's endpoint and shows request and response
@@ -163,6 +166,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Adopt(args) => block_on(capture::adopt(database(&url)?, args))?,
         Command::Subscribe(args) => block_on(subscribe::subscribe(database(&url)?, *args))?,
         Command::Subscriptions(args) => block_on(subscriptions::subscriptions(database(&url)?, args))?,
+        Command::Listen(args) => block_on(listen::listen(database(&url)?, *args))?,
         Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(&url)?, args))?,
         Command::Test(args) => return block_on(test_event::test(url, args)),
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,

@@ -134,6 +134,7 @@ fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
             give_up: config.give_up(),
             grace: config.shutdown_grace(),
             log_retention_days: config.settings.log_retention_days,
+            feed: config.feed(),
             state_directory: config.settings.state_directory.clone(),
         })
         .collect())

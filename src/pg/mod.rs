@@ -11,6 +11,7 @@ pub mod deliveries;
 pub mod delivery_log;
 pub mod domain;
 pub mod emit;
+pub mod feed;
 pub mod health;
 pub mod locks;
 pub mod looking;

@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, PoolError, Timeouts};
+use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError, Timeouts};
 use tokio_postgres::Client;
 
 use super::connect::Database;
@@ -70,6 +70,13 @@ impl std::fmt::Debug for SessionPool {
 /// A session that was taken out of a [`SessionPool`].
 #[derive(Debug)]
 pub struct Session(Object);
+
+impl Session {
+    /// The session as one that keeps prepared statements.
+    pub(super) fn caching(&self) -> &ClientWrapper {
+        &self.0
+    }
+}
 
 impl Deref for Session {
     type Target = Client;

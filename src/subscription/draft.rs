@@ -78,6 +78,8 @@ pub struct Draft {
     pub retry_jitter: Option<bool>,
     /// Deliveries wait.
     pub paused: Option<bool>,
+    /// Its events can be read from the feed although they are sent.
+    pub in_session: Option<bool>,
     /// One change of a record after the other.
     pub ordered: Option<bool>,
     /// Requests a second at most.

@@ -81,6 +81,8 @@ pub struct View {
     pub ignore_user_ids: Vec<i32>,
     /// Deliveries wait.
     pub paused: bool,
+    /// Its events can be read from the feed although they are sent; without an endpoint they always can.
+    pub in_session: bool,
     /// What the service found it to be; none = it has not looked at this version yet.
     pub state: Option<State>,
     /// Why it waits, is invalid or disabled.

@@ -38,6 +38,7 @@ mod edits;
 mod emit;
 mod fairness;
 mod faults;
+mod feed;
 mod fence;
 mod fields_that_come;
 mod fixture;
