@@ -35,7 +35,7 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 as m4, :version < 5 as m5, :version < 6 as m6,
        :version < 7 as m7, :version < 8 as m8, :version < 9 as m9, :version < 10 as m10, :version < 11 as m11, :version < 12 as m12,
        :version < 13 as m13, :version < 14 as m14, :version < 15 as m15, :version < 16 as m16, :version < 17 as m17, :version < 18 as m18,
-       :version < 19 as m19, :version < 20 as m20 \gset
+       :version < 19 as m19, :version < 20 as m20, :version < 21 as m21 \gset
 \if :m1
   \ir migrations/000001_internal_tables.sql
   insert into odoo_eventd.schema_migration (version, name) values (1, '000001_internal_tables');
@@ -116,6 +116,10 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
   \ir migrations/000020_rows_as_text.sql
   insert into odoo_eventd.schema_migration (version, name) values (20, '000020_rows_as_text');
 \endif
+\if :m21
+  \ir migrations/000021_tokens.sql
+  insert into odoo_eventd.schema_migration (version, name) values (21, '000021_tokens');
+\endif
 
 \ir functions/guard.sql
 \ir functions/grants.sql
@@ -148,6 +152,8 @@ select :version < 1 as m1, :version < 2 as m2, :version < 3 as m3, :version < 4 
 \ir functions/subscription_writes.sql
 \ir functions/delivery_reads.sql
 \ir functions/history.sql
+\ir functions/tokens.sql
+\ir functions/answered_requests.sql
 \ir functions/views.sql
 \ir functions/retention.sql
 \ir functions/health.sql

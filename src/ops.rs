@@ -15,6 +15,7 @@ pub mod page;
 pub mod service;
 pub mod subscriptions;
 pub mod test_event;
+pub mod tokens;
 
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -20,6 +20,7 @@ pub mod status;
 pub mod subscribe;
 pub mod subscriptions;
 pub mod test_event;
+pub mod token;
 pub mod verify;
 
 use std::future::Future;
@@ -108,6 +109,9 @@ enum Command {
     /// Changes the secret of a subscription, or the key that secrets are encrypted with
     #[command(subcommand)]
     Secret(secrets::SecretCommand),
+    /// Makes, lists and revokes tokens for the HTTP API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -170,6 +174,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Domain(command) => block_on(domain_args::domain(database(&url)?, command))?,
         Command::Registry(command) => block_on(registry::registry(database(&url)?, command))?,
         Command::Secret(command) => block_on(secrets::secret(database(&url)?, command))?,
+        Command::Token(command) => block_on(token::token(database(&url)?, command))?,
         Command::Doctor(args) => return block_on(doctor::doctor(database(&url)?, args)),
         Command::Erase(args) => block_on(erase::erase(database(&url)?, args))?,
         Command::History(args) => block_on(erase::history(database(&url)?, args))?,

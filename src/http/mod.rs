@@ -1,7 +1,8 @@
 //! The outbound side, which addresses may be called and how a request is made; and a receiver to develop against.
 //!
 //! [`guard`] decides, [`resolver`] enforces it on every name that is resolved, [`client`] makes one attempt over connections that `pool` keeps,
-//! `dial` opens and `wire` counts, [`tls`] says whom it trusts, [`headers`] and [`auth`] what a subscription may add, [`mask`] how a URL is shown to people. [`receiver`] is the other end, and [`crowd`] whom a server of ours lets in.
+//! `dial` opens and `wire` counts, [`tls`] says whom it trusts, [`headers`] and [`auth`] what a subscription may add, [`mask`] how a URL is shown to people. [`server`] is what this program listens with, [`crowd`] whom it
+//! lets in, and [`receiver`] a receiver to develop against.
 
 pub mod auth;
 pub mod client;
@@ -14,5 +15,6 @@ pub mod odoo;
 mod pool;
 pub mod receiver;
 pub mod resolver;
+pub mod server;
 pub mod tls;
 mod wire;

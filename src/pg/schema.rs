@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(18, "000018_while_it_runs"),
     migration!(19, "000019_values_of_all_versions"),
     migration!(20, "000020_rows_as_text"),
+    migration!(21, "000021_tokens"),
 ];
 
 macro_rules! function_file {
@@ -86,6 +87,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     function_file!("subscription_writes"),
     function_file!("delivery_reads"),
     function_file!("history"),
+    function_file!("tokens"),
+    function_file!("answered_requests"),
     function_file!("views"),
     function_file!("retention"),
     function_file!("health"),
@@ -505,7 +508,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=20));
+        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=21));
         for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
         }
