@@ -16,6 +16,7 @@ pub mod registry;
 pub mod run;
 pub mod secret;
 pub mod secrets;
+pub mod serve;
 pub mod status;
 pub mod subscribe;
 pub mod subscriptions;
@@ -88,6 +89,8 @@ enum Command {
     Emit(emit::Emit),
     /// Runs the service
     Run(Box<run::Run>),
+    /// Serves the HTTP API alone, beside a service that runs elsewhere
+    Serve(Box<run::Run>),
     /// Shows triggers, drift, queues, the service and every subscription's health
     Status(output::Json),
     /// Looks for what would go wrong here, and says what to do about it
@@ -141,7 +144,7 @@ pub fn main() -> ExitCode {
     let log = crate::telemetry::start(
         cli.log_format,
         cli.log.as_deref(),
-        matches!(cli.command, Command::Run(_)),
+        matches!(cli.command, Command::Run(_) | Command::Serve(_)),
     );
     match run_command(cli, &log) {
         Ok(code) => code,
@@ -168,6 +171,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Test(args) => return block_on(test_event::test(url, args)),
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
+        Command::Serve(args) => block_on(serve::serve(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(&url)?, args))?,

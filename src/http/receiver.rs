@@ -155,7 +155,7 @@ struct Service {
 impl Service {
     async fn answer(State(this): State<Arc<Self>>, request: Request) -> StatusCode {
         let (head, body) = request.into_parts();
-        let Some(body) = server::read_body(body, MAX_BODY_BYTES).await else {
+        let Ok(body) = server::read_body(body, MAX_BODY_BYTES).await else {
             return StatusCode::PAYLOAD_TOO_LARGE;
         };
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();

@@ -180,10 +180,26 @@ impl hyper::body::Body for Held {
     }
 }
 
-/// The whole of a request's body; none where it is larger, or ends too early.
-pub async fn read_body(body: Body, at_most: usize) -> Option<Bytes> {
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFault {
+    /// It is larger than was allowed.
+    TooLarge,
+    /// It ended too early.
+    Broken,
+}
+
+/// The whole of a request's body.
+///
+/// # Errors
+/// Where it is larger, or ends too early.
+pub async fn read_body(body: Body, at_most: usize) -> Result<Bytes, BodyFault> {
     let limited = http_body_util::Limited::new(body, at_most);
-    Some(limited.collect().await.ok()?.to_bytes())
+    let collected = limited.collect().await.map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
+        true => BodyFault::TooLarge,
+        false => BodyFault::Broken,
+    })?;
+    Ok(collected.to_bytes())
 }
 
 #[cfg(test)]

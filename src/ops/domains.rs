@@ -11,7 +11,7 @@ use crate::pg::registry;
 use crate::subscription::{known_model, refused_domain};
 
 /// A domain that somebody asks about.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DomainQuestion {
     /// The model.
@@ -27,7 +27,7 @@ pub struct DomainQuestion {
 }
 
 /// A domain that can be judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DomainAnswer {
     /// How many records match now; none where the connection may not read them.
     pub matching_records: Option<i64>,

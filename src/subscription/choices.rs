@@ -17,7 +17,7 @@ macro_rules! choices {
         $name:ident in $column:literal { $($(#[$about_value:meta])* $value:ident = $text:literal,)+ }
     ) => {
         $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum $name {
             $($(#[$about_value])* #[serde(rename = $text)] $value,)+
         }

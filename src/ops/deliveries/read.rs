@@ -15,8 +15,9 @@ use crate::pg::delivery_log;
 use crate::subscription::Refusal;
 
 /// How an attempt ended, so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = AttemptStatus)]
 pub enum Status {
     /// It is under way.
     Pending,
@@ -27,7 +28,7 @@ pub enum Status {
 }
 
 /// One attempt, as the log has it; the columns of `mcp_webhook_delivery` in their order. Times are UTC.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attempt {
     /// The row's id.
     pub id: i64,
@@ -66,7 +67,7 @@ pub struct Attempt {
 }
 
 /// One delivery: an event to a subscription.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Delivery {
     /// Equal on every attempt.
     pub delivery_id: Uuid,
@@ -89,7 +90,7 @@ pub struct Delivery {
 }
 
 /// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     /// It is sent when it is due.

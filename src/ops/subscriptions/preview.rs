@@ -22,7 +22,7 @@ use crate::worker::admission::{self, ServiceRules};
 use crate::worker::quarantine::Quarantine;
 
 /// What a subscription would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Preview {
     /// Odoo model.
     pub model: String,
