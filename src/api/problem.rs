@@ -175,6 +175,17 @@ impl Problem {
         self
     }
 
+    /// Points to places below this one in the body, where what was looked at is a part of it.
+    #[must_use]
+    pub fn below(mut self, part: &str) -> Self {
+        for fault in &mut self.errors {
+            if let Some(rest) = fault.pointer.strip_prefix('#') {
+                fault.pointer = format!("#{part}{rest}");
+            }
+        }
+        self
+    }
+
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -1,5 +1,8 @@
 //! REST, `/api/v1`: one file for each kind of thing.
 
+pub mod bulk;
+pub mod catalog;
+pub mod deliveries;
 pub mod listed;
 pub mod once;
 pub mod subscription;
@@ -16,4 +19,7 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .merge(subscriptions::routes())
         .merge(subscription::routes())
+        .merge(bulk::routes())
+        .merge(deliveries::routes())
+        .merge(catalog::routes())
 }
