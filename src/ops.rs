@@ -16,6 +16,7 @@ pub mod service;
 pub mod subscriptions;
 pub mod test_event;
 pub mod tokens;
+mod wall;
 
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -402,7 +402,7 @@ begin
             union all select concat_ws(':', 10, count(*), sum(s.xmin::text::bigint)) from odoo_eventd.secret_field s
             union all select concat_ws(':', 11, count(*), sum(a.xmin::text::bigint)) from odoo_eventd.allowed_model a
             union all select concat_ws(':', 12, count(*), sum(r.xmin::text::bigint)) from odoo_eventd.registry_pull r
-            union all select concat_ws(':', 13, count(*)) from pg_proc p where p.proname = 'unaccent' and p.pronamespace = 'public'::regnamespace
+            union all select concat_ws(':', 13, count(*), sum(hashoidextended(p.proowner, 0))) from pg_proc p where p.proname = 'unaccent' and p.pronamespace = 'public'::regnamespace
             union all
             select concat_ws(':', 14, count(*), sum(hashtextextended(concat_ws(' ', c.relname, c.oid, c.relkind, c.relowner, c.relrowsecurity,
                                c.relforcerowsecurity, exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))), 0)))

@@ -45,7 +45,7 @@ begin
   end if;
   update odoo_eventd.subscription_secret k
      set previous_secret = k.webhook_secret, sealed_previous = k.sealed_secret, previous_until = ends,
-         webhook_secret = new_secret, sealed_secret = null
+         webhook_secret = new_secret, sealed_secret = null, written_at = clock_timestamp()
    where k.secret_ref = known.secret_ref;
   -- Changes nothing but write_date: the service looks at it anew. The history is told what it cannot see.
   perform set_config('odoo_eventd.wrote_credentials', format(',%s,', subscription), true);

@@ -5,14 +5,15 @@ create or replace function odoo_eventd.subscription_version(subscription public.
 language sql stable set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres'
 as $$
   -- What its user writes, and nothing that the service or a trigger keeps: results and states do not make somebody's change a
-  -- conflict. A secret counts as there or not there: masks look alike.
-  select left(encode(sha256(convert_to((to_jsonb(subscription)
+  -- conflict. Of secrets, which look alike as masks, it is when they were written.
+  select left(encode(sha256(convert_to(concat_ws(' ', to_jsonb(subscription)
     - '{last_delivery,last_delivery_status,failure_count,failing_since,failures_in_a_row,disabled_at,disabled_reason}'::text[]
-    - '{state,error,active_from,captured_from,secret_ref,create_date,write_date,create_uid,write_uid}'::text[])::text,
+    - '{state,error,active_from,captured_from,secret_ref,create_date,write_date,create_uid,write_uid}'::text[],
+    (select extract(epoch from k.written_at) from odoo_eventd.subscription_secret k where k.secret_ref = (subscription).secret_ref)),
     'UTF8')), 'hex'), 32)
 $$;
 comment on function odoo_eventd.subscription_version(public.mcp_event_subscription) is
-  'Differs after any change of the columns that a subscription''s user writes; a new secret in the place of another aside.';
+  'Differs after any change of the columns that a subscription''s user writes, secrets included.';
 revoke all on function odoo_eventd.subscription_version(public.mcp_event_subscription) from public;
 
 create or replace function odoo_eventd.shown_subscription(subscription public.mcp_event_subscription) returns jsonb

@@ -83,7 +83,8 @@ begin
     end if;
     if new.secret_ref is not null then
       update odoo_eventd.subscription_secret s
-         set webhook_secret = case when writes_secret then new.webhook_secret else s.webhook_secret end,
+         set written_at = case when writes_secret or writes_auth then clock_timestamp() else s.written_at end,
+             webhook_secret = case when writes_secret then new.webhook_secret else s.webhook_secret end,
              sealed_secret = case when not writes_secret then s.sealed_secret end,
              -- A secret that is written replaces at once; rotate_secret() is the way with an overlap.
              previous_secret = case when not writes_secret then s.previous_secret end,

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded;
@@ -249,6 +250,23 @@ where
     let read: Result<Vec<T>, _> = items.map(|item| item.parse().map_err(|error| cannot_read(item, &error))).collect();
     read.map(Some)
 }
+
+/// For `deserialize_with`: an instant after RFC 3339, of a year that PostgreSQL has too.
+///
+/// # Errors
+/// Where it is none.
+pub fn instant<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text: Option<String> = serde::Deserialize::deserialize(deserializer)?;
+    let Some(text) = text else { return Ok(None) };
+    let at: Timestamp = text.parse().map_err(|error| cannot_read(&text, &error))?;
+    if at.as_second() < YEAR_1 {
+        return Err(cannot_read(&text, &"there is nothing so old"));
+    }
+    Ok(Some(at))
+}
+
+/// When year 1 began, in seconds since 1970.
+const YEAR_1: i64 = -62_135_596_800;
 
 fn cannot_read<E: serde::de::Error>(item: &str, error: &dyn std::fmt::Display) -> E {
     E::custom(format!("\"{item}\": {error}"))

@@ -22,5 +22,6 @@ pub mod params;
 pub mod parse;
 pub mod plan;
 pub mod sql;
+mod tables;
 
 pub use error::{DomainError, Span};

@@ -6,7 +6,7 @@ use super::error::{Error, Missing, Result};
 use super::operator::{Operator, Scope};
 use super::service::Service;
 use crate::odoo::registry::Model;
-use crate::pg::{registry, subscription_rows};
+use crate::pg::subscription_rows;
 use crate::subscription::{Refusal, known_model, why_not_watched};
 
 /// A model.
@@ -46,7 +46,7 @@ impl Service {
     pub async fn models(&self, operator: &Operator) -> Result<Vec<ModelInfo>> {
         operator.require(Scope::SubscriptionsRead)?;
         let session = self.session().await?;
-        let registry = registry::load(&session).await?;
+        let registry = self.registry(&session).await?;
         let allowed = subscription_rows::allowed_models(&session).await?;
         let is_allowed = |model: &Model| allowed.as_ref().is_none_or(|allowed| allowed.contains(&model.name));
         let mut models: Vec<ModelInfo> = registry
@@ -85,7 +85,7 @@ impl Service {
     pub async fn fields(&self, operator: &Operator, model: &str) -> Result<Vec<FieldInfo>> {
         operator.require(Scope::SubscriptionsRead)?;
         let session = self.session().await?;
-        let registry = registry::load(&session).await?;
+        let registry = self.registry(&session).await?;
         let known = registry.model(model).filter(|_| operator.may_use_model(model));
         let known = known.ok_or_else(|| Error::NotFound(Missing::Model(model.to_owned())))?;
         let mut fields: Vec<FieldInfo> = known

@@ -7,7 +7,6 @@ use super::operator::{Operator, Scope};
 use super::service::Service;
 use super::subscriptions::preview::count_matching;
 use crate::domain::check::{Context, check_text};
-use crate::pg::registry;
 use crate::subscription::{known_model, refused_domain};
 
 /// A domain that somebody asks about.
@@ -45,7 +44,7 @@ impl Service {
     pub async fn check_domain(&self, operator: &Operator, question: &DomainQuestion) -> Result<DomainAnswer> {
         operator.require(Scope::SubscriptionsRead)?;
         let session = self.session().await?;
-        let registry = registry::load(&session).await?;
+        let registry = self.registry(&session).await?;
         if !operator.may_use_model(&question.model) {
             return Err(Error::refused(crate::subscription::Refusal::of(
                 "model",
@@ -60,6 +59,7 @@ impl Service {
         }
         let domain = check_text(&question.domain, &model.name, &registry, &context)
             .map_err(|error| refused_domain(&error, &question.domain))?;
+        operator.refuse_beyond_in_domain(&domain, &registry)?;
         let (matching_records, not_counted) = count_matching(&session, &domain).await?;
         Ok(DomainAnswer {
             matching_records,

@@ -162,6 +162,11 @@ impl Operator {
         self.models.as_ref().is_none_or(|models| models.contains(model))
     }
 
+    /// The models that he is bound to; none = all.
+    pub(super) fn models(&self) -> Option<&BTreeSet<String>> {
+        self.models.as_ref()
+    }
+
     /// Whether he sees everybody's subscriptions, and what is left of those that are gone.
     pub fn sees_everything(&self) -> bool {
         self.may(Scope::Admin) && self.models.is_none()

@@ -1,14 +1,17 @@
 //! What every door calls: the verbs, over sessions of its own, under the service's rules.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use super::error::{Conflict, Error, Result};
 use crate::http::client::{Client, ClientConfig};
+use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
-use crate::pg::schema;
 use crate::pg::session_pool::{Session, SessionPool};
+use crate::pg::{registry, schema};
 use crate::worker::admission::{self, ServiceRules};
-use crate::worker::quarantine::Quarantine;
 
 /// The operators' verbs on one database. Cheap to clone; clones share their sessions.
 ///
@@ -19,6 +22,14 @@ pub struct Service {
     sessions: SessionPool,
     rules: ServiceRules,
     client: Client,
+    known: Arc<Mutex<Option<Known>>>,
+}
+
+/// Odoo's metadata as they were read last.
+#[derive(Debug)]
+struct Known {
+    stamp: String,
+    registry: Arc<Registry>,
 }
 
 impl Service {
@@ -35,6 +46,7 @@ impl Service {
             sessions,
             rules,
             client,
+            known: Arc::default(),
         })
     }
 
@@ -68,17 +80,41 @@ impl Service {
         &self.rules
     }
 
-    /// Lets capture follow what was written, so that it holds whether or not the service runs. The running one would see to it within a
-    /// second.
-    pub(super) async fn let_capture_follow(&self, session: &Session) -> Result<()> {
-        Box::pin(admission::refresh(session, None, &Quarantine::default())).await?;
+    /// Odoo's metadata as they are now. They are read anew only where they have changed: that takes as long as hundreds of other calls.
+    pub(super) async fn registry(&self, session: &Session) -> Result<Arc<Registry>> {
+        let mut known = self.known.lock().await;
+        // The stamp first: what changes in between is read anew at the next call.
+        let stamp = registry::stamp(session, admission::LOCK_WAIT).await?;
+        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
+            return Ok(Arc::clone(&known.registry));
+        }
+        let registry = Arc::new(registry::load(session).await?);
+        *known = Some(Known {
+            stamp,
+            registry: Arc::clone(&registry),
+        });
+        Ok(registry)
+    }
+
+    /// Lets capture follow what was written of these subscriptions, so that it holds whether or not the service runs. The running one
+    /// would see to it within a second.
+    pub(super) async fn let_capture_follow(&self, session: &Session, ids: &[i32]) -> Result<()> {
+        let registry = self.registry(session).await?;
+        Box::pin(admission::follow(session, ids, &registry)).await?;
         Ok(())
     }
 
     /// The same, after something was written that stands whatever becomes of this: an error would tell of a failure where there was none.
-    pub(super) async fn let_capture_follow_later(&self, session: &Session) {
-        if let Err(error) = self.let_capture_follow(session).await {
-            tracing::warn!(error = %error, "capture does not follow a change of subscriptions yet; a service that runs sees to it");
+    pub(super) async fn let_capture_follow_later(&self, session: &Session, ids: &[i32]) {
+        if let Err(error) = self.let_capture_follow(session, ids).await {
+            tell(&error);
+        }
+    }
+
+    /// Captures no more what nobody needs since subscriptions went.
+    pub(super) async fn let_capture_narrow_later(&self, session: &Session) {
+        if let Err(error) = Box::pin(admission::narrow(session)).await {
+            tell(&error.into());
         }
     }
 
@@ -89,4 +125,8 @@ impl Service {
             Some(reason) => Err(Error::Conflict(Conflict::Copy { reason })),
         }
     }
+}
+
+fn tell(error: &Error) {
+    tracing::warn!(error = %error, "capture does not follow a change of subscriptions yet; a service that runs sees to it");
 }

@@ -176,6 +176,34 @@ impl Plan {
         self.levels.iter().enumerate().filter_map(of_level).collect()
     }
 
+    /// The other models of which more is sent than ids.
+    pub fn sent_models(&self) -> BTreeSet<&str> {
+        let mut sent = BTreeSet::new();
+        for output in &self.outputs {
+            self.add_sent_models(&output.step, &mut sent);
+        }
+        sent
+    }
+
+    fn add_sent_models<'a>(&'a self, step: &Step, sent: &mut BTreeSet<&'a str>) {
+        match step {
+            Step::Id | Step::Column(_) | Step::Ids(_) => {}
+            Step::Records(level, outputs) => {
+                for output in outputs {
+                    self.add_sent_at(*level, &output.step, sent);
+                }
+            }
+            Step::Through(level, step) | Step::First(level, step, _) => self.add_sent_at(*level, step, sent),
+        }
+    }
+
+    fn add_sent_at<'a>(&'a self, level: usize, step: &Step, sent: &mut BTreeSet<&'a str>) {
+        if *step != Step::Id {
+            sent.insert(&self.levels[level].model);
+            self.add_sent_models(step, sent);
+        }
+    }
+
     /// The columns of the event's own model that must be captured in full. Those that are read when they are sent are not among them.
     pub fn captured_columns(&self) -> BTreeSet<String> {
         let own = self.levels.first().map_or(&[][..], |level| &level.columns);

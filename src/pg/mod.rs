@@ -15,6 +15,7 @@ pub mod judge;
 pub mod looking;
 pub mod outbox;
 pub mod pooler;
+mod read_only;
 pub mod records;
 pub mod registry;
 pub mod relations;

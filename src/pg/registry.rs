@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Row};
 
+use super::read_only::Ending;
 use crate::error::{Error, Result};
 use crate::odoo::known;
 use crate::odoo::pulled::Pulled;
@@ -43,11 +44,12 @@ pub async fn load(client: &Client) -> Result<Registry> {
         }
     };
     let failed = |e| Error::database("begin to read Odoo's registry", e);
+    let ending = Ending::of(client);
     let registry = match client.batch_execute(begin).await.map_err(failed) {
         Ok(()) => Box::pin(read(client, source)).await,
         Err(error) => Err(error),
     };
-    client.batch_execute("rollback").await.map_err(failed)?;
+    ending.end().await.map_err(failed)?;
     registry
 }
 

@@ -7,93 +7,12 @@ use tokio_postgres::{Client, Transaction};
 
 use crate::{Error, Result};
 
-/// One migration: its number, name and text. Immutable once released.
-struct Migration {
-    version: i32,
-    name: &'static str,
-    sql: &'static str,
-}
-
-macro_rules! migration {
-    ($version:literal, $name:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sql: include_str!(concat!("../../sql/migrations/", $name, ".sql")),
-        }
-    };
-}
-
-const MIGRATIONS: &[Migration] = &[
-    migration!(1, "000001_internal_tables"),
-    migration!(2, "000002_subscriptions"),
-    migration!(3, "000003_delivery_log"),
-    migration!(4, "000004_registry_pull"),
-    migration!(5, "000005_relations"),
-    migration!(6, "000006_payload"),
-    migration!(7, "000007_delivery_options"),
-    migration!(8, "000008_secrets_and_callbacks"),
-    migration!(9, "000009_drift"),
-    migration!(10, "000010_operations"),
-    migration!(11, "000011_waiting"),
-    migration!(12, "000012_assistants"),
-    migration!(13, "000013_progress"),
-    migration!(14, "000014_error_details"),
-    migration!(15, "000015_troubles"),
-    migration!(16, "000016_tagged_values"),
-    migration!(17, "000017_adopted_neutralized"),
-    migration!(18, "000018_while_it_runs"),
-    migration!(19, "000019_values_of_all_versions"),
-    migration!(20, "000020_rows_as_text"),
-    migration!(21, "000021_tokens"),
-];
-
-macro_rules! function_file {
-    ($name:literal) => {
-        ($name, include_str!(concat!("../../sql/functions/", $name, ".sql")))
-    };
-}
+/// Names and texts, in the order in which they are applied: `NNNNNN_name` and what `sql/install.sql` lists (`sql/embed.rs`). The number
+/// is the schema version that the migration makes. Immutable once released.
+const MIGRATIONS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// Applied by every install, in this order.
-const FUNCTIONS: &[(&str, &str)] = &[
-    function_file!("guard"),
-    function_file!("grants"),
-    function_file!("operators"),
-    function_file!("registry"),
-    function_file!("models"),
-    function_file!("hold"),
-    function_file!("secrets"),
-    function_file!("callbacks"),
-    function_file!("subscriptions"),
-    function_file!("outbox_size"),
-    function_file!("capture_values"),
-    function_file!("capture_rows"),
-    function_file!("capture_body"),
-    function_file!("capture"),
-    function_file!("gaps"),
-    function_file!("locks"),
-    function_file!("relations"),
-    function_file!("drift"),
-    function_file!("outbox"),
-    function_file!("assistants"),
-    function_file!("deliveries"),
-    function_file!("unsendable"),
-    function_file!("records"),
-    function_file!("dead_letters"),
-    function_file!("emit"),
-    function_file!("operations"),
-    function_file!("preview"),
-    function_file!("subscription_reads"),
-    function_file!("subscription_writes"),
-    function_file!("delivery_reads"),
-    function_file!("history"),
-    function_file!("tokens"),
-    function_file!("answered_requests"),
-    function_file!("views"),
-    function_file!("retention"),
-    function_file!("health"),
-    function_file!("installation"),
-];
+const FUNCTIONS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 
 const SESSION: &str = include_str!("../../sql/session.sql");
 const PREMISES: &str = include_str!("../../sql/premises.sql");
@@ -240,7 +159,7 @@ fn without_rights_of_their_own() -> Vec<&'static str> {
 
 /// The version of the schema that this program brings.
 pub fn newest_version() -> i32 {
-    MIGRATIONS.last().map_or(0, |m| m.version)
+    i32::try_from(MIGRATIONS.len()).expect("migrations are numbered with six digits")
 }
 
 /// Refuses a database whose installation is missing, older or newer than this program.
@@ -306,14 +225,12 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
             sql: format!("set local role {};", quote_identifier(&found.owner)),
         },
     ];
-    for migration in MIGRATIONS.iter().filter(|m| m.version > found.version) {
+    for (version, (name, sql)) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found.version) {
         steps.push(Step {
-            title: format!("Migration {}", migration.name),
+            title: format!("Migration {name}"),
             sql: format!(
-                "{}\ninsert into odoo_eventd.schema_migration (version, name) values ({}, {});",
-                migration.sql,
-                migration.version,
-                quote_literal(migration.name)
+                "{sql}\ninsert into odoo_eventd.schema_migration (version, name) values ({version}, {});",
+                quote_literal(name)
             ),
         });
     }
@@ -505,32 +422,6 @@ fn quote_identifier(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn migrations_are_numbered_without_gaps() {
-        assert!(MIGRATIONS.iter().map(|m| m.version).eq(1..=21));
-        for migration in MIGRATIONS {
-            assert!(migration.name.starts_with(&format!("{:06}_", migration.version)));
-        }
-    }
-
-    #[test]
-    fn the_script_for_psql_applies_the_same_files_in_the_same_order() {
-        let script = include_str!("../../sql/install.sql");
-        let included: Vec<&str> = script
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("\\ir "))
-            .collect();
-        let migrations = MIGRATIONS.iter().map(|m| format!("migrations/{}.sql", m.name));
-        let functions = FUNCTIONS.iter().map(|(name, _)| format!("functions/{name}.sql"));
-        let expected: Vec<String> = ["session.sql", "premises.sql", "roles.sql"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(migrations)
-            .chain(functions)
-            .collect();
-        assert_eq!(included, expected);
-    }
 
     /// Bodies are parsed where they run, and a session may have `standard_conforming_strings` off: there a backslash in a plain
     /// literal is an escape.

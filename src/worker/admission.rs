@@ -3,7 +3,7 @@
 //! A subscription that cannot be served is marked `invalid` with a sentence and stops no other. A table whose triggers cannot be set up
 //! now, mostly because it is busy, is told on its subscriptions and tried again; everything else goes on meanwhile.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,9 +68,8 @@ pub struct ServiceRules {
     pub keyring: Option<Arc<Keyring>>,
 }
 
-/// Looks at all subscriptions, records what each is found to be, and brings capture in step. The one path for the service and for
-/// `odoo-eventd subscribe`, which has no `rules`: which addresses may be called, and the key of encrypted secrets, are the service's
-/// settings, so the command line leaves alone what the service refused.
+/// Looks at all subscriptions, records what each is found to be, and brings capture in step. Without `rules` it is not asked which
+/// addresses may be called, and secrets stay closed; what the service refused is left alone then.
 ///
 /// # Errors
 /// Database errors. A subscription that cannot be served is no error; nor is a busy table.
@@ -81,6 +80,45 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
     let mut looked = Box::pin(look_at_rows(client, rows, &registry, rules, quarantine)).await?;
     let unsynced = subscriptions::unsynced_models(client, None).await?;
     let mut synced = sync(client, unsynced).await?;
+    refuse(client, &mut looked, &synced).await?;
+    let rows = settle(client, looked, &mut synced.busy, None).await?;
+    Ok(Looked {
+        rows,
+        busy: synced.busy,
+        registry,
+    })
+}
+
+/// Looks at these subscriptions after an operator wrote them, and brings the capture of what they need in step, whether or not the service
+/// runs. Which addresses may be called, and the key of encrypted secrets, are the service's settings: what it refused is left alone.
+///
+/// # Errors
+/// Database errors. A subscription that cannot be served is no error; nor is a busy table.
+pub async fn follow(client: &Client, ids: &[i32], registry: &Registry) -> Result<()> {
+    let rows = subscriptions::load_these(client, ids).await?;
+    let models: HashSet<String> = rows.0.iter().map(|row| row.model.clone()).collect();
+    let models: Vec<String> = models.into_iter().collect();
+    let mut looked = Box::pin(look_at_rows(client, rows, registry, None, &Quarantine::default())).await?;
+    let mut unsynced: BTreeSet<String> = subscriptions::unmet_models(client, ids).await?.into_iter().collect();
+    unsynced.extend(subscriptions::unsynced_models(client, Some(&models)).await?);
+    let mut synced = sync(client, unsynced).await?;
+    refuse(client, &mut looked, &synced).await?;
+    settle(client, looked, &mut synced.busy, Some(ids)).await?;
+    Ok(())
+}
+
+/// Captures no more what nobody needs any more, of whatever model.
+///
+/// # Errors
+/// Database errors. A busy table is no error: a service that runs tries again.
+pub async fn narrow(client: &Client) -> Result<()> {
+    let unsynced = subscriptions::unsynced_models(client, None).await?;
+    sync(client, unsynced).await?;
+    subscriptions::settle_capture(client).await
+}
+
+/// Marks those invalid whose models cannot be captured.
+async fn refuse(client: &Client, looked: &mut LookedAt, synced: &Synced) -> Result<()> {
     let mut verdicts = Vec::new();
     for (model, reason) in &synced.refused {
         for subscription in looked.accepted.extract_if(.., |s| s.needs(model)) {
@@ -89,12 +127,7 @@ pub async fn refresh(client: &Client, rules: Option<&ServiceRules>, quarantine: 
         }
     }
     subscriptions::judge(client, verdicts).await?;
-    let rows = settle(client, looked, &mut synced.busy, None).await?;
-    Ok(Looked {
-        rows,
-        busy: synced.busy,
-        registry,
-    })
+    Ok(())
 }
 
 /// Looks at the rows of these subscriptions, and records what each is found to be.

@@ -9,6 +9,7 @@ mod pages;
 mod refused;
 mod trust;
 mod versions;
+mod wall;
 
 use odoo_eventd::http::guard::Guard;
 use odoo_eventd::ops::{Operator, Scope, Service};

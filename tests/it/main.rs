@@ -83,5 +83,6 @@ mod troubles;
 mod unprintable;
 mod unprocessed;
 mod unsent;
+mod upgrade;
 mod values;
 mod views;

@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::listed::Listed;
 use super::subscriptions::page_of;
 use crate::api::Shared;
-use crate::api::ask::{Body, Place, Query, comma_separated};
+use crate::api::ask::{Body, Place, Query, comma_separated, instant};
 use crate::api::caller::{Caller, ReadsDeliveries, Redelivers};
-use crate::api::problem::{Problem, in_query};
+use crate::api::problem::{Fault, Problem, in_query};
 use crate::ops::deliveries::read::{Attempt, AttemptFilter, Code, Delivery, Status};
 use crate::ops::deliveries::redeliver::{DeadFilter, Redelivered, RedeliveredCount};
 
@@ -55,9 +55,11 @@ pub struct AttemptsQuery {
     /// Of this event.
     event_id: Option<Uuid>,
     /// Begun since then (RFC 3339).
+    #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
     /// Begun before then (RFC 3339).
+    #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
     /// With this text in body, answer or detail: reads all of them, so name a time too.
@@ -161,11 +163,18 @@ pub struct RedeliveryFilter {
     /// With this record.
     record_id: Option<i64>,
     /// Whose last attempt was begun since then (RFC 3339).
+    #[serde(deserialize_with = "instant")]
     #[schema(value_type = String, format = DateTime)]
-    since: Timestamp,
+    since: Option<Timestamp>,
     /// Whose last attempt was begun before then (RFC 3339).
+    #[serde(default, deserialize_with = "instant")]
     #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
+}
+
+fn no_beginning() -> Problem {
+    let detail = "since says where to begin, and must not be null";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with(vec![Fault::at("#/filter/since", detail)])
 }
 
 /// Sends the deliveries that ended without success and fit a filter once more; with `dry_run` only counts them.
@@ -182,7 +191,7 @@ async fn redeliver(
         subscription: asked.filter.subscription,
         model: asked.filter.model,
         record_id: asked.filter.record_id,
-        since: asked.filter.since,
+        since: asked.filter.since.ok_or_else(no_beginning)?,
         until: asked.filter.until,
     };
     let counted = caller.service.redeliver_dead(&caller.operator, &filter, asked.dry_run).await?;

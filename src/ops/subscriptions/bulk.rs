@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::preview::look_at_with;
+use super::preview::look_at;
 use super::read::{Filter, Order};
-use crate::ops::error::{Error, Result, Version};
+use crate::ops::error::{Conflict, Error, Result, Version};
 use crate::ops::operator::{Operator, Scope};
 use crate::ops::page::PageRequest;
 use crate::ops::service::Service;
-use crate::pg::registry;
 use crate::pg::session_pool::Session;
 use crate::pg::subscription_rows::{self, Fate};
 use crate::subscription::{Patch, Refusal};
@@ -110,11 +109,15 @@ impl Service {
             .map(|(id, version)| (id, version.map(|v| v.0)))
             .unzip();
         let fates = subscription_rows::change(&session, &operator.to_json(), (&ids, &versions), &patch_json).await?;
-        let is_changed = fates.iter().any(|(_, fate)| matches!(fate, Fate::Done(_)));
+        let changed: Vec<i32> = done(&fates);
         results.extend(fates.into_iter().map(|(id, fate)| (id, Outcome::from(fate))));
         // Whether deliveries wait is nothing that has to be captured.
-        if is_changed && patch.columns().any(|column| column != "paused") {
-            self.let_capture_follow_later(&session).await;
+        if !changed.is_empty() && patch.columns().any(|column| column != "paused") {
+            self.let_capture_follow_later(&session, &changed).await;
+            // Those that are served no more, or are of another model now, leave captures behind that nobody may need.
+            if patch.set.active == Some(false) || patch.set.model.is_some() {
+                self.let_capture_narrow_later(&session).await;
+            }
         }
         Ok(answers(results))
     }
@@ -127,21 +130,23 @@ impl Service {
         targets: Targets,
         patch: &Value,
     ) -> Result<(BTreeMap<i32, Outcome>, Targets)> {
-        let registry = registry::load(session).await?;
+        let registry = self.registry(session).await?;
         let (mut results, mut pinned) = (BTreeMap::new(), Targets::new());
         for (id, expected) in targets {
-            let asked = (patch, Some(id));
-            let looked = look_at_with(session, self.rules(), operator, asked, registry.clone());
+            let target = Target { id, expected };
+            let looked = look_at(session, self.rules(), operator, (patch, Some(&target)), &registry);
             match Box::pin(looked).await {
                 Ok(None) => {
                     results.insert(id, Outcome::NotFound);
                 }
-                // Whether it is the expected version is said by the statement that writes it.
                 Ok(Some(looked)) => {
-                    pinned.insert(id, expected.or(looked.version));
+                    pinned.insert(id, looked.version);
                 }
                 Err(Error::Refused(refusals)) => {
                     results.insert(id, Outcome::Refused { refusals });
+                }
+                Err(Error::Conflict(Conflict::Changed { now, .. })) => {
+                    results.insert(id, Outcome::Conflict { version: now });
                 }
                 Err(error) => return Err(error),
             }
@@ -163,8 +168,8 @@ impl Service {
             .map(|(id, version)| (id, version.map(|v| v.0)))
             .unzip();
         let fates = subscription_rows::delete(&session, &operator.to_json(), &ids, &versions).await?;
-        if fates.iter().any(|(_, fate)| matches!(fate, Fate::Done(_))) {
-            self.let_capture_follow_later(&session).await;
+        if !done(&fates).is_empty() {
+            self.let_capture_narrow_later(&session).await;
         }
         let results = fates.into_iter().map(|(id, fate)| (id, Outcome::from(fate)));
         Ok(answers(results.collect()))
@@ -197,6 +202,11 @@ fn distinct(targets: &[Target]) -> Result<Targets> {
         .iter()
         .map(|target| (target.id, target.expected.clone()))
         .collect())
+}
+
+fn done(fates: &[(i32, Fate)]) -> Vec<i32> {
+    let done = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Done(_)));
+    done.map(|(id, _)| *id).collect()
 }
 
 fn too_many() -> Error {

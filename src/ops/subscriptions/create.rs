@@ -40,9 +40,10 @@ impl Service {
         operator.require(Scope::SubscriptionsWrite)?;
         let options = operator.sign(draft)?.to_json();
         let session = self.session().await?;
-        Box::pin(look_at(&session, self.rules(), operator, &options, None)).await?;
+        let registry = self.registry(&session).await?;
+        Box::pin(look_at(&session, self.rules(), operator, (&options, None), &registry)).await?;
         let id = subscription_rows::insert(&session, &operator.to_json(), &options, request).await?;
-        let followed = self.let_capture_follow(&session).await;
+        let followed = self.let_capture_follow(&session, &[id]).await;
         let row = Self::versioned(&session, operator, id).await?;
         match (row.subscription.state, followed) {
             (Some(State::Ready | State::Disabled), _) => Ok(Created { row, captured: true }),
@@ -71,7 +72,9 @@ impl Service {
         operator.require(Scope::SubscriptionsWrite)?;
         let options = operator.sign(draft)?.to_json();
         let session = self.session().await?;
-        let looked: Looked = match Box::pin(look_at(&session, self.rules(), operator, &options, None)).await? {
+        let registry = self.registry(&session).await?;
+        let asked = (&options, None);
+        let looked: Looked = match Box::pin(look_at(&session, self.rules(), operator, asked, &registry)).await? {
             Some(looked) => looked,
             None => return Err(Error::refused(Refusal::of("model", "a new subscription is nobody's"))),
         };

@@ -22,8 +22,8 @@ pub struct Change {
     pub subscription_id: Option<i32>,
     /// `insert`, `update`, `delete` or `truncate`.
     pub op: String,
-    /// The role that had logged in.
-    pub login: String,
+    /// The role that had logged in; told to administrators alone, as the address is.
+    pub login: Option<String>,
     /// The program, and through which connection it was asked.
     pub application: Option<String>,
     /// From where it had logged in.
@@ -56,7 +56,12 @@ impl Service {
         let (before, most) = (page.place()?, page.fetched()?);
         let rows = subscription_rows::history(&session, &operator.to_json(), of, before, most).await?;
         let changes: Result<Vec<Change>, _> = rows.into_iter().map(serde_json::from_value).collect();
-        let changes = changes.map_err(|e| Failure::unfit("the history cannot be read").with_source(e))?;
+        let mut changes = changes.map_err(|e| Failure::unfit("the history cannot be read").with_source(e))?;
+        if !operator.may(Scope::Admin) {
+            for change in &mut changes {
+                (change.login, change.client_address) = (None, None);
+            }
+        }
         Ok(Page::of(changes, page, |change| change.history_id))
     }
 }

@@ -4,6 +4,7 @@
 //! the row that is there, and holds against its rules, but does not keep. Nothing is written, not even a sequence.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,9 +14,11 @@ use tokio_postgres::error::SqlState;
 use crate::Error;
 use crate::domain::check::{TypedDomain, check_text};
 use crate::odoo::registry::Registry;
-use crate::ops::error::{Result, Version};
+use crate::ops::error::{Conflict, Error as OpsError, Result, Version};
+
+use super::bulk::Target;
 use crate::ops::operator::Operator;
-use crate::pg::{registry, search, subscription_rows};
+use crate::pg::{search, subscription_rows};
 use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::{Accepted, Subscription};
 use crate::worker::admission::{self, ServiceRules};
@@ -62,7 +65,7 @@ pub(super) struct Looked {
     /// The version that it would replace.
     pub(super) version: Option<Version>,
     accepted: Accepted,
-    registry: Registry,
+    registry: Arc<Registry>,
     capture: Value,
 }
 
@@ -70,29 +73,28 @@ pub(super) struct Looked {
 /// them in their columns' places. `None` where the operator sees no such row.
 ///
 /// # Errors
+/// [`super::super::Error::Conflict`] where it is not the version that is expected, whatever else is wrong;
 /// [`super::super::Error::Refused`] with everything that is wrong with it.
 pub(super) async fn look_at(
     client: &Client,
     rules: &ServiceRules,
     operator: &Operator,
-    options: &Value,
-    of: Option<i32>,
+    (options, of): (&Value, Option<&Target>),
+    registry: &Arc<Registry>,
 ) -> Result<Option<Looked>> {
-    let registry = registry::load(client).await?;
-    Box::pin(look_at_with(client, rules, operator, (options, of), registry)).await
-}
-
-/// The same against metadata that was read before.
-pub(super) async fn look_at_with(
-    client: &Client,
-    rules: &ServiceRules,
-    operator: &Operator,
-    (options, of): (&Value, Option<i32>),
-    registry: Registry,
-) -> Result<Option<Looked>> {
-    let Some(previewed) = subscription_rows::preview(client, &operator.to_json(), options, of).await? else {
+    let id = of.map(|target| target.id);
+    let Some(previewed) = subscription_rows::preview(client, &operator.to_json(), options, id).await? else {
         return Ok(None);
     };
+    let version = previewed.version.map(Version);
+    if let (Some(target), Some(now)) = (of, &version)
+        && target.expected.as_ref().is_some_and(|expected| expected != now)
+    {
+        return Err(OpsError::Conflict(Conflict::Changed {
+            id: target.id,
+            now: now.clone(),
+        }));
+    }
     let mut faults: Vec<Error> = previewed
         .broken
         .into_iter()
@@ -117,21 +119,22 @@ pub(super) async fn look_at_with(
     let mut accepted = None;
     if let Some(row) = row {
         let quarantine = Quarantine::default();
-        match Box::pin(admission::look_at(client, &row, &registry, Some(&rules), &quarantine)).await? {
+        match Box::pin(admission::look_at(client, &row, registry, Some(&rules), &quarantine)).await? {
             Ok(found) => accepted = Some(found),
             Err(error) => faults.push(error),
         }
     }
     let looked = match accepted {
         Some(accepted) if faults.is_empty() => Looked {
-            version: previewed.version.map(Version),
+            version,
             capture: preview_capture(client, &accepted).await?,
             accepted,
-            registry,
+            registry: Arc::clone(registry),
         },
         _ => return Err(all_of(faults).into()),
     };
     looked.refuse_what_is_not_captured()?;
+    operator.refuse_beyond(&looked.accepted, registry)?;
     Ok(Some(looked))
 }
 

@@ -164,3 +164,41 @@ async fn the_mask_written_back_keeps_the_secret_and_null_clears_a_column() {
     assert_eq!(row.webhook_secret, None);
     assert_eq!(database.psql(kept).await, "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_replaced_is_a_new_version_and_one_that_is_encrypted_is_not() {
+    let database = Database::fixture().await;
+    let verbs = verbs(&database, 2).await;
+    let admin = Operator::of_database();
+    let mut asked = orders(NOWHERE);
+    asked.webhook_secret = Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+    let made = verbs.create_subscription(&admin, asked).await.unwrap().row;
+    let id = made.subscription.id;
+    let mut versions = vec![made.version];
+    let version = async || verbs.subscription(&admin, id).await.unwrap().version;
+    for overlap in [std::time::Duration::ZERO, std::time::Duration::from_secs(3600)] {
+        verbs.rotate_secret(&admin, id, None, overlap).await.unwrap();
+        versions.push(version().await);
+    }
+    let patch = Patch::parse(json!({"webhook_secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"})).unwrap();
+    versions.push(
+        verbs
+            .update_subscription(&admin, id, &patch, None)
+            .await
+            .unwrap()
+            .version,
+    );
+    // The mask in its place changes nothing.
+    let patch = Patch::parse(json!({"webhook_secret": "********"})).unwrap();
+    let now = verbs
+        .update_subscription(&admin, id, &patch, None)
+        .await
+        .unwrap()
+        .version;
+    assert_eq!(Some(&now), versions.last());
+    let distinct: std::collections::HashSet<_> = versions.iter().map(|version| &version.0).collect();
+    assert_eq!(distinct.len(), versions.len());
+    let sealed = "update odoo_eventd.subscription_secret set webhook_secret = null, sealed_secret = 'x'";
+    database.psql(sealed).await;
+    assert_eq!(version().await, now);
+}
