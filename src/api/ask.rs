@@ -56,7 +56,10 @@ impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T>
             // `duplicate field` and `missing field` come without a path.
             let named = message.split('`').nth(1).filter(|_| name == ".").map(str::to_owned);
             let name = named.unwrap_or(name);
-            Problem::unreadable(Fault::at(format!("?{name}"), format!("{name} cannot be read: {message}")))
+            Problem::unreadable(Fault::at(
+                format!("?{name}"),
+                format!("{name} cannot be read: {message}"),
+            ))
         })
     }
 }
@@ -151,13 +154,22 @@ impl<S: Sync> FromRequest<S> for Json {
 }
 
 fn require_json(parts: &Parts) -> Result<(), Problem> {
-    let said = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let said = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if matches!(essence.as_str(), "application/json" | "application/merge-patch+json") {
         return Ok(());
     }
     let fault = Fault::at("header:content-type", "a body is application/json");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "a body is application/json").with(vec![fault]))
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "media-type",
+        "a body is application/json",
+    )
+    .with(vec![fault]))
 }
 
 /// All of a body.
@@ -173,14 +185,19 @@ pub async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
             format!("a body has {BODY_BYTES} bytes at most"),
         )),
         Ok(Err(BodyFault::Broken)) => Err(Problem::unreadable(Fault::at("#", "the body ended too early"))),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not come in time")),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "the body did not come in time",
+        )),
     }
 }
 
 fn parsed(bytes: &[u8]) -> Result<Value, Problem> {
     let unreadable = |detail: String| Problem::unreadable(Fault::at("#", detail));
     let text = std::str::from_utf8(bytes).map_err(|_| unreadable("the body is not UTF-8".to_owned()))?;
-    let value: Value = serde_json::from_str(text).map_err(|error| unreadable(format!("the body is no JSON: {error}")))?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| unreadable(format!("the body is no JSON: {error}")))?;
     match nul_in(&value, "#") {
         None => Ok(value),
         Some(pointer) => Err(Problem::unreadable(Fault::at(pointer, "no text can have a NUL in it"))),
@@ -227,12 +244,15 @@ pub fn shaped<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
         }
         let message = error.inner().to_string();
         // The path ends before a key that has no place.
-        if let Some(key) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next())
+        if let Some(key) = message
+            .strip_prefix("unknown field `")
+            .and_then(|rest| rest.split('`').next())
             && !pointer.ends_with(&format!("/{}", escaped(key)))
         {
             pointer.push_str(&format!("/{}", escaped(key)));
         }
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", message.clone()).with(vec![Fault::at(pointer, message)])
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", message.clone())
+            .with(vec![Fault::at(pointer, message)])
     })
 }
 
@@ -247,7 +267,9 @@ where
 {
     let text: String = serde::Deserialize::deserialize(deserializer)?;
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let read: Result<Vec<T>, _> = items.map(|item| item.parse().map_err(|error| cannot_read(item, &error))).collect();
+    let read: Result<Vec<T>, _> = items
+        .map(|item| item.parse().map_err(|error| cannot_read(item, &error)))
+        .collect();
     read.map(Some)
 }
 
@@ -293,11 +315,15 @@ mod tests {
             #[expect(dead_code, reason = "only its shape matters")]
             ids: Vec<i32>,
         }
-        let pointer = |value| serde_json::to_value(shaped::<Shape>(value).unwrap_err()).unwrap()["errors"][0]["pointer"].clone();
+        let pointer =
+            |value| serde_json::to_value(shaped::<Shape>(value).unwrap_err()).unwrap()["errors"][0]["pointer"].clone();
         assert_eq!(pointer(json!({"ids": [1, "x"]})), "#/ids/1");
         assert_eq!(pointer(json!({"ids": [1], "a/b": 2})), "#/a~1b");
         assert_eq!(pointer(json!([])), "#");
-        assert_eq!(nul_in(&json!({"a": [1, {"b/c": "\0"}]}), "#").as_deref(), Some("#/a/1/b~1c"));
+        assert_eq!(
+            nul_in(&json!({"a": [1, {"b/c": "\0"}]}), "#").as_deref(),
+            Some("#/a/1/b~1c")
+        );
         assert!(parsed("[".repeat(100_000).as_bytes()).is_err());
     }
 }

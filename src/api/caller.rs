@@ -77,7 +77,11 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
                 ));
             }
             Err(Refused::TooFast(wait)) => {
-                let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-fast", "too many requests with this token");
+                let problem = Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too-fast",
+                    "too many requests with this token",
+                );
                 return Err(problem.retry_after(wait.as_secs() + 1));
             }
             Err(Refused::Unknown(error)) => return Err(in_query(error)),
@@ -102,7 +106,11 @@ fn bearer(parts: &Parts) -> Result<&str, Problem> {
             "Bearer realm=\"odoo-eventd\"",
         )
     };
-    let said = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    let said = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(missing)?;
     match said.trim().split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
         _ => Err(missing()),

@@ -64,7 +64,10 @@ impl Tags {
                     Some(quoted) => (true, quoted),
                     None => (false, rest),
                 };
-                let (tag, behind) = quoted.strip_prefix('"').and_then(|tag| tag.split_once('"')).ok_or_else(wrong)?;
+                let (tag, behind) = quoted
+                    .strip_prefix('"')
+                    .and_then(|tag| tag.split_once('"'))
+                    .ok_or_else(wrong)?;
                 if takes_weak || !is_weak {
                     tags.push(Version(tag.to_owned()));
                 }

@@ -130,6 +130,8 @@ impl Door {
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door").field("name", &self.options.name).finish_non_exhaustive()
+        f.debug_struct("Door")
+            .field("name", &self.options.name)
+            .finish_non_exhaustive()
     }
 }

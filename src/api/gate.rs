@@ -73,12 +73,18 @@ impl Gate {
         }
         let digest = digest_of(token);
         let book = self.book(service).await?;
-        let known = book.tokens.get(&shelf(&digest)).filter(|known| are_equal(&known.digest, &digest));
+        let known = book
+            .tokens
+            .get(&shelf(&digest))
+            .filter(|known| are_equal(&known.digest, &digest));
         let known = known.ok_or(Refused::Wrong)?;
         let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
         visits.used.insert(known.id);
         let now = Instant::now();
-        let bucket = visits.buckets.entry(known.id).or_insert_with(|| Bucket::new(self.rate, now));
+        let bucket = visits
+            .buckets
+            .entry(known.id)
+            .or_insert_with(|| Bucket::new(self.rate, now));
         bucket.take(self.rate, now).map_err(Refused::TooFast)?;
         Ok(Admitted {
             token: known.id,
@@ -118,6 +124,9 @@ fn shelf(digest: &TokenDigest) -> [u8; 8] {
 
 /// In a time that does not depend on where they differ.
 fn are_equal(one: &TokenDigest, other: &TokenDigest) -> bool {
-    let differing = one.iter().zip(other).fold(0, |differing, (a, b)| black_box(differing | (a ^ b)));
+    let differing = one
+        .iter()
+        .zip(other)
+        .fold(0, |differing, (a, b)| black_box(differing | (a ^ b)));
     differing == 0
 }

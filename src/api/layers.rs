@@ -16,8 +16,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tracing::Instrument;
 
-use super::Shared;
 use super::problem::Problem;
+use super::{Shared, restapi};
 use crate::http::server::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -69,10 +69,16 @@ async fn to_a_database(State(databases): State<Arc<Databases>>, mut request: Req
         None if doors.len() == 1 => (doors.values().next().cloned(), below),
         None => return nothing_here(),
     };
+    let whole = own;
+    // Document 003 writes its paths with a slash at the end too.
+    let own = match own.strip_suffix('/') {
+        Some(plain) if plain.starts_with(restapi::BASE) => plain,
+        _ => own,
+    };
     let Some(door) = door else {
         return nothing_here();
     };
-    let mount = path[..path.len() - own.len().min(path.len())].to_owned();
+    let mount = Mount(path[..path.len() - whole.len().min(path.len())].to_owned());
     let target = match request.uri().query() {
         Some(query) => format!("{own}?{query}"),
         None => own.to_owned(),
@@ -81,7 +87,7 @@ async fn to_a_database(State(databases): State<Arc<Databases>>, mut request: Req
         return nothing_here();
     };
     request.extensions_mut().insert(door);
-    request.extensions_mut().insert(Mount(mount));
+    request.extensions_mut().insert(mount);
     *request.uri_mut() = target;
     let answer = databases.routes.clone().oneshot(request);
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
@@ -106,18 +112,34 @@ fn url_decoded(part: &str) -> Option<String> {
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-    let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    tracing::error!(panic = said, "a request was not answered: this is a mistake in this program");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "mistake", "this is a mistake in odoo-eventd; its log says more").into_response()
+    let said = said
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!(
+        panic = said,
+        "a request was not answered: this is a mistake in this program"
+    );
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "mistake",
+        "this is a mistake in odoo-eventd; its log says more",
+    )
+    .into_response()
 }
 
 /// A page of somebody else's cannot be made to ask here under a name of its own: whoever knows us by a name was told of it in the settings.
 async fn check_host(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let from_uri = request.uri().host().map(str::to_owned);
-    let from_header = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(host_of);
+    let from_header = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .map(host_of);
     let host = from_uri.or(from_header).unwrap_or_default().to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_ours = bare == "localhost" || bare.parse::<IpAddr>().is_ok() || shared.settings.allowed_hosts.iter().any(|own| *own == host);
+    let is_ours = bare == "localhost"
+        || bare.parse::<IpAddr>().is_ok()
+        || shared.settings.allowed_hosts.iter().any(|own| *own == host);
     if is_ours {
         return next.run(request).await;
     }
@@ -155,7 +177,12 @@ async fn log(State(shared): State<Arc<Shared>>, request: Request, next: Next) ->
     let began = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let client = client_of(&shared, &request);
-    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    let id = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     let span = tracing::info_span!("request", id);
     let mut response = next.run(request).instrument(span).await;
     response
@@ -173,7 +200,13 @@ async fn log(State(shared): State<Arc<Shared>>, request: Request, next: Next) ->
 /// From where it came: the last address before proxies that are believed.
 fn client_of(shared: &Shared, request: &Request) -> Option<IpAddr> {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip())?;
-    let is_trusted = |address: &IpAddr| shared.settings.trusted_proxies.iter().any(|network| network.contains(address));
+    let is_trusted = |address: &IpAddr| {
+        shared
+            .settings
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(address))
+    };
     if !is_trusted(&peer) {
         return Some(peer);
     }
@@ -185,7 +218,11 @@ fn client_of(shared: &Shared, request: &Request) -> Option<IpAddr> {
         .flat_map(|line| line.split(','))
         .filter_map(|address| address.trim().parse().ok())
         .collect();
-    told.iter().rev().find(|address| !is_trusted(address)).copied().or(Some(peer))
+    told.iter()
+        .rev()
+        .find(|address| !is_trusted(address))
+        .copied()
+        .or(Some(peer))
 }
 
 #[cfg(test)]

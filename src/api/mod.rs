@@ -17,6 +17,7 @@ pub mod layers;
 pub mod openapi;
 pub mod pace;
 pub mod problem;
+pub mod restapi;
 pub mod v1;
 
 use std::collections::BTreeMap;
@@ -74,7 +75,9 @@ impl Api {
 
     /// Serves these from now on. What is being asked of others is answered.
     pub fn serve_these(&self, databases: Vec<DoorOptions>) {
-        let doors = databases.into_iter().map(|options| (options.name.clone(), Arc::new(Door::new(options))));
+        let doors = databases
+            .into_iter()
+            .map(|options| (options.name.clone(), Arc::new(Door::new(options))));
         *self.0.doors.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(doors.collect());
     }
 

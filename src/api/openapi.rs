@@ -12,14 +12,16 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder};
+use utoipa::openapi::{
+    Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, ServerBuilder,
+};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::layers::Mount;
 use super::problem::{Fault, PROBLEM_JSON, Problem};
-use super::{Shared, v1};
+use super::{Shared, restapi, v1};
 
 /// Where the document is.
 pub const PATH: &str = "/api/v1/openapi.json";
@@ -37,7 +39,9 @@ pub fn routes(shared: &Arc<Shared>) -> Router {
 /// The same without what they share, and the document.
 pub fn documented() -> (Router<Arc<Shared>>, OpenApi) {
     let own = OpenApiRouter::new().routes(routes!(document));
-    let all = OpenApiRouter::with_openapi(about()).nest("/api/v1", v1::routes().merge(own));
+    let all = OpenApiRouter::with_openapi(about())
+        .nest("/api/v1", v1::routes().merge(own))
+        .nest(restapi::BASE, restapi::routes());
     let (router, mut document) = all.split_for_parts();
     complete(&mut document);
     (router, document)
@@ -54,7 +58,10 @@ async fn document(
     let url = match &shared.settings.public_url {
         // What a proxy takes away is before the path that we see.
         Some(public) => {
-            let own = mount.0.strip_prefix(shared.settings.base_path.as_str()).unwrap_or(&mount.0);
+            let own = mount
+                .0
+                .strip_prefix(shared.settings.base_path.as_str())
+                .unwrap_or(&mount.0);
             format!("{public}{own}")
         }
         None if mount.0.is_empty() => "/".to_owned(),
@@ -62,7 +69,10 @@ async fn document(
     };
     let mut document = OpenApi::clone(&document);
     document.servers = Some(vec![ServerBuilder::new().url(url).build()]);
-    ([(CONTENT_TYPE, "application/json")], serde_json::to_vec(&document).unwrap_or_default())
+    (
+        [(CONTENT_TYPE, "application/json")],
+        serde_json::to_vec(&document).unwrap_or_default(),
+    )
 }
 
 async fn method_not_allowed() -> Problem {
@@ -90,7 +100,9 @@ fn complete(document: &mut OpenApi) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("oet_..")
-        .description(Some("A token of `odoo-eventd token create`; the scopes are those that an operation needs"))
+        .description(Some(
+            "A token of `odoo-eventd token create`; the scopes are those that an operation needs",
+        ))
         .build();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     for (path, item) in &mut document.paths.paths {
@@ -112,9 +124,13 @@ fn add_problems(path: &str, operation: &mut Operation) {
     if path == PATH {
         return;
     }
+    if path.starts_with(restapi::BASE) {
+        return add_documented(operation);
+    }
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let has = |name: &str| {
-        let is_it = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.name.eq_ignore_ascii_case(name));
+        let is_it =
+            |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.name.eq_ignore_ascii_case(name));
         parameters.iter().any(is_it)
     };
     let (has_body, has_id) = (operation.request_body.is_some(), path.contains('{'));
@@ -142,21 +158,60 @@ fn add_problems(path: &str, operation: &mut Operation) {
     }
     let acts = ["/test", "/redeliver"].iter().any(|act| path.ends_with(act));
     if has_key || acts {
-        problems.push((409, "The first request with this key is under way, or this database is a copy that must not deliver"));
+        problems.push((
+            409,
+            "The first request with this key is under way, or this database is a copy that must not deliver",
+        ));
     }
     for (status, description) in problems {
-        let mut response = ResponseBuilder::new()
-            .description(description)
-            .content(PROBLEM_JSON, Content::new(Some(Ref::from_schema_name("Problem"))));
-        let header = |kind, description: &str| {
-            HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).description(Some(description)).build()
-        };
-        if matches!(status, 429 | 503) {
-            response = response.header("Retry-After", header(Type::Integer, "After so many seconds it may succeed"));
-        }
-        if status == 401 {
-            response = response.header("WWW-Authenticate", header(Type::String, "What is wanted"));
-        }
-        operation.responses.responses.insert(status.to_string(), response.build().into());
+        operation
+            .responses
+            .responses
+            .insert(status.to_string(), problem(status, description).into());
     }
+}
+
+/// Those that document 003 knows; its errors may be XML.
+fn add_documented(operation: &mut Operation) {
+    for (status, description) in [
+        (401, "There is no token, or not one that lets anybody in"),
+        (403, "It was refused, or the token has not the scope that this needs"),
+        (404, "There is none, or not for this token"),
+        (408, "The body did not come in time"),
+        (413, "The body is larger than 1 MiB"),
+        (429, "Too many requests with this token"),
+        (503, "The database cannot do it now"),
+    ] {
+        let mut response = problem(status, description);
+        let text = Content::new(Some(ObjectBuilder::new().schema_type(Type::String)));
+        response
+            .content
+            .insert(crate::payload::xml::CONTENT_TYPE.to_owned(), text.into());
+        operation
+            .responses
+            .responses
+            .insert(status.to_string(), response.into());
+    }
+}
+
+fn problem(status: u16, description: &str) -> Response {
+    let mut response = ResponseBuilder::new()
+        .description(description)
+        .content(PROBLEM_JSON, Content::new(Some(Ref::from_schema_name("Problem"))));
+    let header = |kind, description: &str| {
+        HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(kind)))
+            .description(Some(description))
+            .build()
+    };
+    if matches!(status, 429 | 503) {
+        response = response.header(
+            "Retry-After",
+            header(Type::Integer, "After so many seconds it may succeed"),
+        );
+    }
+    if status == 401 {
+        response = response.header("WWW-Authenticate", header(Type::String, "What is wanted"));
+    }
+    response.build()
 }

@@ -124,7 +124,11 @@ impl Problem {
 
     /// The token is not for this.
     pub fn forbidden(scope: Scope) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", format!("this needs the scope {scope}"))
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            format!("this needs the scope {scope}"),
+        )
     }
 
     /// It is not at hand now.
@@ -134,7 +138,11 @@ impl Problem {
 
     /// The path is there, the method is not; the router says which are.
     pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "there are only the methods that Allow names")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "there are only the methods that Allow names",
+        )
     }
 
     /// It is another version than the one that was named.
@@ -154,12 +162,21 @@ impl Problem {
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, "copy", error.to_string()),
             Error::Refused(ref refusals) => {
                 let detail = error.to_string();
-                let faults = refusals.iter().cloned().map(|refusal| Fault::of(refusal, asked)).collect();
+                let faults = refusals
+                    .iter()
+                    .cloned()
+                    .map(|refusal| Fault::of(refusal, asked))
+                    .collect();
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with(faults)
             }
             Error::Busy(error) => {
                 tracing::info!(error = %error.chain(), "a request was refused: busy");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much is being asked at once").retry_after(1)
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "busy",
+                    "too much is being asked at once",
+                )
+                .retry_after(1)
             }
             Error::Unavailable(error) => {
                 tracing::error!(error = %error.chain(), hint = error.hint(), "a request was not answered");

@@ -34,7 +34,12 @@ impl ApiServer {
         tracing::info!(%address, "the API is served");
         let api = Api::new(settings, DoorOptions::all(config)?, stop.clone());
         let mut task = JoinSet::new();
-        task.spawn(until_stopped(api.clone(), listener, stop.clone(), config.shutdown_grace()));
+        task.spawn(until_stopped(
+            api.clone(),
+            listener,
+            stop.clone(),
+            config.shutdown_grace(),
+        ));
         Ok(Some(Self { api, task }))
     }
 
@@ -79,7 +84,9 @@ pub async fn serve(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
     let Some(mut server) = ApiServer::start(&config, &stop).await? else {
-        return Err(Error::usage("it was not said where to serve the API").with_hint("for example --api-listen 127.0.0.1:8075"));
+        return Err(
+            Error::usage("it was not said where to serve the API").with_hint("for example --api-listen 127.0.0.1:8075")
+        );
     };
     let informed = systemd::keep_informed_of_serving();
     tokio::pin!(informed);

@@ -73,7 +73,10 @@ async fn create(database: Database, args: Create) -> Result<()> {
         lives: args.expires,
     };
     let is_admin = new.scopes.contains(&Scope::Admin);
-    let made = verbs(database).await?.create_token(&Operator::of_database(), new).await?;
+    let made = verbs(database)
+        .await?
+        .create_token(&Operator::of_database(), new)
+        .await?;
     if args.output.json {
         output::json(&made)?;
     } else {
@@ -81,7 +84,9 @@ async fn create(database: Database, args: Create) -> Result<()> {
     }
     let of = match (&made.info.models, is_admin) {
         (Some(models), _) => format!("every record of {}", models.join(", ")),
-        (None, true) => "every record of every model that the installer allowed, and everybody's subscriptions".to_owned(),
+        (None, true) => {
+            "every record of every model that the installer allowed, and everybody's subscriptions".to_owned()
+        }
         (None, false) => "every record of every model that the installer allowed".to_owned(),
     };
     say(format_args!(
@@ -119,8 +124,13 @@ async fn list(database: Database, args: Json) -> Result<()> {
 
 async fn revoke(database: Database, args: Revoke) -> Result<()> {
     let id = args.id;
-    let since = verbs(database).await?.revoke_token(&Operator::of_database(), id).await?;
-    say(format_args!("token {id} is revoked since {since:.0}; every instance refuses it within a second"));
+    let since = verbs(database)
+        .await?
+        .revoke_token(&Operator::of_database(), id)
+        .await?;
+    say(format_args!(
+        "token {id} is revoked since {since:.0}; every instance refuses it within a second"
+    ));
     Ok(())
 }
 

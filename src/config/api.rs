@@ -52,7 +52,11 @@ pub struct RawApi {
     #[arg(long = "api-max-sessions", env = "ODOO_EVENTD_API_MAX_SESSIONS", value_name = "N")]
     pub max_sessions: Option<usize>,
     /// Connections to it at most [default: 512]
-    #[arg(long = "api-max-connections", env = "ODOO_EVENTD_API_MAX_CONNECTIONS", value_name = "N")]
+    #[arg(
+        long = "api-max-connections",
+        env = "ODOO_EVENTD_API_MAX_CONNECTIONS",
+        value_name = "N"
+    )]
     pub max_connections: Option<usize>,
     /// Requests a second with one token [default: 50]
     #[arg(
@@ -91,7 +95,11 @@ impl ApiSettings {
     /// [`Error::is_usage`] naming the setting that cannot be.
     pub fn resolve(said: RawApi, file: RawApi) -> Result<Self> {
         let either = |said: Vec<String>, file: Vec<String>| if said.is_empty() { file } else { said };
-        let public_url = said.public_url.or(file.public_url).map(|url| public_url(&url)).transpose()?;
+        let public_url = said
+            .public_url
+            .or(file.public_url)
+            .map(|url| public_url(&url))
+            .transpose()?;
         let mut allowed_hosts: Vec<String> = either(said.allowed_hosts, file.allowed_hosts)
             .into_iter()
             .map(|host| host.trim().to_ascii_lowercase())
@@ -109,7 +117,10 @@ impl ApiSettings {
             public_url,
             base_path: base_path(said.base_path.or(file.base_path).as_deref().unwrap_or_default())?,
             allowed_hosts,
-            trusted_proxies: trusted_proxies.iter().map(|text| network(text)).collect::<Result<_>>()?,
+            trusted_proxies: trusted_proxies
+                .iter()
+                .map(|text| network(text))
+                .collect::<Result<_>>()?,
             max_sessions: said.max_sessions.or(file.max_sessions).unwrap_or(SESSIONS),
             max_connections: said.max_connections.or(file.max_connections).unwrap_or(CONNECTIONS),
             requests_per_second: said
@@ -132,11 +143,14 @@ impl ApiSettings {
 
 fn public_url(text: &str) -> Result<Url> {
     let wrong = || {
-        Error::usage(format!("api.public_url is \"{text}\", which is no URL that clients could call"))
-            .with_hint("for example https://odoo.example.com/eventd")
+        Error::usage(format!(
+            "api.public_url is \"{text}\", which is no URL that clients could call"
+        ))
+        .with_hint("for example https://odoo.example.com/eventd")
     };
     let url = Url::parse(text.trim().trim_end_matches('/')).map_err(|e| wrong().with_source(e))?;
-    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    let is_plain =
+        url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !is_plain {
         return Err(wrong());
     }
@@ -145,15 +159,27 @@ fn public_url(text: &str) -> Result<Url> {
 
 fn base_path(text: &str) -> Result<String> {
     let path = text.trim().trim_matches('/');
-    if path.chars().any(|c| !(c.is_ascii_alphanumeric() || "-_.~/".contains(c))) || path.split('/').any(|part| part == "..") {
-        return Err(Error::usage(format!("api.base_path is \"{text}\", which is no path")).with_hint("for example /eventd"));
+    if path
+        .chars()
+        .any(|c| !(c.is_ascii_alphanumeric() || "-_.~/".contains(c)))
+        || path.split('/').any(|part| part == "..")
+    {
+        return Err(
+            Error::usage(format!("api.base_path is \"{text}\", which is no path")).with_hint("for example /eventd")
+        );
     }
-    Ok(if path.is_empty() { String::new() } else { format!("/{path}") })
+    Ok(if path.is_empty() {
+        String::new()
+    } else {
+        format!("/{path}")
+    })
 }
 
 fn network(text: &str) -> Result<IpNet> {
     let text = text.trim();
-    let network = text.parse::<IpNet>().or_else(|e| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| e));
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|e| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| e));
     network.map_err(|e| {
         Error::usage(format!("api.trusted_proxies: \"{text}\" is no network"))
             .with_source(e)
@@ -173,7 +199,8 @@ mod tests {
     fn it_is_off_unless_it_has_an_address() {
         assert_eq!(read("").unwrap().listen, None);
         assert_eq!(read("listen = ''").unwrap().listen, None);
-        let on = read("listen = '8075'\nbase_path = 'eventd/'\npublic_url = 'https://Odoo.Example.com/eventd/'").unwrap();
+        let on =
+            read("listen = '8075'\nbase_path = 'eventd/'\npublic_url = 'https://Odoo.Example.com/eventd/'").unwrap();
         assert_eq!(on.listen.unwrap().to_string(), "127.0.0.1:8075");
         assert_eq!(on.base_path, "/eventd");
         assert_eq!(on.public_url.unwrap(), "https://odoo.example.com/eventd");
@@ -194,6 +221,9 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.is_usage() && error.chain().contains(said), "{}", error.chain());
         }
-        assert_eq!(read("trusted_proxies = ['10.1.2.3']").unwrap().trusted_proxies[0].to_string(), "10.1.2.3/32");
+        assert_eq!(
+            read("trusted_proxies = ['10.1.2.3']").unwrap().trusted_proxies[0].to_string(),
+            "10.1.2.3/32"
+        );
     }
 }

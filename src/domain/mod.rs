@@ -21,6 +21,7 @@ mod lexer;
 pub mod params;
 pub mod parse;
 pub mod plan;
+pub mod python;
 pub mod sql;
 mod tables;
 

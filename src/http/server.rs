@@ -14,9 +14,9 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::Request;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
-use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
@@ -195,10 +195,13 @@ pub enum BodyFault {
 /// Where it is larger, or ends too early.
 pub async fn read_body(body: Body, at_most: usize) -> Result<Bytes, BodyFault> {
     let limited = http_body_util::Limited::new(body, at_most);
-    let collected = limited.collect().await.map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
-        true => BodyFault::TooLarge,
-        false => BodyFault::Broken,
-    })?;
+    let collected = limited
+        .collect()
+        .await
+        .map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
+            true => BodyFault::TooLarge,
+            false => BodyFault::Broken,
+        })?;
     Ok(collected.to_bytes())
 }
 

@@ -94,7 +94,9 @@ pub struct MadeToken {
 
 impl fmt::Debug for MadeToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MadeToken").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("MadeToken")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,15 +120,24 @@ impl Service {
         operator.require(Scope::Admin)?;
         let name = new.name.trim();
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-            return Err(Error::refused(Refusal::of("name", "a token has a name of 1 to 100 characters")));
+            return Err(Error::refused(Refusal::of(
+                "name",
+                "a token has a name of 1 to 100 characters",
+            )));
         }
         if new.scopes.is_empty() {
-            return Err(Error::refused(Refusal::of("scopes", "a token without a scope lets nobody do anything")));
+            return Err(Error::refused(Refusal::of(
+                "scopes",
+                "a token without a scope lets nobody do anything",
+            )));
         }
         let session = self.session().await?;
         let user_id = match &new.user {
             Some(who) => Some(tokens::user_named(&session, who).await?.ok_or_else(|| {
-                Error::refused(Refusal::of("user", format!("there is no Odoo user with the login or id \"{who}\"")))
+                Error::refused(Refusal::of(
+                    "user",
+                    format!("there is no Odoo user with the login or id \"{who}\""),
+                ))
             })?),
             None => None,
         };
@@ -136,7 +147,10 @@ impl Service {
                 known_model(model, &registry).map_err(|error| error.of("models"))?;
             }
         }
-        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; RANDOM_BYTES]>()));
+        let token = format!(
+            "{PREFIX}{}",
+            URL_SAFE_NO_PAD.encode(rand::random::<[u8; RANDOM_BYTES]>())
+        );
         let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.as_str()).collect();
         let kept = tokens::New {
             name,
@@ -152,7 +166,10 @@ impl Service {
                     .with_hint("revoke that one first, or choose another name"),
             )
         })?;
-        Ok(MadeToken { token, info: read(made)? })
+        Ok(MadeToken {
+            token,
+            info: read(made)?,
+        })
     }
 
     /// Every token, revoked ones too.

@@ -225,7 +225,11 @@ pub async fn insert(
     request: Option<RequestKey<'_>>,
 ) -> Result<i32> {
     let added = match request {
-        None => client.query_one("select odoo_eventd.add_subscription($1, $2)", &[operator, options]).await,
+        None => {
+            client
+                .query_one("select odoo_eventd.add_subscription($1, $2)", &[operator, options])
+                .await
+        }
         Some(request) => {
             client
                 .query_one(
@@ -235,8 +239,7 @@ pub async fn insert(
                 .await
         }
     };
-    let row = added
-        .map_err(|e| refused_values(e, "add the subscription"))?;
+    let row = added.map_err(|e| refused_values(e, "add the subscription"))?;
     Ok(row.get(0))
 }
 

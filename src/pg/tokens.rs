@@ -63,14 +63,7 @@ pub async fn add(client: &Client, new: New<'_>) -> Result<Option<Value>> {
     let row = client
         .query_one(
             "select odoo_eventd.add_token($1, $2, $3, $4, $5, pg_catalog.make_interval(secs => $6))",
-            &[
-                &new.name,
-                &new.digest,
-                &new.scopes,
-                &new.models,
-                &new.user_id,
-                &lives_s,
-            ],
+            &[&new.name, &new.digest, &new.scopes, &new.models, &new.user_id, &lives_s],
         )
         .await
         .map_err(|e| Error::database("keep the token", e))?;

@@ -68,5 +68,7 @@ async fn check_domain(
     caller: Caller<ReadsSubscriptions>,
     Body(question): Body<DomainQuestion>,
 ) -> Result<Json<DomainAnswer>, Problem> {
-    Ok(Json(Box::pin(caller.service.check_domain(&caller.operator, &question)).await?))
+    Ok(Json(
+        Box::pin(caller.service.check_domain(&caller.operator, &question)).await?,
+    ))
 }

@@ -103,7 +103,11 @@ async fn list(
         dead: query.dead,
         without_bodies: true,
     };
-    let page = caller.service.attempts(&caller.operator, &filter, &request).await.map_err(in_query)?;
+    let page = caller
+        .service
+        .attempts(&caller.operator, &filter, &request)
+        .await
+        .map_err(in_query)?;
     Ok(Json(page.into()))
 }
 
@@ -132,11 +136,11 @@ pub struct Sent {
 /// Sends an ended delivery once more, under the same ids.
 #[utoipa::path(post, path = "/deliveries/{delivery_id}/redeliver", params(Id), security(("token" = ["deliveries:redeliver"])),
     responses((status = 202, description = "It is sent", body = Sent)))]
-async fn redeliver_one(
-    caller: Caller<Redelivers>,
-    Place(at): Place<Id>,
-) -> Result<(StatusCode, Json<Sent>), Problem> {
-    let _: Redelivered = caller.service.redeliver_one(&caller.operator, at.delivery_id, false).await?;
+async fn redeliver_one(caller: Caller<Redelivers>, Place(at): Place<Id>) -> Result<(StatusCode, Json<Sent>), Problem> {
+    let _: Redelivered = caller
+        .service
+        .redeliver_one(&caller.operator, at.delivery_id, false)
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(Sent { count: 1 })))
 }
 
@@ -194,7 +198,14 @@ async fn redeliver(
         since: asked.filter.since.ok_or_else(no_beginning)?,
         until: asked.filter.until,
     };
-    let counted = caller.service.redeliver_dead(&caller.operator, &filter, asked.dry_run).await?;
-    let status = if asked.dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let counted = caller
+        .service
+        .redeliver_dead(&caller.operator, &filter, asked.dry_run)
+        .await?;
+    let status = if asked.dry_run {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
     Ok((status, Json(counted)))
 }

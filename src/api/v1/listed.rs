@@ -56,9 +56,9 @@ fn shown_schema() -> utoipa::openapi::schema::Object {
     let RefOr::T(Schema::Object(mut schema)) = View::schema() else {
         return ObjectBuilder::new().build();
     };
-    let version = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("Differs after every change by a user: the entity tag, without its quotes."));
+    let version = ObjectBuilder::new().schema_type(Type::String).description(Some(
+        "Differs after every change by a user: the entity tag, without its quotes.",
+    ));
     schema.properties.insert("version".to_owned(), version.into());
     schema.required.push("version".to_owned());
     schema

@@ -43,14 +43,20 @@ pub async fn create(
     let about_key = |detail: &str| Fault::at("header:idempotency-key", detail);
     let key = key.to_str().unwrap_or_default();
     if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Problem::unreadable(about_key("a key has 1 to 255 visible characters of ASCII")));
+        return Err(Problem::unreadable(about_key(
+            "a key has 1 to 255 visible characters of ASCII",
+        )));
     }
     let request = RequestKey {
         token: caller.token,
         key,
         digest: &Sha256::digest(body),
     };
-    let once = Box::pin(caller.service.create_subscription_once(&caller.operator, request, draft));
+    let once = Box::pin(
+        caller
+            .service
+            .create_subscription_once(&caller.operator, request, draft),
+    );
     match once.await? {
         Once::Made(row) => Ok((row, false)),
         Once::Repeated(row) => Ok((row, true)),

@@ -71,7 +71,11 @@ pub struct IfNoneMatch {
         (status = 200, description = "The subscription", body = Shown, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "It is the version that is known"),
     ))]
-async fn get(caller: Caller<ReadsSubscriptions>, Place(at): Place<Id>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn get(
+    caller: Caller<ReadsSubscriptions>,
+    Place(at): Place<Id>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let known = Tags::if_none_match(&headers)?;
     let row = caller.service.subscription(&caller.operator, at.id).await?;
     let tag = tagged(&row.version);
@@ -111,7 +115,9 @@ async fn patch(
     shaped::<Draft>(body.value.clone())?;
     let patch = Patch::parse(body.value).map_err(crate::ops::Error::from)?;
     let expected = expected(&caller, at.id, &headers).await?;
-    let changed = caller.service.update_subscription(&caller.operator, at.id, &patch, expected.as_ref());
+    let changed = caller
+        .service
+        .update_subscription(&caller.operator, at.id, &patch, expected.as_ref());
     let row = Box::pin(changed).await?;
     Ok((tagged(&row.version), Json(Shown::from(row))).into_response())
 }
@@ -125,7 +131,9 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let expected = expected(&caller, at.id, &headers).await?;
-    let deleted = caller.service.delete_subscription(&caller.operator, at.id, expected.as_ref());
+    let deleted = caller
+        .service
+        .delete_subscription(&caller.operator, at.id, expected.as_ref());
     Box::pin(deleted).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -170,7 +178,9 @@ async fn enable(caller: Caller<WritesSubscriptions>, Place(at): Place<Id>) -> Re
 #[utoipa::path(post, path = "/subscriptions/{id}/test", params(Id), security(("token" = ["subscriptions:write"])),
     responses((status = 200, description = "Request and response; `success` says whether it arrived", body = Tested)))]
 async fn test(caller: Caller<WritesSubscriptions>, Place(at): Place<Id>) -> Result<Json<Tested>, Problem> {
-    Ok(Json(Box::pin(caller.service.test_subscription(&caller.operator, at.id)).await?))
+    Ok(Json(
+        Box::pin(caller.service.test_subscription(&caller.operator, at.id)).await?,
+    ))
 }
 
 /// Which secret, and for how long the old one signs beside it.
@@ -195,13 +205,20 @@ async fn rotate_secret(
 ) -> Result<Json<Rotated>, Problem> {
     let asked = asked.flatten();
     let overlap = asked.as_ref().and_then(|asked| asked.overlap_s).unwrap_or(86_400);
-    let secret = asked.and_then(|asked| asked.secret).map(|text| Secret::parse(&text)).transpose();
+    let secret = asked
+        .and_then(|asked| asked.secret)
+        .map(|text| Secret::parse(&text))
+        .transpose();
     let secret = secret.map_err(|error| {
         let detail = error.to_string();
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail.clone()).with(vec![Fault::at("#/secret", detail)])
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail.clone())
+            .with(vec![Fault::at("#/secret", detail)])
     })?;
     let overlap = Duration::from_secs(overlap.into());
-    let rotated = caller.service.rotate_secret(&caller.operator, at.id, secret.as_ref(), overlap).await?;
+    let rotated = caller
+        .service
+        .rotate_secret(&caller.operator, at.id, secret.as_ref(), overlap)
+        .await?;
     Ok(Json(rotated))
 }
 
@@ -226,6 +243,10 @@ async fn history(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Listed<Change>>, Problem> {
     let request = page_of(query.limit, query.cursor)?;
-    let page = caller.service.history(&caller.operator, Some(at.id), &request).await.map_err(in_query)?;
+    let page = caller
+        .service
+        .history(&caller.operator, Some(at.id), &request)
+        .await
+        .map_err(in_query)?;
     Ok(Json(page.into()))
 }

@@ -81,7 +81,10 @@ pub struct ListQuery {
 pub(super) fn page_of(limit: Option<u32>, cursor: Option<String>) -> Result<PageRequest, Problem> {
     let limit = limit.unwrap_or(50);
     if !(1..=LIMIT).contains(&limit) {
-        return Err(Problem::unreadable(Fault::at("?limit", format!("a page has 1 to {LIMIT} entries"))));
+        return Err(Problem::unreadable(Fault::at(
+            "?limit",
+            format!("a page has 1 to {LIMIT} entries"),
+        )));
     }
     Ok(PageRequest { limit, cursor })
 }
@@ -95,7 +98,9 @@ async fn list(
 ) -> Result<Json<Listed<Selected>>, Problem> {
     let request = page_of(query.limit, query.cursor)?;
     let order = match query.order {
-        Some(text) => text.parse::<Order>().map_err(|error| Problem::unreadable(Fault::at("?order", error.to_string())))?,
+        Some(text) => text
+            .parse::<Order>()
+            .map_err(|error| Problem::unreadable(Fault::at("?order", error.to_string())))?,
         None => Order::default(),
     };
     let fields: Option<BTreeSet<String>> = query.fields.map(|fields| fields.into_iter().collect());
@@ -111,7 +116,10 @@ async fn list(
         text: query.q,
         user_id: None,
     };
-    let found = caller.service.subscriptions(&caller.operator, &filter, order, &request).await;
+    let found = caller
+        .service
+        .subscriptions(&caller.operator, &filter, order, &request)
+        .await;
     let page = found.map_err(in_query)?;
     let items = page.items.into_iter().map(|row| Selected::of(row, fields.as_ref()));
     Ok(Json(Listed {
@@ -183,10 +191,17 @@ async fn create(
     }
     let (row, is_repeated) = once::create(&caller, &headers, &body.bytes, draft).await?;
     let location = format!("{}/api/v1/subscriptions/{}", mount.0, row.subscription.id);
-    let location = HeaderValue::try_from(location).map_err(|_| Problem::unavailable("the path of this API is no header"))?;
+    let location =
+        HeaderValue::try_from(location).map_err(|_| Problem::unavailable("the path of this API is no header"))?;
     let repeated = is_repeated.then_some([(once::REPLAYED, HeaderValue::from_static("true"))]);
     let version = tagged(&row.version);
-    let mut answer = (StatusCode::CREATED, [(LOCATION, location)], version, Json(Shown::from(row))).into_response();
+    let mut answer = (
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        version,
+        Json(Shown::from(row)),
+    )
+        .into_response();
     answer.headers_mut().extend(repeated.into_iter().flatten());
     Ok(answer)
 }

@@ -164,7 +164,8 @@ impl FromStr for Order {
         let name = text.strip_prefix('-').unwrap_or(text);
         let by = OrderBy::ALL.into_iter().find(|by| by.column() == name);
         let known = || OrderBy::ALL.map(OrderBy::column).join(", ");
-        let by = by.ok_or_else(|| crate::Error::usage(format!("nothing is ordered by \"{name}\", but by {}", known())))?;
+        let by =
+            by.ok_or_else(|| crate::Error::usage(format!("nothing is ordered by \"{name}\", but by {}", known())))?;
         Ok(Self {
             by,
             descending: text.starts_with('-'),
@@ -275,6 +276,15 @@ impl Service {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// All that fit, for whoever changes them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without `subscriptions:write`.
+    pub async fn subscriptions_to_write(&self, operator: &Operator, filter: &Filter) -> Result<Vec<View>> {
+        operator.require(Scope::SubscriptionsWrite)?;
+        Box::pin(self.all_subscriptions(&operator.clone().also(Scope::SubscriptionsRead), filter)).await
     }
 
     /// How many fit.

@@ -115,7 +115,12 @@ fn refuse_guessing(domain: &Domain) -> Result<(), DomainError> {
         Domain::Leaf(leaf) => {
             let is_whole = matches!(
                 leaf.operator,
-                Comparison::Eq | Comparison::Ne | Comparison::Differs | Comparison::In | Comparison::NotIn | Comparison::Unset
+                Comparison::Eq
+                    | Comparison::Ne
+                    | Comparison::Differs
+                    | Comparison::In
+                    | Comparison::NotIn
+                    | Comparison::Unset
             );
             if leaf.path == "webhook_url" && !is_whole {
                 let refused = DomainError::new("a webhook_url can be compared as a whole only: it may be a secret");
