@@ -5,6 +5,7 @@
 //! done exactly is refused with a sentence (SPEC 3.9).
 
 mod accepted;
+pub mod bounds;
 mod check;
 pub mod choices;
 pub mod draft;

@@ -9,7 +9,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::{Extension, Router};
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::link::LinkBuilder;
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
@@ -22,6 +23,9 @@ use utoipa_axum::routes;
 use super::layers::Mount;
 use super::problem::{Fault, PROBLEM_JSON, Problem};
 use super::{Shared, restapi, v1};
+use crate::ops::deliveries::read::Status;
+use crate::ops::subscriptions::read::ListedState;
+use crate::subscription::choices::CreatedFrom;
 
 /// Where the document is.
 pub const PATH: &str = "/api/v1/openapi.json";
@@ -96,6 +100,10 @@ fn complete(document: &mut OpenApi) {
     components.schemas.insert("Problem".to_owned(), Problem::schema());
     let mut schemas = vec![(Fault::name().into_owned(), Fault::schema())];
     Problem::schemas(&mut schemas);
+    // Those that only parameters name.
+    schemas.push((ListedState::name().into_owned(), ListedState::schema()));
+    schemas.push((Status::name().into_owned(), Status::schema()));
+    schemas.push((CreatedFrom::name().into_owned(), CreatedFrom::schema()));
     components.schemas.extend(schemas);
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -107,16 +115,83 @@ fn complete(document: &mut OpenApi) {
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     for (path, item) in &mut document.paths.paths {
         let operations = [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.patch,
-            &mut item.delete,
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
         ];
-        for operation in operations.into_iter().flatten() {
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(operation_id(method, path));
             add_problems(path, operation);
         }
     }
+    add_links(document);
+}
+
+/// What was made or listed leads to what can be done with it.
+fn add_links(document: &mut OpenApi) {
+    let places: Vec<(&str, String)> = document
+        .paths
+        .paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let of =
+                ["get", "post", "patch", "delete"]
+                    .into_iter()
+                    .zip([&item.get, &item.post, &item.patch, &item.delete]);
+            let ids = of.filter_map(|(method, operation)| operation.as_ref().map(|_| operation_id(method, path)));
+            let variable = if path.contains("/subscriptions/{id}") {
+                Some("id")
+            } else if path.contains("{delivery_id}") {
+                Some("delivery_id")
+            } else {
+                None
+            };
+            ids.filter_map(move |id| Some((variable?, id)))
+        })
+        .collect();
+    let mut link =
+        |path: &str, method: fn(&mut PathItem) -> &mut Option<Operation>, status: &str, variable: &str, from: &str| {
+            let operation = document
+                .paths
+                .paths
+                .get_mut(path)
+                .and_then(|item| method(item).as_mut());
+            let Some(RefOr::T(response)) =
+                operation.and_then(|operation| operation.responses.responses.get_mut(status))
+            else {
+                return;
+            };
+            for (_, id) in places.iter().filter(|(of, _)| *of == variable) {
+                let link = LinkBuilder::new().operation_id(id).parameter(variable, from).build();
+                response.links.insert(id.clone(), link.into());
+            }
+        };
+    link(
+        "/api/v1/subscriptions",
+        |item| &mut item.post,
+        "201",
+        "id",
+        "$response.body#/id",
+    );
+    link(
+        "/api/v1/deliveries",
+        |item| &mut item.get,
+        "200",
+        "delivery_id",
+        "$response.body#/items/0/delivery_id",
+    );
+}
+
+/// A name for programs that are made from the document: of no two operations the same.
+fn operation_id(method: &str, path: &str) -> String {
+    let own = path.strip_prefix("/api/v1").unwrap_or(path);
+    let words = own
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.fold(method.to_owned(), |id, word| format!("{id}_{word}"))
 }
 
 /// The problems that an operation may answer.

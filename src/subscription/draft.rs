@@ -74,8 +74,10 @@ pub struct Draft {
     #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i32>,
     /// The wait after the first failed attempt, in milliseconds.
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
     pub retry_first_ms: Option<i32>,
     /// The longest wait between two attempts, in milliseconds.
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
     pub retry_max_ms: Option<i32>,
     /// Whether waits are drawn, up to their length.
     pub retry_jitter: Option<bool>,

@@ -52,7 +52,7 @@ pub(super) enum Listed {
 }
 
 /// Lists webhooks.
-#[utoipa::path(get, path = "/webhooks", operation_id = "list_webhooks", params(ListQuery),
+#[utoipa::path(get, path = "/webhooks", params(ListQuery),
     security(("token" = ["subscriptions:read"])),
     responses((status = 200, description = "The webhooks", content((Listed = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn list(caller: Caller<ReadsSubscriptions>, Query(query): Query<ListQuery>) -> Result<Json<Listed>, Problem> {
@@ -95,7 +95,7 @@ pub(super) struct Count {
 }
 
 /// Counts webhooks.
-#[utoipa::path(get, path = "/webhooks/count", operation_id = "count_webhooks", params(CountQuery),
+#[utoipa::path(get, path = "/webhooks/count", params(CountQuery),
     security(("token" = ["subscriptions:read"])),
     responses((status = 200, description = "How many", content((Count = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn count(caller: Caller<ReadsSubscriptions>, Query(query): Query<CountQuery>) -> Result<Json<Count>, Problem> {
@@ -117,7 +117,7 @@ pub(super) struct Id {
 }
 
 /// One webhook.
-#[utoipa::path(get, path = "/webhooks/{id}", operation_id = "get_webhook", params(Id, FieldsQuery),
+#[utoipa::path(get, path = "/webhooks/{id}", params(Id, FieldsQuery),
     security(("token" = ["subscriptions:read"])),
     responses((status = 200, description = "The webhook", content((One = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn get(

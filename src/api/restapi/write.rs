@@ -93,7 +93,7 @@ fn ids_of(ids: Option<Vec<i32>>) -> Result<Vec<i32>, Problem> {
 }
 
 /// Creates a webhook.
-#[utoipa::path(post, path = "/webhooks", operation_id = "create_webhook", params(ValsQuery), request_body = inline(Option<std::collections::BTreeMap<String, Value>>),
+#[utoipa::path(post, path = "/webhooks", params(ValsQuery), request_body = inline(Option<std::collections::BTreeMap<String, Value>>),
     security(("token" = ["subscriptions:write"])),
     responses((status = 200, description = "The webhook", content((One = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn create(
@@ -194,7 +194,7 @@ async fn these(caller: &Caller<WritesSubscriptions>, ids: &[i32]) -> Result<Vec<
 }
 
 /// Changes one webhook.
-#[utoipa::path(put, path = "/webhooks/{id}", operation_id = "update_webhook", params(Id, ValsQuery),
+#[utoipa::path(put, path = "/webhooks/{id}", params(Id, ValsQuery),
     request_body = inline(Option<std::collections::BTreeMap<String, Value>>), security(("token" = ["subscriptions:write"])),
     responses((status = 200, description = "The webhook as it is now", content((One = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn update(
@@ -213,7 +213,7 @@ async fn update(
 }
 
 /// Writes the same values to several webhooks.
-#[utoipa::path(put, path = "/webhooks", operation_id = "update_webhooks", params(TheseQuery),
+#[utoipa::path(put, path = "/webhooks", params(TheseQuery),
     request_body = inline(Option<std::collections::BTreeMap<String, Value>>), security(("token" = ["subscriptions:write"])),
     responses((status = 200, description = "The webhooks as they are now", content((Several = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn update_these(
@@ -233,7 +233,7 @@ async fn update_these(
 }
 
 /// Deletes one webhook.
-#[utoipa::path(delete, path = "/webhooks/{id}", operation_id = "delete_webhook", params(Id),
+#[utoipa::path(delete, path = "/webhooks/{id}", params(Id),
     security(("token" = ["subscriptions:write"])),
     responses((status = 200, description = "It is gone", content((Nothing = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn delete(
@@ -245,7 +245,7 @@ async fn delete(
 }
 
 /// Deletes several webhooks.
-#[utoipa::path(delete, path = "/webhooks", operation_id = "delete_webhooks", params(IdsQuery),
+#[utoipa::path(delete, path = "/webhooks", params(IdsQuery),
     security(("token" = ["subscriptions:write"])),
     responses((status = 200, description = "They are gone", content((Nothing = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn delete_these(

@@ -14,6 +14,7 @@ use crate::api::Shared;
 use crate::api::ask::{Body, shaped};
 use crate::api::caller::{Caller, WritesSubscriptions};
 use crate::api::problem::{Fault, Problem};
+use crate::ops::Error;
 use crate::ops::subscriptions::bulk::{BulkResult, Target};
 use crate::ops::subscriptions::read::Filter;
 use crate::subscription::{Draft, Patch};
@@ -84,8 +85,13 @@ async fn change(
     caller: Caller<WritesSubscriptions>,
     Body(asked): Body<BulkChange>,
 ) -> Result<Json<BulkResults>, Problem> {
-    shaped::<Draft>(asked.set.clone()).map_err(|problem| problem.below("/set"))?;
-    let patch = Patch::parse(asked.set).map_err(|error| Problem::from(crate::ops::Error::from(error)).below("/set"))?;
+    let set = shaped::<Draft>(asked.set.clone()).map_err(|problem| problem.below("/set"))?;
+    // Told also where none of them is there.
+    let outside = set.out_of_bounds();
+    if !outside.is_empty() {
+        return Err(Problem::from(Error::Refused(outside)).below("/set"));
+    }
+    let patch = Patch::parse(asked.set).map_err(|error| Problem::from(Error::from(error)).below("/set"))?;
     let targets = targets(&caller, asked.ids, asked.domain).await?;
     let results = Box::pin(caller.service.update_subscriptions(&caller.operator, &targets, &patch)).await;
     let results = results.map_err(|error| Problem::from(error).below("/set"))?;

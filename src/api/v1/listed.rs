@@ -126,12 +126,17 @@ fn unknown_column(name: &str) -> Problem {
     Problem::unreadable(Fault::at("?fields", format!("a subscription has no column \"{name}\"")))
 }
 
+/// The columns of a subscription, its version among them.
+pub fn column_names() -> Vec<String> {
+    shown_schema().properties.into_iter().map(|(name, _)| name).collect()
+}
+
 /// Refuses columns that there are not, also where there is no subscription to miss them in.
 ///
 /// # Errors
 /// 400.
 pub fn require_columns(fields: Option<&BTreeSet<String>>) -> Result<(), Problem> {
-    let known = shown_schema().properties;
-    let unknown = fields.into_iter().flatten().find(|field| !known.contains_key(*field));
+    let known = column_names();
+    let unknown = fields.into_iter().flatten().find(|field| !known.contains(*field));
     unknown.map_or(Ok(()), |field| Err(unknown_column(field)))
 }

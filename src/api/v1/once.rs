@@ -22,7 +22,7 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[expect(dead_code, reason = "documents the header; it is read from the headers")]
 pub struct KeyHeader {
     /// 1 to 255 visible characters of your choice: the same request with the same key makes one subscription within 24 hours.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    #[param(rename = "Idempotency-Key", value_type = String, required = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     idempotency_key: Option<String>,
 }
 

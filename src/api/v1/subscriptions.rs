@@ -8,11 +8,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::listed::{LIMIT, Listed, Selected, Shown, require_columns};
+use super::listed::{LIMIT, Listed, Selected, Shown, column_names, require_columns};
 use crate::api::Shared;
 use crate::api::ask::{self, Query, comma_separated, shaped};
 use crate::api::caller::{Caller, ReadsSubscriptions, WritesSubscriptions};
@@ -22,7 +23,7 @@ use crate::api::problem::{Fault, Problem, in_query};
 use crate::api::v1::once;
 use crate::ops::page::PageRequest;
 use crate::ops::subscriptions::preview::Preview;
-use crate::ops::subscriptions::read::{Filter, ListedState, Order};
+use crate::ops::subscriptions::read::{Filter, ListedState, Order, OrderBy};
 use crate::subscription::Draft;
 use crate::subscription::choices::CreatedFrom;
 
@@ -62,16 +63,35 @@ pub struct ListQuery {
     q: Option<String>,
     /// The columns that are answered, with commas in between; the id always.
     #[serde(deserialize_with = "comma_separated")]
-    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false, schema_with = columns)]
     fields: Option<Vec<String>>,
     /// By which column, with a minus before it for the largest first.
-    #[param(example = "-failure_count")]
+    #[param(value_type = Option<String>, schema_with = orders)]
     order: Option<String>,
     /// How many on a page.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
     /// Where the last page ended: its `next_cursor`.
     cursor: Option<String>,
+}
+
+fn orders() -> Object {
+    let names = OrderBy::ALL.map(OrderBy::column);
+    let both = names
+        .into_iter()
+        .map(str::to_owned)
+        .chain(names.map(|name| format!("-{name}")));
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(both))
+        .build()
+}
+
+fn columns() -> Array {
+    let column = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(column_names()));
+    ArrayBuilder::new().items(column).build()
 }
 
 /// A page of a list, as its query asks for it.

@@ -4,6 +4,7 @@ pub mod bulk;
 pub mod change;
 pub mod create;
 pub mod history;
+mod masks;
 pub mod once;
 pub mod preview;
 pub mod read;
