@@ -35,7 +35,10 @@ impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T>
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let key = decoded(key).ok_or_else(|| not_text("?"))?;
-            decoded(value).ok_or_else(|| not_text(&format!("?{key}")))?;
+            let value = decoded(value).ok_or_else(|| not_text(&format!("?{key}")))?;
+            if value.contains('\0') {
+                return Err(has_nul(format!("?{key}")));
+            }
             if !known.iter().any(|parameter| parameter.name == key) {
                 let names: Vec<&str> = known.iter().map(|parameter| parameter.name.as_str()).collect();
                 let told = match names.as_slice() {
@@ -65,7 +68,7 @@ impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T>
 }
 
 fn not_text(pointer: &str) -> Problem {
-    Problem::unreadable(Fault::at(pointer, "it is no text in UTF-8 without NUL"))
+    Problem::unreadable(Fault::at(pointer, "it is no text in UTF-8"))
 }
 
 /// A part of a query as text; none where its escapes or bytes are wrong.
@@ -82,7 +85,7 @@ fn decoded(part: &str) -> Option<String> {
             other => other,
         });
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+    String::from_utf8(bytes).ok()
 }
 
 /// The variable parts of a path. What cannot be one names nothing that is there.
@@ -200,8 +203,14 @@ fn parsed(bytes: &[u8]) -> Result<Value, Problem> {
         serde_json::from_str(text).map_err(|error| unreadable(format!("the body is no JSON: {error}")))?;
     match nul_in(&value, "#") {
         None => Ok(value),
-        Some(pointer) => Err(Problem::unreadable(Fault::at(pointer, "no text can have a NUL in it"))),
+        Some(pointer) => Err(has_nul(pointer)),
     }
+}
+
+/// It is text, and yet none that PostgreSQL can keep.
+fn has_nul(pointer: impl Into<String>) -> Problem {
+    let detail = "no text can have a NUL in it";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with(vec![Fault::at(pointer, detail)])
 }
 
 /// Where there is a NUL in it. JSON is 128 levels deep at most when it was parsed.
@@ -302,7 +311,7 @@ mod tests {
     #[test]
     fn a_part_of_a_query_is_text_or_nothing() {
         assert_eq!(decoded("a+b%20c%C3%A9").as_deref(), Some("a b cé"));
-        for wrong in ["%", "%4", "%zz", "%ff", "%00", "a%"] {
+        for wrong in ["%", "%4", "%zz", "%ff", "a%"] {
             assert_eq!(decoded(wrong), None, "{wrong}");
         }
     }

@@ -10,11 +10,11 @@ use axum::response::IntoResponse;
 use axum::{Extension, Router};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::link::LinkBuilder;
-use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterStyle, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, ServerBuilder,
+    Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -124,6 +124,7 @@ fn complete(document: &mut OpenApi) {
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
             operation.operation_id = Some(operation_id(method, path));
+            separate_by_commas(operation);
             add_problems(path, operation);
         }
     }
@@ -183,6 +184,18 @@ fn add_links(document: &mut OpenApi) {
         "delivery_id",
         "$response.body#/items/0/delivery_id",
     );
+}
+
+/// Lists in a query are one parameter with commas in between.
+fn separate_by_commas(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some(RefOr::T(Schema::Array(_))) = parameter.schema
+        {
+            parameter.style = Some(ParameterStyle::Form);
+            parameter.explode = Some(false);
+        }
+    }
 }
 
 /// A name for programs that are made from the document: of no two operations the same.

@@ -25,11 +25,11 @@ pub(super) struct ListQuery {
     /// The properties that are answered, a Python list: `['name', 'model']`; the id always.
     pub(super) fields: Option<String>,
     /// How many are passed over.
-    #[param(value_type = Option<u32>, minimum = 0)]
-    pub(super) offset: Option<usize>,
+    #[param(minimum = 0)]
+    pub(super) offset: Option<i64>,
     /// How many are answered at most.
-    #[param(value_type = Option<u32>, minimum = 0)]
-    pub(super) limit: Option<usize>,
+    #[param(minimum = 0)]
+    pub(super) limit: Option<i64>,
     /// By which properties: `name desc, id`.
     pub(super) order: Option<String>,
     /// `True`: only how many there are.
@@ -95,6 +95,12 @@ pub(super) fn filter(ids: Option<Vec<i32>>, domain: Option<&str>) -> Result<Filt
         domain,
         ..Filter::default()
     })
+}
+
+/// How many are passed over, or answered at most.
+pub(super) fn number(name: &str, given: Option<i64>) -> Result<Option<usize>, Problem> {
+    let read = given.map(|given| usize::try_from(given).map_err(|_| wrong(name, format!("{name} is 0 or more"))));
+    read.transpose()
 }
 
 /// `True` or `False`, also as 1 and 0.

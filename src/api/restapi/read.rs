@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::{CountQuery, FieldsQuery, ListQuery, filter, is_set, properties, sort};
+use super::asked::{CountQuery, FieldsQuery, ListQuery, filter, is_set, number, properties, sort};
 use super::webhook::selected;
 use crate::api::Shared;
 use crate::api::ask::{Place, Query};
@@ -57,6 +57,7 @@ pub(super) enum Listed {
     responses((status = 200, description = "The webhooks", content((Listed = "application/json"), (String = "application/xml; charset=utf-8")))))]
 async fn list(caller: Caller<ReadsSubscriptions>, Query(query): Query<ListQuery>) -> Result<Json<Listed>, Problem> {
     let fields = properties(query.fields.as_deref())?;
+    let (offset, limit) = (number("offset", query.offset)?, number("limit", query.limit)?);
     let wants_count = is_set("count", query.count.as_deref())?;
     let named = query.ids.clone();
     let wanted = filter(query.ids, query.domain.as_deref())?;
@@ -79,10 +80,7 @@ async fn list(caller: Caller<ReadsSubscriptions>, Query(query): Query<ListQuery>
         return Err(Problem::not_found("there are no webhooks with these ids"));
     }
     sort(&mut rows, query.order.as_deref())?;
-    let page = rows
-        .iter()
-        .skip(query.offset.unwrap_or(0))
-        .take(query.limit.unwrap_or(usize::MAX));
+    let page = rows.iter().skip(offset.unwrap_or(0)).take(limit.unwrap_or(usize::MAX));
     let webhook = page.map(|row| Webhook(selected(row, fields.as_deref()))).collect();
     Ok(Json(Listed::Webhooks { webhook }))
 }

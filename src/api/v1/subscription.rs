@@ -51,7 +51,7 @@ pub struct Id {
 #[expect(dead_code, reason = "documents the header; it is read from the headers")]
 pub struct IfMatch {
     /// Only while it is this version: an `ETag`, several, or `*`.
-    #[param(rename = "If-Match", value_type = String, required = false, pattern = r#"^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$"#)]
+    #[param(rename = "If-Match", value_type = String, required = false, pattern = r#"^(\*|"[0-9a-f]{32}")$"#)]
     if_match: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub struct IfMatch {
 #[expect(dead_code, reason = "documents the header; it is read from the headers")]
 pub struct IfNoneMatch {
     /// Only if it is another version than this: an `ETag`, several, or `*`.
-    #[param(rename = "If-None-Match", value_type = String, required = false, pattern = r#"^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$"#)]
+    #[param(rename = "If-None-Match", value_type = String, required = false, pattern = r#"^(\*|"[0-9a-f]{32}")$"#)]
     if_none_match: Option<String>,
 }
 

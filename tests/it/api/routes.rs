@@ -56,7 +56,7 @@ async fn every_documented_route_is_there_and_no_other_method_is() {
                 assert_ne!(answer.status, 405, "{method} {path}");
                 // Nothing of the router's own: whatever is missing is named.
                 assert!(
-                    !answer.text.contains("openapi.json\""),
+                    path == "/api/v1/openapi.json" || !answer.text.contains("openapi.json\""),
                     "{method} {path}: {}",
                     answer.text
                 );

@@ -96,7 +96,7 @@ async fn everything_that_is_wrong_is_pointed_at() {
             422,
             &["#/webhook_url", "#/domain"],
         ),
-        (json!({"model": "sale.order", "name": "a\u{0}b"}), 400, &["#/name"]),
+        (json!({"model": "sale.order", "name": "a\u{0}b"}), 422, &["#/name"]),
         (json!({"model": "sale.order", "user_id": 7}), 422, &["#/user_id"]),
     ] {
         let answer = api.ask(&anna, "POST", LIST, Some(draft.clone())).await;
@@ -124,14 +124,17 @@ async fn everything_that_is_wrong_is_pointed_at() {
         ("?fields=id,nothing", "?fields"),
         ("?state=gone", "?state"),
         ("?q=%ff", "?q"),
-        ("?q=%00", "?q"),
         ("?q=%zz", "?q"),
     ] {
         let answer = api.ask(&anna, "GET", &format!("{LIST}{query}"), None).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.text);
         assert_eq!(answer.pointers(), [pointer], "{query}");
     }
-    for (query, pointer) in [("?cursor=x", "?cursor"), ("?domain=%5B(%27x%27", "?domain")] {
+    for (query, pointer) in [
+        ("?cursor=x", "?cursor"),
+        ("?q=%00", "?q"),
+        ("?domain=%5B(%27x%27", "?domain"),
+    ] {
         let answer = api.ask(&anna, "GET", &format!("{LIST}{query}"), None).await;
         assert_eq!(
             (answer.status.as_u16(), answer.pointers()),

@@ -41,7 +41,14 @@ async fn a_token_is_told_once_and_who_made_and_revoked_it_is_kept() {
     let created = eventd(
         &database.url(),
         &[
-            "token", "create", "--name", "anna", "--scope", "admin", "--user", "admin",
+            "token",
+            "create",
+            "--name",
+            "anna",
+            "--scope",
+            "admin",
+            "--user",
+            "mira@meridian.example",
         ],
     )
     .await;
@@ -79,7 +86,7 @@ async fn a_token_is_told_once_and_who_made_and_revoked_it_is_kept() {
         "{listed}"
     );
     let listed: Value = serde_json::from_str(&listed).unwrap();
-    assert_eq!(listed[0]["user_id"], 2);
+    assert_eq!(listed[0]["user_id"], 5);
     assert_eq!(listed[0]["created_by"], "odoo");
     assert_eq!(listed[0]["revoked_by"], "odoo");
     assert_eq!(listed[1]["revoked_at"], Value::Null);
@@ -119,18 +126,18 @@ async fn a_revoked_token_and_one_whose_time_is_over_let_nobody_in_at_any_instanc
 async fn a_use_is_noted_and_what_is_made_is_made_through_the_tokens_name() {
     let database = Database::fixture().await;
     let api = Api::of(&database).await;
-    let anna = token(&database, "anna", EVERYTHING, &["--user", "admin"]).await;
+    let anna = token(&database, "anna", EVERYTHING, &["--user", "mira@meridian.example"]).await;
     let id = api.subscribe(&anna, orders()).await;
     let made = api.ask(&anna, "GET", &format!("{LIST}/{id}"), None).await.json();
     assert_eq!(made["connection"], "anna");
-    assert_eq!(made["user_id"], 2);
+    assert_eq!(made["user_id"], 5);
     assert_eq!(made["created_from"], "manual");
     let history = api
         .ask(&anna, "GET", &format!("{LIST}/{id}/history"), None)
         .await
         .json();
     assert_eq!(history["items"][0]["application"], "odoo-eventd: anna");
-    assert_eq!(history["items"][0]["odoo_uid"], 2);
+    assert_eq!(history["items"][0]["odoo_uid"], 5);
     eventually("the use to be noted", SOON, async || {
         api.ask(&anna, "GET", LIST, None).await;
         let noted = database

@@ -15,12 +15,19 @@ async fn openapi_spec_validator_and_schemathesis_find_nothing() {
     let api = Api::beside(&database, &["--api-requests-per-second", "100000"]).await;
     let receiver = Receiver::start().await;
     let writer = token(&database, "writer", EVERYTHING, &[]).await;
-    let reader = token(&database, "reader", "subscriptions:read,deliveries:read,events:read", &[]).await;
+    let reader = token(
+        &database,
+        "reader",
+        "subscriptions:read,deliveries:read,events:read",
+        &[],
+    )
+    .await;
     let admin = token(&database, "admin", "admin", &[]).await;
     let mut draft = orders();
     draft["webhook_url"] = json!(receiver.url("/hook"));
     let id = api.subscribe(&writer, draft).await;
-    api.ask(&writer, "POST", &format!("/api/v1/subscriptions/{id}/test"), None).await;
+    api.ask(&writer, "POST", &format!("/api/v1/subscriptions/{id}/test"), None)
+        .await;
     let ended = tokio::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/run"))
         .env("API_URL", format!("http://localhost:{}", api.port))
         .env("API_WRITER", writer)
