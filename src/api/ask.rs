@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -188,11 +188,10 @@ pub async fn whole(body: axum::body::Body) -> Result<Bytes, Problem> {
             format!("a body has {BODY_BYTES} bytes at most"),
         )),
         Ok(Err(BodyFault::Broken)) => Err(Problem::unreadable(Fault::at("#", "the body ended too early"))),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            "the body did not come in time",
-        )),
+        Err(_) => Err(
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not come in time")
+                .with_header(CONNECTION, HeaderValue::from_static("close")),
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -45,6 +45,8 @@ needs! {
     ReadsDeliveries = DeliveriesRead,
     /// `deliveries:redeliver`.
     Redelivers = DeliveriesRedeliver,
+    /// `events:read`.
+    ReadsEvents = EventsRead,
 }
 
 /// Somebody who was let in, and may do what `N` is for.
@@ -56,6 +58,7 @@ pub struct Caller<N> {
     pub operator: Operator,
     /// The verbs of the database that he asks.
     pub service: Service,
+    door: Arc<Door>,
     needs: PhantomData<N>,
 }
 
@@ -93,10 +96,23 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
             token: admitted.token,
             operator: admitted.operator,
             service,
+            door,
             needs: PhantomData,
         })
     }
 }
+
+impl<N> Caller<N> {
+    /// Waits until his token lets nobody in any more: who has come in for long is shown out.
+    pub async fn dismissed(&self) {
+        while self.door.gate.is_live(&self.service, self.token).await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// How often it is looked whether somebody may stay.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The token of a request.
 fn bearer(parts: &Parts) -> Result<&str, Problem> {

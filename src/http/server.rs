@@ -20,6 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -111,7 +112,10 @@ async fn connection(
 ) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.reads_within));
+    let heard = Arc::new(Notify::new());
+    let hears = Arc::clone(&heard);
     let answer = service_fn(move |mut request: Request<Incoming>| {
+        hears.notify_one();
         let answering = member.answering();
         request.extensions_mut().insert(peer);
         let answered = router.clone().oneshot(request.map(Body::new));
@@ -144,10 +148,20 @@ async fn connection(
         }
     };
     let mut expired = pin!(expired);
+    // Before the first request it is not known yet which protocol is spoken, and whose limits would hold.
+    let silent = async {
+        if tokio::time::timeout(limits.request_within, heard.notified())
+            .await
+            .is_ok()
+        {
+            std::future::pending::<()>().await;
+        }
+    };
     // Who goes away in the middle of it is nobody's failure.
     tokio::select! {
         _ = served.as_mut() => return,
         () = expired.as_mut() => return,
+        () = silent => return,
         () = stop.cancelled() => {}
     }
     served.as_mut().graceful_shutdown();

@@ -175,6 +175,25 @@ async fn a_crowd_that_says_nothing_keeps_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_or_does_not_go_on_is_cut_off() {
+    let database = Database::fixture().await;
+    let api = Api::of(&database).await;
+    let anna = token(&database, "anna", EVERYTHING, &[]).await;
+    let slow = format!(
+        "POST {LIST} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {anna}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{"
+    );
+    let (nothing, preface, head, body) = tokio::join!(
+        raw(api.port, b""),
+        raw(api.port, b"PRI * HTTP/2.0"),
+        raw(api.port, b"GET /api/v1/subscriptions HTTP/1.1\r\nhost: local"),
+        raw(api.port, slow.as_bytes()),
+    );
+    assert_eq!((nothing.as_str(), preface.as_str()), ("", ""));
+    assert!(head.is_empty() || head.starts_with("HTTP/1.1 408"), "{head}");
+    assert!(body.starts_with("HTTP/1.1 408"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn streams_of_one_connection_are_answered_side_by_side() {
     let database = Database::fixture().await;
     let api = Api::of(&database).await;
