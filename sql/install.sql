@@ -45,7 +45,9 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \ir migration.sql
 \set migration 000005_deliveries
 \ir migration.sql
-\set migration 000006_tokens
+\set migration 000006_traffic
+\ir migration.sql
+\set migration 000007_tokens
 \ir migration.sql
 
 select :version > :number as newer \gset
@@ -76,6 +78,7 @@ select :version > :number as newer \gset
 \ir functions/drift.sql
 \ir functions/outbox.sql
 \ir functions/assistants.sql
+\ir functions/traffic.sql
 \ir functions/deliveries.sql
 \ir functions/unsendable.sql
 \ir functions/records.sql

@@ -11,14 +11,14 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::guard::Guard;
 use crate::health::limits::ALARM_AFTER;
 use crate::http::client::{Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES};
-use crate::http::guard::Guard;
 use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
 use crate::pg::subscriptions::GiveUp;
 use crate::sealing::Keyring;
-use crate::worker::slots::Limits;
+use crate::worker::deliver::slots::Limits;
 use crate::{Error, Result};
 
 mod api;

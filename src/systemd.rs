@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::worker::board::Board;
 use crate::worker::vitals::Phase;
+use crate::worker::vitals::board::Board;
 
 /// How often it is looked whether there is something to tell.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -9,7 +9,7 @@ use crate::config::RunConfig;
 use crate::http::client::Client;
 use crate::ops::Service;
 use crate::pg::connect::Database;
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// A statement of a door that lasts longer is cut off: whoever asked has gone by then.

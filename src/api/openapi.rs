@@ -45,7 +45,8 @@ pub fn documented() -> (Router<Arc<Shared>>, OpenApi) {
     let own = OpenApiRouter::new().routes(routes!(document));
     let all = OpenApiRouter::with_openapi(about())
         .nest("/api/v1", v1::routes().merge(own))
-        .nest(restapi::BASE, restapi::routes());
+        .nest(restapi::BASE, restapi::routes())
+        .nest("/webhook", v1::dashboard::documented());
     let (router, mut document) = all.split_for_parts();
     complete(&mut document);
     (router, document)

@@ -1,6 +1,7 @@
 //! The command line: one file for each command, all of them thin. Data on stdout, words on stderr.
 
 pub mod capture;
+pub mod dashboard;
 pub mod deliveries;
 pub mod demo;
 pub mod doctor;
@@ -28,16 +29,16 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tokio_postgres::Client;
 
 use crate::config::{DatabaseUrl, ignoring_empty_variables, no_database};
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::ops::page::{LIMIT_AT_MOST, Page, PageRequest};
 use crate::ops::{self, Service};
+use crate::pg::Client;
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::telemetry::{Log, LogFormat};
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.
@@ -95,6 +96,8 @@ enum Command {
     Status(output::Json),
     /// Looks for what would go wrong here, and says what to do about it
     Doctor(doctor::Doctor),
+    /// Shows what was sent in the last days, in figures
+    Dashboard(dashboard::DashboardArgs),
     /// Lists attempts to deliver, newest first
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
@@ -173,6 +176,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Run(args) => block_on(run::run(url, *args, log))?,
         Command::Serve(args) => block_on(serve::serve(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
+        Command::Dashboard(args) => block_on(dashboard::dashboard(database(&url)?, args))?,
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(&url)?, args))?,
         Command::Domain(command) => block_on(domain_args::domain(database(&url)?, command))?,

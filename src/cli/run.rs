@@ -12,11 +12,11 @@ use super::output;
 use super::serve::ApiServer;
 use crate::config::{DatabaseUrl, RawConfig, RunConfig};
 use crate::telemetry::Log;
-use crate::worker::board::Board;
-use crate::worker::fleet::Fleet;
-use crate::worker::process::Process;
-use crate::worker::slots::Limits;
-use crate::worker::supervisor::Options;
+use crate::worker::deliver::slots::Limits;
+use crate::worker::term::budget::Budget;
+use crate::worker::term::fleet::Fleet;
+use crate::worker::term::supervisor::Options;
+use crate::worker::vitals::board::Board;
 use crate::{Error, Result, systemd, web};
 
 /// Settings of the service.
@@ -35,7 +35,7 @@ pub struct Run {
 /// Runs until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the configuration again.
 ///
 /// # Errors
-/// What cannot heal by itself; see [`crate::worker::supervisor::run`].
+/// What cannot heal by itself; see [`crate::worker::term::supervisor::run`].
 pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> {
     let resolve = || RunConfig::resolve(args.settings.clone(), database_url.read()?, args.config.as_deref());
     let config = resolve()?;
@@ -64,8 +64,8 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
         tokio::join!(pages, systemd::keep_informed(Arc::clone(&board)));
     };
     tokio::pin!(beside);
-    let process = Process::new(config.settings.max_in_flight);
-    let mut fleet = Fleet::new(process, Arc::clone(&board), config.serves_many, stop.clone());
+    let budget = Budget::new(config.settings.max_in_flight);
+    let mut fleet = Fleet::new(budget, Arc::clone(&board), config.serves_many, stop.clone());
     fleet.serve(options_of(&config)?);
     loop {
         tokio::select! {

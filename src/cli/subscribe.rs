@@ -9,14 +9,14 @@ use serde_json::{Map, Value, json};
 use super::output::{self, Json, data, say};
 use super::secret::read_secret_file;
 use super::{verbs, verbs_under};
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::ops::subscriptions::preview::Preview;
 use crate::ops::{Operator, Service};
 use crate::payload::template::Template;
 use crate::pg::connect::Database;
 use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::draft::Draft;
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.

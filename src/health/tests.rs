@@ -1,5 +1,6 @@
-use super::*;
 use serde_json::{Value, json};
+
+use super::*;
 
 fn healthy() -> Value {
     let mut facts = json!({
@@ -28,11 +29,13 @@ fn healthy() -> Value {
     facts
 }
 
-fn judged(database: &Value, tls: Mode, clock: f64) -> Vec<Finding> {
+fn judged(database: &Value, clock: f64) -> Vec<Finding> {
     judge(&Facts {
         database: &serde_json::from_value(database.clone()).unwrap(),
         clock: (clock, 0.1),
-        tls,
+        sslmode: "prefer".to_owned(),
+        server_is_verified: false,
+        connections_needed: 7,
         pooler: None,
         alarm_after: limits::ALARM_AFTER,
     })
@@ -42,13 +45,13 @@ fn judged(database: &Value, tls: Mode, clock: f64) -> Vec<Finding> {
 fn level_with(path: &str, value: Value, code: &str) -> Level {
     let mut database = healthy();
     *database.pointer_mut(path).unwrap() = value;
-    let findings = judged(&database, Mode::Prefer, 0.0);
+    let findings = judged(&database, 0.0);
     findings.iter().find(|f| f.code == code).unwrap().level
 }
 
 #[test]
 fn a_healthy_installation_has_nothing_wrong_and_everything_is_looked_at() {
-    let findings = judged(&healthy(), Mode::Prefer, 0.0);
+    let findings = judged(&healthy(), 0.0);
     let codes: Vec<&str> = findings.iter().map(|f| f.code).collect();
     let mut expected = CODES.to_vec();
     let mut sorted = codes.clone();
@@ -125,7 +128,7 @@ fn each_pain_is_found_and_comes_with_advice() {
         assert_eq!(level_with(path, value.clone(), code), level, "{path} {value}");
         let mut database = healthy();
         *database.pointer_mut(path).unwrap() = value;
-        let findings = judged(&database, Mode::Prefer, 0.0);
+        let findings = judged(&database, 0.0);
         assert!(
             findings
                 .iter()
@@ -143,7 +146,9 @@ fn clocks_count_only_as_exactly_as_they_were_compared() {
         let facts = Facts {
             database: &database,
             clock: (skew, exact_to),
-            tls: Mode::Prefer,
+            sslmode: "prefer".to_owned(),
+            server_is_verified: false,
+            connections_needed: 7,
             pooler: None,
             alarm_after: limits::ALARM_AFTER,
         };

@@ -11,7 +11,7 @@ use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
 use crate::pg::session_pool::{Session, SessionPool};
 use crate::pg::{registry, schema};
-use crate::worker::admission::{self, ServiceRules};
+use crate::worker::upkeep::admission::{self, ServiceRules};
 
 /// The operators' verbs on one database. Cheap to clone; clones share their sessions.
 ///

@@ -10,13 +10,8 @@ use uuid::Uuid;
 
 use super::callbacks::Callback;
 use super::outbox::Position;
+use super::sqlstate::{FENCED, LEASE_LOST};
 use crate::{Error, Result};
-
-/// SQLSTATE of our own functions for "another instance leads".
-const LEASE_LOST: &str = "OE001";
-
-/// And for "nothing may be delivered from this database".
-const FENCED: &str = "OE002";
 
 /// How much longer than its timeout an attempt may stay unrecorded before it counts as interrupted.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
@@ -113,6 +108,8 @@ pub struct Finished {
     pub error_detail: Option<String>,
     /// Whole milliseconds.
     pub duration_ms: i32,
+    /// The host that it was for; empty where none is known.
+    pub host: String,
     /// When to try again; `None` = it is over.
     pub retry_in: Option<Duration>,
     /// Whether it was the endpoint that failed.
@@ -126,10 +123,10 @@ pub struct Finished {
 }
 
 pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
-    if error.code().is_some_and(|code| code.code() == LEASE_LOST) {
+    if LEASE_LOST.of(&error) {
         return Error::lease_lost(format!("cannot {tried}: another instance leads")).with_source(error);
     }
-    if error.code().is_some_and(|code| code.code() == FENCED) {
+    if FENCED.of(&error) {
         return Error::fenced(format!("cannot {tried}: nothing may be delivered from this database"))
             .with_source(error);
     }
@@ -137,8 +134,34 @@ pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
 }
 
 /// How long an attempt with this timeout may stay unrecorded, in milliseconds.
-pub(crate) fn lease_ms(timeout: Duration) -> i32 {
+pub(super) fn lease_ms(timeout: Duration) -> i32 {
     i32::try_from((timeout + LEASE_MARGIN).as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Logs the attempt of a test event as pending. Returns the term that it belongs to.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn begin_test(client: &Client, claimed: &mut Claimed, timeout: Duration) -> Result<i64> {
+    let row = client
+        .query_one(
+            "select term, log_id, log_date from odoo_eventd.begin_test($1, $2, $3, $4, $5, $6)",
+            &[
+                &claimed.subscription_id,
+                &claimed.event_id,
+                &claimed.delivery_id,
+                &claimed.model,
+                &claimed.body,
+                &lease_ms(timeout),
+            ],
+        )
+        .await
+        .map_err(|e| Error::database("log the test", e))?;
+    claimed.log = LogKey {
+        id: row.get("log_id"),
+        date: row.get("log_date"),
+    };
+    Ok(row.get("term"))
 }
 
 /// Commits deliveries and the position they lead to. Returns, for each delivery that is new and was claimed, its index and its log row.
@@ -359,7 +382,9 @@ pub async fn wake_all_lanes(client: &Client) -> Result<()> {
 /// [`Error::is_lease_lost`]; database errors: nothing was recorded, the same call may be made again.
 pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished]) -> Result<i64> {
     let statement = client
-        .prepare_cached("select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
+        .prepare_cached(
+            "select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        )
         .await
         .map_err(|e| failed("prepare recording attempts", e))?;
     let row = client
@@ -385,6 +410,7 @@ pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished
                     .iter()
                     .map(|f| f.retry_in.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
                     .collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.host.as_str()).collect::<Vec<_>>(),
             ],
         )
         .await

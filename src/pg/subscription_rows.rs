@@ -6,14 +6,14 @@
 use jiff::civil::DateTime;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use super::answered_requests::RequestKey;
+use super::domain::params::Params;
+use super::domain::sql::{self, compile};
+use super::sqlstate::{BAD_INTERVAL, BAD_VALUE};
 use crate::domain::check::TypedDomain;
-use crate::domain::params::Params;
-use crate::domain::sql::{self, compile};
-use crate::pg::answered_requests::RequestKey;
 use crate::subscription::{View, draft};
 use crate::{Error, Result};
 
@@ -371,26 +371,10 @@ pub async fn history(
 
 /// What the table does not take is wrong use.
 fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error {
-    let Some(code) = error.code() else {
+    let column = BAD_INTERVAL.of(&error).then_some("max_event_age");
+    if column.is_none() && !BAD_VALUE.of(&error) {
         return Error::database(tried, error);
-    };
-    let column = match code {
-        code if *code == SqlState::INVALID_DATETIME_FORMAT || *code == SqlState::DATETIME_FIELD_OVERFLOW => {
-            Some("max_event_age")
-        }
-        code if [
-            &SqlState::CHECK_VIOLATION,
-            &SqlState::INVALID_TEXT_REPRESENTATION,
-            &SqlState::NOT_NULL_VIOLATION,
-            &SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            &SqlState::UNTRANSLATABLE_CHARACTER,
-        ]
-        .contains(&code) =>
-        {
-            None
-        }
-        _ => return Error::database(tried, error),
-    };
+    }
     let Some(said) = error.as_db_error() else {
         return Error::usage(format!("cannot {tried}")).with_source(error);
     };

@@ -145,7 +145,7 @@ choices! {
     }
 }
 
-impl From<HttpMethod> for reqwest::Method {
+impl From<HttpMethod> for http::Method {
     fn from(method: HttpMethod) -> Self {
         match method {
             HttpMethod::Get => Self::GET,

@@ -151,7 +151,7 @@ impl fmt::Debug for Redacted {
 }
 
 impl Subscription {
-    /// Opens the secrets that are encrypted, as [`super::Accepted::check`] needs them.
+    /// Opens the secrets that are encrypted, as [`super::ResolvedSubscription::check`] needs them.
     ///
     /// # Errors
     /// [`Error::is_usage`] with a sentence that names the column and the keys' ids.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::choices::{BodyFormat, CreatedFrom, EndpointSource, Grouping, HttpMethod, State, TriggerMode, WantedEvents};
-use crate::http::mask::{HIDDEN, mask_url_text};
+use crate::endpoint::mask::{HIDDEN, mask_url_text};
 
 /// The columns of `mcp_event_subscription`, in their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Result;
 use crate::http::server::{self, Limits};
-use crate::worker::board::Board;
+use crate::worker::vitals::board::Board;
 
 /// Prometheus and a few probes need a connection each.
 const LIMITS: Limits = Limits {

@@ -80,6 +80,7 @@ mod strangers;
 mod support;
 mod tls;
 mod traces;
+mod traffic;
 mod troubles;
 mod unprintable;
 mod unprocessed;

@@ -2,6 +2,7 @@
 
 pub mod bulk;
 pub mod catalog;
+pub mod dashboard;
 pub mod deliveries;
 pub mod listed;
 pub mod once;
@@ -22,4 +23,5 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(bulk::routes())
         .merge(deliveries::routes())
         .merge(catalog::routes())
+        .merge(dashboard::routes())
 }

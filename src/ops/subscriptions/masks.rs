@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::mask::HIDDEN;
+use crate::endpoint::mask::HIDDEN;
 use crate::ops::error::{Error, Result};
 use crate::ops::operator::Operator;
 use crate::ops::service::Service;
