@@ -49,6 +49,8 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \ir migration.sql
 \set migration 000007_feed
 \ir migration.sql
+\set migration 000008_tokens
+\ir migration.sql
 
 select :version > :number as newer \gset
 \if :newer
@@ -93,6 +95,8 @@ select :version > :number as newer \gset
 \ir functions/subscription_writes.sql
 \ir functions/delivery_reads.sql
 \ir functions/history.sql
+\ir functions/tokens.sql
+\ir functions/answered_requests.sql
 \ir functions/views.sql
 \ir functions/retention.sql
 \ir functions/health.sql

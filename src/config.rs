@@ -22,9 +22,12 @@ use crate::sealing::Keyring;
 use crate::worker::deliver::slots::Limits;
 use crate::{Error, Result};
 
+mod api;
 mod databases;
 
+pub use api::{ApiSettings, RawApi};
 pub use databases::{ForAll, Guards, RawDatabase, Served};
+
 /// Five days, in seconds. Source: Standard Webhooks, "Disabling endpoints"; Svix gives up after 120 hours of nothing but failures.
 const DISABLE_AFTER_S: u64 = 5 * 24 * 60 * 60;
 
@@ -126,6 +129,10 @@ pub struct RawConfig {
     /// In a file only, where a reload finds it: the flag and the environment variable are the program's own.
     #[arg(skip)]
     pub log: Option<String>,
+    /// The HTTP server.
+    #[command(flatten)]
+    #[serde(default)]
+    pub api: RawApi,
 }
 
 /// Where the database's URL comes from. A file can be a systemd credential; it is read again by a reload.
@@ -242,6 +249,8 @@ pub struct Settings {
     pub alarm_after_s: u64,
     /// What the file says is logged; the flag and the environment go before it.
     pub log: Option<String>,
+    /// The HTTP server.
+    pub api: ApiSettings,
 }
 
 /// What [`RunConfig`] says of one database.
@@ -315,13 +324,14 @@ impl RunConfig {
                 .listen_http
                 .or(file.listen_http)
                 .filter(|address| !address.is_empty())
-                .map(|address| crate::web::parse_address(&address))
+                .map(|address| crate::http::server::parse_address("listen_http", &address))
                 .transpose()?,
             alarm_after_s: said
                 .alarm_after_s
                 .or(file.alarm_after_s)
                 .unwrap_or(ALARM_AFTER.as_secs()),
             log: file.log,
+            api: ApiSettings::resolve(said.api, file.api)?,
         };
         for (name, value) in [
             ("alarm_after_s", settings.alarm_after_s),

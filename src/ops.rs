@@ -17,6 +17,7 @@ pub mod page;
 pub mod service;
 pub mod subscriptions;
 pub mod test_event;
+pub mod tokens;
 mod wall;
 
 use serde::Serialize;

@@ -18,10 +18,12 @@ pub mod registry;
 pub mod run;
 pub mod secret;
 pub mod secrets;
+pub mod serve;
 pub mod status;
 pub mod subscribe;
 pub mod subscriptions;
 pub mod test_event;
+pub mod token;
 pub mod verify;
 
 use std::future::Future;
@@ -91,6 +93,8 @@ enum Command {
     Emit(emit::Emit),
     /// Runs the service
     Run(Box<run::Run>),
+    /// Serves the HTTP API alone, beside a service that runs elsewhere
+    Serve(Box<run::Run>),
     /// Shows triggers, drift, queues, the service and every subscription's health
     Status(output::Json),
     /// Looks for what would go wrong here, and says what to do about it
@@ -114,6 +118,9 @@ enum Command {
     /// Changes the secret of a subscription, or the key that secrets are encrypted with
     #[command(subcommand)]
     Secret(secrets::SecretCommand),
+    /// Makes, lists and revokes tokens for the HTTP API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -143,7 +150,7 @@ pub fn main() -> ExitCode {
     let log = crate::telemetry::start(
         cli.log_format,
         cli.log.as_deref(),
-        matches!(cli.command, Command::Run(_)),
+        matches!(cli.command, Command::Run(_) | Command::Serve(_)),
     );
     match run_command(cli, &log) {
         Ok(code) => code,
@@ -171,6 +178,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Test(args) => return block_on(test_event::test(url, args)),
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
+        Command::Serve(args) => block_on(serve::serve(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
         Command::Dashboard(args) => block_on(dashboard::dashboard(database(&url)?, args))?,
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
@@ -178,6 +186,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Domain(command) => block_on(domain_args::domain(database(&url)?, command))?,
         Command::Registry(command) => block_on(registry::registry(database(&url)?, command))?,
         Command::Secret(command) => block_on(secrets::secret(database(&url)?, command))?,
+        Command::Token(command) => block_on(token::token(database(&url)?, command))?,
         Command::Doctor(args) => return block_on(doctor::doctor(database(&url)?, args)),
         Command::Erase(args) => block_on(erase::erase(database(&url)?, args))?,
         Command::History(args) => block_on(erase::history(database(&url)?, args))?,

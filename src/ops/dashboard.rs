@@ -17,7 +17,7 @@ pub const DAYS_AT_MOST: u32 = 90;
 
 /// Figures of the last days. They count attempts, tests and repeats included, in the hour in which each began, until they are 400 days
 /// old: longer than the log is kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Dashboard {
     /// All together.
     pub summary: Summary,
@@ -36,7 +36,7 @@ pub struct Dashboard {
 }
 
 /// All attempts together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Summary {
     /// Those that ended.
     pub total_sent: i64,
@@ -59,7 +59,7 @@ pub struct Summary {
 }
 
 /// Of one host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OfEndpoint {
     /// Its name or address.
     pub host: String,
@@ -76,7 +76,7 @@ pub struct OfEndpoint {
 }
 
 /// Of one model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OfModel {
     /// Odoo model.
     pub model: String,
@@ -89,7 +89,7 @@ pub struct OfModel {
 }
 
 /// Of one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OfDay {
     /// The day, `YYYY-MM-DD`.
     pub date: String,
@@ -100,7 +100,7 @@ pub struct OfDay {
 }
 
 /// Of one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OfError {
     /// As in the log.
     pub error: String,

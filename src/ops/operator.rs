@@ -152,6 +152,13 @@ impl Operator {
         self
     }
 
+    /// The same with one scope more: who may change something is told what it was and is.
+    #[must_use]
+    pub(super) fn also(mut self, scope: Scope) -> Self {
+        self.scopes.insert(scope);
+        self
+    }
+
     /// Whether he may do what this scope is for.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)

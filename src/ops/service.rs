@@ -1,6 +1,7 @@
 //! What every door calls: the verbs, over sessions of its own, under the service's rules.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -58,6 +59,11 @@ impl Service {
     pub fn sending_by(mut self, client: Client) -> Self {
         self.client = client;
         self
+    }
+
+    /// Closes the sessions that nobody has used for so long.
+    pub fn close_idle(&self, unused: Duration) {
+        self.sessions.close_idle(unused);
     }
 
     pub(super) fn client(&self) -> &Client {

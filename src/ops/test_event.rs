@@ -41,7 +41,7 @@ const SHOWN_HEADERS: [&str; 9] = [
 const SIGNATURES: [&str; 2] = ["x-mcp-signature", "webhook-signature"];
 
 /// What was sent, and what came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Tested {
     /// The row in the log.
     pub delivery_id: Uuid,
@@ -50,6 +50,7 @@ pub struct Tested {
     /// Secret parts masked.
     pub url: String,
     /// Name and value; values that may be secret are masked.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
     /// As it was signed and sent.
     pub body: String,

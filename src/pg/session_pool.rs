@@ -55,6 +55,11 @@ impl SessionPool {
         }
     }
 
+    /// Closes those that nobody has used for so long.
+    pub fn close_idle(&self, unused: Duration) {
+        self.pool.retain(|_, metrics| metrics.last_used() < unused);
+    }
+
     /// The database.
     pub fn database(&self) -> &Database {
         &self.database
