@@ -121,10 +121,13 @@ impl Readers {
     }
 }
 
+/// The newest event of each of some subscriptions.
+type Newest = Vec<(i32, i64)>;
+
 /// What one query came to, and which readers were noted with it.
 enum Done {
     Read(Vec<(Question, Vec<Ask>)>, crate::Result<(Vec<Found>, Option<Note>)>),
-    Looked(crate::Result<(Vec<(i32, i64)>, Option<Note>)>),
+    Looked(crate::Result<(Newest, Option<Note>)>),
 }
 
 /// The task that serves all readers.
@@ -287,7 +290,7 @@ impl Serving {
         }
     }
 
-    fn looked(&mut self, looked: crate::Result<(Vec<(i32, i64)>, Option<Note>)>) {
+    fn looked(&mut self, looked: crate::Result<(Newest, Option<Note>)>) {
         self.look_at = Instant::now() + self.look_every();
         match looked {
             Ok((newest, note)) => {
