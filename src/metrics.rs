@@ -82,6 +82,18 @@ pub struct Metrics {
 /// What the service is doing; the values of the label `state` of `odoo_eventd_phase`.
 pub const PHASES: [&str; 4] = ["connecting", "standby", "fenced", "leading"];
 
+/// Where all are registered, and what the program is.
+fn registry_of(database: Option<&str>) -> Registry {
+    let labels = database.map(|name| (Cow::Borrowed("database"), Cow::Owned(name.to_owned())));
+    let mut registry = Registry::with_prefix_and_labels("odoo_eventd", labels.into_iter());
+    registry.register(
+        "build",
+        "The program that runs",
+        Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+    );
+    registry
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::of(None)
@@ -91,13 +103,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Those of a database; with its name as the label `database`, where a process serves many.
     pub fn of(database: Option<&str>) -> Self {
-        let labels = database.map(|name| (Cow::Borrowed("database"), Cow::Owned(name.to_owned())));
-        let mut registry = Registry::with_prefix_and_labels("odoo_eventd", labels.into_iter());
-        registry.register(
-            "build",
-            "The program that runs",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        let mut registry = registry_of(database);
         macro_rules! register {
             ($name:literal, $help:literal) => {
                 register!($name, $help, Default::default())
@@ -108,7 +114,7 @@ impl Metrics {
                 metric
             }};
         }
-        let metrics = Self {
+        Self {
             phase: register!("phase", "1 for what the service is doing, 0 for what it is not doing"),
             term: register!("term", "The term that this instance leads or led last"),
             terms_failed: register!(
@@ -193,20 +199,26 @@ impl Metrics {
             ),
             clock_skew: register!("clock_skew_seconds", "This host's clock minus the server's"),
             registry,
-        };
-        metrics.set_phase(PHASES[0]);
+        }
+        .with_all_labels()
+    }
+
+    /// What was never counted is zero, and not missing.
+    fn with_all_labels(self) -> Self {
+        self.set_phase(PHASES[0]);
         for by in ["notify", "poll"] {
-            drop(metrics.wakes.get_or_create(&WakeLabels { by }));
+            drop(self.wakes.get_or_create(&WakeLabels { by }));
         }
         for state in ["ready", "invalid", "pending", "disabled", "inactive"] {
-            drop(metrics.subscriptions.get_or_create(&StateLabels { state }));
+            drop(self.subscriptions.get_or_create(&StateLabels { state }));
         }
-        drop(metrics.attempts.get_or_create(&AttemptLabels {
+        drop(self.attempts.get_or_create(&AttemptLabels {
             result: "success",
             error: "",
         }));
-        metrics
+        self
     }
+
     /// One of [`PHASES`].
     pub fn set_phase(&self, phase: &'static str) {
         for state in PHASES {

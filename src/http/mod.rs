@@ -1,9 +1,10 @@
 //! The outbound side: how a request is made to an endpoint whose address may be called; and a receiver to develop against.
 //!
-//! [`resolver`] enforces the [guard](crate::endpoint::guard) on every name that is resolved, [`client`] makes one attempt over connections
-//! that `pool` keeps, `dial` opens and `wire` counts, [`tls`] says whom it trusts. [`receiver`] is the other end, and [`crowd`] whom a
+//! [`resolver`] enforces the [guard](crate::endpoint::guard) on every name that is resolved, [`client`] sends one request over connections
+//! that `pool` keeps, `dial` opens and `wire` counts, [`tls`] says whom it trusts, and an [`attempt`] is what came of it. [`receiver`] is the other end, and [`crowd`] whom a
 //! server of ours lets in.
 
+pub mod attempt;
 pub mod client;
 pub mod crowd;
 mod dial;

@@ -14,6 +14,7 @@
 )]
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
+mod architecture;
 mod assistants;
 mod attachments;
 mod callbacks;
