@@ -14,14 +14,17 @@ use crate::endpoint::guard::Guard;
 use crate::http::client::{Client, ClientConfig};
 use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
+use crate::pg::feed::Keeping;
 use crate::pg::subscriptions::GiveUp;
 use crate::sealing::Keyring;
 use crate::worker::deliver::slots::Limits;
 use crate::{Error, Result};
 
+mod api;
 mod databases;
 mod settings;
 
+pub use api::{ApiSettings, RawApi};
 pub use databases::{ForAll, Guards, RawDatabase, Served};
 pub use settings::Settings;
 
@@ -93,6 +96,18 @@ pub struct RawConfig {
     /// For how many days the log of attempts is kept, 0 = for ever [default: 30]
     #[arg(long, env = "ODOO_EVENTD_LOG_RETENTION_DAYS", value_name = "DAYS")]
     pub log_retention_days: Option<u16>,
+    /// For how many hours events are kept for readers of the feed [default: 24]
+    #[arg(long, env = "ODOO_EVENTD_FEED_KEEP_HOURS", value_name = "HOURS")]
+    pub feed_keep_hours: Option<u16>,
+    /// How many events of a subscription are kept for its readers [default: 10000]
+    #[arg(long, env = "ODOO_EVENTD_FEED_MAX_EVENTS", value_name = "N")]
+    pub feed_max_events: Option<u32>,
+    /// How many bytes all events that are kept for readers may take [default: 1073741824, 1 GiB]
+    #[arg(long, env = "ODOO_EVENTD_FEED_MAX_BYTES", value_name = "N")]
+    pub feed_max_bytes: Option<u64>,
+    /// A subscription that an assistant or `listen` made is deactivated when nobody has read it for so long [default: 3600]
+    #[arg(long, env = "ODOO_EVENTD_FEED_LEASE_S", value_name = "S")]
+    pub feed_lease_s: Option<u32>,
     /// Where to serve /healthz, /readyz and /metrics: ADDRESS:PORT, or a port of loopback [default: nowhere]
     #[arg(long, env = "ODOO_EVENTD_LISTEN_HTTP", value_name = "ADDRESS")]
     pub listen_http: Option<String>,
@@ -102,6 +117,10 @@ pub struct RawConfig {
     /// In a file only, where a reload finds it: the flag and the environment variable are the program's own.
     #[arg(skip)]
     pub log: Option<String>,
+    /// The HTTP server.
+    #[command(flatten)]
+    #[serde(default)]
+    pub api: RawApi,
 }
 
 /// Where the database's URL comes from. A file can be a systemd credential; it is read again by a reload.
@@ -311,6 +330,16 @@ impl RunConfig {
         GiveUp {
             after: Duration::from_secs(self.settings.disable_after_s),
             after_failures: GIVE_UP_AFTER_FAILURES,
+        }
+    }
+
+    /// What is kept of events for readers.
+    pub fn feed(&self) -> Keeping {
+        Keeping {
+            keep: Duration::from_secs(u64::from(self.settings.feed_keep_hours) * 3_600),
+            max_events: self.settings.feed_max_events,
+            max_bytes: self.settings.feed_max_bytes,
+            lease: Duration::from_secs(u64::from(self.settings.feed_lease_s)),
         }
     }
 

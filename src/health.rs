@@ -51,7 +51,7 @@ pub struct Finding {
 }
 
 /// Every code that [`judge`] can return.
-pub const CODES: [&str; 25] = [
+pub const CODES: [&str; 26] = [
     "server-version",
     "odoo-version",
     "read-only",
@@ -76,6 +76,7 @@ pub const CODES: [&str; 25] = [
     "notify-queue",
     "connections",
     "log",
+    "feed",
     "vacuum",
 ];
 

@@ -40,10 +40,11 @@
 //!
 //! # How the code is laid out
 //!
-//! Dependencies point inward: [`cli`], [`web`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
+//! Dependencies point inward: [`cli`], [`web`], [`api`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
 //! [`endpoint`], [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`], [`health`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
+pub mod api;
 pub mod backoff;
 pub(crate) mod caret;
 pub mod cli;

@@ -151,7 +151,7 @@ impl Assembly {
         images: ImageNumbers,
         answers: &Answers,
     ) {
-        if !subscription.has_endpoint() || !self.is_for(change, subscription, images, answers) {
+        if !self.is_for(change, subscription, images, answers) {
             return;
         }
         let key = (subscription.row.id, change.event_type);

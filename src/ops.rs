@@ -5,16 +5,19 @@
 //! takes a connection of his.
 
 pub mod catalog;
+pub mod dashboard;
 pub mod deliveries;
 pub mod domains;
 pub mod emit;
 pub mod error;
+pub mod feed;
 pub mod operator;
 pub mod overview;
 pub mod page;
 pub mod service;
 pub mod subscriptions;
 pub mod test_event;
+pub mod tokens;
 mod wall;
 
 use serde::Serialize;

@@ -4,6 +4,7 @@
 //! a row against Odoo's metadata: the columns that have to be captured for it and the domain in a form that can be judged. What cannot be
 //! done exactly is refused with a sentence (SPEC 3.9).
 
+pub mod bounds;
 mod check;
 pub mod choices;
 pub mod draft;

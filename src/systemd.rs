@@ -48,6 +48,18 @@ pub async fn keep_informed(board: Arc<Board>) {
     }
 }
 
+/// The same for a process that has no database to lead: it is ready at once, and alive while its runtime gets on. Until dropped.
+pub async fn keep_informed_of_serving() {
+    tell(&[NotifyState::Ready, NotifyState::Status("serving the API")]);
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(limit / 4).await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}
+
 /// The service begins to stop.
 pub fn stopping() {
     tell(&[

@@ -20,6 +20,7 @@ use crate::ops::deliveries::read::AttemptFilter;
 use crate::ops::page::PageRequest;
 use crate::ops::{Operator, Service};
 use crate::pg::connect::Database;
+use crate::pg::feed::Keeping;
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::{self, schema};
 use crate::signature::Secret;
@@ -145,6 +146,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
         },
         grace: Duration::from_secs(5),
         log_retention_days: 0,
+        feed: Keeping::default(),
         state_directory: None,
     });
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));

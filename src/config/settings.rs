@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{RawConfig, secret_key_file};
+use super::{ApiSettings, RawConfig, secret_key_file};
 use crate::health::limits::ALARM_AFTER;
 use crate::http::client::DEFAULT_RESPONSE_CAP_BYTES;
 use crate::http::tls::HostTls;
+use crate::pg::feed::Keeping;
 use crate::{Error, Result};
 
 /// Five days, in seconds. Source: Standard Webhooks, "Disabling endpoints"; Svix gives up after 120 hours of nothing but failures.
@@ -16,6 +17,9 @@ const DISABLE_AFTER_S: u64 = 5 * 24 * 60 * 60;
 
 /// The most that may be kept of an answer: 16 MiB, held in memory for each request under way.
 const MOST_RESPONSE_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// With less an empty block's own pages would be too much.
+const LEAST_FEED_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Validated settings.
 #[derive(Debug, Clone, Serialize)]
@@ -50,12 +54,22 @@ pub struct Settings {
     pub shutdown_grace_ms: u64,
     /// See [`RawConfig::log_retention_days`].
     pub log_retention_days: u16,
+    /// See [`RawConfig::feed_keep_hours`].
+    pub feed_keep_hours: u16,
+    /// See [`RawConfig::feed_max_events`].
+    pub feed_max_events: u32,
+    /// See [`RawConfig::feed_max_bytes`].
+    pub feed_max_bytes: u64,
+    /// See [`RawConfig::feed_lease_s`].
+    pub feed_lease_s: u32,
     /// See [`RawConfig::listen_http`].
     pub listen_http: Option<SocketAddr>,
     /// See [`RawConfig::alarm_after_s`].
     pub alarm_after_s: u64,
     /// What the file says is logged; the flag and the environment go before it.
     pub log: Option<String>,
+    /// The HTTP server.
+    pub api: ApiSettings,
 }
 
 impl Settings {
@@ -91,17 +105,28 @@ impl Settings {
                 .unwrap_or(DEFAULT_RESPONSE_CAP_BYTES),
             shutdown_grace_ms: said.shutdown_grace_ms.or(file.shutdown_grace_ms).unwrap_or(10_000),
             log_retention_days: said.log_retention_days.or(file.log_retention_days).unwrap_or(30),
+            feed_keep_hours: said.feed_keep_hours.or(file.feed_keep_hours).unwrap_or(24),
+            feed_max_events: said
+                .feed_max_events
+                .or(file.feed_max_events)
+                .unwrap_or(Keeping::default().max_events),
+            feed_max_bytes: said
+                .feed_max_bytes
+                .or(file.feed_max_bytes)
+                .unwrap_or(Keeping::default().max_bytes),
+            feed_lease_s: said.feed_lease_s.or(file.feed_lease_s).unwrap_or(3_600),
             listen_http: said
                 .listen_http
                 .or(file.listen_http)
                 .filter(|address| !address.is_empty())
-                .map(|address| crate::web::parse_address(&address))
+                .map(|address| crate::http::server::parse_address("listen_http", &address))
                 .transpose()?,
             alarm_after_s: said
                 .alarm_after_s
                 .or(file.alarm_after_s)
                 .unwrap_or(ALARM_AFTER.as_secs()),
             log: file.log,
+            api: ApiSettings::resolve(said.api, file.api)?,
         };
         settings.check()?;
         Ok(settings)
@@ -111,6 +136,9 @@ impl Settings {
         for (name, value) in [
             ("alarm_after_s", self.alarm_after_s),
             ("poll_interval_ms", self.poll_interval_ms),
+            ("feed_keep_hours", u64::from(self.feed_keep_hours)),
+            ("feed_max_events", u64::from(self.feed_max_events)),
+            ("feed_lease_s", u64::from(self.feed_lease_s)),
             ("max_in_flight", self.max_in_flight as u64),
             (
                 "max_in_flight_per_subscription",
@@ -125,6 +153,11 @@ impl Settings {
         if self.response_body_bytes > MOST_RESPONSE_BODY_BYTES {
             return Err(Error::usage(format!(
                 "response_body_bytes must be {MOST_RESPONSE_BODY_BYTES} at most"
+            )));
+        }
+        if self.feed_max_bytes < LEAST_FEED_MAX_BYTES {
+            return Err(Error::usage(format!(
+                "feed_max_bytes must be {LEAST_FEED_MAX_BYTES} at least"
             )));
         }
         if let Some(directory) = self.state_directory.as_ref().filter(|directory| !directory.is_dir()) {

@@ -21,6 +21,7 @@ pub mod image;
 mod lexer;
 pub mod parse;
 pub mod plan;
+pub mod python;
 mod tables;
 
 pub use error::{DomainError, Span};

@@ -15,6 +15,8 @@ fn healthy() -> Value {
         "connections": {"used": 10, "most": 97, "of_login": -1, "of_database": -1, "used_by_login": 1, "used_in_database": 5},
         "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest": "2026-11-21"}
     });
+    facts["feed"] =
+        json!({"bytes": 0, "max_bytes": 1_073_741_824, "keep_s": 86_400, "oldest_age_s": 0.0, "is_shortened": false});
     facts["disabled"] = json!([]);
     facts["waiting"] = json!([]);
     facts["troubles"] = json!([]);
@@ -123,6 +125,8 @@ fn each_pain_is_found_and_comes_with_advice() {
         ("/connections/of_login", json!(5), "connections", Level::Warning),
         ("/log/today", json!(false), "log", Level::Wrong),
         ("/log/tomorrow", json!(null), "log", Level::Warning),
+        ("/feed/is_shortened", json!(true), "feed", Level::Warning),
+        ("/feed/bytes", json!(2_000_000_000), "feed", Level::Wrong),
         ("/delivery/dead", json!(200_000), "vacuum", Level::Warning),
     ] {
         assert_eq!(level_with(path, value.clone(), code), level, "{path} {value}");

@@ -1,8 +1,8 @@
 //! The outbound side: how a request is made to an endpoint whose address may be called; and a receiver to develop against.
 //!
 //! [`resolver`] enforces the [guard](crate::endpoint::guard) on every name that is resolved, [`client`] sends one request over connections
-//! that `pool` keeps, `dial` opens and `wire` counts, [`tls`] says whom it trusts, and an [`attempt`] is what came of it. [`receiver`] is the other end, and [`crowd`] whom a
-//! server of ours lets in.
+//! that `pool` keeps, `dial` opens and `wire` counts, [`tls`] says whom it trusts, and an [`attempt`] is what came of it. [`server`] is
+//! what this program listens with, [`crowd`] whom that lets in, and [`receiver`] the other end of a request.
 
 pub mod attempt;
 pub mod client;
@@ -12,5 +12,6 @@ pub mod odoo;
 mod pool;
 pub mod receiver;
 pub mod resolver;
+pub mod server;
 pub mod tls;
 mod wire;

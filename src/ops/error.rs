@@ -82,7 +82,7 @@ impl fmt::Display for Conflict {
 }
 
 /// Names one version of a subscription by what its user writes; what the service keeps does not move it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct Version(pub String);
 

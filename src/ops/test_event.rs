@@ -41,7 +41,7 @@ const SHOWN_HEADERS: [&str; 9] = [
 const SIGNATURES: [&str; 2] = ["x-mcp-signature", "webhook-signature"];
 
 /// What was sent, and what came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Tested {
     /// The row in the log.
     pub delivery_id: Uuid,
@@ -50,6 +50,7 @@ pub struct Tested {
     /// Secret parts masked.
     pub url: String,
     /// Name and value; values that may be secret are masked.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
     /// As it was signed and sent.
     pub body: String,
@@ -112,6 +113,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         .headers
         .insert(HeaderName::from_static("x-mcp-test"), HeaderValue::from_static("true"));
     let shown = show(&request, &claimed.body);
+    let host = request.url.host_str().unwrap_or_default().to_owned();
     let term = deliveries::begin_test(&connection, &mut claimed, request.timeout).await?;
     let ended = client.send(request).await;
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
@@ -126,6 +128,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         error: ended.outcome.failure.map(crate::delivery::Failure::as_str),
         error_detail: ended.detail.clone(),
         duration_ms,
+        host,
         retry_in: None,
         endpoint_failed: false,
         gone: false,

@@ -120,6 +120,15 @@ impl Database {
         })
     }
 
+    /// The same, where a statement that lasts longer is cut off. Through a pooler that refuses options none is.
+    #[must_use]
+    pub fn cutting_off_after(mut self, longest: Duration) -> Self {
+        let options = self.pinned.get_options().unwrap_or_default();
+        let limited = format!("{options} -c statement_timeout={}", longest.as_millis());
+        self.pinned.options(limited);
+        self
+    }
+
     /// The name of the database in the connection string.
     pub fn name(&self) -> &str {
         self.config.get_dbname().unwrap_or_default()

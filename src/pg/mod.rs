@@ -3,6 +3,7 @@
 //! Statements are calls of the functions in `sql/functions`, so that what the service may do stands in one place, in SQL, where a
 //! DBA reads it.
 
+pub mod answered_requests;
 pub mod assistants;
 pub mod callbacks;
 pub mod connect;
@@ -11,6 +12,7 @@ pub mod deliveries;
 pub mod delivery_log;
 pub mod domain;
 pub mod emit;
+pub mod feed;
 pub mod health;
 pub mod locks;
 pub mod looking;
@@ -32,6 +34,8 @@ pub mod sqlstate;
 pub mod subscription_rows;
 pub mod subscriptions;
 pub mod tls;
+pub mod tokens;
+pub mod traffic;
 pub mod troubles;
 pub mod unsendable;
 

@@ -161,6 +161,11 @@ impl ResolvedSubscription {
         self.sends_to_callbacks() || self.url().is_some()
     }
 
+    /// Whether its events are kept for readers: always where they are sent nowhere.
+    pub fn is_fed(&self) -> bool {
+        self.row.in_session || !self.has_endpoint()
+    }
+
     /// Whether an event was too old to be sent when its attempt began; both in milliseconds since 1970, by the database's clock.
     pub fn is_too_old(&self, event_at: i64, attempt_at: i64) -> bool {
         self.row

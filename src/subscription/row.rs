@@ -72,6 +72,9 @@ pub struct Subscription {
     pub retry_jitter: bool,
     /// Deliveries wait.
     pub paused: bool,
+    /// Its events are read from the feed too.
+    #[serde(default)]
+    pub in_session: bool,
     /// When the service gave the endpoint up.
     pub disabled_at: Option<String>,
     /// One change of a record after the other.

@@ -14,6 +14,7 @@
 )]
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
+mod api;
 mod architecture;
 mod assistants;
 mod attachments;
@@ -39,6 +40,7 @@ mod edits;
 mod emit;
 mod fairness;
 mod faults;
+mod feed;
 mod fence;
 mod fields_that_come;
 mod fixture;
@@ -80,6 +82,7 @@ mod strangers;
 mod support;
 mod tls;
 mod traces;
+mod traffic;
 mod troubles;
 mod unprintable;
 mod unprocessed;

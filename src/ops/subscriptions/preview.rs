@@ -26,7 +26,7 @@ use crate::worker::upkeep::admission::{self, ServiceRules};
 use crate::worker::upkeep::quarantine::Quarantine;
 
 /// What a subscription would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Preview {
     /// Odoo model.
     pub model: String,

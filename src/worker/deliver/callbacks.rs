@@ -12,7 +12,8 @@ use crate::pg::callbacks::{self, Callback};
 use crate::pg::deliveries::Claimed;
 use crate::worker::upkeep::subscription_set::SubscriptionSet;
 
-/// Leaves out what would go to the callback of a record that has none; the others come with theirs, in the same order.
+/// Leaves out what would go to the callback of a record that has none, unless it is fed to readers; the others come with theirs, in the
+/// same order.
 ///
 /// # Errors
 /// Database errors.
@@ -38,8 +39,8 @@ pub async fn deliverable(
             }
             let record = (delivery.subscription.row.model.clone(), delivery.part);
             // Several subscriptions, or several events, may tell of one record.
-            let callback = found.get(&record)?.clone();
-            Some((delivery, Some(callback)))
+            let callback = found.get(&record).cloned();
+            (callback.is_some() || delivery.subscription.is_fed()).then_some((delivery, callback))
         })
         .collect())
 }

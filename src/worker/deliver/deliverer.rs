@@ -341,6 +341,10 @@ async fn attempt(mut claimed: Claimed, subscription: Option<Arc<ResolvedSubscrip
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
     let mut sent = false;
+    let target = subscription
+        .as_ref()
+        .and_then(|subscription| subscription.target.as_ref());
+    let mut host = target.and_then(|url| url.host_str()).unwrap_or_default().to_owned();
     let ended = match &subscription {
         None => nothing_sent(Failure::Cancelled),
         Some(subscription) if !claimed.redelivered && is_too_old(&claimed, subscription) => {
@@ -349,6 +353,10 @@ async fn attempt(mut claimed: Claimed, subscription: Option<Arc<ResolvedSubscrip
         Some(subscription) => match request_of(&mut claimed, subscription, unix_now) {
             Ok(request) => {
                 sent = true;
+                // A callback's is another than the subscription's.
+                if let Some(called) = request.url.host_str().filter(|called| *called != host) {
+                    called.clone_into(&mut host);
+                }
                 failpoint::reach(Step::BeforeSend);
                 let ended = client.send(request).await;
                 failpoint::reach(Step::AfterSend);
@@ -388,6 +396,7 @@ async fn attempt(mut claimed: Claimed, subscription: Option<Arc<ResolvedSubscrip
         error: ended.outcome.failure.map(Failure::as_str),
         error_detail: ended.detail,
         duration_ms,
+        host,
         retry_in,
         // Callback URLs are strangers' words: nobody's failing one may cost a subscription its deliveries.
         endpoint_failed: claimed.callback.is_none() && ended.outcome.failure.is_some_and(Failure::is_of_the_endpoint),

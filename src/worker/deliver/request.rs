@@ -4,11 +4,12 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
+use uuid::Uuid;
 
 use crate::endpoint::guard::parse_url;
 use crate::http::client::{Audience, Request, Reuse};
 use crate::pg::deliveries::Claimed;
-use crate::signature::{self, Message};
+use crate::signature::{self, Message, Secret};
 use crate::subscription::ResolvedSubscription;
 use crate::{Error, Result};
 
@@ -40,33 +41,10 @@ pub fn build(claimed: &Claimed, body: Bytes, subscription: &ResolvedSubscription
     if callback.is_none() {
         headers.extend(subscription.headers.clone());
     }
-    let delivery_id = claimed.delivery_id.to_string();
     if method == Method::GET {
         // A cache on the way could answer in the receiver's stead.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(subscription.content.content_type(&body)),
-    );
-    let event = format!("{}.{}", claimed.model, claimed.event_type);
-    set(&mut headers, HeaderName::from_static("x-mcp-event"), event)?;
-    set(
-        &mut headers,
-        HeaderName::from_static("x-mcp-event-id"),
-        claimed.event_id.to_string(),
-    )?;
-    headers.insert(
-        HeaderName::from_static("x-mcp-subscription-id"),
-        HeaderValue::from(claimed.subscription_id),
-    );
-    let shown_id = value_of(&HeaderName::from_static("webhook-id"), delivery_id.clone())?;
-    headers.insert(HeaderName::from_static("x-mcp-delivery-id"), shown_id.clone());
-    headers.insert(HeaderName::from_static("webhook-id"), shown_id);
-    headers.insert(
-        HeaderName::from_static("webhook-timestamp"),
-        HeaderValue::from(unix_now),
-    );
     let secrets = match callback {
         None => subscription.signing_secrets(unix_now),
         Some(callback) => {
@@ -77,24 +55,15 @@ pub fn build(claimed: &Claimed, body: Bytes, subscription: &ResolvedSubscription
             secret.into_iter().collect()
         }
     };
-    // While a rotation overlaps, the header with room for one is made with the older secret: see `signature`.
-    if let Some(oldest) = secrets.last() {
-        let message = Message {
-            id: &delivery_id,
-            timestamp: unix_now,
-            body: &body,
-        };
-        set(
-            &mut headers,
-            HeaderName::from_static("x-mcp-signature"),
-            signature::sign_body(oldest, &body),
-        )?;
-        set(
-            &mut headers,
-            HeaderName::from_static("webhook-signature"),
-            signature::sign_message(&secrets, message),
-        )?;
-    }
+    let ours = Ours {
+        event: format!("{}.{}", claimed.model, claimed.event_type),
+        event_id: claimed.event_id,
+        subscription_id: claimed.subscription_id,
+        delivery_id: claimed.delivery_id,
+        content_type: HeaderValue::from_static(subscription.content.content_type(&body)),
+        unix_now,
+    };
+    ours.add_to(&mut headers, &body, &secrets)?;
     Ok(Request {
         method,
         url,
@@ -109,6 +78,69 @@ pub fn build(claimed: &Claimed, body: Bytes, subscription: &ResolvedSubscription
         },
         secrets,
     })
+}
+
+/// What every request says of its event.
+pub(crate) struct Ours {
+    /// `sale.order.write`
+    pub(crate) event: String,
+    /// The event.
+    pub(crate) event_id: Uuid,
+    /// The subscription.
+    pub(crate) subscription_id: i32,
+    /// Equal on every attempt.
+    pub(crate) delivery_id: Uuid,
+    /// Of the body.
+    pub(crate) content_type: HeaderValue,
+    /// The attempt's time in seconds since 1970.
+    pub(crate) unix_now: i64,
+}
+
+impl Ours {
+    /// Adds our headers, and the signatures of the body where there is a secret.
+    ///
+    /// # Errors
+    /// [`Error::is_usage`] for what no header can hold.
+    pub(crate) fn add_to(self, headers: &mut HeaderMap, body: &[u8], secrets: &[Secret]) -> Result<()> {
+        let delivery_id = self.delivery_id.to_string();
+        headers.insert(CONTENT_TYPE, self.content_type);
+        set(headers, HeaderName::from_static("x-mcp-event"), self.event)?;
+        set(
+            headers,
+            HeaderName::from_static("x-mcp-event-id"),
+            self.event_id.to_string(),
+        )?;
+        headers.insert(
+            HeaderName::from_static("x-mcp-subscription-id"),
+            HeaderValue::from(self.subscription_id),
+        );
+        let shown_id = value_of(&HeaderName::from_static("webhook-id"), delivery_id.clone())?;
+        headers.insert(HeaderName::from_static("x-mcp-delivery-id"), shown_id.clone());
+        headers.insert(HeaderName::from_static("webhook-id"), shown_id);
+        headers.insert(
+            HeaderName::from_static("webhook-timestamp"),
+            HeaderValue::from(self.unix_now),
+        );
+        // While a rotation overlaps, the header with room for one is made with the older secret: see `signature`.
+        if let Some(oldest) = secrets.last() {
+            let message = Message {
+                id: &delivery_id,
+                timestamp: self.unix_now,
+                body,
+            };
+            set(
+                headers,
+                HeaderName::from_static("x-mcp-signature"),
+                signature::sign_body(oldest, body),
+            )?;
+            set(
+                headers,
+                HeaderName::from_static("webhook-signature"),
+                signature::sign_message(secrets, message),
+            )?;
+        }
+        Ok(())
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: String) -> Result<()> {

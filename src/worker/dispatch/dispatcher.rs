@@ -18,7 +18,8 @@ use crate::payload::content::Unsendable;
 use crate::pg::GenericClient;
 use crate::pg::callbacks::Callback;
 use crate::pg::connections::{Connection, Connections};
-use crate::pg::deliveries::{self, Claimed, NewDelivery};
+use crate::pg::deliveries::{self, Batch, Claimed, NewDelivery};
+use crate::pg::feed::NewEvent;
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::pg::troubles::Troubles;
 use crate::pg::unsendable;
@@ -27,6 +28,7 @@ use crate::worker::deliver::callbacks;
 use crate::worker::deliver::deliverer::{Handed, claimant_of};
 use crate::worker::deliver::slots::{Patience, Slot, Slots};
 use crate::worker::dispatch::behind::{Awaited, Edited};
+use crate::worker::dispatch::feeding::{self, Growth, Rendered};
 use crate::worker::dispatch::judging::{self, Judging};
 use crate::worker::dispatch::large::{self, Pieces};
 use crate::worker::dispatch::payload_loader::{self, Made};
@@ -88,6 +90,8 @@ pub struct Dispatcher {
     pub handed: mpsc::UnboundedSender<Handed>,
     /// Told how far it has got.
     pub high_water: HighWater,
+    /// Told what was written to the feed.
+    pub fed: Growth,
     /// How long to sleep at most.
     pub poll_interval: Duration,
     /// Told of every look that succeeded.
@@ -353,6 +357,7 @@ impl Dispatcher {
         made: Vec<(Made, Option<Callback>)>,
     ) -> Result<()> {
         let made = self.without_unsendable(client, made).await?;
+        let (made, fed) = feeding::apart(made);
         let now = Instant::now();
         let behind = behind_in_batch(made.iter().map(|(delivery, ..)| delivery));
         let mut slots: Vec<Option<Slot>> = Vec::with_capacity(made.len());
@@ -368,10 +373,19 @@ impl Dispatcher {
             callbacks.push(callback);
             slots.push(slot);
         }
-        let logged = deliveries::commit_batch(client, self.lead.term, position, &new);
+        let batch = Batch {
+            deliveries: &new,
+            fed: &fed,
+            is_piece: false,
+        };
+        let logged = deliveries::commit_batch(client, self.lead.term, position, batch);
         let logged = within(PAGE_WITHIN, "commit deliveries", logged).await?;
         self.high_water.moved(position);
         self.vitals.metrics.made(new.len());
+        if !fed.is_empty() {
+            failpoint::reach(Step::AfterFeeding);
+            self.note_fed(&fed);
+        }
         if !logged.is_empty() {
             failpoint::reach(Step::AfterClaim);
         }
@@ -584,12 +598,24 @@ impl Dispatcher {
         made: Vec<(Made, Option<Callback>)>,
     ) -> Result<usize> {
         let made = self.without_unsendable(client, made).await?;
+        let (made, fed) = feeding::apart(made);
         let new: Vec<NewDelivery> = made
             .into_iter()
             .map(|(delivery, body, _)| new_delivery(delivery, body, false, false))
             .collect();
-        deliveries::commit_batch(client, self.lead.term, position, &new).await?;
+        let batch = Batch {
+            deliveries: &new,
+            fed: &fed,
+            is_piece: true,
+        };
+        deliveries::commit_batch(client, self.lead.term, position, batch).await?;
+        self.note_fed(&fed);
         Ok(new.len())
+    }
+
+    fn note_fed(&self, fed: &[NewEvent]) {
+        self.fed.add(fed);
+        self.vitals.metrics.fed(fed.len());
     }
 
     /// Ends the deliveries that have no body, before those that have one are made: should that be cut off, the next reading finds them
@@ -598,7 +624,7 @@ impl Dispatcher {
         &self,
         client: &impl GenericClient,
         made: Vec<(Made, Option<Callback>)>,
-    ) -> Result<Vec<(Assembled, String, Option<Callback>)>> {
+    ) -> Result<Vec<Rendered>> {
         let mut sendable = Vec::with_capacity(made.len());
         let mut failed = Vec::new();
         for (

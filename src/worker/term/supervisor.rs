@@ -20,6 +20,7 @@ use crate::endpoint::guard::Guard;
 use crate::http::client::Client;
 use crate::pg::connect::{Database, Notifications, server_start};
 use crate::pg::connections::{self, Connections};
+use crate::pg::feed::Keeping;
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
 use crate::pg::sqlstate::{NEEDS_SOMEBODY, POOLER};
@@ -32,6 +33,7 @@ use crate::worker::deliver::recorder::{Log, Unrecorded};
 use crate::worker::deliver::slots::{Limits, Slots};
 use crate::worker::dispatch::behind::Awaited;
 use crate::worker::dispatch::dispatcher::Dispatcher;
+use crate::worker::dispatch::feeding::Growth;
 use crate::worker::dispatch::judging::Judging;
 use crate::worker::dispatch::wake::Doorbell;
 use crate::worker::term::assistant::Assistant;
@@ -41,6 +43,7 @@ use crate::worker::term::high_water::HighWater;
 use crate::worker::term::listener::Listener;
 use crate::worker::term::timeout::{ANSWER_WITHIN, within};
 use crate::worker::upkeep::admission::ServiceRules;
+use crate::worker::upkeep::feed_tender::Tender;
 use crate::worker::upkeep::keeper::{Keeper, TERM_FAILS};
 use crate::worker::upkeep::quarantine::Quarantine;
 use crate::worker::upkeep::retention::Retention;
@@ -83,6 +86,8 @@ pub struct Options {
     pub grace: Duration,
     /// For how many days the log is kept; 0 = for ever.
     pub log_retention_days: u16,
+    /// What is kept of events for readers.
+    pub feed: Keeping,
     /// Where is kept what must outlive the process; `None` = nowhere. Changes of it count with the next start.
     pub state_directory: Option<PathBuf>,
 }
@@ -383,6 +388,14 @@ impl Beginning<'_> {
                 cancel.clone(),
             ),
         );
+        let fed = Growth::below(self.options.feed.max_bytes);
+        let tender = Tender {
+            connections: self.connections.clone(),
+            term: lead.term,
+            keeping: self.options.feed,
+            fed: fed.clone(),
+        };
+        tasks.spawn("feed", tender.run(cancel.clone()));
         let deliverer = Deliverer {
             log: Log {
                 connections: self.connections.clone(),
@@ -412,6 +425,7 @@ impl Beginning<'_> {
             awaited,
             edited: None,
             high_water: self.kept.high_water.clone(),
+            fed,
             subscription_set,
             slots,
             handed: handed_sender,

@@ -1,4 +1,5 @@
-//! Lets go of what is old: days of the log, deliveries whose attempts went with them, and values in the outbox that were read long ago.
+//! Lets go of what is old: days of the log, deliveries whose attempts went with them, counts of attempts, and values in the outbox that
+//! were read long ago.
 //!
 //! Nothing here is urgent and nothing may be in anybody's way: a day that is being read is tried again in a minute, deliveries go in
 //! small batches. The reasons are in `sql/functions/retention.sql`.
@@ -9,8 +10,8 @@ use crate::pg::Client;
 
 use crate::Result;
 use crate::failpoint::{self, Step};
-use crate::pg::outbox;
 use crate::pg::retention::{self, DeliveryKey};
+use crate::pg::{outbox, traffic};
 
 /// How often it looks for something old once there is nothing more.
 const LOOK_EVERY: Duration = Duration::from_secs(3_600);
@@ -20,6 +21,9 @@ const BUSY_PAUSE: Duration = Duration::from_secs(60);
 
 /// Deliveries looked at in one statement: some tens of milliseconds.
 const BATCH: i32 = 2_000;
+
+/// How long counts of attempts are kept: a year and the month to compare it with.
+const KEEP_TRAFFIC_DAYS: i32 = 400;
 
 /// How long clearing may go on before the sweeper's other work has its turn.
 const CLEAR_FOR: Duration = Duration::from_secs(2);
@@ -31,6 +35,7 @@ pub struct Retention {
     next_drop: Instant,
     next_clearing: Instant,
     cleared_to: DeliveryKey,
+    next_counting: Instant,
 }
 
 impl Retention {
@@ -42,6 +47,7 @@ impl Retention {
             next_drop: now,
             next_clearing: now,
             cleared_to: DeliveryKey::FIRST,
+            next_counting: now,
         }
     }
 
@@ -61,7 +67,7 @@ impl Retention {
     /// Whether [`Retention::let_go`] has something to do.
     pub fn is_due(&self) -> bool {
         let now = Instant::now();
-        self.keep_days > 0 && (self.next_drop <= now || self.next_clearing <= now)
+        self.next_counting <= now || self.keep_days > 0 && (self.next_drop <= now || self.next_clearing <= now)
     }
 
     /// Lets go of what is older than it is kept, for a few seconds at most.
@@ -69,12 +75,36 @@ impl Retention {
     /// # Errors
     /// Database errors; a log that is being read is none.
     pub async fn let_go(&mut self, client: &Client, term: i64) -> Result<()> {
+        // What is about to be dropped is counted first.
+        if self.next_counting <= Instant::now() {
+            self.count(client, term).await?;
+        }
+        if self.keep_days == 0 {
+            return Ok(());
+        }
         if self.next_drop <= Instant::now() {
             self.drop_days(client, term).await?;
         }
         if self.next_clearing <= Instant::now() {
             self.clear(client, term).await?;
         }
+        Ok(())
+    }
+
+    /// Counts what ended before attempts were counted, and lets go of old counts.
+    async fn count(&mut self, client: &Client, term: i64) -> Result<()> {
+        let began = Instant::now();
+        while traffic::backfill(client, term, BATCH).await? {
+            if began.elapsed() > CLEAR_FOR {
+                return Ok(());
+            }
+        }
+        while traffic::forget(client, term, KEEP_TRAFFIC_DAYS, BATCH).await? > 0 {
+            if began.elapsed() > CLEAR_FOR {
+                return Ok(());
+            }
+        }
+        self.next_counting = Instant::now() + LOOK_EVERY;
         Ok(())
     }
 

@@ -241,7 +241,8 @@ mod tests {
             "outbox_oldest_unread_age_s": 0.0, "gaps_open": 0, "troubles_open": 0, "unfinished": 0, "oldest_due_age_s": 0.0,
             "subscriptions": {"ready": 1, "invalid": 0, "pending": 0, "disabled": 0, "inactive": 0},
             "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest_age_days": 0},
-            "oldest_transaction_age_s": 0.0, "oldest_prepared_age_s": 0.0, "notify_queue_ratio": 0.0
+            "oldest_transaction_age_s": 0.0, "oldest_prepared_age_s": 0.0, "notify_queue_ratio": 0.0,
+            "feed": {"bytes": 0, "max_bytes": 1, "keep_s": 86400, "oldest_age_s": 0.0, "is_shortened": false}
         }))
         .unwrap()
     }
