@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::health::facts::Measurement;
 
@@ -78,10 +78,49 @@ pub struct Metrics {
     oldest_prepared: Real,
     notify_queue: Real,
     clock_skew: Real,
-    feed_bytes: Gauge,
-    feed_max_bytes: Gauge,
-    feed_age: Real,
-    feed_shortened: Gauge,
+    feed: FeedGauges,
+}
+
+/// How the feed does.
+#[derive(Debug, Clone)]
+struct FeedGauges {
+    bytes: Gauge,
+    max_bytes: Gauge,
+    age: Real,
+    shortened: Gauge,
+}
+
+impl FeedGauges {
+    fn of(registry: &mut Registry) -> Self {
+        let (bytes, max_bytes) = (Gauge::default(), Gauge::default());
+        let (age, shortened) = (Real::default(), Gauge::default());
+        registry.register(
+            "feed_bytes",
+            "What the events that are kept for readers take",
+            bytes.clone(),
+        );
+        registry.register(
+            "feed_max_bytes",
+            "Beyond this the oldest of them go before their time",
+            max_bytes.clone(),
+        );
+        registry.register(
+            "feed_oldest_age_seconds",
+            "Since when the oldest block of the feed has been written to",
+            age.clone(),
+        );
+        registry.register(
+            "feed_shortened",
+            "1 when events had to go before their time, because the feed had become too large",
+            shortened.clone(),
+        );
+        Self {
+            bytes,
+            max_bytes,
+            age,
+            shortened,
+        }
+    }
 }
 
 /// What the service is doing; the values of the label `state` of `odoo_eventd_phase`.
@@ -99,6 +138,11 @@ fn registry_of(database: Option<&str>) -> Registry {
     registry
 }
 
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::of(None)
@@ -113,11 +157,9 @@ impl Metrics {
             ($name:literal, $help:literal) => {
                 register!($name, $help, Default::default())
             };
-            ($name:literal, $help:literal, $metric:expr) => {{
-                let metric = $metric;
-                registry.register($name, $help, Clone::clone(&metric));
-                metric
-            }};
+            ($name:literal, $help:literal, $metric:expr) => {
+                registered(&mut registry, $name, $help, $metric)
+            };
         }
         Self {
             phase: register!("phase", "1 for what the service is doing, 0 for what it is not doing"),
@@ -204,16 +246,7 @@ impl Metrics {
                 "How full PostgreSQL's notification queue is, 0 to 1"
             ),
             clock_skew: register!("clock_skew_seconds", "This host's clock minus the server's"),
-            feed_bytes: register!("feed_bytes", "What the events that are kept for readers take"),
-            feed_max_bytes: register!("feed_max_bytes", "Beyond this the oldest of them go before their time"),
-            feed_age: register!(
-                "feed_oldest_age_seconds",
-                "Since when the oldest block of the feed has been written to"
-            ),
-            feed_shortened: register!(
-                "feed_shortened",
-                "1 when events had to go before their time, because the feed had become too large"
-            ),
+            feed: FeedGauges::of(&mut registry),
             registry,
         }
         .with_all_labels()
@@ -324,10 +357,10 @@ impl Metrics {
         self.oldest_transaction.set(health.oldest_transaction_age_s);
         self.oldest_prepared.set(health.oldest_prepared_age_s);
         self.notify_queue.set(health.notify_queue_ratio);
-        self.feed_bytes.set(health.feed.bytes);
-        self.feed_max_bytes.set(health.feed.max_bytes);
-        self.feed_age.set(health.feed.oldest_age_s);
-        self.feed_shortened.set(i64::from(health.feed.is_shortened));
+        self.feed.bytes.set(health.feed.bytes);
+        self.feed.max_bytes.set(health.feed.max_bytes);
+        self.feed.age.set(health.feed.oldest_age_s);
+        self.feed.shortened.set(i64::from(health.feed.is_shortened));
     }
 
     /// All of them as OpenMetrics text.

@@ -94,6 +94,10 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Where statements stand that are a client's own, not the service's.
 const CLIENTS: &[(&str, &str)] = &[
     ("src/cli/demo.rs", "what it does as Odoo, in Odoo's session"),
+    (
+        "src/cli/listen.rs",
+        "a statement that it shows to the person who has to run it",
+    ),
     ("src/demo/", "throw-away servers: roles and databases for tests"),
 ];
 
@@ -128,6 +132,10 @@ const LONG_FILES: &[(&str, &str)] = &[
         "a page of the outbox and a transaction larger than one end in the same commit",
     ),
     (
+        "tests/it/api/subscriptions.rs",
+        "a table: one claim for each thing that REST does with a subscription",
+    ),
+    (
         "tests/it/differential/catalog.rs",
         "a table: the tables that random scripts write to",
     ),
@@ -144,6 +152,12 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("tests/it/support/receiver.rs", "the scripted receiver, all its replies"),
     ("tests/it/values.rs", "a table: one claim for each kind of value"),
 ];
+
+/// SQL functions of more than [`LINES_OF_AN_SQL_FUNCTION`] lines, and why.
+const LONG_SQL: &[(&str, &str)] = &[(
+    "sql/functions/capture.sql",
+    "sync_capture: the steps of one transaction, in the only order that loses nothing",
+)];
 
 const LINES_OF_A_FILE: usize = 500;
 const LINES_OF_A_FUNCTION: usize = 100;
@@ -278,6 +292,11 @@ fn a_long_file_has_its_reason() {
     assert_none("long files without a reason, or reasons without a long file", &found);
 }
 
+/// A literal that is too long for a break: most are text that becomes SQL itself, where the break would be too.
+fn is_long(literal: &str) -> bool {
+    literal.chars().count() > COLUMNS_OF_SQL / 2
+}
+
 #[test]
 fn sql_is_readable_in_a_terminal() {
     let mut found = Vec::new();
@@ -286,7 +305,7 @@ fn sql_is_readable_in_a_terminal() {
         let text = std::fs::read_to_string(&path).unwrap();
         let mut begun = None;
         for (line, number) in text.lines().zip(1_usize..) {
-            if line.chars().count() > COLUMNS_OF_SQL {
+            if line.chars().count() > COLUMNS_OF_SQL && !line.replace("''", "..").split('\'').any(is_long) {
                 found.push(format!("{name}:{number} has {} columns", line.chars().count()));
             }
             if line.starts_with("create or replace function") {
@@ -294,7 +313,7 @@ fn sql_is_readable_in_a_terminal() {
             }
             if line.starts_with("end $") || line.starts_with("$$") {
                 let lines = begun.take().map_or(0, |begun| number + 1 - begun);
-                if lines > LINES_OF_AN_SQL_FUNCTION {
+                if lines > LINES_OF_AN_SQL_FUNCTION && LONG_SQL.iter().all(|(file, _)| *file != name) {
                     found.push(format!("{name}:{number} ends a function of {lines} lines"));
                 }
             }

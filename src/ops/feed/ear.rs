@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use crate::pg::connect::{Database, Notifications};
 use crate::pg::feed::CHANNEL;
+use crate::pg::{Pooled, notify};
 use crate::{Error, Result};
 
 /// From one try to listen to the next.
@@ -28,7 +29,7 @@ pub(super) enum Heard {
     Lost,
 }
 
-type Session = (deadpool_postgres::Object, Notifications);
+type Session = (Pooled, Notifications);
 
 /// See the [module documentation](self).
 pub(super) struct Ear {
@@ -120,11 +121,7 @@ impl Ear {
 fn connect(database: Database) -> BoxFuture<'static, Result<Session>> {
     async move {
         let session = database.connect_lead().await?;
-        session
-            .0
-            .batch_execute(&format!("listen {CHANNEL}"))
-            .await
-            .map_err(|e| Error::database("listen for new events", e))?;
+        notify::listen_to(&session.0, CHANNEL).await?;
         Ok(session)
     }
     .boxed()
