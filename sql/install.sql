@@ -20,7 +20,8 @@ set local lock_timeout = '60s';
 select pg_advisory_xact_lock(1868853103, 4) \g /dev/null
 -- If a table of ours is in use for longer: nothing was changed, run this again.
 set local lock_timeout = '1s';
-select set_config('odoo_eventd.listener_role', :'listener', true), set_config('odoo_eventd.installer_role', :'installer', true) \g /dev/null
+select set_config('odoo_eventd.listener_role', :'listener', true),
+  set_config('odoo_eventd.installer_role', :'installer', true) \g /dev/null
 \ir roles.sql
 
 select format('set local role %I', pg_get_userbyid(c.relowner)) from pg_class c where c.oid = 'public.ir_model'::regclass \gexec
@@ -33,7 +34,8 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
   \set version 0
 \endif
 
--- The only list of migrations and of functions, in the order in which they are applied: the program takes it from here (embed.rs).
+-- The only list of migrations and of functions, in the order in which they are applied: the program takes it from here
+-- (embed.rs).
 
 \set migration 000001_installation
 \ir migration.sql

@@ -1,8 +1,9 @@
 -- Purpose: refuses what somebody else has prepared: a schema, a table or a function that would be taken for ours.
 -- Locks: none; reads the catalogue.
 --
--- A session that may do more than the role that owns Odoo's tables, a superuser's above all, becomes that role for what follows, and could
--- be made to become itself again by whatever that role has hung on our tables. So then nothing may hang there that is not ours.
+-- A session that may do more than the role that owns Odoo's tables, a superuser's above all, becomes that role for what follows,
+-- and could be made to become itself again by whatever that role has hung on our tables. So then nothing may hang there that is
+-- not ours.
 
 do $premises$
 declare
@@ -19,7 +20,8 @@ begin
   select format('schema "%s" belongs to "%s"', n.nspname, pg_get_userbyid(n.nspowner)) into foreign_thing
     from pg_namespace n where n.nspname = ours and n.nspowner <> owner;
   if foreign_thing is null and not is_begun then
-    select format('schema "%s" is there and was not made by odoo-eventd', n.nspname) into foreign_thing from pg_namespace n where n.nspname = ours;
+    select format('schema "%s" is there and was not made by odoo-eventd', n.nspname) into foreign_thing from pg_namespace n
+      where n.nspname = ours;
   end if;
   if foreign_thing is null then
     select format('%s belongs to "%s"', o.thing, pg_get_userbyid(o.owned_by)) into foreign_thing
@@ -28,7 +30,8 @@ begin
                 or c.relnamespace = 'public'::regnamespace and c.relname in ('mcp_event_subscription', 'mcp_webhook_delivery',
                      'mcp_record_callback', 'mcp_event_subscription_view', 'mcp_webhook_delivery_view')
             union all
-            select format('function "%s"', p.oid::regprocedure), p.proowner from pg_proc p where p.pronamespace = to_regnamespace(ours)
+            select format('function "%s"', p.oid::regprocedure), p.proowner from pg_proc p
+              where p.pronamespace = to_regnamespace(ours)
             union all
             select format('type "%s"', t.oid::regtype), t.typowner from pg_type t where t.typnamespace = to_regnamespace(ours)
             union all
@@ -38,7 +41,8 @@ begin
              where not t.tgisinternal and not exists (select from pg_roles r where r.oid = p.proowner and r.rolsuper)
                and (c.relnamespace = to_regnamespace(ours)
                     or c.relnamespace = 'public'::regnamespace
-                       and c.relname in ('mcp_event_subscription', 'mcp_webhook_delivery', 'mcp_record_callback'))) o (thing, owned_by)
+                       and c.relname in ('mcp_event_subscription', 'mcp_webhook_delivery', 'mcp_record_callback'))) o (thing,
+                         owned_by)
      where o.owned_by <> owner limit 1;
   end if;
   if foreign_thing is null and not is_begun then
@@ -56,7 +60,8 @@ begin
   with our_relation (id) as (
     select c.oid from pg_class c
      where c.relnamespace = to_regnamespace(ours)
-        or c.relnamespace = 'public'::regnamespace and c.relname in ('mcp_event_subscription', 'mcp_webhook_delivery', 'mcp_record_callback',
+        or c.relnamespace = 'public'::regnamespace
+          and c.relname in ('mcp_event_subscription', 'mcp_webhook_delivery', 'mcp_record_callback',
              'mcp_event_subscription_view', 'mcp_webhook_delivery_view')
   )
   select o.thing into foreign_thing
@@ -69,7 +74,8 @@ begin
           select format('rule "%s" on "%s"', w.rulename, w.ev_class::regclass)
             from pg_rewrite w join our_relation r on r.id = w.ev_class where w.rulename <> '_RETURN'
           union all
-          select format('row security of "%s"', c.oid::regclass) from pg_class c join our_relation r on r.id = c.oid where c.relrowsecurity
+          select format('row security of "%s"', c.oid::regclass) from pg_class c join our_relation r on r.id = c.oid
+            where c.relrowsecurity
           union all
           select format('relation "%s", which is no table', c.oid::regclass) from pg_class c
            where c.relnamespace = to_regnamespace(ours)
@@ -83,9 +89,11 @@ begin
           -- What belongs to the catalogue is not in pg_depend.
           select format('an expression of "%s", which calls "%s",', r.id::regclass, p.oid::regprocedure)
             from pg_depend d
-            join pg_proc p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid and p.pronamespace <> 'pg_catalog'::regnamespace
+            join pg_proc p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid
+              and p.pronamespace <> 'pg_catalog'::regnamespace
             join our_relation r on r.id = case d.classid
-                   when 'pg_class'::regclass then (select coalesce(i.indrelid, d.objid) from (select) one left join pg_index i on i.indexrelid = d.objid)
+                   when 'pg_class'::regclass
+                     then (select coalesce(i.indrelid, d.objid) from (select) one left join pg_index i on i.indexrelid = d.objid)
                    when 'pg_attrdef'::regclass then (select f.adrelid from pg_attrdef f where f.oid = d.objid)
                    when 'pg_constraint'::regclass then (select k.conrelid from pg_constraint k where k.oid = d.objid)
                    when 'pg_rewrite'::regclass then (select w.ev_class from pg_rewrite w where w.oid = d.objid) end) o (thing)

@@ -1,5 +1,5 @@
--- Purpose: after uninstall.sql, removes the tables as well: subscriptions, outbox, deliveries, log. Nothing of odoo-eventd is left
--- in the database. Roles that odoo-eventd made go with the last database that used them.
+-- Purpose: after uninstall.sql, removes the tables as well: subscriptions, outbox, deliveries, log. Nothing of odoo-eventd is
+-- left in the database. Roles that odoo-eventd made go with the last database that used them.
 
 drop table if exists public.mcp_webhook_delivery, public.mcp_event_subscription, public.mcp_record_callback cascade;
 drop schema if exists odoo_eventd cascade;

@@ -7,7 +7,8 @@ declare
   doomed record;
 begin
   -- As session.sql does for an installation.
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('quote_all_identifiers', 'off', true);
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.set_config('quote_all_identifiers', 'off', true);
   -- One change of the capture at a time; the table came with schema version 15.
   if to_regclass('odoo_eventd.capture_lock') is not null then
     lock table odoo_eventd.capture_lock in exclusive mode;

@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::health::facts::Measurement;
 
@@ -78,14 +78,70 @@ pub struct Metrics {
     oldest_prepared: Real,
     notify_queue: Real,
     clock_skew: Real,
-    feed_bytes: Gauge,
-    feed_max_bytes: Gauge,
-    feed_age: Real,
-    feed_shortened: Gauge,
+    feed: FeedGauges,
+}
+
+/// How the feed does.
+#[derive(Debug, Clone)]
+struct FeedGauges {
+    bytes: Gauge,
+    max_bytes: Gauge,
+    age: Real,
+    shortened: Gauge,
+}
+
+impl FeedGauges {
+    fn of(registry: &mut Registry) -> Self {
+        let (bytes, max_bytes) = (Gauge::default(), Gauge::default());
+        let (age, shortened) = (Real::default(), Gauge::default());
+        registry.register(
+            "feed_bytes",
+            "What the events that are kept for readers take",
+            bytes.clone(),
+        );
+        registry.register(
+            "feed_max_bytes",
+            "Beyond this the oldest of them go before their time",
+            max_bytes.clone(),
+        );
+        registry.register(
+            "feed_oldest_age_seconds",
+            "Since when the oldest block of the feed has been written to",
+            age.clone(),
+        );
+        registry.register(
+            "feed_shortened",
+            "1 when events had to go before their time, because the feed had become too large",
+            shortened.clone(),
+        );
+        Self {
+            bytes,
+            max_bytes,
+            age,
+            shortened,
+        }
+    }
 }
 
 /// What the service is doing; the values of the label `state` of `odoo_eventd_phase`.
 pub const PHASES: [&str; 4] = ["connecting", "standby", "fenced", "leading"];
+
+/// Where all are registered, and what the program is.
+fn registry_of(database: Option<&str>) -> Registry {
+    let labels = database.map(|name| (Cow::Borrowed("database"), Cow::Owned(name.to_owned())));
+    let mut registry = Registry::with_prefix_and_labels("odoo_eventd", labels.into_iter());
+    registry.register(
+        "build",
+        "The program that runs",
+        Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+    );
+    registry
+}
+
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -96,24 +152,16 @@ impl Default for Metrics {
 impl Metrics {
     /// Those of a database; with its name as the label `database`, where a process serves many.
     pub fn of(database: Option<&str>) -> Self {
-        let labels = database.map(|name| (Cow::Borrowed("database"), Cow::Owned(name.to_owned())));
-        let mut registry = Registry::with_prefix_and_labels("odoo_eventd", labels.into_iter());
-        registry.register(
-            "build",
-            "The program that runs",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        let mut registry = registry_of(database);
         macro_rules! register {
             ($name:literal, $help:literal) => {
                 register!($name, $help, Default::default())
             };
-            ($name:literal, $help:literal, $metric:expr) => {{
-                let metric = $metric;
-                registry.register($name, $help, Clone::clone(&metric));
-                metric
-            }};
+            ($name:literal, $help:literal, $metric:expr) => {
+                registered(&mut registry, $name, $help, $metric)
+            };
         }
-        let metrics = Self {
+        Self {
             phase: register!("phase", "1 for what the service is doing, 0 for what it is not doing"),
             term: register!("term", "The term that this instance leads or led last"),
             terms_failed: register!(
@@ -198,31 +246,28 @@ impl Metrics {
                 "How full PostgreSQL's notification queue is, 0 to 1"
             ),
             clock_skew: register!("clock_skew_seconds", "This host's clock minus the server's"),
-            feed_bytes: register!("feed_bytes", "What the events that are kept for readers take"),
-            feed_max_bytes: register!("feed_max_bytes", "Beyond this the oldest of them go before their time"),
-            feed_age: register!(
-                "feed_oldest_age_seconds",
-                "Since when the oldest block of the feed has been written to"
-            ),
-            feed_shortened: register!(
-                "feed_shortened",
-                "1 when events had to go before their time, because the feed had become too large"
-            ),
+            feed: FeedGauges::of(&mut registry),
             registry,
-        };
-        metrics.set_phase(PHASES[0]);
+        }
+        .with_all_labels()
+    }
+
+    /// What was never counted is zero, and not missing.
+    fn with_all_labels(self) -> Self {
+        self.set_phase(PHASES[0]);
         for by in ["notify", "poll"] {
-            drop(metrics.wakes.get_or_create(&WakeLabels { by }));
+            drop(self.wakes.get_or_create(&WakeLabels { by }));
         }
         for state in ["ready", "invalid", "pending", "disabled", "inactive"] {
-            drop(metrics.subscriptions.get_or_create(&StateLabels { state }));
+            drop(self.subscriptions.get_or_create(&StateLabels { state }));
         }
-        drop(metrics.attempts.get_or_create(&AttemptLabels {
+        drop(self.attempts.get_or_create(&AttemptLabels {
             result: "success",
             error: "",
         }));
-        metrics
+        self
     }
+
     /// One of [`PHASES`].
     pub fn set_phase(&self, phase: &'static str) {
         for state in PHASES {
@@ -312,10 +357,10 @@ impl Metrics {
         self.oldest_transaction.set(health.oldest_transaction_age_s);
         self.oldest_prepared.set(health.oldest_prepared_age_s);
         self.notify_queue.set(health.notify_queue_ratio);
-        self.feed_bytes.set(health.feed.bytes);
-        self.feed_max_bytes.set(health.feed.max_bytes);
-        self.feed_age.set(health.feed.oldest_age_s);
-        self.feed_shortened.set(i64::from(health.feed.is_shortened));
+        self.feed.bytes.set(health.feed.bytes);
+        self.feed.max_bytes.set(health.feed.max_bytes);
+        self.feed.age.set(health.feed.oldest_age_s);
+        self.feed.shortened.set(i64::from(health.feed.is_shortened));
     }
 
     /// All of them as OpenMetrics text.

@@ -11,7 +11,8 @@ begin
   perform odoo_eventd.assert_listener();
   delete from odoo_eventd.answered_request r
    where (r.token_id, r.key) in (select o.token_id, o.key from odoo_eventd.answered_request o
-                                  where o.claimed_at < now() - interval '24 hours' order by o.claimed_at limit 100 for update skip locked);
+                                  where o.claimed_at < now() - interval '24 hours' order by o.claimed_at
+                                    limit 100 for update skip locked);
   insert into odoo_eventd.answered_request (token_id, key, digest) values (of_token, of_key, of_digest) on conflict do nothing;
   if found then
     return query select 'claimed', null::integer, null::jsonb;
@@ -34,7 +35,8 @@ begin
   end if;
 end $$;
 comment on function odoo_eventd.claim_request(integer, text, bytea) is
-  'claimed: do it. answered: it was done, with this answer, or making this subscription. under_way: somebody does it. other: the key '
+  'claimed: do it. answered: it was done, with this answer, or making this subscription. under_way: somebody does it. other: the '
+  'key '
   'belongs to another request.';
 
 create or replace function odoo_eventd.made_by_request(of_token integer, of_key text, subscription integer) returns integer

@@ -6,7 +6,8 @@
 create or replace function odoo_eventd.assistant_lock(of_number bigint) returns integer
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$ select (1000000 + of_number % 1000000000)::integer $$;
-comment on function odoo_eventd.assistant_lock(bigint) is 'The second key of the advisory lock that an assistant''s session holds; the first is 1868853103.';
+comment on function odoo_eventd.assistant_lock(bigint)
+  is 'The second key of the advisory lock that an assistant''s session holds; the first is 1868853103.';
 
 create or replace function odoo_eventd.begin_assisting() returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -23,10 +24,12 @@ begin
     end if;
     delete from odoo_eventd.assistant a where a.number = given;
   end loop;
-  raise exception 'somebody holds the locks of odoo-eventd''s assistants, up to (1868853103, %)', odoo_eventd.assistant_lock(given)
+  raise exception 'somebody holds the locks of odoo-eventd''s assistants, up to (1868853103, %)',
+    odoo_eventd.assistant_lock(given)
     using errcode = 'lock_not_available', hint = 'pg_locks tells who; end him with pg_terminate_backend.';
 end $$;
-comment on function odoo_eventd.begin_assisting() is 'A new assistant''s number. It is taken for alive until this session ends, or end_assisting().';
+comment on function odoo_eventd.begin_assisting()
+  is 'A new assistant''s number. It is taken for alive until this session ends, or end_assisting().';
 
 create or replace function odoo_eventd.end_assisting(of_number bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -36,7 +39,8 @@ begin
   update odoo_eventd.assistant a set ended_at = now() where a.number = of_number and a.ended_at is null;
   perform pg_advisory_unlock(1868853103, odoo_eventd.assistant_lock(of_number));
 end $$;
-comment on function odoo_eventd.end_assisting(bigint) is 'This assistant claims nothing more; what it has not recorded is taken for interrupted.';
+comment on function odoo_eventd.end_assisting(bigint)
+  is 'This assistant claims nothing more; what it has not recorded is taken for interrupted.';
 
 create or replace function odoo_eventd.is_assisting(of_number bigint) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -53,7 +57,8 @@ begin
      and not exists (select from odoo_eventd.lock_holders(odoo_eventd.assistant_lock(a.number)) h where h.is_ours);
   delete from odoo_eventd.assistant a where a.ended_at < now() - interval '1 day';
 end $$;
-comment on function odoo_eventd.note_ended_assistants() is 'Takes assistants for dead whose session is gone: what they write from now on is refused.';
+comment on function odoo_eventd.note_ended_assistants()
+  is 'Takes assistants for dead whose session is gone: what they write from now on is refused.';
 
 revoke all on function odoo_eventd.assistant_lock(bigint) from public;
 revoke all on function odoo_eventd.is_assisting(bigint) from public;

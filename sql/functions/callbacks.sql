@@ -24,7 +24,8 @@ begin
       delete from odoo_eventd.subscription_secret k where k.secret_ref = new.secret_ref;
       new.secret_ref := null;
     elsif new.secret_ref is not null then
-      update odoo_eventd.subscription_secret k set webhook_secret = new.secret, sealed_secret = null where k.secret_ref = new.secret_ref;
+      update odoo_eventd.subscription_secret k set webhook_secret = new.secret, sealed_secret = null
+        where k.secret_ref = new.secret_ref;
     else
       insert into odoo_eventd.subscription_secret (webhook_secret) values (new.secret) returning secret_ref into new.secret_ref;
     end if;
@@ -37,7 +38,8 @@ comment on function odoo_eventd.keep_callback() is 'Moves the secret of a record
 -- Only where it is missing: made anew it would wait for whoever reads the table, a dump for one.
 do $trigger$
 begin
-  if not exists (select from pg_trigger t where t.tgrelid = 'public.mcp_record_callback'::regclass and t.tgname = 'keep_callback') then
+  if not exists (select from pg_trigger t where t.tgrelid = 'public.mcp_record_callback'::regclass and t.tgname = 'keep_callback')
+    then
     create trigger keep_callback before insert or update or delete on public.mcp_record_callback
       for each row execute function odoo_eventd.keep_callback();
   end if;
@@ -55,4 +57,5 @@ begin
     join public.mcp_record_callback c on c.model = wanted.model and c.record_id = wanted.record_id and c.active
     left join odoo_eventd.subscription_secret k on k.secret_ref = c.secret_ref;
 end $$;
-comment on function odoo_eventd.record_callbacks(text[], bigint[]) is 'The active callbacks of these records, with their secrets.';
+comment on function odoo_eventd.record_callbacks(text[], bigint[])
+  is 'The active callbacks of these records, with their secrets.';

@@ -1,13 +1,15 @@
 -- Purpose: makes, changes and removes the capture of one Odoo table: its trigger function and the triggers that call it.
 --
--- Locks: CREATE TRIGGER takes SHARE ROW EXCLUSIVE and DROP TRIGGER takes ACCESS EXCLUSIVE on Odoo's table: both are tried under a short
--- lock_timeout, so that writers never queue behind them for longer, and the caller tries again later.
+-- Locks: CREATE TRIGGER takes SHARE ROW EXCLUSIVE and DROP TRIGGER takes ACCESS EXCLUSIVE on Odoo's table: both are tried under a
+-- short lock_timeout, so that writers never queue behind them for longer, and the caller tries again later.
 
 create or replace function odoo_eventd.capturable_columns(of_model text, in_table oid default null)
 returns table (column_name name, type_name text, is_comparable boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off -- Names of types are compared.
+language sql stable security definer set search_path = pg_catalog, pg_temp
+  set quote_all_identifiers = off -- Names of types are compared.
 as $$
-  -- Only columns that a stored field announces, as its own or as its pair of ids: res_users.password has a column and no stored field.
+  -- Only columns that a stored field announces, as its own or as its pair of ids: res_users.password has a column and no stored
+  -- field.
   select a.attname, format_type(a.atttypid, a.atttypmod),
          -- Types from extensions may have no equality on the pinned search_path, json and point have none at all.
          t.typnamespace = 'pg_catalog'::regnamespace
@@ -28,7 +30,8 @@ as $$
                     where s.field = a.attname and s.model in (of_model, '*'))
 $$;
 comment on function odoo_eventd.capturable_columns(text, oid) is
-  'The columns of a model that may be captured: announced by a stored field, and holding no secret. Its table, if it is known, saves a look.';
+  'The columns of a model that may be captured: announced by a stored field, and holding no secret. Its table, if it is known, '
+  'saves a look.';
 
 create or replace function odoo_eventd.triggers_of_capture() returns table (name name, definition text)
 language sql immutable security definer set search_path = pg_catalog, pg_temp
@@ -69,9 +72,11 @@ begin
 
   if not needed then
     if known.active then
-      update odoo_eventd.capture c set active = false, changed_at = now() where c.capture_id = known.capture_id returning * into known;
+      update odoo_eventd.capture c set active = false, changed_at = now() where c.capture_id = known.capture_id returning *
+        into known;
       delete from odoo_eventd.captured_column cc where cc.capture_id = known.capture_id;
-      update odoo_eventd.capture_gap g set ended_at = now() where g.capture_id = known.capture_id and g.reason = 'a trigger was missing' and g.ended_at is null;
+      update odoo_eventd.capture_gap g set ended_at = now() where g.capture_id = known.capture_id
+        and g.reason = 'a trigger was missing' and g.ended_at is null;
       perform odoo_eventd.replace_capture_function(known);
       return 'stopped';
     end if;
@@ -79,7 +84,8 @@ begin
   end if;
 
   -- What may be subscribed is bounded, not what tells that a subscribed record's own fields changed.
-  if exists (select from odoo_eventd.allowed_model) and not exists (select from odoo_eventd.allowed_model m where m.model = of_model)
+  if exists (select from odoo_eventd.allowed_model)
+    and not exists (select from odoo_eventd.allowed_model m where m.model = of_model)
      and exists (select from odoo_eventd.subscription_need n join public.mcp_event_subscription s on s.id = n.subscription_id
                   where n.model = of_model and s.model = of_model and s.active)
   then
@@ -90,11 +96,13 @@ begin
     raise exception 'model "%" has no table that can be captured', of_model using errcode = 'undefined_table';
   end if;
 
-  select array_agg(w.column_name order by w.column_name), array_agg(w.column_name order by w.column_name) filter (where w.compared),
+  select array_agg(w.column_name order by w.column_name), array_agg(w.column_name order by w.column_name)
+    filter (where w.compared),
          array_agg(w.column_name order by w.column_name) filter (where w.whole),
          array_agg(w.type_name order by w.column_name), string_agg(w.column_name, ', ') filter (where w.type_name is null)
     into wanted, wanted_compared, wanted_whole, wanted_types, missing
-    from (select u.column_name, bool_or(u.column_name = any (n.compared)) as compared, bool_or(u.column_name = any (n.whole)) as whole, c.type_name
+    from (select u.column_name, bool_or(u.column_name = any (n.compared)) as compared, bool_or(u.column_name = any (n.whole))
+      as whole, c.type_name
             -- Thousands need the same: one of them tells for all.
             from (select distinct on (coalesce(d.digest, d.subscription_id::text)) d.columns, d.compared, d.whole
                     from odoo_eventd.subscription_need d
@@ -105,7 +113,8 @@ begin
             left join odoo_eventd.capturable_columns(of_model, relation) c on c.column_name = u.column_name
            group by u.column_name, c.type_name) w;
   if missing is not null then
-    raise exception 'model "%" has no stored field that may be captured called: %', of_model, missing using errcode = 'undefined_column';
+    raise exception 'model "%" has no stored field that may be captured called: %', of_model, missing
+      using errcode = 'undefined_column';
   end if;
   wanted := coalesce(wanted, '{}');
   wanted_compared := coalesce(wanted_compared, '{}');
@@ -116,7 +125,8 @@ begin
     select * into made from odoo_eventd.capture_generation g where g.generation = known.generation;
   end if;
   if known.capture_id is null or not known.active or known.table_oid <> relation or made.columns <> wanted
-     or made.compared <> wanted_compared or made.whole <> wanted_whole or made.types <> wanted_types or odoo_eventd.has_other_stamps(known)
+     or made.compared <> wanted_compared or made.whole <> wanted_whole or made.types <> wanted_types
+       or odoo_eventd.has_other_stamps(known)
      or to_regprocedure(format('odoo_eventd.%I()', odoo_eventd.capture_function_name(of_model))) is null
   then
     insert into odoo_eventd.capture (model, table_name, table_oid, generation)
@@ -128,7 +138,8 @@ begin
     update odoo_eventd.capture c set generation = made.generation, active = true, changed_at = now()
      where c.capture_id = known.capture_id returning * into known;
     delete from odoo_eventd.captured_column cc
-     where cc.capture_id = known.capture_id and cc.column_name <> all (case when cc.whole then wanted_whole else wanted || 'id'::name end);
+     where cc.capture_id = known.capture_id
+       and cc.column_name <> all (case when cc.whole then wanted_whole else wanted || 'id'::name end);
     insert into odoo_eventd.captured_column (capture_id, column_name, whole)
       select known.capture_id, u, false from unnest(wanted || 'id'::name) u
       union all select known.capture_id, u, true from unnest(wanted_whole) u
@@ -136,8 +147,8 @@ begin
     perform odoo_eventd.replace_capture_function(known);
   end if;
 
-  -- The triggers, where they are missing or switched off. What was captured without them was captured in part: a gap, and everybody is
-  -- served on. ENABLE takes the same lock as CREATE, which readers do not hinder; DROP would wait for them.
+  -- The triggers, where they are missing or switched off. What was captured without them was captured in part: a gap, and
+  -- everybody is served on. ENABLE takes the same lock as CREATE, which readers do not hinder; DROP would wait for them.
   perform odoo_eventd.note_missing_triggers(known);
   for trigger_of in
     select v.name, v.definition, t.oid is not null as is_there, t.tgfoid = to_regprocedure(call) is true as is_ours
@@ -158,7 +169,8 @@ begin
   end loop;
   update odoo_eventd.capture_gap g set ended_at = now()
    where g.capture_id = known.capture_id and g.reason = 'a trigger was missing' and g.ended_at is null;
-  return case when exists (select from odoo_eventd.captured_column cc where cc.capture_id = known.capture_id and cc.captured_from is null)
+  return case when exists (select from odoo_eventd.captured_column cc where cc.capture_id = known.capture_id and cc.captured_from
+    is null)
               then 'changed' when repaired then 'repaired' else 'unchanged' end;
 end $$;
 comment on function odoo_eventd.sync_capture(text, integer) is
@@ -180,7 +192,8 @@ begin
       returning cc.capture_id)
     select distinct c.model from settled s join odoo_eventd.capture c on c.capture_id = s.capture_id;
 end $$;
-comment on function odoo_eventd.settle_capture() is 'Notes from which transaction on newly captured columns count; call it after sync_capture was committed.';
+comment on function odoo_eventd.settle_capture()
+  is 'Notes from which transaction on newly captured columns count; call it after sync_capture was committed.';
 
 create or replace function odoo_eventd.drop_idle_triggers(lock_wait_ms integer default 300) returns setof text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -265,4 +278,6 @@ begin
   end loop;
 end $$;
 comment on function odoo_eventd.switch_capture(boolean, text) is
-  'The emergency switch: capture of one model, or of all, on or off. Locks no table: select odoo_eventd.switch_capture(false); After switching on: select odoo_eventd.settle_capture(); in a transaction of its own; else what is written until the service looks is not judged.';
+  'The emergency switch: capture of one model, or of all, on or off. Locks no table: select odoo_eventd.switch_capture(false); '
+  'After switching on: select odoo_eventd.settle_capture(); in a transaction of its own; else what is written until the service '
+  'looks is not judged.';

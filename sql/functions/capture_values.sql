@@ -1,5 +1,5 @@
--- Purpose: how a column's value becomes text, and when two of them differ: the expressions that capture functions are written with, and the
--- functions that they call.
+-- Purpose: how a column's value becomes text, and when two of them differ: the expressions that capture functions are written
+-- with, and the functions that they call.
 --
 -- Locks: none; they read the catalogue.
 --
@@ -10,7 +10,8 @@ create or replace function odoo_eventd.is_still(anyelement, anyelement) returns 
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$ select true $$;
 comment on function odoo_eventd.is_still(anyelement, anyelement) is
-  'Never run: a call with two types is an error where it is parsed, which is how a capture function finds out that a column was retyped.';
+  'Never run: a call with two types is an error where it is parsed, which is how a capture function finds out that a column was '
+  'retyped.';
 revoke all on function odoo_eventd.is_still(anyelement, anyelement) from public;
 
 create or replace function odoo_eventd.kept_value(value text, is_whole boolean) returns text
@@ -29,22 +30,26 @@ begin
   return '~' || bytes || ':' || to_hex(hashtextextended(value collate "C", 0)) || to_hex(hashtextextended(value collate "C", 1));
 end $$;
 comment on function odoo_eventd.kept_value(text, boolean) is
-  'A value with the character before it that tells what is kept: = the value itself, # its SHA-256, ~ another digest of one over 64 MiB. More than '
+  'A value with the character before it that tells what is kept: = the value itself, # its SHA-256, ~ another digest of one over '
+  '64 MiB. More than '
   '16 KiB of text is kept as a digest, and where the value itself is needed more than 1 MiB.';
 revoke all on function odoo_eventd.kept_value(text, boolean) from public;
 
 create or replace function odoo_eventd.pinned_text(value anyelement) returns text
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
+set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 'UTC' set intervalstyle = 'postgres'
+  set extra_float_digits = 1
 set bytea_output = 'hex' set lc_monetary = 'C'
 as $$
 begin
   return case when value is distinct from null then concat(value) end;
 end $$;
-comment on function odoo_eventd.pinned_text(anyelement) is 'A value as text, whatever the session''s settings: slow, and so for types of which nothing better is known.';
+comment on function odoo_eventd.pinned_text(anyelement)
+  is 'A value as text, whatever the session''s settings: slow, and so for types of which nothing better is known.';
 revoke all on function odoo_eventd.pinned_text(anyelement) from public;
 
-create or replace function odoo_eventd.type_facts(type_name text, out base oid, out is_ours_to_print boolean, out is_text boolean, out is_short boolean,
+create or replace function odoo_eventd.type_facts(type_name text, out base oid, out is_ours_to_print boolean, out is_text boolean,
+  out is_short boolean,
                                                   out is_comparable boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -58,7 +63,8 @@ begin
     base := t.typbasetype;
     select * into t from pg_type y where y.oid = base;
   end loop;
-  -- What another made is printed by its output function alone: a cast to text of his would run with the owner's rights. So would its operators.
+  -- What another made is printed by its output function alone: a cast to text of his would run with the owner's rights. So would
+  -- its operators.
   is_ours_to_print := t.typnamespace = 'pg_catalog'::regnamespace is true;
   is_text := base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
   is_short := is_ours_to_print and (t.typlen > 0 or base = 'numeric'::regtype)
@@ -70,10 +76,12 @@ begin
   is_comparable := is_ours_to_print
     and exists (select from pg_type e where e.oid = element and e.typnamespace = 'pg_catalog'::regnamespace)
     and exists (select from pg_opclass o join pg_am m on m.oid = o.opcmethod and m.amname = 'btree'
-                 where o.opcdefault and o.opcintype = case when element = 'varchar'::regtype then 'text'::regtype else element end);
+                 where o.opcdefault and o.opcintype = case when element = 'varchar'::regtype then 'text'::regtype
+                   else element end);
 end $$;
 comment on function odoo_eventd.type_facts(text) is
-  'What capture must know of a type: printed and compared by PostgreSQL''s own functions or not, text, never long, comparable. Domains count as what they are made of.';
+  'What capture must know of a type: printed and compared by PostgreSQL''s own functions or not, text, never long, comparable. '
+  'Domains count as what they are made of.';
 revoke all on function odoo_eventd.type_facts(text) from public;
 
 create or replace function odoo_eventd.printed(value text, is_ours_to_print boolean) returns text
@@ -83,22 +91,27 @@ as $$
   select case when is_ours_to_print then format('%s::text', value)
               else format('case when %1$s is distinct from null then concat(%1$s) end', value) end
 $$;
-comment on function odoo_eventd.printed(text, boolean) is 'The expression that makes a value text, by functions of PostgreSQL''s own only; see type_facts().';
+comment on function odoo_eventd.printed(text, boolean)
+  is 'The expression that makes a value text, by functions of PostgreSQL''s own only; see type_facts().';
 revoke all on function odoo_eventd.printed(text, boolean) from public;
 
 create or replace function odoo_eventd.is_short(texts text, others text) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- GREATEST passes over nulls, and takes as many as there are columns.
-  select coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || texts || '), 0) <= 16384', 'coalesce(greatest(' || others || '), 0) <= 4096'), ''), 'true')
+  select coalesce(nullif(concat_ws(' and ', 'coalesce(greatest(' || texts || '), 0) <= 16384',
+    'coalesce(greatest(' || others || '), 0) <= 4096'), ''), 'true')
 $$;
 comment on function odoo_eventd.is_short(text, text) is
-  'The condition that no value of a row is long, as SQL text, of the lengths of its texts and of its other values, listed with commas.';
+  'The condition that no value of a row is long, as SQL text, of the lengths of its texts and of its other values, listed with '
+  'commas.';
 revoke all on function odoo_eventd.is_short(text, text) from public;
 
-create or replace function odoo_eventd.captured_expressions(of_table oid, columns name[], types text[], whole name[], unreadable name[] default '{}',
+create or replace function odoo_eventd.captured_expressions(of_table oid, columns name[], types text[], whole name[],
+  unreadable name[] default '{}',
                                                             pinned name[] default '{}')
-returns table (name name, ord bigint, type_name text, differs text, size text, most_size integer, plain_old text, plain_new text, tagged_old text, tagged_new text,
+returns table (name name, ord bigint, type_name text, differs text, size text, most_size integer, plain_old text, plain_new text,
+  tagged_old text, tagged_new text,
                was text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -107,13 +120,17 @@ declare
   exact boolean;
   o text; n text;
 begin
-  -- In one statement, and a type's facts once for all its columns: between DDL and the next look every statement of a writer comes by here.
+  -- In one statement, and a type's facts once for all its columns: between DDL and the next look every statement of a writer
+  -- comes by here.
   for f in
-    select c.name, c.type, c.ord, c.name = any (whole) as is_whole, c.name = any (unreadable) as is_unreadable, c.name = any (pinned) as is_pinned, t.*,
+    select c.name, c.type, c.ord, c.name = any (whole) as is_whole, c.name = any (unreadable) as is_unreadable,
+      c.name = any (pinned) as is_pinned, t.*,
            exists (select from pg_attribute a join pg_collation l on l.oid = a.attcollation
-                    where a.attrelid = of_table and a.attname = c.name and not a.attisdropped and not l.collisdeterministic) as has_vague_collation
+                    where a.attrelid = of_table and a.attname = c.name and not a.attisdropped and not l.collisdeterministic)
+                      as has_vague_collation
       from unnest(columns, types) with ordinality c (name, type, ord)
-      left join (select d.type as of_type, y.* from (select distinct unnest(types)) d (type) cross join odoo_eventd.type_facts(d.type) y) t
+      left join (select d.type as of_type, y.* from (select distinct unnest(types)) d (type) cross
+        join odoo_eventd.type_facts(d.type) y) t
         on t.of_type = c.type
      order by c.ord
   loop
@@ -155,17 +172,20 @@ begin
       tagged_old := format('odoo_eventd.kept_value(%s, %L)', plain_old, f.is_whole);
       tagged_new := format('odoo_eventd.kept_value(%s, %L)', plain_new, f.is_whole);
       -- The length of a text is known without reading it; of other values what they take on disk is.
-      size := format(case when f.is_text then 'octet_length(%s)' else 'pg_column_size(%s)' end, '%1$s.' || replace(quote_ident(f.name), '%', '%%'));
+      size := format(case when f.is_text then 'octet_length(%s)' else 'pg_column_size(%s)' end,
+        '%1$s.' || replace(quote_ident(f.name), '%', '%%'));
       most_size := case when f.is_text then 16384 else 4096 end;
     end if;
     was := case when f.is_unreadable or size is null then tagged_old
-                else format($q$case when %s <= %s then '=' || %s else %s end$q$, format(size, 'o'), most_size, plain_old, tagged_old) end;
+                else format($q$case when %s <= %s then '=' || %s else %s end$q$, format(size, 'o'), most_size, plain_old,
+                  tagged_old) end;
     was := format($q$case when %s then coalesce(%s, '') end$q$, differs, was);
     return next;
   end loop;
 end $$;
 comment on function odoo_eventd.captured_expressions(oid, name[], text[], name[], name[], name[]) is
-  'The SQL for each column of an old row o and a new row n: whether it differs, its length where it can be long, its value as it is and tagged (kept_value), '
+  'The SQL for each column of an old row o and a new row n: whether it differs, its length where it can be long, its value as it '
+  'is and tagged (kept_value), '
   'and for the old image of an update: null = unchanged, empty = was NULL, else tagged. A column without a type is gone.';
 
 create or replace function odoo_eventd.image_of(expressions text[]) returns text
@@ -177,19 +197,22 @@ revoke all on function odoo_eventd.image_of(text[]) from public;
 create or replace function odoo_eventd.is_told_as_row(types text[]) returns boolean
 language sql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
-  -- Of these types a value's text as it stands in a row's is the value cast to text (but for booleans: t and f), and two texts are of one
-  -- value only where they are the same or whoever reads them can tell: zeros behind the point of a number. Of few columns an expression
-  -- each costs no more, and the outbox is read more easily.
+  -- Of these types a value's text as it stands in a row's is the value cast to text (but for booleans: t and f), and two texts
+  -- are of one value only where they are the same or whoever reads them can tell: zeros behind the point of a number. Of few
+  -- columns an expression each costs no more, and the outbox is read more easily.
   select cardinality(types) > 16
      and (select bool_and(t ~ '^(boolean|smallint|integer|bigint|real|double precision|text|date|uuid|json|jsonb|character varying([(][0-9]+[)])?'
-                              '|numeric([(][0-9,-]+[)])?|time(stamp)?([(][0-9][)])? with(out)? time zone)$') is true from unnest(types) t)
+                              '|numeric([(][0-9,-]+[)])?|time(stamp)?([(][0-9][)])? with(out)? time '
+                              'zone)$') is true from unnest(types) t)
 $$;
-comment on function odoo_eventd.is_told_as_row(text[]) is 'Whether columns of these types are told as the text of one row (op R), which costs a plan little however many they are.';
+comment on function odoo_eventd.is_told_as_row(text[])
+  is 'Whether columns of these types are told as the text of one row (op R), which costs a plan little however many they are.';
 
 create or replace function odoo_eventd.row_is_long() returns odoo_eventd.captured_row
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$ begin raise exception 'a row is too long to be told as one text, or is not one of a pair'; end $$;
-comment on function odoo_eventd.row_is_long() is 'Raises: a statement in which a row is long, or changes its id, is told value by value.';
+comment on function odoo_eventd.row_is_long()
+  is 'Raises: a statement in which a row is long, or changes its id, is told value by value.';
 revoke all on function odoo_eventd.is_told_as_row(text[]) from public;
 revoke all on function odoo_eventd.row_is_long() from public;
 
@@ -201,10 +224,12 @@ as $$
               then $q$case when n.create_date = now() at time zone 'utc' then n.create_uid end$q$ else 'null::integer' end,
          case when count(*) filter (where a.attname like 'write%') = 2
               then $q$case when n.write_date = now() at time zone 'utc' then n.write_uid end$q$ else 'null::integer' end,
-         coalesce(string_agg(format('odoo_eventd.is_still(n.%I, null::%s)', a.attname, format_type(a.atttypid, null)), ' and '), 'true')
+         coalesce(string_agg(format('odoo_eventd.is_still(n.%I, null::%s)', a.attname, format_type(a.atttypid, null)), ' and '),
+           'true')
     from pg_attribute a
    where a.attrelid = of_table and not a.attisdropped
      and (a.attname, a.atttypid) in (values ('create_date'::name, 'timestamp'::regtype::oid), ('create_uid', 'integer'::regtype),
                                             ('write_date', 'timestamp'::regtype), ('write_uid', 'integer'::regtype))
 $$;
-comment on function odoo_eventd.written_by(oid) is 'The expressions that tell who created and who wrote a new row n, and one that is an error once their columns are retyped.';
+comment on function odoo_eventd.written_by(oid)
+  is 'The expressions that tell who created and who wrote a new row n, and one that is an error once their columns are retyped.';

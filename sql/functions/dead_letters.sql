@@ -11,7 +11,8 @@ begin
     select d.subscription_id, count(*) from odoo_eventd.delivery d
      where d.state = 'failed' and d.event_type <> 'test' group by d.subscription_id order by d.subscription_id;
 end $$;
-comment on function odoo_eventd.count_dead_letters() is 'How many deliveries of each subscription ended without success; from an index alone.';
+comment on function odoo_eventd.count_dead_letters()
+  is 'How many deliveries of each subscription ended without success; from an index alone.';
 
 drop function if exists odoo_eventd.find_failed(integer, text, timestamptz);
 drop function if exists odoo_eventd.list_dead_letters(integer, text, bigint, timestamptz, timestamptz, integer);
@@ -30,7 +31,8 @@ begin
     select l.delivery_id
     from public.mcp_webhook_delivery l
     join odoo_eventd.delivery d
-      on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id and d.attempts = l.attempt
+      on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id
+        and d.attempts = l.attempt
     where l.status = 'failed' and d.state = 'failed' and d.event_type <> 'test'
       and (seen is null or l.subscription_id = any (seen))
       and (models is null or l.model = any (models))
@@ -42,12 +44,14 @@ begin
     order by l.create_date, l.id;
 end $$;
 comment on function odoo_eventd.find_dead_letters(jsonb, integer, text, bigint, timestamptz, timestamptz) is
-  'Dead letters that an operator sees, whose last attempt was made in this time, oldest first; each filter but `since` may be null.';
+  'Dead letters that an operator sees, whose last attempt was made in this time, oldest first; each filter but `since` may be '
+  'null.';
 
 -- Dropped first: what it returns has changed.
 drop function if exists odoo_eventd.redeliver(uuid[], boolean);
 create function odoo_eventd.redeliver(deliveries uuid[], only_show boolean) returns table (
-  delivery_id uuid, subscription_id integer, event_id uuid, model text, event_type text, record_ids bigint[], state text, attempts integer,
+  delivery_id uuid, subscription_id integer, event_id uuid, model text, event_type text, record_ids bigint[], state text,
+    attempts integer,
   payload text, refused text
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -67,23 +71,28 @@ begin
                   when s.id is null then format('subscription %s is gone', d.subscription_id)
                   when not s.active then format('subscription %s is inactive', s.id)
                   when coalesce(s.webhook_url, '') = '' then format('subscription %s has no URL', s.id)
-                  when s.disabled_at is not null then format('subscription %s is disabled: run `odoo-eventd subscriptions enable %s` first', s.id, s.id)
+                  when s.disabled_at is not null
+                    then format('subscription %s is disabled: run `odoo-eventd subscriptions enable %s` first', s.id, s.id)
                   when l.payload is null and l.error in ('template', 'body_too_large')
                     then 'it never had a body that could be sent (`odoo-eventd emit` sends its records as they are now)'
                   when l.payload is null then 'what was sent is not in the log any more'
              end as refused
       from last_attempt l
-      join odoo_eventd.delivery d on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id
+      join odoo_eventd.delivery d on d.event_id = l.event_id and d.subscription_id = l.subscription_id
+        and d.delivery_id = l.delivery_id
       left join public.mcp_event_subscription s on s.id = d.subscription_id
     ), moved as (
       update odoo_eventd.delivery d set state = 'waiting', due_at = now(), redelivered = true
         from known k
-       where not only_show and k.refused is null and d.event_id = k.event_id and d.subscription_id = k.subscription_id and d.part = k.part
+       where not only_show and k.refused is null and d.event_id = k.event_id and d.subscription_id = k.subscription_id
+         and d.part = k.part
          and d.state in ('failed', 'success')
     )
-    select k.delivery_id, k.subscription_id, k.event_id, k.model, k.event_type, k.record_ids, k.state, k.attempts, k.payload, k.refused
+    select k.delivery_id, k.subscription_id, k.event_id, k.model, k.event_type, k.record_ids, k.state, k.attempts, k.payload,
+      k.refused
     from known k join unnest(deliveries) with ordinality asked (id, ord) on asked.id = k.delivery_id
     order by asked.ord;
 end $$;
 comment on function odoo_eventd.redeliver(uuid[], boolean) is
-  'Sends ended deliveries once more, under the same ids, and says of each that is not why; with only_show it tells what would be sent.';
+  'Sends ended deliveries once more, under the same ids, and says of each that is not why; with only_show it tells what would be '
+  'sent.';

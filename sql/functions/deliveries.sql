@@ -1,25 +1,26 @@
 -- Purpose: deliveries from their making to their end, and the log of attempts.
 --
--- Every function that writes takes the caller's term and refuses it (SQLSTATE OE001) when another instance leads: the fencing token. An
--- assistant (assistants.sql) has its number with a minus instead of a term, and is refused when it was taken for dead.
+-- Every function that writes takes the caller's term and refuses it (SQLSTATE OE001) when another instance leads: the fencing
+-- token. An assistant (assistants.sql) has its number with a minus instead of a term, and is refused when it was taken for dead.
 
 create or replace function odoo_eventd.assert_term(of_term bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  -- A plain read: a row lock here would make every group of results wait for the batch that is being committed. Who loses the lead
-  -- just after this look finds its deliveries in another state, because recover_interrupted has been there.
+  -- A plain read: a row lock here would make every group of results wait for the batch that is being committed. Who loses the
+  -- lead just after this look finds its deliveries in another state, because recover_interrupted has been there.
   if of_term < 0 and not odoo_eventd.is_assisting(-of_term)
      or of_term >= 0 and (select l.term from odoo_eventd.lead l) <> of_term then
     raise exception 'another instance of odoo-eventd leads now' using errcode = 'OE001';
   end if;
 end $$;
-comment on function odoo_eventd.assert_term(bigint) is 'Raises OE001 unless this term still leads, or this assistant still assists.';
+comment on function odoo_eventd.assert_term(bigint)
+  is 'Raises OE001 unless this term still leads, or this assistant still assists.';
 
--- Lanes: the deliveries of an ordered subscription for one record are sent one after the other. The first of a lane has the time when
--- it is due, those behind it have `infinity`, so that looking for what is due does not go through them; when the first has ended, the
--- next one gets its time. The index delivery_lane_idx finds both.
+-- Lanes: the deliveries of an ordered subscription for one record are sent one after the other. The first of a lane has the time
+-- when it is due, those behind it have `infinity`, so that looking for what is due does not go through them; when the first has
+-- ended, the next one gets its time. The index delivery_lane_idx finds both.
 
 create or replace function odoo_eventd.wake_lanes(subscriptions integer[], parts bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -56,7 +57,8 @@ begin
                            and (d.subscription_id, d.part) > (lane.subscription_id, lane.part)
                          order by d.subscription_id, d.part, d.lane_position limit 1) n
   )
-  select array_agg(l.subscription_id), array_agg(l.part) into lane_subscriptions, lane_parts from lane l where l.due_at = 'infinity';
+  select array_agg(l.subscription_id), array_agg(l.part) into lane_subscriptions, lane_parts from lane l
+    where l.due_at = 'infinity';
   if lane_parts is not null then
     perform odoo_eventd.wake_lanes(lane_subscriptions, lane_parts);
   end if;
@@ -86,7 +88,8 @@ begin
 end $$;
 comment on function odoo_eventd.ensure_log_days(integer) is 'Makes the log''s partitions for today (UTC) and the days after it.';
 
-drop function if exists odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, xid8, bigint, uuid[], integer[], bigint[], uuid[], text[],
+drop function if exists odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, xid8, bigint, uuid[], integer[], bigint[],
+  uuid[], text[],
   text[], text[], text[], boolean[], integer[]);
 create or replace function odoo_eventd.commit_batch(
   of_term bigint, new_done pg_snapshot, new_target pg_snapshot, new_last_xid xid8, new_last_id bigint,
@@ -94,8 +97,8 @@ create or replace function odoo_eventd.commit_batch(
   record_ids text[], bodies text[], claimed boolean[], lease_ms integer[], lane_positions bigint[], behind boolean[]
 ) returns table (ord bigint, log_id bigint, log_date timestamp)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
--- One plan for ever, along the keys: planning takes longer than sending, and one that is made while the tables are empty reads them whole.
--- What is switched off counts as endless work, for which the planner would have each call compiled: hence jit.
+-- One plan for ever, along the keys: planning takes longer than sending, and one that is made while the tables are empty reads
+-- them whole. What is switched off counts as endless work, for which the planner would have each call compiled: hence jit.
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
@@ -113,17 +116,21 @@ begin
   insert into odoo_eventd.progress (done, target, last_xid, last_id) values (new_done, new_target, new_last_xid, new_last_id);
   return query
     with given as (
-      select * from unnest(event_ids, subscription_ids, parts, delivery_ids, models, event_types, record_ids, bodies, claimed, lease_ms,
+      select * from unnest(event_ids, subscription_ids, parts, delivery_ids, models, event_types, record_ids, bodies, claimed,
+        lease_ms,
                            lane_positions, behind)
-        with ordinality i (event_id, subscription_id, part, delivery_id, model, event_type, records, body, wanted, lease, lane_position,
+        with ordinality i (event_id, subscription_id, part, delivery_id, model, event_type, records, body, wanted, lease,
+          lane_position,
                            behind, ord)
     ), input as (
-      -- Only for lanes: the first that is not over yet, from earlier batches. Scalar, because an EXISTS may be hashed: all lanes read.
+      -- Only for lanes: the first that is not over yet, from earlier batches. Scalar, because an EXISTS may be hashed: all lanes
+      -- read.
       select g.*, l.first_open, g.wanted and not g.behind and l.first_open is null as claim
       from given g
       left join lateral (select case when g.lane_position is not null then (
                select d.lane_position from odoo_eventd.delivery d
-                where d.subscription_id = g.subscription_id and d.part = g.part and d.due_at is not null and d.lane_position is not null
+                where d.subscription_id = g.subscription_id and d.part = g.part and d.due_at is not null and d.lane_position
+                  is not null
                 order by d.lane_position limit 1) end as first_open) l on true
     ), made as (
       insert into odoo_eventd.delivery
@@ -150,12 +157,15 @@ begin
     )
     select i.ord, l.id, l.create_date from logged l join input i on i.delivery_id = l.delivery_id;
 end $$;
-comment on function odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, xid8, bigint, uuid[], integer[], bigint[], uuid[], text[],
+comment on function odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, xid8, bigint, uuid[], integer[], bigint[], uuid[],
+  text[],
   text[], text[], text[], boolean[], integer[], bigint[], boolean[]) is
-  'In one transaction: deliveries made, first attempts of the claimed ones logged as pending, position moved. One whose lane is busy is '
+  'In one transaction: deliveries made, first attempts of the claimed ones logged as pending, position moved. One whose lane is '
+  'busy is '
   'not claimed; `behind` says that another of the same batch comes before it.';
 
-create or replace function odoo_eventd.due_subscriptions() returns table (subscription_id integer, due_at timestamptz, due_in_ms bigint)
+create or replace function odoo_eventd.due_subscriptions() returns table (subscription_id integer, due_at timestamptz,
+  due_in_ms bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -172,9 +182,11 @@ begin
                            order by d.subscription_id, d.due_at limit 1) n
     )
     -- An infinite time cannot be subtracted before PostgreSQL 17; the first of a lane has a finite one.
-    select u.subscription_id, u.due_at, (extract(epoch from u.due_at - now()) * 1000)::bigint from due u where u.due_at < 'infinity';
+    select u.subscription_id, u.due_at, (extract(epoch from u.due_at - now()) * 1000)::bigint from due u
+      where u.due_at < 'infinity';
 end $$;
-comment on function odoo_eventd.due_subscriptions() is 'Which subscriptions have waiting deliveries, and when the first of each is due.';
+comment on function odoo_eventd.due_subscriptions()
+  is 'Which subscriptions have waiting deliveries, and when the first of each is due.';
 
 create or replace function odoo_eventd.due_since(subscriptions integer[], since timestamptz[])
 returns table (subscription_id integer, due_at timestamptz)
@@ -220,7 +232,8 @@ begin
       from unnest(subscriptions, limits, lease_ms, since) s (id, most, lease, since)
       cross join lateral (
         select * from odoo_eventd.delivery w
-        where w.state = 'waiting' and w.subscription_id = s.id and w.due_at <= now() and w.due_at >= coalesce(s.since, '-infinity')
+        where w.state = 'waiting' and w.subscription_id = s.id and w.due_at <= now()
+          and w.due_at >= coalesce(s.since, '-infinity')
           -- The first of its lane, and none of the lane under way. One that was redelivered may stand before one that is.
           and (w.lane_position is null
                or (held is null or w.held_in is distinct from held)
@@ -232,10 +245,12 @@ begin
       ) d
     ), claimed as (
       update odoo_eventd.delivery d
-         set state = 'sending', attempts = d.attempts + 1, due_at = clock_timestamp() + p.lease * interval '1 ms', term = of_term, body = null
+         set state = 'sending', attempts = d.attempts + 1, due_at = clock_timestamp() + p.lease * interval '1 ms', term = of_term,
+           body = null
         from picked p
        where d.event_id = p.event_id and d.subscription_id = p.subscription_id and d.part = p.part
-      returning d.event_id, d.subscription_id, d.part, d.delivery_id, d.model, d.event_type, d.record_ids, d.attempts, d.redelivered,
+      returning d.event_id, d.subscription_id, d.part, d.delivery_id, d.model, d.event_type, d.record_ids, d.attempts,
+        d.redelivered,
                 p.due_at as was_due,
                 coalesce(p.body, (select l.payload from public.mcp_webhook_delivery l
                                    where l.delivery_id = d.delivery_id and l.payload is not null
@@ -251,9 +266,11 @@ begin
     from claimed c join logged l on l.delivery_id = c.delivery_id;
 end $$;
 comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[], timestamptz[]) is
-  'Claims due deliveries of the given subscriptions, up to a limit each and from a time on, and logs the attempt that follows as pending.';
+  'Claims due deliveries of the given subscriptions, up to a limit each and from a time on, and logs the attempt that follows as '
+  'pending.';
 
-drop function if exists odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
+drop function if exists odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[],
+  text[],
   text[], text[], integer[], bigint[]);
 create or replace function odoo_eventd.record_attempts(
   of_term bigint, event_ids uuid[], subscription_ids integer[], parts bigint[], log_ids bigint[], log_dates timestamp[],
@@ -268,9 +285,11 @@ declare
 begin
   perform odoo_eventd.assert_term(of_term);
   with input as (
-    select * from unnest(event_ids, subscription_ids, parts, log_ids, log_dates, statuses, response_codes, response_bodies, errors,
+    select * from unnest(event_ids, subscription_ids, parts, log_ids, log_dates, statuses, response_codes, response_bodies,
+      errors,
                          error_details, durations_ms, retry_in_ms, hosts)
-      i (event_id, subscription_id, part, log_id, log_date, status, response_code, response_body, error, error_detail, duration_ms, retry_in,
+      i (event_id, subscription_id, part, log_id, log_date, status, response_code, response_body, error, error_detail,
+        duration_ms, retry_in,
          host)
   ), moved as (
     update odoo_eventd.delivery d
@@ -291,7 +310,8 @@ begin
     returning l.id
   )
   select (select count(*) from logged) as recorded,
-         array_agg(m.subscription_id) filter (where m.frees_lane) as lane_subscriptions, array_agg(m.part) filter (where m.frees_lane) as lane_parts,
+         array_agg(m.subscription_id) filter (where m.frees_lane) as lane_subscriptions, array_agg(m.part)
+           filter (where m.frees_lane) as lane_parts,
          array_agg(m.log_date) as dates, array_agg(m.subscription_id) as subscription_ids, array_agg(m.model) as models,
          array_agg(m.event_type) as event_types, array_agg(m.host) as hosts, array_agg(m.error) as errors,
          array_agg(m.duration_ms) as durations
@@ -301,12 +321,14 @@ begin
   end if;
   -- Last: what others may count too is locked for as short as can be.
   if ended.dates is not null then
-    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts, ended.errors,
+    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts,
+      ended.errors,
                                        ended.durations);
   end if;
   return ended.recorded;
 end $$;
-comment on function odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
+comment on function odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[],
+  text[],
   text[], text[], integer[], bigint[], text[]) is
   'Records how attempts ended and what becomes of their deliveries, and counts them, in one transaction.';
 
@@ -334,7 +356,8 @@ begin
   return given;
 end $$;
 comment on function odoo_eventd.give_back(bigint, bigint[], bigint[]) is
-  'Lets deliveries be claimed anew that were claimed in these terms and never sent: all but those whose attempt was begun. Only who led '
+  'Lets deliveries be claimed anew that were claimed in these terms and never sent: all but those whose attempt was begun. Only '
+  'who led '
   'in these terms knows which.';
 
 create or replace function odoo_eventd.recover_interrupted(of_term bigint) returns bigint
@@ -370,7 +393,8 @@ begin
     select array_agg(m.subscription_id) as subscriptions, array_agg(m.part) as parts from moved m where m.frees_lane
   )
   select count(l.create_date) as recovered, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
-         array_agg(l.model) as models, array_agg(l.event_type) as event_types, array_agg(l.host) as hosts, array_agg(l.error) as errors,
+         array_agg(l.model) as models, array_agg(l.event_type) as event_types, array_agg(l.host) as hosts, array_agg(l.error)
+           as errors,
          array_agg(l.duration_ms) as durations, (select f.subscriptions from freed f) as lane_subscriptions,
          (select f.parts from freed f) as lane_parts
     into ended from logged l;
@@ -378,13 +402,15 @@ begin
     perform odoo_eventd.wake_lanes(ended.lane_subscriptions, ended.lane_parts);
   end if;
   if ended.recovered > 0 then
-    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts, ended.errors,
+    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts,
+      ended.errors,
                                        ended.durations);
   end if;
   return ended.recovered;
 end $$;
 comment on function odoo_eventd.recover_interrupted(bigint) is
-  'Ends the attempts that earlier leaders or dead assistants began, or whose lease ran out, without a result: failed, interrupted.';
+  'Ends the attempts that earlier leaders or dead assistants began, or whose lease ran out, without a result: failed, '
+  'interrupted.';
 
 drop function if exists odoo_eventd.cancel_deliveries(bigint);
 create or replace function odoo_eventd.cancel_deliveries(of_term bigint, most integer) returns bigint
@@ -405,7 +431,8 @@ begin
     select w.event_id, w.subscription_id, w.part, w.body, g.why
     from gone g
     cross join lateral (select * from odoo_eventd.delivery d
-                         where d.subscription_id = g.subscription_id and d.state = 'waiting' and d.due_at is not null limit most) w
+                         where d.subscription_id = g.subscription_id and d.state = 'waiting' and d.due_at is not null
+                           limit most) w
     limit most
   ), ended as (
     update odoo_eventd.delivery d
@@ -422,7 +449,8 @@ begin
     returning l.delivery_id, l.create_date, l.subscription_id, l.model, l.error, l.duration_ms
   )
   select count(*) as cancelled, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
-         array_agg(l.model) as models, array_agg(e.event_type) as event_types, array_agg(l.error) as errors, array_agg(l.duration_ms) as durations
+         array_agg(l.model) as models, array_agg(e.event_type) as event_types, array_agg(l.error) as errors,
+           array_agg(l.duration_ms) as durations
     into ended from logged l join ended e on e.delivery_id = l.delivery_id;
   if ended.cancelled > 0 then
     perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types,
@@ -431,5 +459,6 @@ begin
   return ended.cancelled;
 end $$;
 comment on function odoo_eventd.cancel_deliveries(bigint, integer) is
-  'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled; and of those '
+  'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled; and '
+  'of those '
   'that are disabled: failed, disabled. At most so many at once.';

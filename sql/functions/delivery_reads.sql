@@ -3,7 +3,8 @@
 --
 -- The log is never counted and never skipped over: a page begins at a place in its key.
 
-create or replace function odoo_eventd.find_attempts(operator jsonb, filter jsonb, after_date timestamp, after_id bigint, most integer)
+create or replace function odoo_eventd.find_attempts(operator jsonb, filter jsonb, after_date timestamp, after_id bigint,
+  most integer)
 returns setof jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -19,8 +20,10 @@ begin
   return query
     -- What is left out of the answer is not read either: it lies beside the table.
     select case when wanted.without_bodies then
-             (select to_jsonb(told) from (select l.id, l.delivery_id, l.subscription_id, l.event_id, l.model, l.record_ids, l.attempt, l.status,
-                                                 l.response_code, l.error, l.error_detail, l.duration_ms, l.create_date, l.finished_at,
+             (select to_jsonb(told)
+               from (select l.id, l.delivery_id, l.subscription_id, l.event_id, l.model, l.record_ids, l.attempt, l.status,
+                                                 l.response_code, l.error, l.error_detail, l.duration_ms, l.create_date,
+                                                   l.finished_at,
                                                  l.next_attempt_at) told)
            else to_jsonb(l) end
       from public.mcp_webhook_delivery l
@@ -48,7 +51,8 @@ begin
     order by l.create_date desc, l.id desc limit most;
 end $$;
 comment on function odoo_eventd.find_attempts(jsonb, jsonb, timestamp, bigint, integer) is
-  'Attempts that an operator sees and looks for, newest first, before a place in the log; what the filter does not name does not matter.';
+  'Attempts that an operator sees and looks for, newest first, before a place in the log; what the filter does not name does not '
+  'matter.';
 
 create or replace function odoo_eventd.find_delivery(operator jsonb, delivery uuid) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -61,7 +65,8 @@ begin
   return (
     with attempts as (
       select l.* from public.mcp_webhook_delivery l
-       where l.delivery_id = delivery and (seen is null or l.subscription_id = any (seen)) and (models is null or l.model = any (models))
+       where l.delivery_id = delivery and (seen is null or l.subscription_id = any (seen))
+         and (models is null or l.model = any (models))
     )
     select jsonb_build_object(
              'delivery_id', delivery, 'event_id', a.event_id, 'subscription_id', a.subscription_id, 'model', a.model,
@@ -89,7 +94,8 @@ begin
   end if;
   return array(select asked.id from unnest(deliveries) with ordinality asked (id, place)
                 where exists (select from public.mcp_webhook_delivery l
-                               where l.delivery_id = asked.id and l.subscription_id = any (seen) and (models is null or l.model = any (models)))
+                               where l.delivery_id = asked.id and l.subscription_id = any (seen)
+                                 and (models is null or l.model = any (models)))
                 order by asked.place);
 end $$;
 comment on function odoo_eventd.seen_deliveries(jsonb, uuid[]) is

@@ -4,7 +4,8 @@
 
 create or replace function odoo_eventd.begin_emit(of_subscription integer, of_run text, of_selection text, of_event_type text)
 returns table (
-  epoch uuid, database_name text, started_at timestamptz, last_id bigint, deliveries bigint, records bigint, finished boolean, selection text,
+  epoch uuid, database_name text, started_at timestamptz, last_id bigint, deliveries bigint, records bigint, finished boolean,
+    selection text,
   event_type text
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -15,7 +16,8 @@ begin
     values (of_run, of_subscription, of_selection, of_event_type)
     on conflict on constraint emit_run_pkey do nothing;
   return query
-    select i.epoch, i.database_name::text, r.started_at, r.last_id, r.deliveries, r.records, r.finished_at is not null, r.selection, r.event_type
+    select i.epoch, i.database_name::text, r.started_at, r.last_id, r.deliveries, r.records, r.finished_at is not null,
+      r.selection, r.event_type
     from odoo_eventd.emit_run r, odoo_eventd.installation i
     where r.subscription_id = of_subscription and r.run = of_run;
 end $$;
@@ -61,8 +63,10 @@ begin
   returning c.deliveries into made;
   return made;
 end $$;
-comment on function odoo_eventd.emit_batch(integer, text, bigint, bigint, boolean, boolean, uuid, text, text, bigint[], uuid[], text[], text[]) is
-  'Makes deliveries of existing records and notes how far the run has come, in one transaction. Raises 55006 if the run is elsewhere.';
+comment on function odoo_eventd.emit_batch(integer, text, bigint, bigint, boolean, boolean, uuid, text, text, bigint[], uuid[],
+  text[], text[]) is
+  'Makes deliveries of existing records and notes how far the run has come, in one transaction. Raises 55006 if the run is '
+  'elsewhere.';
 
 create or replace function odoo_eventd.count_unsent(of_subscription integer, most integer) returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -72,7 +76,8 @@ begin
   return (select count(*) from (select from odoo_eventd.delivery d
                                  where d.subscription_id = of_subscription and d.due_at is not null limit most) x);
 end $$;
-comment on function odoo_eventd.count_unsent(integer, integer) is 'How many deliveries of a subscription are not over, counted up to a limit.';
+comment on function odoo_eventd.count_unsent(integer, integer)
+  is 'How many deliveries of a subscription are not over, counted up to a limit.';
 
 create or replace function odoo_eventd.begin_test(
   of_subscription integer, of_event uuid, of_delivery uuid, of_model text, of_body text, lease_ms integer
@@ -95,4 +100,5 @@ begin
     returning current_term, l.id, l.create_date;
 end $$;
 comment on function odoo_eventd.begin_test(integer, uuid, uuid, text, text, integer) is
-  'Logs the attempt to send a test event as pending; record_attempts() ends it. It needs no service, and one that runs leaves it alone.';
+  'Logs the attempt to send a test event as pending; record_attempts() ends it. It needs no service, and one that runs leaves it '
+  'alone.';

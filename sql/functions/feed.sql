@@ -1,13 +1,14 @@
 -- Purpose: the event feed: written by the instance that leads, read by whoever may.
 --
--- A place in the feed is a number of odoo_eventd.feed_seq. Numbers are drawn by one writer at a time, who commits before the next one
--- draws: the fence below is the one of commit_batch(), and lasts until the commit. So whoever has seen a number has seen all below it
--- that will ever be there, and a reader needs no more than the last one that it has.
+-- A place in the feed is a number of odoo_eventd.feed_seq. Numbers are drawn by one writer at a time, who commits before the next
+-- one draws: the fence below is the one of commit_batch(), and lasts until the commit. So whoever has seen a number has seen all
+-- below it that will ever be there, and a reader needs no more than the last one that it has.
 --
--- Locks: append_to_feed() shares the rows of the lead and of the ring, which change with the leading instance and with the block. Readers
--- take ACCESS SHARE on the blocks; emptying one does not wait for them (functions/feed_blocks.sql).
+-- Locks: append_to_feed() shares the rows of the lead and of the ring, which change with the leading instance and with the block.
+-- Readers take ACCESS SHARE on the blocks; emptying one does not wait for them (functions/feed_blocks.sql).
 
-create or replace function odoo_eventd.last_in_feed(subscriptions integer[]) returns table (subscription_id integer, seq bigint, n bigint)
+create or replace function odoo_eventd.last_in_feed(subscriptions integer[]) returns table (subscription_id integer, seq bigint,
+  n bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 -- See commit_batch().
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -28,11 +29,13 @@ as $$
   select greatest((select max(d.seq) from odoo_eventd.feed_dropped d where d.subscription_id = subscription),
                   (select max(d.seq) from odoo_eventd.feed_dropped d where d.subscription_id = 0), 0)
 $$;
-comment on function odoo_eventd.dropped_of_feed(integer) is 'Up to where the events of a subscription are not kept any more; 0 = none has gone.';
+comment on function odoo_eventd.dropped_of_feed(integer)
+  is 'Up to where the events of a subscription are not kept any more; 0 = none has gone.';
 revoke all on function odoo_eventd.dropped_of_feed(integer) from public;
 
 create or replace function odoo_eventd.append_to_feed(
-  of_term bigint, subscription_ids integer[], event_ids uuid[], parts bigint[], ats timestamptz[], models text[], event_types text[],
+  of_term bigint, subscription_ids integer[], event_ids uuid[], parts bigint[], ats timestamptz[], models text[],
+    event_types text[],
   content_types text[], record_ids text[], bodies text[], is_piece boolean
 ) returns setof bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -52,17 +55,21 @@ begin
   update odoo_eventd.feed_block b set opened_at = now(), closed_at = null where b.block = into_block and b.opened_at is null;
   execute format($append$
     with made as (
-      insert into odoo_eventd.feed_%s (subscription_id, seq, n, event_id, part, at, bytes, model, event_type, content_type, record_ids, body)
-      select i.subscription_id, nextval('odoo_eventd.feed_seq'), i.n, i.event_id, i.part, i.at, octet_length(i.body), i.model, i.event_type,
+      insert into odoo_eventd.feed_%s (subscription_id, seq, n, event_id, part, at, bytes, model, event_type, content_type,
+        record_ids, body)
+      select i.subscription_id, nextval('odoo_eventd.feed_seq'), i.n, i.event_id, i.part, i.at, octet_length(i.body), i.model,
+        i.event_type,
              i.content_type, i.record_ids::bigint[], i.body
         from (select g.*, coalesce(l.n, 0) + row_number() over (partition by g.subscription_id order by g.ord) as n
                 from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                     with ordinality g (subscription_id, event_id, part, at, model, event_type, content_type, record_ids, body, ord)
+                     with ordinality g (subscription_id, event_id, part, at, model, event_type, content_type, record_ids, body,
+                       ord)
                 left join odoo_eventd.last_in_feed($1) l on l.subscription_id = g.subscription_id
                order by g.ord) i
       returning subscription_id, seq
     )
-    select string_agg(m.subscription_id || ':' || m.seq, ',') from (select k.subscription_id, max(k.seq) as seq from made k group by 1) m
+    select string_agg(m.subscription_id || ':' || m.seq, ',')
+      from (select k.subscription_id, max(k.seq) as seq from made k group by 1) m
     $append$, into_block)
     into told using subscription_ids, event_ids, parts, ats, models, event_types, content_types, record_ids, bodies;
   -- One for all: of what a transaction says twice one is heard. The payload has 8,000 bytes at most.
@@ -70,15 +77,18 @@ begin
     perform pg_notify('odoo_eventd_feed', case when is_piece or octet_length(told) > 7900 then '*' else told end);
   end if;
 end $$;
-comment on function odoo_eventd.append_to_feed(bigint, integer[], uuid[], bigint[], timestamptz[], text[], text[], text[], text[], text[],
+comment on function odoo_eventd.append_to_feed(bigint, integer[], uuid[], bigint[], timestamptz[], text[], text[], text[], text[],
+  text[],
   boolean) is
-  'Appends events to the feed, in this order, and rings for their readers with the commit; returns nothing. In the statement, or the transaction, that '
+  'Appends events to the feed, in this order, and rings for their readers with the commit; returns nothing. In the statement, or '
+  'the transaction, that '
   'moves the position; is_piece = that of a transaction which is committed in many pieces.';
 
 create or replace function odoo_eventd.read_feed(
   operators jsonb[], subscriptions integer[], epochs uuid[], after bigint[], limits integer[], most_bytes bigint
 ) returns table (
-  reader bigint, is_seen boolean, epoch uuid, began_after bigint, is_truncated boolean, has_more boolean, seq bigint, event_id uuid,
+  reader bigint, is_seen boolean, epoch uuid, began_after bigint, is_truncated boolean, has_more boolean, seq bigint,
+    event_id uuid,
   part bigint, at timestamptz, model text, event_type text, content_type text, record_ids bigint[], body text
 )
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -95,7 +105,8 @@ begin
       select a.reader, a.operator, a.subscription_id, a.after, a.most, s.id as seen,
              a.after is not null and (a.epoch is distinct from installed or a.after > newest) as is_lost,
              odoo_eventd.dropped_of_feed(s.id) as dropped
-        from unnest(operators, subscriptions, epochs, after, limits) with ordinality a (operator, subscription_id, epoch, after, most, reader)
+        from unnest(operators, subscriptions, epochs, after, limits) with ordinality a (operator, subscription_id, epoch, after,
+          most, reader)
         left join public.mcp_event_subscription s
           on s.id = a.subscription_id and odoo_eventd.sees(a.operator, s.user_id, s.connection, s.model)
     ), placed as materialized (
@@ -120,9 +131,11 @@ begin
     ), page as (
       select w.* from weighed w where w.nth <= w.most and w.before_it < most_bytes
     ), ended as (
-      select w.reader, max(w.of_reader) > (select count(*) from page g where g.reader = w.reader) as has_more from weighed w group by w.reader
+      select w.reader, max(w.of_reader) > (select count(*) from page g where g.reader = w.reader) as has_more from weighed w
+        group by w.reader
     )
-    select p.reader, p.seen is not null, installed, p.begins_after, p.is_cut, coalesce(e.has_more, false), g.seq, g.event_id, g.part, g.at,
+    select p.reader, p.seen is not null, installed, p.begins_after, p.is_cut, coalesce(e.has_more, false), g.seq, g.event_id,
+      g.part, g.at,
            g.model, g.event_type, g.content_type, g.record_ids, g.body
       from placed p
       left join ended e on e.reader = p.reader
@@ -130,8 +143,10 @@ begin
      order by p.reader, g.seq;
 end $$;
 comment on function odoo_eventd.read_feed(jsonb[], integer[], uuid[], bigint[], integer[], bigint) is
-  'What each of many readers, an operator and a subscription, finds after its place in the feed: at most so many events, and no more once '
-  'all of them together have so many bytes. One row at least for each reader; is_truncated = events after its place are not kept any more.';
+  'What each of many readers, an operator and a subscription, finds after its place in the feed: at most so many events, and no '
+  'more once '
+  'all of them together have so many bytes. One row at least for each reader; is_truncated = events after its place are not kept '
+  'any more.';
 
 create or replace function odoo_eventd.end_of_feed(operator jsonb, subscription integer) returns table (epoch uuid, seq bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -1,23 +1,27 @@
 -- Purpose: what is kept of the feed: for how long, how many events of a subscription, how much of all.
 --
--- Eight blocks, one of which is written to. A block is left when it holds a tenth of what all may take, or has been written to for a sixth
--- of the time that events are kept; one is emptied when its newest event is older than that, or when all together are too large. So there
--- is always an empty one to go on in.
+-- Eight blocks, one of which is written to. A block is left when it holds a tenth of what all may take, or has been written to
+-- for a sixth of the time that events are kept; one is emptied when its newest event is older than that, or when all together are
+-- too large. So there is always an empty one to go on in.
 --
--- Locks: emptying a block takes ACCESS EXCLUSIVE on it, tried again and again without waiting: whoever waits for that lock has all readers
--- behind him wait too. Who reads one for long (a dump, a report) keeps it from being emptied until he is through. Leaving a block locks the
--- row of the ring, never waiting either; the writer shares it until its commit, so nothing is written to a block that has been left.
+-- Locks: emptying a block takes ACCESS EXCLUSIVE on it, tried again and again without waiting: whoever waits for that lock has
+-- all readers behind him wait too. Who reads one for long (a dump, a report) keeps it from being emptied until he is through.
+-- Leaving a block locks the row of the ring, never waiting either; the writer shares it until its commit, so nothing is written
+-- to a block that has been left.
 
 create or replace function odoo_eventd.feed_block_bytes(block integer) returns bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select case when exists (select from odoo_eventd.feed_block b where b.block = feed_block_bytes.block and b.opened_at is not null)
+  select case when exists (select from odoo_eventd.feed_block b where b.block = feed_block_bytes.block and b.opened_at
+    is not null)
               then pg_total_relation_size(format('odoo_eventd.feed_%s', block)::regclass) else 0 end
 $$;
-comment on function odoo_eventd.feed_block_bytes(integer) is 'What a block of the feed takes on disk; an empty one takes nothing.';
+comment on function odoo_eventd.feed_block_bytes(integer)
+  is 'What a block of the feed takes on disk; an empty one takes nothing.';
 revoke all on function odoo_eventd.feed_block_bytes(integer) from public;
 
-create or replace function odoo_eventd.set_feed(of_term bigint, keep_s integer, max_events integer, max_bytes bigint, lease_s integer) returns void
+create or replace function odoo_eventd.set_feed(of_term bigint, keep_s integer, max_events integer, max_bytes bigint,
+  lease_s integer) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -27,7 +31,8 @@ begin
    where (r.keep_s, r.max_events, r.max_bytes, r.lease_s)
          is distinct from (set_feed.keep_s, set_feed.max_events, set_feed.max_bytes, set_feed.lease_s);
 end $$;
-comment on function odoo_eventd.set_feed(bigint, integer, integer, bigint, integer) is 'Notes what the leading instance''s settings say of the feed.';
+comment on function odoo_eventd.set_feed(bigint, integer, integer, bigint, integer)
+  is 'Notes what the leading instance''s settings say of the feed.';
 
 create or replace function odoo_eventd.rotate_feed(of_term bigint) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -59,9 +64,11 @@ begin
   return true;
 end $$;
 comment on function odoo_eventd.rotate_feed(bigint) is
-  'Lets the feed go on in its next block, if the current one is large or old and another is empty. False also while somebody writes.';
+  'Lets the feed go on in its next block, if the current one is large or old and another is empty. False also while somebody '
+  'writes.';
 
-create or replace function odoo_eventd.drop_feed_block(of_term bigint, tries integer default 20) returns table (block integer, shortened boolean, is_busy boolean)
+create or replace function odoo_eventd.drop_feed_block(of_term bigint, tries integer default 20) returns table (block integer,
+  shortened boolean, is_busy boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -72,7 +79,8 @@ declare
 begin
   perform odoo_eventd.assert_term(of_term);
   select * into strict ring from odoo_eventd.feed_ring;
-  select sum(odoo_eventd.feed_block_bytes(b.block)), count(*) filter (where b.opened_at is not null) into total, opened from odoo_eventd.feed_block b;
+  select sum(odoo_eventd.feed_block_bytes(b.block)), count(*) filter (where b.opened_at is not null) into total, opened
+    from odoo_eventd.feed_block b;
   select * into doomed from odoo_eventd.feed_block b
    where b.block <> ring.current and b.opened_at is not null order by b.closed_at, b.opened_at limit 1;
   if doomed.block is null then
@@ -113,7 +121,8 @@ begin
   return next;
 end $$;
 comment on function odoo_eventd.drop_feed_block(bigint, integer) is
-  'Empties the oldest block of the feed if it is old, or if all together are too large (shortened). One that is being read stays (is_busy): '
+  'Empties the oldest block of the feed if it is old, or if all together are too large (shortened). One that is being read stays '
+  '(is_busy): '
   'try again. With no tries it only tells that there is one to be emptied.';
 
 create or replace function odoo_eventd.limit_feed(of_term bigint) returns bigint
@@ -131,7 +140,8 @@ declare
 begin
   perform odoo_eventd.assert_term(of_term);
   select * into strict ring from odoo_eventd.feed_ring;
-  -- One look into the index for each subscription. A tenth more than is kept is let be, so that this seldom finds something to do.
+  -- One look into the index for each subscription. A tenth more than is kept is let be, so that this seldom finds something to
+  -- do.
   for crowded in
     with recursive fed (subscription_id) as (
       (select f.subscription_id from odoo_eventd.feed f order by f.subscription_id limit 1)
@@ -143,9 +153,11 @@ begin
     select p.subscription_id, p.dropped, f.seq as first_seq, l.seq as last_seq, l.n - ring.max_events as last_n
       from (select d.subscription_id, odoo_eventd.dropped_of_feed(d.subscription_id) as dropped
               from fed d) p
-     cross join lateral (select e.seq, e.n from odoo_eventd.feed e where e.subscription_id = p.subscription_id and e.seq > p.dropped
+     cross join lateral (select e.seq, e.n from odoo_eventd.feed e where e.subscription_id = p.subscription_id
+       and e.seq > p.dropped
                           order by e.seq limit 1) f
-     cross join lateral (select e.seq, e.n from odoo_eventd.feed e where e.subscription_id = p.subscription_id order by e.seq desc limit 1) l
+     cross join lateral (select e.seq, e.n from odoo_eventd.feed e where e.subscription_id = p.subscription_id order by e.seq desc
+       limit 1) l
      where l.n - f.n >= ring.max_events + ring.max_events / 10
   loop
     -- Numbers grow with places: halving finds the newest event that is one too many.
@@ -169,7 +181,8 @@ begin
   return limited;
 end $$;
 comment on function odoo_eventd.limit_feed(bigint) is
-  'Lets go of the oldest events of subscriptions that have too many: they are not read any more, and go with their blocks. Returns how many '
+  'Lets go of the oldest events of subscriptions that have too many: they are not read any more, and go with their blocks. '
+  'Returns how many '
   'subscriptions that was.';
 
 create or replace function odoo_eventd.feed_health() returns jsonb
@@ -208,5 +221,6 @@ begin
   return erased;
 end $$;
 comment on function odoo_eventd.erase_feed(text, bigint[], text, boolean) is
-  'Blanks the bodies of events of these records in the feed, and of those that contain a text; returns how many. Part of erase_records().';
+  'Blanks the bodies of events of these records in the feed, and of those that contain a text; returns how many. Part of '
+  'erase_records().';
 revoke all on function odoo_eventd.erase_feed(text, bigint[], text, boolean) from public;

@@ -26,8 +26,10 @@ begin
     select s.id
       from public.mcp_event_subscription s
       left join odoo_eventd.feed_reader r on r.subscription_id = s.id
-     where s.active and coalesce(s.webhook_url, '') = '' and s.endpoint_source <> 'record' and (s.created_from = 'ai' or coalesce(r.leased, false))
-       and greatest(r.read_at at time zone 'utc', s.write_date, s.create_date) < (now() at time zone 'utc') - lease_s * interval '1 s'
+     where s.active and coalesce(s.webhook_url, '') = '' and s.endpoint_source <> 'record'
+       and (s.created_from = 'ai' or coalesce(r.leased, false))
+       and greatest(r.read_at at time zone 'utc', s.write_date,
+         s.create_date) < (now() at time zone 'utc') - lease_s * interval '1 s'
        for update of s skip locked);
   if lapsed <> '{}' then
     -- Once for the history, as anybody's change, and once for the reason, which is the service's to write.
@@ -36,17 +38,20 @@ begin
     perform set_config('odoo_eventd.service_write', 'on', true);
     update public.mcp_event_subscription s
        set error = format('nobody has read its events for %s: whoever made it is gone; activate it to read on',
-                          case when lease_s % 3600 = 0 then lease_s / 3600 || ' h' when lease_s % 60 = 0 then lease_s / 60 || ' min'
+                          case when lease_s % 3600 = 0 then lease_s / 3600 || ' h' when lease_s % 60 = 0
+                            then lease_s / 60 || ' min'
                                else lease_s || ' s' end)
      where s.id = any (lapsed);
     perform set_config('odoo_eventd.service_write', 'off', true);
   end if;
-  delete from odoo_eventd.feed_reader r where not exists (select from public.mcp_event_subscription s where s.id = r.subscription_id);
+  delete from odoo_eventd.feed_reader r
+    where not exists (select from public.mcp_event_subscription s where s.id = r.subscription_id);
   delete from odoo_eventd.feed_dropped d
    where d.subscription_id <> 0 and not exists (select from public.mcp_event_subscription s where s.id = d.subscription_id)
      and not exists (select from odoo_eventd.feed f where f.subscription_id = d.subscription_id);
   return query select unnest(lapsed);
 end $$;
 comment on function odoo_eventd.end_feed_leases(bigint) is
-  'Deactivates leased subscriptions that nobody has read for as long as their lease, with the reason in error, and returns them; forgets who read '
+  'Deactivates leased subscriptions that nobody has read for as long as their lease, with the reason in error, and returns them; '
+  'forgets who read '
   'those that are gone.';

@@ -48,8 +48,8 @@ begin
     return 'the position in the outbox is ahead of this server''s transactions: the database was restored to an earlier time';
   end if;
   if not may_wait then
-    -- An upgrade of Odoo may hold this table for minutes. Until it ends nobody else can change it, and what it changes is not committed:
-    -- the last answer still holds.
+    -- An upgrade of Odoo may hold this table for minutes. Until it ends nobody else can change it, and what it changes is not
+    -- committed: the last answer still holds.
     begin
       lock table public.ir_config_parameter in access share mode nowait;
     exception when lock_not_available then
@@ -62,7 +62,8 @@ begin
     if parameter.key = 'database.uuid' and installed.database_uuid is distinct from parameter.value then
       return 'Odoo''s database.uuid is not the one it was at installation: this is a copy that Odoo gave an identity of its own';
     end if;
-    if parameter.key = 'database.is_neutralized' and lower(parameter.value) not in ('false', '0', '') and not installed.neutralized then
+    if parameter.key = 'database.is_neutralized' and lower(parameter.value) not in ('false', '0', '')
+      and not installed.neutralized then
       return 'Odoo has marked this database as neutralized: a copy for tests';
     end if;
   end loop;
@@ -85,7 +86,8 @@ begin
   return odoo_eventd.signs_of_a_copy(may_wait);
 end $$;
 comment on function odoo_eventd.fence(boolean) is
-  'Null if this database may deliver; else a sentence that says why it looks like a copy. `odoo-eventd adopt` settles it. Whoever may not '
+  'Null if this database may deliver; else a sentence that says why it looks like a copy. `odoo-eventd adopt` settles it. '
+  'Whoever may not '
   'wait for an upgrade of Odoo is not told what Odoo''s parameters say meanwhile.';
 
 create or replace function odoo_eventd.assert_may_deliver() returns void
@@ -99,6 +101,7 @@ begin
   end if;
 end $$;
 comment on function odoo_eventd.assert_may_deliver() is
-  'Raises OE002 where fence() has a reason: a database can become a copy, or be marked as one, while the service runs. Part of every '
+  'Raises OE002 where fence() has a reason: a database can become a copy, or be marked as one, while the service runs. Part of '
+  'every '
   'statement that claims.';
 revoke all on function odoo_eventd.assert_may_deliver() from public;

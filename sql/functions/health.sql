@@ -38,7 +38,8 @@ begin
         'disabled', count(*) filter (where s.active and s.state = 'disabled'),
         'inactive', count(*) filter (where not s.active)) from public.mcp_event_subscription s),
     'log', (select jsonb_build_object(
-        'days', count(*), 'oldest', min(d.day), 'newest', max(d.day), 'bytes', coalesce(sum(pg_total_relation_size(d.relation)), 0),
+        'days', count(*), 'oldest', min(d.day), 'newest', max(d.day), 'bytes',
+          coalesce(sum(pg_total_relation_size(d.relation)), 0),
         'today', bool_or(d.day = (now() at time zone 'utc')::date),
         'tomorrow', bool_or(d.day = (now() at time zone 'utc')::date + 1),
         'oldest_age_days', (now() at time zone 'utc')::date - min(d.day)) from odoo_eventd.log_days() d),
@@ -67,7 +68,8 @@ begin
       select nullif(current_setting('temp_file_limit'), '-1') as limited
       union all
       select nullif(split_part(c, '=', 2), '-1') from pg_db_role_setting s cross join unnest(s.setconfig) c
-       where starts_with(c, 'temp_file_limit=') and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))) l),
+       where starts_with(c, 'temp_file_limit=')
+         and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))) l),
     'server_version', current_setting('server_version'),
     'read_only', pg_is_in_recovery() or current_setting('default_transaction_read_only') = 'on',
     'odoo_version', case when to_regclass('public.ir_module_module') is not null
@@ -79,7 +81,8 @@ begin
         or not exists (select from pg_roles r where r.rolname = installed.listener_role)
         or pg_has_role(current_user, installed.listener_role, 'member'),
     -- Odoo's role is a member of the listener, and what that may read, it may.
-    'owner_reads_all', coalesce((select pg_has_role(current_user, g.oid, 'usage') and pg_has_role(installed.listener_role, g.oid, 'usage')
+    'owner_reads_all', coalesce((select pg_has_role(current_user, g.oid, 'usage')
+      and pg_has_role(installed.listener_role, g.oid, 'usage')
                                         and not (select r.rolsuper from pg_roles r where r.rolname = current_user)
                                    from pg_roles g where g.rolname = 'pg_read_all_data'
                                     and exists (select from pg_roles r where r.rolname = installed.listener_role)), false),
@@ -91,16 +94,19 @@ begin
         'model', c.model, 'drift', odoo_eventd.drift_for_people(c), 'switched_off', c.switched_off and c.active,
         -- ENABLE REPLICA TRIGGER does not fire for Odoo's writes.
         'asleep', (select count(*) from pg_trigger t
-                    where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled in ('D', 'R'))) order by c.model)
+                    where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled in ('D', 'R')))
+                      order by c.model)
         from odoo_eventd.capture c where c.active), '[]'),
-    'gaps', coalesce((select jsonb_agg(jsonb_build_object('model', x.model, 'reason', x.reason, 'from', x.began_at, 'to', x.ended_at)
+    'gaps', coalesce((select jsonb_agg(jsonb_build_object('model', x.model, 'reason', x.reason, 'from', x.began_at, 'to',
+      x.ended_at)
                                        order by x.began_at)
         from (select c.model, g.reason, g.began_at, g.ended_at
                 from odoo_eventd.capture_gap g join odoo_eventd.capture c on c.capture_id = g.capture_id
                where g.ended_at is null or g.ended_at > now() - interval '7 days'
               union all
               select c.model, coalesce(f.reason, 'the outbox was full'), min(f.at), max(f.at)
-                from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model, f.reason) x), '[]'),
+                from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model,
+                  f.reason) x), '[]'),
     'invalid', coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'error', s.error) order by s.id)
         from public.mcp_event_subscription s where s.active and s.state = 'invalid'), '[]'),
     'disabled', coalesce((select jsonb_agg(jsonb_build_object('id', s.id, 'error', s.error) order by s.id)
@@ -108,7 +114,8 @@ begin
     'replica_role_for', coalesce((select jsonb_agg(coalesce(r.rolname::text, 'every role') order by r.rolname)
         from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
         where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
-          and exists (select from unnest(s.setconfig) u (setting) where u.setting ~* '^session_replication_role=(replica|.replica)')), '[]'),
+          and exists (select from unnest(s.setconfig) u (setting)
+            where u.setting ~* '^session_replication_role=(replica|.replica)')), '[]'),
     'leader_pid', (select l.pid from odoo_eventd.leader() l),
     'troubles', odoo_eventd.troubles(),
     'strangers', odoo_eventd.strangers(),
@@ -116,17 +123,21 @@ begin
         from public.mcp_event_subscription s where s.active and s.state = 'waiting'), '[]'),
     'other_listeners', coalesce((select jsonb_agg(distinct coalesce(nullif(a.application_name, ''), a.usename::text, '?'))
         from pg_stat_activity a
-        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~* '(^|;)[[:space:]]*listen[[:space:]]' and a.application_name <> 'odoo-eventd'), '[]'),
+        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.query ~* '(^|;)[[:space:]]*listen[[:space:]]'
+          and a.application_name <> 'odoo-eventd'), '[]'),
     'long_transactions', coalesce((select jsonb_agg(x.told order by x.age desc) from (
         select extract(epoch from clock_timestamp() - a.xact_start)::float8 as age,
                jsonb_build_object('pid', a.pid, 'login', a.usename, 'application', a.application_name, 'state', a.state,
                                   'age_s', extract(epoch from clock_timestamp() - a.xact_start)::float8) as told
         from pg_stat_activity a
-        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.xact_start < clock_timestamp() - interval '10 minutes'
+        where a.datname = current_database() and a.pid <> pg_backend_pid()
+          and a.xact_start < clock_timestamp() - interval '10 minutes'
         order by a.xact_start limit 5) x), '[]'),
-    'prepared', coalesce((select jsonb_agg(jsonb_build_object('gid', p.gid, 'age_s', extract(epoch from clock_timestamp() - p.prepared)::float8)
+    'prepared', coalesce((select jsonb_agg(jsonb_build_object('gid', p.gid, 'age_s',
+      extract(epoch from clock_timestamp() - p.prepared)::float8)
                                            order by p.prepared)
-        from (select * from pg_prepared_xacts p where p.database = current_database() and p.prepared < now() - interval '5 minutes'
+        from (select * from pg_prepared_xacts p where p.database = current_database()
+          and p.prepared < now() - interval '5 minutes'
                order by p.prepared limit 5) p), '[]'),
     'connections', jsonb_build_object(
         'used', (select count(*) from pg_stat_activity a where a.backend_type = 'client backend'),

@@ -4,20 +4,24 @@
 create or replace function odoo_eventd.told_of_subscription(subscription public.mcp_event_subscription) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  -- URLs of chat services are secrets, path and query both: of a URL only scheme and host are kept, with a digest that tells whether
-  -- the rest changed. Headers and templates may hold tokens: of headers the names are kept, of a template its digest.
+  -- URLs of chat services are secrets, path and query both: of a URL only scheme and host are kept, with a digest that tells
+  -- whether the rest changed. Headers and templates may hold tokens: of headers the names are kept, of a template its digest.
   select to_jsonb(subscription)
          - '{last_delivery,last_delivery_status,failure_count,state,error,active_from,captured_from,create_date,write_date,secret_ref}'::text[]
       || jsonb_build_object(
-           'webhook_url', regexp_replace((subscription).webhook_url, '^([A-Za-z][A-Za-z0-9+.-]*://)?([^/?#]*@)?([^/?#]*).*$', E'\\1\\3')
-                          || ' (sha256 ' || left(encode(sha256(convert_to((subscription).webhook_url, 'UTF8')), 'hex'), 16) || ')',
+           'webhook_url', regexp_replace((subscription).webhook_url, '^([A-Za-z][A-Za-z0-9+.-]*://)?([^/?#]*@)?([^/?#]*).*$',
+             E'\\1\\3')
+                          || ' (sha256 ' || left(encode(sha256(convert_to((subscription).webhook_url, 'UTF8')), 'hex'),
+                            16) || ')',
            'headers', coalesce((select jsonb_agg(h.key order by h.key)
-                                  from jsonb_object_keys(case jsonb_typeof((subscription).headers) when 'object' then (subscription).headers
+                                  from jsonb_object_keys(case jsonb_typeof((subscription).headers) when 'object'
+                                    then (subscription).headers
                                                               else '{}' end) h (key)), '[]'),
            'webhook_payload_template',
              'sha256 ' || left(encode(sha256(convert_to((subscription).webhook_payload_template, 'UTF8')), 'hex'), 16))
 $$;
-comment on function odoo_eventd.told_of_subscription(public.mcp_event_subscription) is 'A subscription as its history keeps it: without secrets.';
+comment on function odoo_eventd.told_of_subscription(public.mcp_event_subscription)
+  is 'A subscription as its history keeps it: without secrets.';
 
 create or replace function odoo_eventd.record_subscription_history() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -54,7 +58,8 @@ begin
       return null;
     end if;
     was := (select coalesce(jsonb_object_agg(o.key, o.value), '{}') from jsonb_each(was) o where o.key = any (differing));
-    is_now := (select coalesce(jsonb_object_agg(n.key, n.value), '{}') from jsonb_each(is_now) n where n.key = any (differing || '{write_uid}'));
+    is_now := (select coalesce(jsonb_object_agg(n.key, n.value), '{}') from jsonb_each(is_now) n
+      where n.key = any (differing || '{write_uid}'));
   end if;
   insert into odoo_eventd.subscription_history (subscription_id, op, odoo_uid, changed, before, after)
     values (case when tg_op = 'DELETE' then old.id else new.id end, lower(tg_op), uid, coalesce(differing, '{}'), was, is_now);
@@ -84,12 +89,14 @@ begin
                            'before update or delete or truncate on %s for each statement')) v (name, calls, relation, event)
      where not exists (select from pg_trigger t where t.tgrelid = v.relation::regclass and t.tgname = v.name)
   loop
-    execute format('create trigger %I ' || wanted.event || ' execute function odoo_eventd.%I()', wanted.name, wanted.relation, wanted.calls);
+    execute format('create trigger %I ' || wanted.event || ' execute function odoo_eventd.%I()', wanted.name, wanted.relation,
+      wanted.calls);
   end loop;
 end $triggers$;
 
 drop function if exists odoo_eventd.list_history(integer, integer);
-create or replace function odoo_eventd.list_history(operator jsonb, of_subscription integer, older_than bigint, most integer) returns setof jsonb
+create or replace function odoo_eventd.list_history(operator jsonb, of_subscription integer, older_than bigint,
+  most integer) returns setof jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set timezone = 'UTC' -- Times with a zone are told in that one, as all others are.
 as $$
@@ -102,9 +109,11 @@ begin
     select to_jsonb(h) from odoo_eventd.subscription_history h
     where (of_subscription is null or h.subscription_id = of_subscription)
       and (seen is null or h.subscription_id = any (seen))
-      -- A change of the model has both; of another there is neither, and what it tells is of the model that the last such change left.
+      -- A change of the model has both; of another there is neither, and what it tells is of the model that the last such change
+      -- left.
       and (models is null or not exists (
-             select from odoo_eventd.subscription_history m cross join lateral (values (m.before ->> 'model'), (m.after ->> 'model')) v (model)
+             select from odoo_eventd.subscription_history m cross
+               join lateral (values (m.before ->> 'model'), (m.after ->> 'model')) v (model)
               where m.subscription_id = h.subscription_id and m.history_id >= h.history_id and v.model <> all (models)))
       and (older_than is null or h.history_id < older_than)
     order by h.history_id desc limit most;

@@ -7,7 +7,8 @@ begin
   -- A constant in a body, as in the capture functions: a dump takes it along, and what is restored from it differs.
   execute format('create or replace function odoo_eventd.home() returns oid language sql immutable as %L',
                  format('select %s::oid', (select d.oid from pg_database d where d.datname = current_database())));
-  comment on function odoo_eventd.home() is 'The number of the database that odoo-eventd was installed in, or that was adopted last; compared by fence().';
+  comment on function odoo_eventd.home()
+    is 'The number of the database that odoo-eventd was installed in, or that was adopted last; compared by fence().';
   revoke all on function odoo_eventd.home() from public;
 end $$;
 comment on function odoo_eventd.make_home() is 'From now on this database is the one that may deliver.';
@@ -65,7 +66,8 @@ begin
       select jsonb_agg(jsonb_build_object(
                'model', c.model, 'table', c.table_name, 'active', c.active, 'switched_off', c.switched_off,
                'generation', c.generation, 'columns', g.columns,
-               'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled <> 'D'),
+               'triggers', (select count(*) from pg_trigger t where t.tgrelid = c.table_oid
+                 and starts_with(t.tgname::text, 'odoo_eventd_') and t.tgenabled <> 'D'),
                'drift', odoo_eventd.drift_for_people(c)) order by c.model)
       from odoo_eventd.capture c join odoo_eventd.capture_generation g on g.generation = c.generation), '[]'),
     'outbox', jsonb_build_object(
@@ -74,20 +76,24 @@ begin
       'unread', (select count(*) from (select from odoo_eventd.outbox o
                   where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
                     and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) limit 100001) x),
-      'oldest_unread_age_s', (select extract(epoch from clock_timestamp() - min(x.at))::float8 from (select o.at from odoo_eventd.outbox o
+      'oldest_unread_age_s',
+        (select extract(epoch from clock_timestamp() - min(x.at))::float8 from (select o.at from odoo_eventd.outbox o
                   where (o.xid >= pg_snapshot_xmax(at.done) or o.xid in (select pg_snapshot_xip(at.done)))
                     and (at.last_xid is null or (o.xid, o.id) > (at.last_xid, at.last_id)) order by o.xid, o.id limit 1000) x)),
     'gaps', coalesce((
-      select jsonb_agg(jsonb_build_object('model', x.model, 'reason', x.reason, 'from', x.began_at, 'to', x.ended_at) order by x.began_at)
+      select jsonb_agg(jsonb_build_object('model', x.model, 'reason', x.reason, 'from', x.began_at, 'to', x.ended_at)
+        order by x.began_at)
       from (select c.model, g.reason, g.began_at, g.ended_at
               from odoo_eventd.capture_gap g join odoo_eventd.capture c on c.capture_id = g.capture_id
              where g.ended_at is null or g.ended_at > now() - interval '7 days'
             union all
             select c.model, coalesce(f.reason, 'the outbox was full'), min(f.at), max(f.at)
-              from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model, f.reason) x), '[]'),
+              from odoo_eventd.capture_overflow f join odoo_eventd.capture c on c.capture_id = f.capture_id group by c.model,
+                f.reason) x), '[]'),
     'deliveries', jsonb_build_object(
       'unfinished', (select count(*) from (select from odoo_eventd.delivery d where d.due_at is not null limit 100001) x),
-      'oldest_due_age_s', (select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8 from odoo_eventd.due_subscriptions() d)),
+      'oldest_due_age_s', (select greatest(extract(epoch from clock_timestamp() - min(d.due_at)), 0)::float8
+        from odoo_eventd.due_subscriptions() d)),
     'service', (
       select jsonb_build_object('pid', l.pid, 'since', at.led_since, 'term', at.term) from odoo_eventd.leader() l),
     'troubles', odoo_eventd.troubles(),
@@ -153,24 +159,28 @@ begin
      where c.capture_id = known.capture_id returning * into known;
     if keep_pending and known.active then
       -- A copy captures nothing: who writes just now has done part of it unseen. What had ended is whole, or left nothing.
-      perform odoo_eventd.open_gap(known, 'this was a copy', pg_current_snapshot(), (select c.checked_at from odoo_eventd.capture_check c));
-      update odoo_eventd.capture_gap g set ended_at = now() where g.capture_id = known.capture_id and g.reason = 'this was a copy' and g.ended_at is null;
+      perform odoo_eventd.open_gap(known, 'this was a copy', pg_current_snapshot(),
+        (select c.checked_at from odoo_eventd.capture_check c));
+      update odoo_eventd.capture_gap g set ended_at = now() where g.capture_id = known.capture_id and g.reason = 'this was a copy'
+        and g.ended_at is null;
     end if;
     perform odoo_eventd.replace_capture_function(known);
   end loop;
   return format('database "%s" captures and delivers from now on', current_database());
 end $$;
-comment on function odoo_eventd.adopt(boolean) is 'This copy of a database may capture and deliver from now on; what is pending in it is kept or dropped. Then: select odoo_eventd.settle_capture(); in a transaction of its own.';
+comment on function odoo_eventd.adopt(boolean)
+  is 'This copy of a database may capture and deliver from now on; what is pending in it is kept or dropped. Then: select odoo_eventd.settle_capture(); in a transaction of its own.';
 
--- What only other functions call is nobody's to call. Nor is what only our own triggers call: it runs with the owner's rights, and a trigger
--- of somebody else's could call it for his own table. Those that capture look at the table themselves.
+-- What only other functions call is nobody's to call. Nor is what only our own triggers call: it runs with the owner's rights,
+-- and a trigger of somebody else's could call it for his own table. Those that capture look at the table themselves.
 do $$
 declare
   of_trigger regprocedure;
 begin
   for of_trigger in
     select p.oid from pg_proc p
-     where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype and not starts_with(p.proname::text, 'capture_')
+     where p.pronamespace = 'odoo_eventd'::regnamespace and p.prorettype = 'trigger'::regtype
+       and not starts_with(p.proname::text, 'capture_')
   loop
     execute format('revoke all on function %s from public', of_trigger);
   end loop;
@@ -180,8 +190,10 @@ revoke all on function odoo_eventd.replace_capture_function(odoo_eventd.capture)
 revoke all on function odoo_eventd.capturable_columns(text, oid) from public;
 revoke all on function odoo_eventd.model_table(text) from public;
 revoke all on function odoo_eventd.is_relation(odoo_eventd.capture) from public;
-revoke all on function odoo_eventd.rows_query(oid, text, name[], name[], text[], name[], text, boolean, name[], name[], text, text) from public;
-revoke all on function odoo_eventd.rows_query_now(oid, text, boolean, name[], name[], text[], name[], name[], boolean) from public;
+revoke all on function odoo_eventd.rows_query(oid, text, name[], name[], text[], name[], text, boolean, name[], name[], text,
+  text) from public;
+revoke all on function odoo_eventd.rows_query_now(oid, text, boolean, name[], name[], text[], name[], name[], boolean)
+  from public;
 revoke all on function odoo_eventd.unreadable_columns_query(oid, text, name, boolean) from public;
 revoke all on function odoo_eventd.captured_expressions(oid, name[], text[], name[], name[], name[]) from public;
 revoke all on function odoo_eventd.written_by(oid) from public;

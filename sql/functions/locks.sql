@@ -23,7 +23,8 @@ declare
   listener name := (select i.listener_role from odoo_eventd.installation i);
 begin
   return exists (select from pg_roles r where r.oid = of_role and pg_has_role(r.oid, current_user, 'member'))
-      or exists (select from pg_roles r, pg_roles l where r.oid = of_role and l.rolname = listener and pg_has_role(r.oid, l.oid, 'member'));
+      or exists (select from pg_roles r, pg_roles l where r.oid = of_role and l.rolname = listener
+        and pg_has_role(r.oid, l.oid, 'member'));
 end $$;
 comment on function odoo_eventd.is_of_ours(oid) is 'Whether a role may act as the listener; as assert_listener().';
 revoke all on function odoo_eventd.is_of_ours(oid) from public;
@@ -34,7 +35,8 @@ create or replace function odoo_eventd.lock_holders(of_key bigint) returns table
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Without a process: of a prepared transaction.
-  select l.pid, r.rolname, coalesce(a.application_name, 'prepared transaction ' || quote_literal(p.gid)), coalesce(a.backend_start, p.prepared), l.mode,
+  select l.pid, r.rolname, coalesce(a.application_name, 'prepared transaction ' || quote_literal(p.gid)),
+    coalesce(a.backend_start, p.prepared), l.mode,
          coalesce(odoo_eventd.is_of_ours(r.oid), false)
     from pg_locks l
     left join pg_stat_activity a on a.pid = l.pid
@@ -59,13 +61,15 @@ create or replace function odoo_eventd.strangers() returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   -- Writers share the doorbell; who holds it alone lets every one of them ring.
-  select coalesce(jsonb_agg(jsonb_build_object('lock', k.name, 'pid', h.pid, 'role', h.role, 'application', h.application) order by k.name, h.pid), '[]')
+  select coalesce(jsonb_agg(jsonb_build_object('lock', k.name, 'pid', h.pid, 'role', h.role, 'application', h.application)
+    order by k.name, h.pid), '[]')
     from (select 'lead' as name, l.lock_key::bigint as key from odoo_eventd.lead l
           union all values ('doorbell', 2::bigint), ('installation', 4)) k
    cross join odoo_eventd.lock_holders(k.key) h
    where not h.is_ours and (k.name <> 'doorbell' or h.mode = 'ExclusiveLock')
 $$;
-comment on function odoo_eventd.strangers() is 'Sessions that hold an advisory lock of the service and have no business with it, as JSON.';
+comment on function odoo_eventd.strangers()
+  is 'Sessions that hold an advisory lock of the service and have no business with it, as JSON.';
 revoke all on function odoo_eventd.strangers() from public;
 
 create or replace function odoo_eventd.try_to_lead() returns boolean
@@ -95,7 +99,8 @@ begin
   update odoo_eventd.lead l set lock_key = another where l.lock_key = known;
   return found and pg_try_advisory_lock(1868853103, another);
 end $$;
-comment on function odoo_eventd.try_to_lead() is 'Takes the lead for this session, if no other has it. A stranger who holds its lock is left with it.';
+comment on function odoo_eventd.try_to_lead()
+  is 'Takes the lead for this session, if no other has it. A stranger who holds its lock is left with it.';
 
 create or replace function odoo_eventd.lock_capture() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -137,13 +142,15 @@ create or replace function odoo_eventd.troubles() returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 as $$
-  select coalesce(jsonb_agg(jsonb_build_object('what', t.what, 'error', t.error, 'times', t.times, 'since', t.since, 'last', t.last_at) order by t.since), '[]')
+  select coalesce(jsonb_agg(jsonb_build_object('what', t.what, 'error', t.error, 'times', t.times, 'since', t.since, 'last',
+    t.last_at) order by t.since), '[]')
     from odoo_eventd.trouble t
 $$;
 comment on function odoo_eventd.troubles() is 'What is tried in vain, as JSON.';
 revoke all on function odoo_eventd.troubles() from public;
 
-create or replace function odoo_eventd.note_looking(of_process uuid, subscriptions integer[], stamps text[], of_how text) returns void
+create or replace function odoo_eventd.note_looking(of_process uuid, subscriptions integer[], stamps text[],
+  of_how text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -153,7 +160,8 @@ begin
     on conflict (subscription_id) do update
       set write_stamp = excluded.write_stamp, process = excluded.process, how = excluded.how, since = now();
 end $$;
-comment on function odoo_eventd.note_looking(uuid, integer[], text[], text) is 'Noted before the service looks at subscriptions; see odoo_eventd.looking.';
+comment on function odoo_eventd.note_looking(uuid, integer[], text[], text)
+  is 'Noted before the service looks at subscriptions; see odoo_eventd.looking.';
 
 create or replace function odoo_eventd.note_looked() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -163,11 +171,13 @@ begin
   -- What was put aside stays so until somebody writes the row.
   delete from odoo_eventd.looking l
    where l.how <> 'aside'
-      or not exists (select from public.mcp_event_subscription s where s.id = l.subscription_id and s.write_date::text = l.write_stamp);
+      or not exists (select from public.mcp_event_subscription s where s.id = l.subscription_id
+        and s.write_date::text = l.write_stamp);
 end $$;
 comment on function odoo_eventd.note_looked() is 'The service has looked at all of them, and lives.';
 
-create or replace function odoo_eventd.left_looking() returns table (subscription_id integer, write_stamp text, process uuid, how text)
+create or replace function odoo_eventd.left_looking() returns table (subscription_id integer, write_stamp text, process uuid,
+  how text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -191,4 +201,5 @@ begin
      and exists (select from odoo_eventd.subscription_need n where n.subscription_id = s.id);
   perform set_config('odoo_eventd.service_write', 'off', true);
 end $$;
-comment on function odoo_eventd.mark_waiting(integer[], text[]) is 'These subscriptions wait until what they need can be captured, each for its reason.';
+comment on function odoo_eventd.mark_waiting(integer[], text[])
+  is 'These subscriptions wait until what they need can be captured, each for its reason.';

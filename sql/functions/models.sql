@@ -6,7 +6,8 @@ as $$
   select of_table.relrowsecurity and of_table.relforcerowsecurity
      and not exists (select from pg_roles u where u.rolname = current_user and (u.rolsuper or u.rolbypassrls))
 $$;
-comment on function odoo_eventd.hides_rows(pg_class) is 'Whether row level security is forced on the owner too, who then reads some rows and never hears of the others.';
+comment on function odoo_eventd.hides_rows(pg_class)
+  is 'Whether row level security is forced on the owner too, who then reads some rows and never hears of the others.';
 revoke all on function odoo_eventd.hides_rows(pg_class) from public;
 
 create or replace function odoo_eventd.own_table(table_name text) returns oid
@@ -23,10 +24,10 @@ revoke all on function odoo_eventd.own_table(text) from public;
 create or replace function odoo_eventd.model_table(of_model text) returns oid
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  -- A table of anybody but the owner of Odoo's tables is none of Odoo's, whatever it is called: what hangs on it would run as the owner.
-  -- INHERITS (is_partial): an UPDATE of the parent fires nothing on the child, so neither can be captured exactly.
-  -- The registry goes through all models at each call, and looking for drift asks for each captured one: it is left to those whose table
-  -- may have another name. For all others the second branch is never begun.
+  -- A table of anybody but the owner of Odoo's tables is none of Odoo's, whatever it is called: what hangs on it would run as the
+  -- owner. INHERITS (is_partial): an UPDATE of the parent fires nothing on the child, so neither can be captured exactly. The
+  -- registry goes through all models at each call, and looking for drift asks for each captured one: it is left to those whose
+  -- table may have another name. For all others the second branch is never begun.
   select c.oid
   from public.ir_model m
   join pg_class c on c.relname = replace(m.model, '.', '_') and c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
@@ -53,4 +54,5 @@ as $$
     and not odoo_eventd.hides_rows(c)
 $$;
 comment on function odoo_eventd.model_table(text) is
-  'The table of a model, or of a many2many field''s pairs, if it is one whose changes can be captured: no view, no INHERITS, no forced row level security, and a model''s with an id.';
+  'The table of a model, or of a many2many field''s pairs, if it is one whose changes can be captured: no view, no INHERITS, no '
+  'forced row level security, and a model''s with an id.';

@@ -40,7 +40,8 @@ revoke all on function odoo_eventd.seen_subscriptions(jsonb) from public;
 create or replace function odoo_eventd.models_of(operator jsonb) returns text[]
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-  select case when jsonb_typeof(operator -> 'models') = 'array' then array(select jsonb_array_elements_text(operator -> 'models')) end
+  select case when jsonb_typeof(operator -> 'models') = 'array'
+    then array(select jsonb_array_elements_text(operator -> 'models')) end
 $$;
 comment on function odoo_eventd.models_of(jsonb) is
   'The models that an operator is bound to; null = all. What is kept of a subscription may be of a model that it had before.';

@@ -1,7 +1,7 @@
 -- Purpose: reading the outbox, moving the position, and emptying what was read.
 --
--- Rows are read by transaction snapshot, as PgQ does: what the last snapshot did not see and this one does. Ids become visible out
--- of order, so "id > last" would lose rows; a mark on each row would have to be vacuumed, and dies behind a long transaction.
+-- Rows are read by transaction snapshot, as PgQ does: what the last snapshot did not see and this one does. Ids become visible
+-- out of order, so "id > last" would lose rows; a mark on each row would have to be vacuumed, and dies behind a long transaction.
 
 create or replace function odoo_eventd.take_lead() returns table (
   term bigint, done text, target text, last_xid text, last_id bigint, epoch uuid, database_name text, notify boolean
@@ -15,7 +15,8 @@ begin
     select p.term, p.done::text, p.target::text, p.last_xid::text, p.last_id, i.epoch, i.database_name::text, i.notify
     from odoo_eventd.position p, odoo_eventd.installation i;
 end $$;
-comment on function odoo_eventd.take_lead() is 'Begins a new term: what instances of earlier terms still want to write is refused from now on.';
+comment on function odoo_eventd.take_lead()
+  is 'Begins a new term: what instances of earlier terms still want to write is refused from now on.';
 
 create or replace function odoo_eventd.note_forgetful(of_term bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -34,11 +35,13 @@ as $$
 declare
   stored integer := coalesce(pg_column_size(old), 0) + coalesce(pg_column_size(new), 0);
 begin
-  -- What is that small is not compressed. Of the rest it is asked how long it is when it has been read: a few kilobytes can be megabytes.
+  -- What is that small is not compressed. Of the rest it is asked how long it is when it has been read: a few kilobytes can be
+  -- megabytes.
   if stored < 2000 then
     return stored;
   end if;
-  return (select coalesce(sum(octet_length(u)), 0) from unnest(old) u) + (select coalesce(sum(octet_length(u)), 0) from unnest(new) u);
+  return (select coalesce(sum(octet_length(u)), 0) from unnest(old) u) + (select coalesce(sum(octet_length(u)), 0)
+    from unnest(new) u);
 end $$;
 comment on function odoo_eventd.image_bytes(text[], text[]) is 'How much memory the images of a row of the outbox take, about.';
 revoke all on function odoo_eventd.image_bytes(text[], text[]) from public;
@@ -48,19 +51,20 @@ drop function if exists odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, 
 create or replace function odoo_eventd.read_outbox(
   done pg_snapshot, target pg_snapshot, last_xid xid8, last_id bigint, max_rows integer, max_bytes bigint
 ) returns table (
-  seen text, subscriptions bigint, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[],
+  seen text, subscriptions bigint, id bigint, xid text, generation bigint, op "char", record_id bigint, at timestamptz,
+    user_id integer, old text[], new text[],
   is_cut boolean
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp
--- One plan for ever: along the primary keys, from the position on. Made anew for each call, it would look at the ends of the indexes
--- for its estimates, where the rows of an open transaction are; and statistics of a table that fills and empties mislead.
+-- One plan for ever: along the primary keys, from the position on. Made anew for each call, it would look at the ends of the
+-- indexes for its estimates, where the rows of an open transaction are; and statistics of a table that fills and empties mislead.
 -- What is switched off counts as endless work, for which the planner would have each call compiled: hence jit.
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   reading pg_snapshot := coalesce(target, pg_current_snapshot());
-  -- Of the transactions that ran when `done` was taken those that have ended: one that goes on has nothing to show yet, and may have
-  -- written a million rows that would be passed over each time.
+  -- Of the transactions that ran when `done` was taken those that have ended: one that goes on has nothing to show yet, and may
+  -- have written a million rows that would be passed over each time.
   running xid8[] := array(select x from pg_snapshot_xip(done) x where x >= last_xid and pg_visible_in_snapshot(x, reading));
   -- Where the others begin. One bound, not two: an index scan starts at one of them, and it may be the wrong one.
   from_xid xid8 := greatest(last_xid, pg_snapshot_xmax(done));
@@ -107,7 +111,8 @@ begin
                                 then coalesce(pg_column_size(o.old), 0) + coalesce(pg_column_size(o.new), 0)
                                 else (select coalesce(sum(octet_length(u)), 0) from unnest(o.old || o.new) u) end::bigint as bytes
                       from odoo_eventd.outbox o
-                     where (o.xid, o.id) > (from_xid, from_id) and o.xid < pg_snapshot_xmax(reading) and pg_visible_in_snapshot(o.xid, reading)
+                     where (o.xid, o.id) > (from_xid, from_id) and o.xid < pg_snapshot_xmax(reading)
+                       and pg_visible_in_snapshot(o.xid, reading)
                        and not (gaps and odoo_eventd.is_in_gap(o.xid, o.generation))
                      order by o.xid, o.id limit max_rows - found_rows) q
             window following as (order by q.xid, q.id rows unbounded preceding)) p
@@ -116,32 +121,38 @@ begin
     found_rows := found_rows + more;
   end if;
   if found_rows = 0 then
-    id := null; xid := null; generation := null; op := null; record_id := null; at := null; user_id := null; old := null; new := null;
+    id := null; xid := null; generation := null; op := null; record_id := null;
+    at := null; user_id := null; old := null; new := null;
     is_cut := false;
     return next;
   end if;
 end $$;
 comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer, bigint) is
-  'The next rows beyond a position, in order of (xid, id), with the snapshot read in and the version of the subscriptions that they must be '
-  'matched with; one row with nothing else if there are none. At most so many rows, and no more once they have so many bytes: is_cut tells '
+  'The next rows beyond a position, in order of (xid, id), with the snapshot read in and the version of the subscriptions that '
+  'they must be '
+  'matched with; one row with nothing else if there are none. At most so many rows, and no more once they have so many bytes: '
+  'is_cut tells '
   'with the last that it was one of these that ended them.';
 
 drop function if exists odoo_eventd.read_transaction(xid8, integer, bigint, integer);
 create or replace function odoo_eventd.read_transaction(of_xid xid8)
-returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[], capture_id integer)
+returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[],
+  capture_id integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Asked once for each generation: asked for each row, a page of a million rows took most of a minute.
   in_gap bigint[] := array(select g.generation from odoo_eventd.capture_generation g
-                            where (exists (select from odoo_eventd.capture_gap) or exists (select from odoo_eventd.capture_overflow))
+                            where (exists (select from odoo_eventd.capture_gap)
+                              or exists (select from odoo_eventd.capture_overflow))
                               and odoo_eventd.is_in_gap(of_xid, g.generation));
 begin
   perform odoo_eventd.assert_listener();
   return query
     -- Once for each generation, not for each of a million rows.
     with judged as materialized (
-      select g.generation, g.capture_id from odoo_eventd.capture_generation g where not odoo_eventd.is_in_gap(of_xid, g.generation))
+      select g.generation, g.capture_id from odoo_eventd.capture_generation g
+        where not odoo_eventd.is_in_gap(of_xid, g.generation))
     select o.id, o.generation, o.op, o.record_id, o.at, o.user_id, o.old, o.new, g.capture_id
     from odoo_eventd.outbox o
     join judged g on g.generation = o.generation
@@ -193,9 +204,9 @@ begin
     return false;
   end if;
   update odoo_eventd.ring r set current = next_table, rotated_at = now();
-  -- Bodies only: no lock on any table. Statements that are running finish in the old table; it is read like the others. So is what a
-  -- function goes on to write there that cannot be replaced now, because of somebody's event trigger: it stays as it was, the others
-  -- move, and the next rotation tries again.
+  -- Bodies only: no lock on any table. Statements that are running finish in the old table; it is read like the others. So is
+  -- what a function goes on to write there that cannot be replaced now, because of somebody's event trigger: it stays as it was,
+  -- the others move, and the next rotation tries again.
   for known in select * from odoo_eventd.capture c where c.active order by c.model loop
     begin
       perform odoo_eventd.replace_capture_function(known);
@@ -213,10 +224,12 @@ begin
     -- Nothing would be written to the next table: the ring stays where it is.
     raise exception 'no capture function can be replaced: %', why using errcode = 'object_not_in_prerequisite_state';
   end if;
-  perform odoo_eventd.note_trouble('send capture to the outbox''s next table', format('%s: %s', array_to_string(failed, ', '), why));
+  perform odoo_eventd.note_trouble('send capture to the outbox''s next table',
+    format('%s: %s', array_to_string(failed, ', '), why));
   return true;
 end $$;
-comment on function odoo_eventd.rotate_outbox(bigint) is 'Lets capture write to the next table of the ring, if the current one is large and another is empty.';
+comment on function odoo_eventd.rotate_outbox(bigint)
+  is 'Lets capture write to the next table of the ring, if the current one is large and another is empty.';
 
 create or replace function odoo_eventd.has_unread(slot integer) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -239,7 +252,8 @@ comment on function odoo_eventd.has_unread(integer) is 'Whether a table of the r
 revoke all on function odoo_eventd.has_unread(integer) from public;
 
 drop function if exists odoo_eventd.clear_outbox(integer);
-create or replace function odoo_eventd.clear_outbox(lock_wait_ms integer default 50, current_too boolean default false) returns setof integer
+create or replace function odoo_eventd.clear_outbox(lock_wait_ms integer default 50,
+  current_too boolean default false) returns setof integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -255,8 +269,8 @@ begin
      where (n <> r.current or current_too) and odoo_eventd.outbox_bytes(n) > 0
   loop
     continue when odoo_eventd.has_unread(slot);
-    -- A transaction that wrote here holds ROW EXCLUSIVE until its end, and one that dumps the database reads: then this table stays as
-    -- it is until the next call, and the others are emptied all the same.
+    -- A transaction that wrote here holds ROW EXCLUSIVE until its end, and one that dumps the database reads: then this table
+    -- stays as it is until the next call, and the others are emptied all the same.
     begin
       execute format('lock table odoo_eventd.outbox_%s in access exclusive mode', slot);
       -- Once more: a statement that began before the ring moved on may have written since.
@@ -290,4 +304,5 @@ begin
   end if;
 end $$;
 comment on function odoo_eventd.clear_outbox(integer, boolean) is
-  'Empties the tables of the ring that were read to the end, the current one only if told so; one that is still written to or dumped stays until the next call.';
+  'Empties the tables of the ring that were read to the end, the current one only if told so; one that is still written to or '
+  'dumped stays until the next call.';

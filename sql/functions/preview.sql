@@ -1,5 +1,5 @@
--- Purpose: what a subscription would be and have captured, asked before one is added and by a dry run. Nothing here writes, not even
--- the sequence of ids.
+-- Purpose: what a subscription would be and have captured, asked before one is added and by a dry run. Nothing here writes, not
+-- even the sequence of ids.
 -- Locks: ACCESS SHARE on the tables read, nothing else.
 
 create or replace function odoo_eventd.drafted_subscription(options jsonb) returns public.mcp_event_subscription
@@ -9,8 +9,8 @@ declare
   expressions text;
   defaults jsonb;
 begin
-  -- The table's own defaults, from the catalogue: one place says what a row is, and it is the table. One statement for all of them: each
-  -- one has to be planned.
+  -- The table's own defaults, from the catalogue: one place says what a row is, and it is the table. One statement for all of
+  -- them: each one has to be planned.
   select string_agg(format('(%L, to_jsonb(%s))', a.attname, pg_get_expr(d.adbin, d.adrelid)), ', ') into expressions
     from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
    where d.adrelid = 'public.mcp_event_subscription'::regclass and a.attidentity = '';
@@ -57,15 +57,18 @@ begin
     broken := jsonb_build_object('column', 'model', 'message', 'a subscription needs a model') || broken;
   end if;
   broken := broken || coalesce((select jsonb_agg(jsonb_build_object('column', u.of_column, 'constraint', u.constraint_name))
-                                  from odoo_eventd.unreadable_values(given.rate_limit, given.headers) u where options ? u.of_column), '[]');
+                                  from odoo_eventd.unreadable_values(given.rate_limit, given.headers) u
+                                    where options ? u.of_column), '[]');
   version := odoo_eventd.subscription_version(was);
   subscription := to_jsonb(given) || jsonb_build_object(
-    'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end, 'write_stamp', '',
+    'max_event_age_s', case when isfinite(given.max_event_age) then extract(epoch from given.max_event_age)::bigint end,
+      'write_stamp', '',
     'captured_from', null);
   return next;
 end $$;
 comment on function odoo_eventd.preview_subscription(jsonb, jsonb, integer) is
-  'The row that add_subscription would make of these options, or change_subscriptions of a subscription that the operator sees, in the form '
+  'The row that add_subscription would make of these options, or change_subscriptions of a subscription that the operator sees, '
+  'in the form '
   'of load_subscriptions; the version that it would replace, and the rules that it breaks. Writes nothing.';
 
 create or replace function odoo_eventd.preview_capture(of_model text, needed name[]) returns jsonb
@@ -80,9 +83,11 @@ begin
   select * into known from odoo_eventd.capture c where c.model = of_model and c.active and c.table_oid = relation;
   select g.columns into captured from odoo_eventd.capture_generation g where g.generation = known.generation;
   return jsonb_build_object(
-    'is_allowed', not exists (select from odoo_eventd.allowed_model) or exists (select from odoo_eventd.allowed_model m where m.model = of_model),
+    'is_allowed', not exists (select from odoo_eventd.allowed_model)
+      or exists (select from odoo_eventd.allowed_model m where m.model = of_model),
     'table', (select c.relname from pg_class c where c.oid = relation),
-    'columns_to_add', (select coalesce(jsonb_agg(n order by n), '[]') from unnest(needed) n where n <> all (coalesce(captured, '{}'))),
+    'columns_to_add', (select coalesce(jsonb_agg(n order by n), '[]') from unnest(needed) n
+      where n <> all (coalesce(captured, '{}'))),
     'columns_that_cannot_be', (select coalesce(jsonb_agg(n order by n), '[]') from unnest(needed) n
        where not exists (select from odoo_eventd.capturable_columns(of_model, relation) c where c.column_name = n)),
     'triggers_to_make', (select coalesce(jsonb_agg(v.name), '[]')

@@ -5,9 +5,9 @@
 --     tables beyond these answers;
 --   * not installed (`domain eval` on a database that never saw `install`): the program cuts the text out of this file and
 --     runs it with the caller's own rights. It therefore names only pg_catalog and public, and takes no parameter.
--- Odoo's own columns differ between 16 and 19 (translate is boolean, then a selection; company_dependent, sanitize and abstract come and
--- go). A name that the row does not have is looked up in the query around it, where "absent" holds a null for each: an absent column is
--- null, never an error. (to_jsonb(row)->>'column' says the same at 40 times the cost: half a second for 12,000 fields.)
+-- Odoo's own columns differ between 16 and 19 (translate is boolean, then a selection; company_dependent, sanitize and abstract
+-- come and go). A name that the row does not have is looked up in the query around it, where "absent" holds a null for each: an
+-- absent column is null, never an error. (to_jsonb(row)->>'column' says the same at 40 times the cost: half a second for 12,000 fields.)
 --
 -- Everybody may call them and only the listener gets an answer (functions/guard.sql).
 --
@@ -26,7 +26,8 @@ begin
             select m.model, m.is_transient, m.is_abstract,
                    coalesce(exception.table_name, replace(m.model, '.', '_')) as table_name
               from (select null::boolean as transient, null::boolean as abstract) absent
-              cross join lateral (select d.model::text as model, transient::boolean as is_transient, abstract::boolean as is_abstract
+              cross join lateral (select d.model::text as model, transient::boolean as is_transient, abstract::boolean
+                as is_abstract
                                     from public.ir_model d) m
               left join (values
                      ('ir.actions.actions', 'ir_actions'),
@@ -44,7 +45,8 @@ begin
         select n.model, n.table_name,
                -- Row level security that is forced on the owner too leaves out rows of whatever is read, without a word.
                case when c.relrowsecurity and c.relforcerowsecurity
-                         and not exists (select from pg_catalog.pg_roles u where u.rolname = current_user and (u.rolsuper or u.rolbypassrls))
+                         and not exists (select from pg_catalog.pg_roles u where u.rolname = current_user
+                           and (u.rolsuper or u.rolbypassrls))
                     then 'hidden' else c.relkind::text end,
                -- A parent or a child of INHERITS: one row may show in two tables.
                exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhrelid, i.inhparent)),
@@ -57,8 +59,8 @@ begin
           from named n
           left join pg_catalog.pg_class c
             on c.relname = n.table_name and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
-           -- What anybody else calls like a model's table is none, and a view is read only by those whose rights its owner has anyway:
-           -- its functions are called with the rights of whoever reads it.
+           -- What anybody else calls like a model's table is none, and a view is read only by those whose rights its owner has
+           -- anyway: its functions are called with the rights of whoever reads it.
            and c.relowner = (select o.relowner from pg_catalog.pg_class o where o.oid = 'public.ir_model'::regclass)
            and (c.relkind <> 'v' or pg_has_role(c.relowner, session_user, 'member'))
     $query$;
@@ -70,7 +72,8 @@ comment on function odoo_eventd.registry_models() is
 create or replace function odoo_eventd.registry_columns()
 returns table (table_name text, column_name text, type_name text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-set quote_all_identifiers = off -- Names of types are compared with what they are called without quotes; here and where they are read.
+-- Names of types are compared with what they are called without quotes; here and where they are read.
+set quote_all_identifiers = off
 as $function$
 begin
     perform odoo_eventd.assert_listener();
@@ -81,7 +84,8 @@ begin
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
            and c.relowner = (select o.relowner from pg_catalog.pg_class o where o.oid = 'public.ir_model'::regclass)
            and not (c.relrowsecurity and c.relforcerowsecurity
-                    and not exists (select from pg_catalog.pg_roles u where u.rolname = current_user and (u.rolsuper or u.rolbypassrls)))
+                    and not exists (select from pg_catalog.pg_roles u where u.rolname = current_user
+                      and (u.rolsuper or u.rolbypassrls)))
     $query$;
 end
 $function$;
@@ -98,7 +102,8 @@ begin
     perform odoo_eventd.assert_listener();
     return query execute $query$
         select f.model, f.name, f.ttype, f.state, f.stored, f.required, f.relation, f.relation_field, f.relation_table,
-               f.column1, f.column2, f.related, f.domain, f.translate not in ('false', ''), f.company_dependent, f.size, f.sanitized
+               f.column1, f.column2, f.related, f.domain, f.translate not in ('false', ''), f.company_dependent, f.size,
+                 f.sanitized
           from (select null::boolean as company_dependent, null::boolean as sanitize) absent
           cross join lateral (
             select d.model::text as model, d.name::text as name, d.ttype::text as ttype, d.state::text as state,
@@ -121,9 +126,9 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $function$
 begin
     perform odoo_eventd.assert_listener();
-    -- 16 keeps no ir_model_inherit. There a parent of _inherits shows in its fields: a model has each of them under the same name, and those
-    -- it does not declare anew repeat the parent's through a many2one that must be set. On 17 to 19 this finds what the table tells; two
-    -- models of the standard modules look the same and repeat a few fields by hand.
+    -- 16 keeps no ir_model_inherit. There a parent of _inherits shows in its fields: a model has each of them under the same
+    -- name, and those it does not declare anew repeat the parent's through a many2one that must be set. On 17 to 19 this finds
+    -- what the table tells; two models of the standard modules look the same and repeat a few fields by hand.
     return query execute $query$
         with field as materialized (
             select f.model::text as model, f.name::text as name, f.ttype::text as ttype, f.relation::text as relation,
@@ -147,7 +152,8 @@ begin
 end
 $function$;
 comment on function odoo_eventd.registry_inherits_by_fields() is
-    'the same as registry_inherits() where no table tells it (16): models that have all of another''s fields through one of their own';
+    'the same as registry_inherits() where no table tells it (16): models that have all of another''s fields through one of '
+    'their own';
 
 create or replace function odoo_eventd.registry_inherits()
 returns table (model text, parent text, link_field text)
@@ -238,17 +244,20 @@ begin
     perform odoo_eventd.assert_listener();
     return query execute $query$
         select (select m.latest_version::text from public.ir_module_module m where m.name = 'base'),
-               -- Odoo uses unaccent() whenever its own schema has one with one argument, whoever made it. Here it is called with the
-               -- rights of whoever logged in, so it must be a superuser's, as the extension's is, or of Odoo's role, where that has these
-               -- rights anyway. Null: there is another, and what Odoo would answer cannot be asked.
+               -- Odoo uses unaccent() whenever its own schema has one with one argument, whoever made it. Here it is called with
+               -- the rights of whoever logged in, so it must be a superuser's, as the extension's is, or of Odoo's role, where
+               -- that has these rights anyway. Null: there is another, and what Odoo would answer cannot be asked.
                case when not exists (select from pg_catalog.pg_proc p
-                                      where p.proname = 'unaccent' and p.pronargs = 1 and p.pronamespace = 'public'::regnamespace) then false
+                                      where p.proname = 'unaccent' and p.pronargs = 1 and p.pronamespace = 'public'::regnamespace)
+                                        then false
                     when (select count(*) from pg_catalog.pg_proc p
                            where p.proname = 'unaccent' and p.pronargs = 1 and p.pronamespace = 'public'::regnamespace) = 1
                      and exists (select from pg_catalog.pg_proc p join pg_catalog.pg_roles r on r.oid = p.proowner
-                                  where p.oid = to_regprocedure('public.unaccent(pg_catalog.text)') and p.prorettype = 'pg_catalog.text'::regtype
+                                  where p.oid = to_regprocedure('public.unaccent(pg_catalog.text)')
+                                    and p.prorettype = 'pg_catalog.text'::regtype
                                     and (r.rolsuper
-                                         or r.oid = (select o.relowner from pg_catalog.pg_class o where o.oid = 'public.ir_model'::regclass)
+                                         or r.oid = (select o.relowner from pg_catalog.pg_class o
+                                           where o.oid = 'public.ir_model'::regclass)
                                             and pg_has_role(r.oid, session_user, 'member'))) then true end,
                coalesce((select array_agg(l.code::text order by l.code) from public.res_lang l where l.active), '{}'),
                coalesce((select array_agg(m.name::text order by m.name) from public.ir_module_module m
@@ -372,7 +381,8 @@ begin
     on conflict (only_row) do update set pulled_at = now(), odoo_url = excluded.odoo_url, answer = excluded.answer;
 end
 $function$;
-comment on function odoo_eventd.store_registry_pull(text, jsonb) is 'keeps the answer of `odoo-eventd registry pull`, in place of the last';
+comment on function odoo_eventd.store_registry_pull(text, jsonb)
+  is 'keeps the answer of `odoo-eventd registry pull`, in place of the last';
 
 create or replace function odoo_eventd.registry_stamp() returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -385,15 +395,16 @@ begin
     if odoo_eventd.own_table('ir_model_inherit') is not null then
         select concat_ws(':', 3, count(*), sum(i.xmin::text::bigint)) into inherits from public.ir_model_inherit i;
     end if;
-    -- Asked every few seconds: of Odoo's rows nothing is read but which version of each it is, by whomever it was written. Of tables and
-    -- columns it is what they are called and of which type: their rows in the catalogue are new versions also after a trigger of ours was
-    -- made, and whoever subscribes to another model would have all fields read anew.
+    -- Asked every few seconds: of Odoo's rows nothing is read but which version of each it is, by whomever it was written. Of
+    -- tables and columns it is what they are called and of which type: their rows in the catalogue are new versions also after a
+    -- trigger of ours was made, and whoever subscribes to another model would have all fields read anew.
     return (
         select md5(string_agg(known.what, ' ')) from (
             select concat_ws(':', 1, count(*), sum(f.xmin::text::bigint), max(f.id)) as what from public.ir_model_fields f
             union all select concat_ws(':', 2, count(*), sum(m.xmin::text::bigint), max(m.id)) from public.ir_model m
             union all select inherits
-            union all select concat_ws(':', 4, count(*), sum(s.xmin::text::bigint), max(s.id)) from public.ir_model_fields_selection s
+            union all select concat_ws(':', 4, count(*), sum(s.xmin::text::bigint), max(s.id))
+              from public.ir_model_fields_selection s
             union all select concat_ws(':', 5, count(*), sum(d.xmin::text::bigint), max(d.id)) from public.ir_default d
             union all select concat_ws(':', 6, count(*), sum(m.xmin::text::bigint)) from public.ir_module_module m
             union all select concat_ws(':', 7, count(*), sum(l.xmin::text::bigint)) from public.res_lang l
@@ -402,10 +413,13 @@ begin
             union all select concat_ws(':', 10, count(*), sum(s.xmin::text::bigint)) from odoo_eventd.secret_field s
             union all select concat_ws(':', 11, count(*), sum(a.xmin::text::bigint)) from odoo_eventd.allowed_model a
             union all select concat_ws(':', 12, count(*), sum(r.xmin::text::bigint)) from odoo_eventd.registry_pull r
-            union all select concat_ws(':', 13, count(*), sum(hashoidextended(p.proowner, 0))) from pg_proc p where p.proname = 'unaccent' and p.pronamespace = 'public'::regnamespace
+            union all select concat_ws(':', 13, count(*), sum(hashoidextended(p.proowner, 0))) from pg_proc p
+              where p.proname = 'unaccent' and p.pronamespace = 'public'::regnamespace
             union all
-            select concat_ws(':', 14, count(*), sum(hashtextextended(concat_ws(' ', c.relname, c.oid, c.relkind, c.relowner, c.relrowsecurity,
-                               c.relforcerowsecurity, exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))), 0)))
+            select concat_ws(':', 14, count(*),
+              sum(hashtextextended(concat_ws(' ', c.relname, c.oid, c.relkind, c.relowner, c.relrowsecurity,
+                               c.relforcerowsecurity,
+                                 exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))), 0)))
               from pg_class c
              where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
             union all

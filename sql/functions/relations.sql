@@ -1,19 +1,21 @@
--- Purpose: fields that are kept in other tables than their model's: what captures a many2many field's relation table, and what the
--- service asks when it brings a change of another table home to the records it is about.
+-- Purpose: fields that are kept in other tables than their model's: what captures a many2many field's relation table, and what
+-- the service asks when it brings a change of another table home to the records it is about.
 --
--- Locks: none on Odoo's tables but ACCESS SHARE where records are read. The triggers of a relation table are made by sync_capture,
--- as a model's are.
+-- Locks: none on Odoo's tables but ACCESS SHARE where records are read. The triggers of a relation table are made by
+-- sync_capture, as a model's are.
 --
--- A relation table has two columns and no id. Each row of the outbox is one link: I where it was added, D where it was removed; the
--- pair is the image. An UPDATE is written as both. Which of them cancel each other is found when the transaction is folded.
+-- A relation table has two columns and no id. Each row of the outbox is one link: I where it was added, D where it was removed;
+-- the pair is the image. An UPDATE is written as both. Which of them cancel each other is found when the transaction is folded.
 
 create or replace function odoo_eventd.is_relation(of_capture odoo_eventd.capture) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select not exists (select from public.ir_model m where m.model = of_capture.model)
-     and not exists (select from pg_attribute a where a.attrelid = of_capture.table_oid and a.attname = 'id' and not a.attisdropped)
+     and not exists (select from pg_attribute a where a.attrelid = of_capture.table_oid and a.attname = 'id'
+       and not a.attisdropped)
 $$;
-comment on function odoo_eventd.is_relation(odoo_eventd.capture) is 'Whether a capture is of a many2many field''s relation table, not of a model''s.';
+comment on function odoo_eventd.is_relation(odoo_eventd.capture)
+  is 'Whether a capture is of a many2many field''s relation table, not of a model''s.';
 
 create or replace function odoo_eventd.captures_of(of_model text) returns text[]
 language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -22,9 +24,11 @@ as $$
   from (select of_model as name where of_model is not null
         union
         select c.model from odoo_eventd.capture c
-         where c.model in (select f.relation_table from public.ir_model_fields f where f.model = of_model and f.ttype = 'many2many')) x
+         where c.model in (select f.relation_table from public.ir_model_fields f where f.model = of_model
+           and f.ttype = 'many2many')) x
 $$;
-comment on function odoo_eventd.captures_of(text) is 'A model''s own capture and those of its many2many fields'' relation tables, by name.';
+comment on function odoo_eventd.captures_of(text)
+  is 'A model''s own capture and those of its many2many fields'' relation tables, by name.';
 
 -- What the service asks.
 
@@ -45,7 +49,8 @@ begin
     order by o.id limit max_rows;
 end $$;
 comment on function odoo_eventd.read_links(xid8, integer, bigint, integer) is
-  'One large transaction''s rows of one table in pages, in order of their ids: a record of a relation table can have more rows than a page.';
+  'One large transaction''s rows of one table in pages, in order of their ids: a record of a relation table can have more rows '
+  'than a page.';
 
 create or replace function odoo_eventd.read_parents(of_xid xid8, of_model text, ids bigint[])
 returns table (id bigint, generation bigint, op "char", record_id bigint, at timestamptz, user_id integer, old text[], new text[])
@@ -69,13 +74,15 @@ comment on function odoo_eventd.read_parents(xid8, text, bigint[]) is
 create or replace function odoo_eventd.number_in(of_table oid, of_row text, of_column name) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  -- Ids of a table that somebody retyped are text, or anything: a value that is no whole number is nobody's id, and no statement fails for it.
-  -- Printed by its output function: a cast to text may be another's code.
+  -- Ids of a table that somebody retyped are text, or anything: a value that is no whole number is nobody's id, and no statement
+  -- fails for it. Printed by its output function: a cast to text may be another's code.
   select format(case when a.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype) then '%s.%I::bigint'
-                     else $q$case when concat(%1$s.%2$I) ~ '^-?[0-9]{1,18}$' then concat(%1$s.%2$I)::bigint end$q$ end, of_row, of_column)
+                     else $q$case when concat(%1$s.%2$I) ~ '^-?[0-9]{1,18}$' then concat(%1$s.%2$I)::bigint end$q$ end, of_row,
+                       of_column)
     from pg_attribute a where a.attrelid = of_table and a.attname = of_column and not a.attisdropped
 $$;
-comment on function odoo_eventd.number_in(oid, text, name) is 'A column that holds ids, as a number whatever its type: SQL text; null where there is no such column.';
+comment on function odoo_eventd.number_in(oid, text, name)
+  is 'A column that holds ids, as a number whatever its type: SQL text; null where there is no such column.';
 revoke all on function odoo_eventd.number_in(oid, text, name) from public;
 
 create or replace function odoo_eventd.inheriting_records_held(of_model text, link name, parents bigint[])
@@ -86,15 +93,18 @@ declare
   in_table oid := odoo_eventd.model_table(of_model);
 begin
   perform odoo_eventd.assert_listener();
-  if in_table is null or not exists (select from odoo_eventd.registry_inherits() i where i.model = of_model and i.link_field = link)
+  if in_table is null or not exists (select from odoo_eventd.registry_inherits() i where i.model = of_model
+    and i.link_field = link)
      or not exists (select from pg_attribute a where a.attrelid = in_table and a.attname = link and not a.attisdropped)
   then
     return;
   end if;
   return query execute
     -- A whole number is compared as its column is: by an index, where there is one.
-    format('select %1$s, %2$s from %3$s r where %4$s = any ($1)', odoo_eventd.number_in(in_table, 'r', link), odoo_eventd.number_in(in_table, 'r', 'id'),
-           in_table::regclass, replace(odoo_eventd.number_in(in_table, 'r', link), format('r.%I::bigint', link), format('r.%I', link))) using parents;
+    format('select %1$s, %2$s from %3$s r where %4$s = any ($1)', odoo_eventd.number_in(in_table, 'r', link),
+      odoo_eventd.number_in(in_table, 'r', 'id'),
+           in_table::regclass, replace(odoo_eventd.number_in(in_table, 'r', link), format('r.%I::bigint', link),
+             format('r.%I', link))) using parents;
 end $$;
 revoke all on function odoo_eventd.inheriting_records_held(text, name, bigint[]) from public;
 
@@ -110,11 +120,13 @@ end $$;
 comment on function odoo_eventd.inheriting_records(text, name, bigint[]) is
   'The records of a model that inherit these parents'' fields through _inherits, as they are now.';
 
-create or replace function odoo_eventd.current_records_held(of_model text, ids bigint[], xids text[], times timestamptz[], wanted name[])
+create or replace function odoo_eventd.current_records_held(of_model text, ids bigint[], xids text[], times timestamptz[],
+  wanted name[])
 returns table (place bigint, columns text[], types text[], image text[], user_id integer)
 language plpgsql stable security definer
 -- As the capture functions print values.
-set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1
+set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set timezone = 'UTC' set intervalstyle = 'postgres'
+  set extra_float_digits = 1
 as $$
 declare
   in_table oid := odoo_eventd.model_table(of_model);
@@ -131,7 +143,8 @@ begin
   if in_table is null or id_of is null then
     return;
   end if;
-  select coalesce(array_agg(c.column_name::text order by c.column_name), '{}'), coalesce(array_agg(c.type_name order by c.column_name), '{}')
+  select coalesce(array_agg(c.column_name::text order by c.column_name), '{}'),
+    coalesce(array_agg(c.type_name order by c.column_name), '{}')
     into now_there, now_of_type
     from odoo_eventd.capturable_columns(of_model, in_table) c
    where c.column_name = any (wanted)
@@ -142,7 +155,8 @@ begin
     from odoo_eventd.captured_expressions(in_table, now_there::name[], now_of_type, now_there::name[]) e;
   -- Odoo stamps a record of which it writes a many2many field: then the stamp is of this transaction, or of a later one.
   if (select count(*) from pg_attribute a where a.attrelid = in_table and not a.attisdropped
-        and (a.attname, a.atttypid) in (values ('write_date'::name, 'timestamp'::regtype::oid), ('write_uid', 'integer'::regtype))) = 2
+        and (a.attname, a.atttypid) in (values ('write_date'::name, 'timestamp'::regtype::oid),
+          ('write_uid', 'integer'::regtype))) = 2
   then
     written_by := 'case when n.write_date = g.at at time zone ''utc'' then n.write_uid end';
   end if;
@@ -154,8 +168,10 @@ begin
     format('select g.place, $4, $6, %s, %s from unnest($1, $2, $3) with ordinality g (id, xid, at, place) join %s n on %s = g.id where %s',
            image_of, written_by, in_table::regclass, id_of, sound)
     using ids, xids, times, now_there, of_model, now_of_type;
-  -- Of a record that was removed since, what it was then; the rows of its removal are in the outbox, for the position is before them.
-  execute format('select array_agg(i) from unnest($1) i where not exists (select from %s n where %s = i)', in_table::regclass, id_of)
+  -- Of a record that was removed since, what it was then; the rows of its removal are in the outbox, for the position is before
+  -- them.
+  execute format('select array_agg(i) from unnest($1) i where not exists (select from %s n where %s = i)', in_table::regclass,
+    id_of)
     into gone using ids;
   if gone is not null then
     return query execute
@@ -175,7 +191,8 @@ begin
 end $$;
 revoke all on function odoo_eventd.current_records_held(text, bigint[], text[], timestamptz[], name[]) from public;
 
-create or replace function odoo_eventd.current_records(of_model text, ids bigint[], xids text[], times timestamptz[], wanted name[])
+create or replace function odoo_eventd.current_records(of_model text, ids bigint[], xids text[], times timestamptz[],
+  wanted name[])
 returns table (place bigint, columns text[], types text[], image text[], user_id integer)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -185,5 +202,7 @@ begin
   return query select * from odoo_eventd.current_records_held(of_model, ids, xids, times, wanted);
 end $$;
 comment on function odoo_eventd.current_records(text, bigint[], text[], timestamptz[], name[]) is
-  'Records as they are now, for changes that showed in other tables: those of the columns asked for that may be captured, as capture would '
-  'keep them, and who wrote the record if that was in this very transaction. Records that are gone are as they were when they were removed.';
+  'Records as they are now, for changes that showed in other tables: those of the columns asked for that may be captured, as '
+  'capture would '
+  'keep them, and who wrote the record if that was in this very transaction. Records that are gone are as they were when they '
+  'were removed.';

@@ -1,17 +1,19 @@
 -- Purpose: what becomes of old attempts, old deliveries, and of a person's data that must go.
 --
--- The log (public.mcp_webhook_delivery) is dropped by the day, never deleted row by row: that costs no WAL to speak of and leaves nothing
--- to vacuum. DROP of a partition needs ACCESS EXCLUSIVE on the log; whoever reads the log for long (a dump, a report) stands in its
--- way, and everybody who comes after the waiting DROP would stand behind it, the service first. So it waits for lock_wait_ms only,
--- which is longer than the service's own statements take and shorter than anybody notices, and is tried again later. DETACH
--- CONCURRENTLY would wait politely, but cannot run in a function, and only functions let the listener do this at all.
+-- The log (public.mcp_webhook_delivery) is dropped by the day, never deleted row by row: that costs no WAL to speak of and leaves
+-- nothing to vacuum. DROP of a partition needs ACCESS EXCLUSIVE on the log; whoever reads the log for long (a dump, a report)
+-- stands in its way, and everybody who comes after the waiting DROP would stand behind it, the service first. So it waits for
+-- lock_wait_ms only, which is longer than the service's own statements take and shorter than anybody notices, and is tried again
+-- later. DETACH CONCURRENTLY would wait politely, but cannot run in a function, and only functions let the listener do this at
+-- all.
 --
--- odoo_eventd.delivery holds one narrow row for each delivery ever made, as its key is what makes a delivery happen once. A delivery could
--- only be made again if its outbox rows were read again, and it was committed together with the position behind them: so once it has
--- ended, the key has done its work. The row is kept for `redeliver`, as long as the log has an attempt of it. Then it goes, in
--- batches along the key, which begins with the event's time: the dead rows lie together, so vacuum frees whole pages of table and
--- index at the old end while new rows come at the other (autovacuum is set for it in migrations/000010). The table's size stays that
--- of the days kept. Partitions by day would do the same at the price of days that one delivery, retried for a month, keeps alive.
+-- odoo_eventd.delivery holds one narrow row for each delivery ever made, as its key is what makes a delivery happen once. A
+-- delivery could only be made again if its outbox rows were read again, and it was committed together with the position behind
+-- them: so once it has ended, the key has done its work. The row is kept for `redeliver`, as long as the log has an attempt of
+-- it. Then it goes, in batches along the key, which begins with the event's time: the dead rows lie together, so vacuum frees
+-- whole pages of table and index at the old end while new rows come at the other (autovacuum is set for it in migrations/000010).
+-- The table's size stays that of the days kept. Partitions by day would do the same at the price of days that one delivery,
+-- retried for a month, keeps alive.
 --
 -- Locks: drop_log_day as above; clear_deliveries and erase_records lock the rows that they remove or blank.
 
@@ -26,7 +28,8 @@ as $$
 $$;
 comment on function odoo_eventd.log_days() is 'The partitions of the log.';
 
-create or replace function odoo_eventd.drop_log_day(of_term bigint, keep_days integer, lock_wait_ms integer default 50) returns date
+create or replace function odoo_eventd.drop_log_day(of_term bigint, keep_days integer,
+  lock_wait_ms integer default 50) returns date
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -44,7 +47,8 @@ begin
   -- What is still to be sent keeps its body in its last attempt: taken out first.
   execute format($move$
     update odoo_eventd.delivery d
-       set body = (select l.payload from %1$s l where l.delivery_id = d.delivery_id order by l.create_date desc, l.id desc limit 1)
+       set body = (select l.payload from %1$s l where l.delivery_id = d.delivery_id order by l.create_date desc, l.id desc
+         limit 1)
      where d.due_at is not null and d.body is null and d.state <> 'sending'
        and exists (select from %1$s l where l.delivery_id = d.delivery_id)
        and not exists (select from public.mcp_webhook_delivery l where l.delivery_id = d.delivery_id and l.create_date >= %2$L)
@@ -54,7 +58,8 @@ begin
   return doomed.day;
 end $$;
 comment on function odoo_eventd.drop_log_day(bigint, integer, integer) is
-  'Drops the oldest day of the log if it ended more than keep_days days ago; null if none did. Raises lock_not_available when the log is '
+  'Drops the oldest day of the log if it ended more than keep_days days ago; null if none did. Raises lock_not_available when '
+  'the log is '
   'being read: try again.';
 
 create or replace function odoo_eventd.clear_deliveries(
@@ -64,7 +69,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- The first 48 bits of an event id are its time in milliseconds.
-  before_event uuid := rpad(lpad(to_hex((extract(epoch from now() - make_interval(days => keep_days)) * 1000)::bigint), 12, '0'), 32, '0')::uuid;
+  before_event uuid := rpad(lpad(to_hex((extract(epoch from now() - make_interval(days => keep_days)) * 1000)::bigint), 12, '0'),
+    32, '0')::uuid;
 begin
   perform odoo_eventd.assert_term(of_term);
   if keep_days < 1 then
@@ -89,10 +95,12 @@ begin
     from (select) one left join last_one l on true;
 end $$;
 comment on function odoo_eventd.clear_deliveries(bigint, integer, uuid, integer, bigint, integer) is
-  'Removes deliveries that have ended, whose event is older than keep_days days and of which the log has no attempt any more; looks at most '
+  'Removes deliveries that have ended, whose event is older than keep_days days and of which the log has no attempt any more; '
+  'looks at most '
   'at so many beyond a key and says where to go on.';
 
-create or replace function odoo_eventd.erase_records(of_model text, ids bigint[], containing text, only_show boolean) returns jsonb
+create or replace function odoo_eventd.erase_records(of_model text, ids bigint[], containing text,
+  only_show boolean) returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -125,10 +133,12 @@ begin
   if not only_show then
     -- Without its row a delivery cannot be sent again, nor be made again: the position is behind it. One that is under way is not
     -- recorded any more; its attempt ends here.
-    perform from odoo_eventd.delivery d where d.delivery_id = any (doomed) order by d.event_id, d.subscription_id, d.part for update;
+    perform from odoo_eventd.delivery d where d.delivery_id = any (doomed) order by d.event_id, d.subscription_id,
+      d.part for update;
     with unsent as (
       insert into public.mcp_webhook_delivery as l
-             (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
+             (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms,
+               finished_at)
       select d.delivery_id, d.subscription_id, d.event_id, d.model, d.record_ids, d.attempts + 1, 'failed', marker, 'erased', 0,
              now() at time zone 'utc'
       from odoo_eventd.delivery d where d.delivery_id = any (doomed) and d.due_at is not null and d.state <> 'sending'
@@ -171,7 +181,8 @@ begin
                             'feed_events', odoo_eventd.erase_feed(of_model, ids, containing, only_show));
 end $$;
 comment on function odoo_eventd.erase_records(text, bigint[], text, boolean) is
-  'Blanks bodies and answers of the deliveries of these records, and of those that contain a text; ends the ones that were not sent yet. '
+  'Blanks bodies and answers of the deliveries of these records, and of those that contain a text; ends the ones that were not '
+  'sent yet. '
   'With only_show it just counts. Only the owner may.';
 
 revoke all on function odoo_eventd.log_days() from public;
@@ -184,5 +195,6 @@ begin
   return (select r.rotated_at < now() - interval '1 day' from odoo_eventd.ring r);
 end $$;
 comment on function odoo_eventd.outbox_is_old() is
-  'Whether the outbox has been in one table for more than a day. Where little is written, values would otherwise stay there for months after '
+  'Whether the outbox has been in one table for more than a day. Where little is written, values would otherwise stay there for '
+  'months after '
   'they were read.';

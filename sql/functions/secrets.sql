@@ -19,7 +19,8 @@ comment on function odoo_eventd.kept_secrets(odoo_eventd.subscription_secret) is
   'What the service is told of a row of secrets beside those in plain text; sealed values in hex digits.';
 revoke all on function odoo_eventd.kept_secrets(odoo_eventd.subscription_secret) from public;
 
-create or replace function odoo_eventd.rotate_secret(subscription integer, new_secret text, overlap interval default '24 hours') returns timestamptz
+create or replace function odoo_eventd.rotate_secret(subscription integer, new_secret text,
+  overlap interval default '24 hours') returns timestamptz
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -53,7 +54,8 @@ begin
   return ends;
 end $$;
 comment on function odoo_eventd.rotate_secret(integer, text, interval) is
-  'Gives a subscription a new secret; the old one signs too until the overlap ends, which is returned. Of an earlier rotation that still overlaps, the oldest secret is dropped.';
+  'Gives a subscription a new secret; the old one signs too until the overlap ends, which is returned. Of an earlier rotation '
+  'that still overlaps, the oldest secret is dropped.';
 
 create or replace function odoo_eventd.expire_secrets() returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -68,9 +70,11 @@ begin
   get diagnostics expired = row_count;
   return expired;
 end $$;
-comment on function odoo_eventd.expire_secrets() is 'Forgets the old secrets of rotations whose overlap has ended; says how many.';
+comment on function odoo_eventd.expire_secrets()
+  is 'Forgets the old secrets of rotations whose overlap has ended; says how many.';
 
-create or replace function odoo_eventd.load_secrets(only_plain boolean) returns table (secret_ref uuid, field text, plain text, sealed bytea)
+create or replace function odoo_eventd.load_secrets(only_plain boolean) returns table (secret_ref uuid, field text, plain text,
+  sealed bytea)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -80,7 +84,8 @@ begin
     return query
       select k.secret_ref, v.field, v.plain, null::bytea
       from odoo_eventd.subscription_secret k
-      cross join lateral (values ('webhook_secret', k.webhook_secret), ('auth', k.auth), ('previous_secret', k.previous_secret)) v (field, plain)
+      cross join lateral (values ('webhook_secret', k.webhook_secret), ('auth', k.auth),
+        ('previous_secret', k.previous_secret)) v (field, plain)
       where (k.webhook_secret is not null or k.auth is not null or k.previous_secret is not null) and v.plain is not null;
   else
     return query
@@ -91,9 +96,11 @@ begin
       where num_nonnulls(v.plain, v.sealed) > 0;
   end if;
 end $$;
-comment on function odoo_eventd.load_secrets(boolean) is 'Every secret, one a row, in plain text or sealed; or only those in plain text.';
+comment on function odoo_eventd.load_secrets(boolean)
+  is 'Every secret, one a row, in plain text or sealed; or only those in plain text.';
 
-create or replace function odoo_eventd.seal_secrets(secret_refs uuid[], fields text[], digests bytea[], sealed bytea[]) returns bigint
+create or replace function odoo_eventd.seal_secrets(secret_refs uuid[], fields text[], digests bytea[],
+  sealed bytea[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -102,7 +109,8 @@ declare
   total bigint := 0;
 begin
   perform odoo_eventd.assert_listener();
-  for given in select * from unnest(secret_refs, fields, digests, sealed) g (secret_ref, field, digest, sealed) order by g.secret_ref loop
+  for given in select * from unnest(secret_refs, fields, digests, sealed) g (secret_ref, field, digest, sealed)
+    order by g.secret_ref loop
     if given.field = 'webhook_secret' then
       update odoo_eventd.subscription_secret k set webhook_secret = null, sealed_secret = given.sealed
        where k.secret_ref = given.secret_ref
@@ -123,7 +131,8 @@ begin
   return total;
 end $$;
 comment on function odoo_eventd.seal_secrets(uuid[], text[], bytea[], bytea[]) is
-  'Puts encrypted values in the place of those whose SHA-256 is given; one that was changed meanwhile is left. Says how many were put.';
+  'Puts encrypted values in the place of those whose SHA-256 is given; one that was changed meanwhile is left. Says how many '
+  'were put.';
 
 create or replace function odoo_eventd.secret_status() returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -137,4 +146,5 @@ begin
              'overlapping', count(*) filter (where k.previous_until > now()))
     from odoo_eventd.subscription_secret k);
 end $$;
-comment on function odoo_eventd.secret_status() is 'How many secrets are kept in plain text and how many encrypted, and how many rotations overlap.';
+comment on function odoo_eventd.secret_status()
+  is 'How many secrets are kept in plain text and how many encrypted, and how many rotations overlap.';

@@ -9,7 +9,8 @@ as $$
   select left(encode(sha256(convert_to(concat_ws(' ', to_jsonb(subscription)
     - '{last_delivery,last_delivery_status,failure_count,failing_since,failures_in_a_row,disabled_at,disabled_reason}'::text[]
     - '{state,error,active_from,captured_from,secret_ref,create_date,write_date,create_uid,write_uid}'::text[],
-    (select extract(epoch from k.written_at) from odoo_eventd.subscription_secret k where k.secret_ref = (subscription).secret_ref)),
+    (select extract(epoch from k.written_at) from odoo_eventd.subscription_secret k
+      where k.secret_ref = (subscription).secret_ref)),
     'UTF8')), 'hex'), 32)
 $$;
 comment on function odoo_eventd.subscription_version(public.mcp_event_subscription) is
@@ -74,7 +75,8 @@ begin
     ), page as (
       select f.id, f.key,
              row_number() over (order by case when not descending then f.key end, case when not descending then f.id end,
-                                         case when descending then f.key end desc, case when descending then f.id end desc) as place
+                                         case when descending then f.key end desc, case when descending then f.id end desc)
+                                           as place
         from found f
        where after_id is null
           or case when descending then (f.key, f.id) < (after_key, after_id) else (f.key, f.id) > (after_key, after_id) end
@@ -84,7 +86,8 @@ begin
      where p.place <= most order by p.place;
 end $$;
 comment on function odoo_eventd.find_subscriptions(jsonb, jsonb, text, boolean, jsonb, integer, integer) is
-  'Subscriptions that an operator sees and looks for, in an order, after a place in it: what is added or deleted meanwhile moves nobody '
+  'Subscriptions that an operator sees and looks for, in an order, after a place in it: what is added or deleted meanwhile moves '
+  'nobody '
   'else.';
 
 create or replace function odoo_eventd.count_subscriptions(operator jsonb, filter jsonb) returns bigint
@@ -118,10 +121,12 @@ begin
       from public.mcp_event_subscription s where seen is null or s.id = any (seen)),
     'deliveries', jsonb_build_object(
         'unfinished', (select count(*) from (select from odoo_eventd.delivery d
-                         where d.due_at is not null and (seen is null or d.subscription_id = any (seen)) and (models is null or d.model = any (models)) limit 100000) x),
+                         where d.due_at is not null and (seen is null or d.subscription_id = any (seen))
+                           and (models is null or d.model = any (models)) limit 100000) x),
         'dead', (select count(*) from (select from odoo_eventd.delivery d
                          where d.state = 'failed' and d.event_type <> 'test'
-                           and (seen is null or d.subscription_id = any (seen)) and (models is null or d.model = any (models)) limit 100000) x)),
+                           and (seen is null or d.subscription_id = any (seen)) and (models is null or d.model = any (models))
+                             limit 100000) x)),
     'leading_since', (select p.led_since from odoo_eventd.position p
                        where exists (select from odoo_eventd.leader() l where l.pid is not null)));
 end $$;
@@ -139,9 +144,12 @@ comment on function odoo_eventd.allowed_models() is 'The models that the install
 
 create or replace function odoo_eventd.searched_subscriptions(operator jsonb)
 returns table (id integer, name text, model text, event_type text, domain text, fields text, trigger_mode text, user_id integer,
-               connection text, created_from text, active boolean, webhook_url text, format text, lang text, paused boolean, ordered boolean,
-               "grouping" text, endpoint_source text, http_method text, timeout_ms integer, max_attempts integer, state text, error text,
-               failure_count integer, failures_in_a_row integer, last_delivery timestamp, last_delivery_status text, active_from timestamp,
+               connection text, created_from text, active boolean, webhook_url text, format text, lang text, paused boolean,
+                 ordered boolean,
+               "grouping" text, endpoint_source text, http_method text, timeout_ms integer, max_attempts integer, state text,
+                 error text,
+               failure_count integer, failures_in_a_row integer, last_delivery timestamp, last_delivery_status text,
+                 active_from timestamp,
                disabled_at timestamp, create_date timestamp, write_date timestamp, create_uid integer, write_uid integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$

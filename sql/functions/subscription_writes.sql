@@ -10,7 +10,8 @@ as $$
     (select jsonb_object_agg(h.key, case when h.value = '"***"' and was ? h.key then was -> h.key else h.value end)
        from jsonb_each(given) h), '{}') else given end
 $$;
-comment on function odoo_eventd.unmasked_headers(jsonb, jsonb) is 'Headers that are given, with the values that were there in the place of their masks.';
+comment on function odoo_eventd.unmasked_headers(jsonb, jsonb)
+  is 'Headers that are given, with the values that were there in the place of their masks.';
 revoke all on function odoo_eventd.unmasked_headers(jsonb, jsonb) from public;
 
 create or replace function odoo_eventd.patched_subscription(subscription public.mcp_event_subscription, patch jsonb)
@@ -22,7 +23,8 @@ as $$
     (select jsonb_object_agg(p.key, case when p.value = 'null' then defaults.row_ -> p.key
                                          when p.key = 'headers' then odoo_eventd.unmasked_headers((subscription).headers, p.value)
                                          else p.value end)
-       from jsonb_each(patch) p cross join (select to_jsonb(odoo_eventd.drafted_subscription('{}')) offset 0) defaults (row_)), '{}'))
+       from jsonb_each(patch) p cross join (select to_jsonb(odoo_eventd.drafted_subscription('{}')) offset 0) defaults (row_)),
+         '{}'))
 $$;
 comment on function odoo_eventd.patched_subscription(public.mcp_event_subscription, jsonb) is
   'A subscription with these columns in the place of its own; null stands for the table''s default.';
@@ -61,9 +63,11 @@ begin
     ), changed as (
       update public.mcp_event_subscription s
          set name = w.name, model = w.model, event_type = w.event_type, domain = w.domain, fields = w.fields,
-             trigger_mode = w.trigger_mode, user_id = w.user_id, connection = w.connection, created_from = w.created_from, active = w.active,
+             trigger_mode = w.trigger_mode, user_id = w.user_id, connection = w.connection, created_from = w.created_from,
+               active = w.active,
              webhook_url = w.webhook_url, webhook_secret = w.webhook_secret, auth = w.auth,
-             webhook_payload_template = w.webhook_payload_template, payload_fields = w.payload_fields, enrich_fields = w.enrich_fields,
+             webhook_payload_template = w.webhook_payload_template, payload_fields = w.payload_fields,
+               enrich_fields = w.enrich_fields,
              http_method = w.http_method, headers = w.headers, format = w.format, lang = w.lang, timeout_ms = w.timeout_ms,
              max_attempts = w.max_attempts, ordered = w.ordered, rate_limit = w.rate_limit, "grouping" = w."grouping",
              max_event_age = w.max_event_age, max_body_bytes = w.max_body_bytes, ignore_user_ids = w.ignore_user_ids,
@@ -77,7 +81,8 @@ begin
       from asked a left join known k on k.id = a.id left join changed c on c.id = a.id;
 end $$;
 comment on function odoo_eventd.change_subscriptions(jsonb, integer[], text[], jsonb) is
-  'Writes the same columns of these subscriptions, each where it is still the version that is named, or none is. Says of each whether it '
+  'Writes the same columns of these subscriptions, each where it is still the version that is named, or none is. Says of each '
+  'whether it '
   'was done, is not there, or is another version by now, and which one it is then.';
 
 create or replace function odoo_eventd.delete_subscriptions(operator jsonb, subscriptions integer[], versions text[])

@@ -13,7 +13,8 @@ as $$
    where exists (select from jsonb_each(case when jsonb_typeof(headers) = 'object' then headers else '{}' end) h
                   where jsonb_typeof(h.value) = 'number' and length(h.value #>> '{}') > 300)
 $$;
-comment on function odoo_eventd.unreadable_values(numeric, jsonb) is 'Which of these columns hold what no program reads as a number.';
+comment on function odoo_eventd.unreadable_values(numeric, jsonb)
+  is 'Which of these columns hold what no program reads as a number.';
 revoke all on function odoo_eventd.unreadable_values(numeric, jsonb) from public;
 
 create or replace function odoo_eventd.keep_subscription() returns trigger
@@ -79,7 +80,8 @@ begin
     if tg_op = 'UPDATE' and (writes_secret or writes_auth) then
       -- Masks look alike: so the history is told.
       perform set_config('odoo_eventd.wrote_credentials',
-                         coalesce(nullif(current_setting('odoo_eventd.wrote_credentials', true), ''), ',') || new.id || ',', true);
+                         coalesce(nullif(current_setting('odoo_eventd.wrote_credentials', true), ''), ',') || new.id || ',',
+                           true);
     end if;
     if new.secret_ref is not null then
       update odoo_eventd.subscription_secret s
@@ -128,13 +130,15 @@ begin
   delete from odoo_eventd.subscription_secret k
    where not exists (select from public.mcp_event_subscription s where s.secret_ref = k.secret_ref)
      and not exists (select from public.mcp_record_callback c where c.secret_ref = k.secret_ref);
-  delete from odoo_eventd.subscription_need n where not exists (select from public.mcp_event_subscription s where s.id = n.subscription_id);
+  delete from odoo_eventd.subscription_need n
+    where not exists (select from public.mcp_event_subscription s where s.id = n.subscription_id);
   if tg_table_name = 'mcp_event_subscription' then
     insert into odoo_eventd.feed_dropped (subscription_id, seq) select 0, s.last_value from odoo_eventd.feed_seq s;
   end if;
   return null;
 end $$;
-comment on function odoo_eventd.forget_truncated() is 'Removes what was kept for subscriptions or callbacks that were truncated away.';
+comment on function odoo_eventd.forget_truncated()
+  is 'Removes what was kept for subscriptions or callbacks that were truncated away.';
 
 create or replace function odoo_eventd.ring_for_subscriptions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -146,7 +150,8 @@ begin
   end if;
   return null;
 end $$;
-comment on function odoo_eventd.ring_for_subscriptions() is 'Tells the service that subscriptions changed; it also looks by itself every second.';
+comment on function odoo_eventd.ring_for_subscriptions()
+  is 'Tells the service that subscriptions changed; it also looks by itself every second.';
 
 -- Where they are missing only: DROP TRIGGER would wait for whoever reads the table, a dump for one, and the service behind it.
 do $triggers$
@@ -158,7 +163,8 @@ begin
                           ('forget_subscription', 'mcp_event_subscription', 'after delete', 'row'),
                           ('forget_truncated', 'mcp_event_subscription', 'after truncate', 'statement'),
                           ('forget_truncated', 'mcp_record_callback', 'after truncate', 'statement'),
-                          ('ring_for_subscriptions', 'mcp_event_subscription', 'after insert or update or delete or truncate', 'statement'))
+                          ('ring_for_subscriptions', 'mcp_event_subscription', 'after insert or update or delete or truncate',
+                            'statement'))
              v (name, of_table, event, each)
      where not exists (select from pg_trigger t where t.tgrelid = format('public.%I', v.of_table)::regclass and t.tgname = v.name)
   loop
@@ -172,9 +178,10 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  -- write_date moves with every change but the service's own. A thousand subscriptions are gone through at every look into the outbox:
-  -- hence a hash of the date itself, with the id for its seed, and not of a text.
-  return (select coalesce(sum(timestamp_hash_extended(coalesce(s.write_date, '-infinity'), s.id)) % 9223372036854775807, 0)::bigint
+  -- write_date moves with every change but the service's own. A thousand subscriptions are gone through at every look into the
+  -- outbox: hence a hash of the date itself, with the id for its seed, and not of a text.
+  return (select coalesce(sum(timestamp_hash_extended(coalesce(s.write_date, '-infinity'), s.id)) % 9223372036854775807,
+    0)::bigint
           from public.mcp_event_subscription s);
 end $$;
 comment on function odoo_eventd.subscriptions_version() is 'Differs after any change of a subscription; asked at every look.';
@@ -214,7 +221,8 @@ begin
        cross join lateral (
          select distinct cc.captured_from, cc.captured_at,
                 -- Not by Odoo's models: whoever reads subscriptions waits for no upgrade.
-                not exists (select from pg_attribute a where a.attrelid = p.table_oid and a.attname = 'id' and not a.attisdropped) as is_relation,
+                not exists (select from pg_attribute a where a.attrelid = p.table_oid and a.attname = 'id' and not a.attisdropped)
+                  as is_relation,
                 cc.column_name <> 'id' and cc.column_name <> all (d.whole) as is_watched_only
            from odoo_eventd.capture p
            join odoo_eventd.captured_column cc on cc.capture_id = p.capture_id
@@ -226,8 +234,8 @@ begin
         from needs n
         join public.mcp_event_subscription s on s.id = n.subscription_id
         join since x on x.model = n.model and x.digest = n.digest
-       -- Who watches any field, whichever there are, is judged on as before when one more comes: what was captured without that one
-       -- was captured for all that there was. Whose value is needed, for the domain or to be sent, is another matter.
+       -- Who watches any field, whichever there are, is judged on as before when one more comes: what was captured without that
+       -- one was captured for all that there was. Whose value is needed, for the domain or to be sent, is another matter.
        where not coalesce(coalesce(s.fields, '{}') = '{}' and x.captured_at > s.active_from at time zone 'utc'
                           and (n.model = s.model and x.is_watched_only or x.is_relation), false)
        group by n.subscription_id
@@ -250,7 +258,8 @@ begin
                 'needed_compared', own.compared,
                 'needed_elsewhere', (select coalesce(jsonb_object_agg(n.model, jsonb_build_object(
                                               'columns', n.columns, 'compared', n.compared, 'whole', n.whole)), '{}')
-                                       from odoo_eventd.subscription_need n where n.subscription_id = s.id and n.model <> s.model),
+                                       from odoo_eventd.subscription_need n where n.subscription_id = s.id
+                                         and n.model <> s.model),
                 'captured_from', greatest(s.captured_from, j.captured_from)::text)
     from unnest(of_ids) wanted (id)
     join public.mcp_event_subscription s on s.id = wanted.id
@@ -287,7 +296,8 @@ begin
   perform set_config('odoo_eventd.service_write', 'off', true);
   delete from odoo_eventd.subscription_need n where n.subscription_id = any (judged);
   insert into odoo_eventd.subscription_need (subscription_id, model, columns, compared, whole, digest)
-    select v.id, of_table.name, n.columns, n.compared, n.whole, md5(concat_ws('/', n.columns::text, n.compared::text, n.whole::text))
+    select v.id, of_table.name, n.columns, n.compared, n.whole,
+      md5(concat_ws('/', n.columns::text, n.compared::text, n.whole::text))
       from jsonb_to_recordset(verdicts) v (id integer, needs jsonb)
      cross join jsonb_each(case jsonb_typeof(v.needs) when 'object' then v.needs else '{}' end) of_table (name, need)
      cross join jsonb_to_record(of_table.need) n (columns name[], compared name[], whole name[])
@@ -295,7 +305,8 @@ begin
   return query select unnest(judged);
 end $$;
 comment on function odoo_eventd.judge_subscriptions(jsonb) is
-  'Records what the service found subscriptions to be: which columns of which tables each needs, or the reason why it cannot be served. '
+  'Records what the service found subscriptions to be: which columns of which tables each needs, or the reason why it cannot be '
+  'served. '
   'Returns those that have not changed meanwhile.';
 
 create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
@@ -319,7 +330,8 @@ comment on function odoo_eventd.mark_ready(integer[]) is
 
 drop function if exists odoo_eventd.note_results(integer[], timestamptz[], text[], integer[]);
 create or replace function odoo_eventd.note_results(
-  subscriptions integer[], last_deliveries timestamptz[], statuses text[], failures integer[], succeeded boolean[], since_success integer[],
+  subscriptions integer[], last_deliveries timestamptz[], statuses text[], failures integer[], succeeded boolean[],
+    since_success integer[],
   gone boolean[], disable_after_ms bigint, disable_after_failures integer
 ) returns table (disabled_id integer, reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -343,7 +355,8 @@ begin
        set disabled_at = now() at time zone 'utc', state = 'disabled', disabled_reason = w.why, error = w.why
       from (select o.id, format('%s; `odoo-eventd subscriptions enable %s` sends again',
                      case when r.gone then 'the endpoint answered 410 Gone: it wants nothing more'
-                          else format('every request has failed since %s UTC', to_char(o.failing_since, 'YYYY-MM-DD HH24:MI')) end, o.id) as why
+                          else format('every request has failed since %s UTC',
+                            to_char(o.failing_since, 'YYYY-MM-DD HH24:MI')) end, o.id) as why
               from unnest(subscriptions, gone, since_success) r (id, gone, since_success)
               join public.mcp_event_subscription o on o.id = r.id
              where o.disabled_at is null
@@ -354,8 +367,10 @@ begin
     returning s.id, s.disabled_reason;
   perform set_config('odoo_eventd.service_write', 'off', true);
 end $$;
-comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], integer[], boolean[], integer[], boolean[], bigint, integer) is
-  'Keeps what the requests of each subscription came to, and disables those whose endpoint is gone or has failed everything for too '
+comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], integer[], boolean[], integer[], boolean[], bigint,
+  integer) is
+  'Keeps what the requests of each subscription came to, and disables those whose endpoint is gone or has failed everything for '
+  'too '
   'long. Returns these. Called at most once a second.';
 
 drop function if exists odoo_eventd.unsynced_models();
@@ -376,9 +391,12 @@ begin
        group by n.model, coalesce(n.digest, n.subscription_id::text)
     ), wanted as (
       select n.model,
-             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name is not null), '{}') as columns,
-             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.compared)), '{}') as compared,
-             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.whole)), '{}') as whole
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name is not null), '{}')
+               as columns,
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.compared)),
+               '{}') as compared,
+             coalesce(array_agg(distinct u.column_name order by u.column_name) filter (where u.column_name = any (n.whole)), '{}')
+               as whole
       from needs d
       join odoo_eventd.subscription_need n on n.subscription_id = d.subscription_id and n.model = d.model
       left join lateral unnest(n.columns) u (column_name) on true
@@ -412,7 +430,8 @@ begin
     where c.active
       and (-- The table was made anew, a trigger is gone, a column was dropped, renamed or retyped.
            c.capture_id not in (select w from odoo_eventd.whole_captures() w)
-             and (to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid or odoo_eventd.missing_triggers(c) > 0)
+             and (to_regclass(format('public.%I', c.table_name))::oid is distinct from c.table_oid
+               or odoo_eventd.missing_triggers(c) > 0)
            or odoo_eventd.has_other_stamps(c)
            or exists (select from odoo_eventd.capture_gap o
                       where o.capture_id = c.capture_id and o.reason = 'a trigger was missing' and o.ended_at is null)

@@ -16,7 +16,8 @@ begin
 end $$;
 comment on function odoo_eventd.user_named(text) is 'The Odoo user with this login, or else with this id; null = there is none.';
 
-create or replace function odoo_eventd.add_token(named text, of_digest bytea, may text[], of_models text[], for_user integer, lives interval)
+create or replace function odoo_eventd.add_token(named text, of_digest bytea, may text[], of_models text[], for_user integer,
+  lives interval)
 returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
@@ -57,7 +58,8 @@ begin
   select t.revoked_at into gone_at from odoo_eventd.token t where t.id = token;
   return gone_at;
 end $$;
-comment on function odoo_eventd.revoke_token(integer) is 'Revokes a token, for good. Returns since when it is; null = there is no such token.';
+comment on function odoo_eventd.revoke_token(integer)
+  is 'Revokes a token, for good. Returns since when it is; null = there is no such token.';
 
 create or replace function odoo_eventd.live_tokens(used integer[])
 returns table (id integer, name text, digest bytea, scopes text[], models text[], user_id integer)

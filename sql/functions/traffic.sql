@@ -10,18 +10,21 @@ revoke all on function odoo_eventd.latency_bounds() from public;
 
 create or replace function odoo_eventd.add_latencies(one bigint[], other bigint[]) returns bigint[]
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$ select array_agg(coalesce(u.a, 0) + coalesce(u.b, 0) order by u.place) from unnest(one, other) with ordinality u (a, b, place) $$;
+as $$ select array_agg(coalesce(u.a, 0) + coalesce(u.b, 0) order by u.place)
+  from unnest(one, other) with ordinality u (a, b, place) $$;
 comment on function odoo_eventd.add_latencies(bigint[], bigint[]) is 'Two histograms as one.';
 revoke all on function odoo_eventd.add_latencies(bigint[], bigint[]) from public;
 
 create or replace function odoo_eventd.host_of(url text) returns text
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$ select coalesce(lower(substring(url from '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/:?#]*)')), '') $$;
-comment on function odoo_eventd.host_of(text) is 'The host of a URL, as the dashboard names endpoints; empty where there is none.';
+comment on function odoo_eventd.host_of(text)
+  is 'The host of a URL, as the dashboard names endpoints; empty where there is none.';
 revoke all on function odoo_eventd.host_of(text) from public;
 
 create or replace function odoo_eventd.count_attempts(
-  dates timestamp[], subscription_ids integer[], models text[], event_types text[], hosts text[], errors text[], durations_ms integer[]
+  dates timestamp[], subscription_ids integer[], models text[], event_types text[], hosts text[], errors text[],
+    durations_ms integer[]
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off -- See commit_batch().
@@ -49,7 +52,8 @@ begin
     select c.subscription_id, c.hour, c.model, c.event_type, c.host, c.error, c.attempts, c.timed, c.duration_ms, c.latencies
       from counted c order by 1, 2, 3, 4, 5, 6
     on conflict on constraint subscription_traffic_pkey do update
-       set attempts = t.attempts + excluded.attempts, timed = t.timed + excluded.timed, duration_ms = t.duration_ms + excluded.duration_ms,
+       set attempts = t.attempts + excluded.attempts, timed = t.timed + excluded.timed,
+         duration_ms = t.duration_ms + excluded.duration_ms,
            latencies = odoo_eventd.add_latencies(t.latencies, excluded.latencies)
   ), classes as (
     select c.hour, c.model, c.event_type, c.host, c.error, l.class, sum(l.attempts) as attempts
@@ -59,14 +63,17 @@ begin
   insert into odoo_eventd.traffic as t (hour, model, event_type, host, error, attempts, timed, duration_ms, latencies)
   select c.hour, c.model, c.event_type, c.host, c.error, sum(c.attempts), sum(c.timed), sum(c.duration_ms),
          array(select l.attempts from classes l
-                where (l.hour, l.model, l.event_type, l.host, l.error) = (c.hour, c.model, c.event_type, c.host, c.error) order by l.class)
+                where (l.hour, l.model, l.event_type, l.host, l.error) = (c.hour, c.model, c.event_type, c.host, c.error)
+                  order by l.class)
     from counted c group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
   on conflict on constraint traffic_pkey do update
-     set attempts = t.attempts + excluded.attempts, timed = t.timed + excluded.timed, duration_ms = t.duration_ms + excluded.duration_ms,
+     set attempts = t.attempts + excluded.attempts, timed = t.timed + excluded.timed,
+       duration_ms = t.duration_ms + excluded.duration_ms,
          latencies = odoo_eventd.add_latencies(t.latencies, excluded.latencies);
 end $$;
 comment on function odoo_eventd.count_attempts(timestamp[], integer[], text[], text[], text[], text[], integer[]) is
-  'Counts attempts that ended, each in the hour in which it was logged; no error = the receiver took it. Belongs to the transaction that '
+  'Counts attempts that ended, each in the hour in which it was logged; no error = the receiver took it. Belongs to the '
+  'transaction that '
   'ends them.';
 
 create or replace function odoo_eventd.count_logged(dates timestamp[], ids bigint[]) returns void
@@ -79,7 +86,8 @@ begin
   -- What an attempt was sent to stands nowhere in the log: it is where its subscription sends now.
   select array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids, array_agg(l.model) as models,
          array_agg(coalesce(d.event_type, '')) as event_types, array_agg(odoo_eventd.host_of(s.webhook_url)) as hosts,
-         array_agg(case when l.status = 'failed' then coalesce(l.error, 'unknown') end) as errors, array_agg(l.duration_ms) as durations
+         array_agg(case when l.status = 'failed' then coalesce(l.error, 'unknown') end) as errors, array_agg(l.duration_ms)
+           as durations
     into ended
     from unnest(dates, ids) k (create_date, id)
     join public.mcp_webhook_delivery l on l.create_date = k.create_date and l.id = k.id and l.status <> 'pending'
@@ -87,12 +95,14 @@ begin
       on d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id
     left join public.mcp_event_subscription s on s.id = l.subscription_id;
   if ended.dates is not null then
-    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts, ended.errors,
+    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts,
+      ended.errors,
                                        ended.durations);
   end if;
 end $$;
 comment on function odoo_eventd.count_logged(timestamp[], bigint[]) is
-  'Counts attempts of the log that have ended, by their keys; in the transaction that ended them, or once for what was never counted.';
+  'Counts attempts of the log that have ended, by their keys; in the transaction that ended them, or once for what was never '
+  'counted.';
 
 create or replace function odoo_eventd.backfill_traffic(of_term bigint, most integer) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -106,7 +116,8 @@ begin
   if not found then
     return false;
   end if;
-  select count(*) as examined, array_agg(x.create_date) filter (where x.is_old) as dates, array_agg(x.id) filter (where x.is_old) as ids,
+  select count(*) as examined, array_agg(x.create_date) filter (where x.is_old) as dates, array_agg(x.id) filter (where x.is_old)
+    as ids,
          (array_agg(x.create_date order by x.create_date desc, x.id desc))[1] as last_date,
          (array_agg(x.id order by x.create_date desc, x.id desc))[1] as last_id
     into slice
@@ -138,7 +149,8 @@ begin
    where t.ctid = any (array(select o.ctid from odoo_eventd.traffic o where o.hour < before order by o.hour limit most));
   get diagnostics forgotten = row_count;
   delete from odoo_eventd.subscription_traffic t
-   where t.ctid = any (array(select o.ctid from odoo_eventd.subscription_traffic o where o.hour < before order by o.hour limit most));
+   where t.ctid = any (array(select o.ctid from odoo_eventd.subscription_traffic o where o.hour < before order by o.hour
+     limit most));
   get diagnostics more = row_count;
   return forgotten + more;
 end $$;
@@ -158,7 +170,8 @@ as $$
     from classes c where c.attempts > 0 and c.upto >= c.total::float8 * share order by c.class limit 1
 $$;
 comment on function odoo_eventd.percentile_of(bigint[], float8) is
-  'The time in milliseconds that so large a share of the attempts did not exceed, as exactly as the classes tell; null without attempts.';
+  'The time in milliseconds that so large a share of the attempts did not exceed, as exactly as the classes tell; null without '
+  'attempts.';
 revoke all on function odoo_eventd.percentile_of(bigint[], float8) from public;
 
 create or replace function odoo_eventd.dashboard(operator jsonb, days integer, tz text) returns jsonb
@@ -182,11 +195,13 @@ begin
       from odoo_eventd.subscription_traffic t
      where seen is not null and t.subscription_id = any (seen) and (models is null or t.model = any (models)) and t.hour >= since
   ), total as (
-    select coalesce(sum(c.attempts), 0)::bigint as total, coalesce(sum(c.attempts) filter (where c.error = ''), 0)::bigint as success
+    select coalesce(sum(c.attempts), 0)::bigint as total, coalesce(sum(c.attempts) filter (where c.error = ''), 0)::bigint
+      as success
       from counted c
   ), latency as (
     select array_agg(s.attempts order by s.class) as latencies
-      from (select l.class, sum(l.attempts)::bigint as attempts from counted c cross join unnest(c.latencies) with ordinality l (attempts, class)
+      from (select l.class, sum(l.attempts)::bigint as attempts from counted c cross
+        join unnest(c.latencies) with ordinality l (attempts, class)
              group by l.class) s
   ), per_day as (
     select (c.hour at time zone 'utc' at time zone tz)::date as day, sum(c.attempts) filter (where c.error = '') as success,
@@ -194,32 +209,39 @@ begin
       from counted c group by 1
   )
   select jsonb_build_object(
-      'summary', (select jsonb_build_object('total_sent', t.total, 'success_count', t.success, 'failed_count', t.total - t.success,
+      'summary', (select jsonb_build_object('total_sent', t.total, 'success_count', t.success, 'failed_count',
+        t.total - t.success,
                     'success_rate', case when t.total > 0 then round(t.success * 100.0 / t.total, 2)::float8 end,
-                    'p50_ms', round(odoo_eventd.percentile_of(l.latencies, 0.5)), 'p95_ms', round(odoo_eventd.percentile_of(l.latencies, 0.95)))
+                    'p50_ms', round(odoo_eventd.percentile_of(l.latencies, 0.5)), 'p95_ms',
+                      round(odoo_eventd.percentile_of(l.latencies, 0.95)))
                     from total t cross join latency l),
       'top_endpoints', coalesce((select jsonb_agg(e.told order by e.total desc, e.host) from (
           select c.host, sum(c.attempts) as total, jsonb_build_object('host', c.host, 'total', sum(c.attempts),
                    'success', coalesce(sum(c.attempts) filter (where c.error = ''), 0),
                    'failed', coalesce(sum(c.attempts) filter (where c.error <> ''), 0),
-                   'success_rate', round(coalesce(sum(c.attempts) filter (where c.error = ''), 0) * 100.0 / sum(c.attempts), 2)::float8,
+                   'success_rate', round(coalesce(sum(c.attempts) filter (where c.error = ''), 0) * 100.0 / sum(c.attempts),
+                     2)::float8,
                    'avg_ms', round(sum(c.duration_ms)::numeric / nullif(sum(c.timed), 0), 1)::float8) as told
             from counted c where c.host <> '' group by c.host order by 2 desc, 1 limit 10) e), '[]'),
       'events_per_model', coalesce((select jsonb_agg(jsonb_build_object('model', m.model, 'total', m.total, 'success', m.success,
                    'failed', m.total - m.success) order by m.total desc, m.model) from (
           select c.model, sum(c.attempts) as total, coalesce(sum(c.attempts) filter (where c.error = ''), 0) as success
             from counted c group by c.model) m), '[]'),
-      'daily_traffic', (select jsonb_agg(jsonb_build_object('date', d.day, 'success', coalesce(p.success, 0), 'failed', coalesce(p.failed, 0))
+      'daily_traffic', (select jsonb_agg(jsonb_build_object('date', d.day, 'success', coalesce(p.success, 0), 'failed',
+        coalesce(p.failed, 0))
                                          order by d.day)
           from (select today - days + 1 + n as day from generate_series(0, days - 1) n) d left join per_day p on p.day = d.day),
       'event_type_distribution', coalesce((select jsonb_object_agg(t.event_type, t.total) from (
-          select coalesce(nullif(c.event_type, ''), 'unknown') as event_type, sum(c.attempts) as total from counted c group by 1) t), '{}'),
-      'errors', coalesce((select jsonb_agg(jsonb_build_object('error', e.error, 'count', e.total) order by e.total desc, e.error) from (
+          select coalesce(nullif(c.event_type, ''), 'unknown') as event_type, sum(c.attempts) as total from counted c
+            group by 1) t), '{}'),
+      'errors', coalesce((select jsonb_agg(jsonb_build_object('error', e.error, 'count', e.total) order by e.total desc, e.error)
+        from (
           select c.error, sum(c.attempts) as total from counted c where c.error <> '' group by c.error) e), '[]'),
       'is_complete', not exists (select from odoo_eventd.traffic_backfill))
     into told;
   return told;
 end $$;
 comment on function odoo_eventd.dashboard(jsonb, integer, text) is
-  'Attempts of the last so many days of a time zone, today included, as an operator sees them. A zone that is off by half an hour has the '
+  'Attempts of the last so many days of a time zone, today included, as an operator sees them. A zone that is off by half an '
+  'hour has the '
   'hour of midnight in the day that it begins in. Not complete while what is older than the counting is being counted.';

@@ -2,7 +2,8 @@
 -- Locks: none but those of writing.
 
 create or replace function odoo_eventd.fail_unsendable(
-  of_term bigint, event_ids uuid[], subscription_ids integer[], parts bigint[], delivery_ids uuid[], models text[], event_types text[],
+  of_term bigint, event_ids uuid[], subscription_ids integer[], parts bigint[], delivery_ids uuid[], models text[],
+    event_types text[],
   record_ids text[], errors text[], details text[]
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -16,21 +17,24 @@ begin
     select * from unnest(event_ids, subscription_ids, parts, delivery_ids, models, event_types, record_ids, errors, details)
       i (event_id, subscription_id, part, delivery_id, model, event_type, records, error, detail)
   ), made as (
-    insert into odoo_eventd.delivery (event_id, subscription_id, part, delivery_id, model, event_type, record_ids, state, attempts, term)
+    insert into odoo_eventd.delivery (event_id, subscription_id, part, delivery_id, model, event_type, record_ids, state,
+      attempts, term)
     select i.event_id, i.subscription_id, i.part, i.delivery_id, i.model, i.event_type, i.records::bigint[], 'failed', 1, of_term
     from input i
     on conflict on constraint delivery_is_made_once do nothing
     returning delivery.delivery_id, delivery.event_type
   ), logged as (
     insert into public.mcp_webhook_delivery as l
-           (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, error, error_detail, duration_ms, finished_at)
+           (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, error, error_detail, duration_ms,
+             finished_at)
     select i.delivery_id, i.subscription_id, i.event_id, i.model, i.records::bigint[], 1, 'failed', i.error, i.detail, 0,
            now() at time zone 'utc'
     from input i join made m on m.delivery_id = i.delivery_id
     returning l.delivery_id, l.create_date, l.subscription_id, l.model, l.error, l.duration_ms
   )
   select count(*) as failed, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
-         array_agg(l.model) as models, array_agg(m.event_type) as event_types, array_agg(l.error) as errors, array_agg(l.duration_ms) as durations
+         array_agg(l.model) as models, array_agg(m.event_type) as event_types, array_agg(l.error) as errors,
+           array_agg(l.duration_ms) as durations
     into ended from logged l join made m on m.delivery_id = l.delivery_id;
   if ended.failed > 0 then
     perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types,
@@ -38,5 +42,6 @@ begin
   end if;
   return ended.failed;
 end $$;
-comment on function odoo_eventd.fail_unsendable(bigint, uuid[], integer[], bigint[], uuid[], text[], text[], text[], text[], text[]) is
+comment on function odoo_eventd.fail_unsendable(bigint, uuid[], integer[], bigint[], uuid[], text[], text[], text[], text[],
+  text[]) is
   'Deliveries for which there is no body to send: made, logged as a failed attempt, and over.';

@@ -21,7 +21,8 @@ comment on column odoo_eventd.traffic.duration_ms is 'The sum of those times.';
 comment on column odoo_eventd.traffic.latencies is
   'How many of them took so long: one number for each of latency_bounds(), which says where each begins.';
 
--- The same for each subscription, for operators who do not see all of them: summing these up for whoever does would take a second.
+-- The same for each subscription, for operators who do not see all of them: summing these up for whoever does would take a
+-- second.
 create table odoo_eventd.subscription_traffic (
   subscription_id integer not null,
   like odoo_eventd.traffic including comments,
@@ -37,6 +38,7 @@ create table odoo_eventd.traffic_backfill (
   after_id   bigint not null default 0
 );
 comment on table odoo_eventd.traffic_backfill is
-  'What ended before traffic was counted is counted once from the log, in slices (functions/traffic.sql). Empty when that is done.';
+  'What ended before traffic was counted is counted once from the log, in slices (functions/traffic.sql). Empty when that is '
+  'done.';
 insert into odoo_eventd.traffic_backfill (upto)
   select now() at time zone 'utc' where exists (select from public.mcp_webhook_delivery);

@@ -1,14 +1,18 @@
 -- Purpose: the event feed: events that are read here instead of being sent, or beside it.
--- Locks: ACCESS EXCLUSIVE on public.mcp_event_subscription for the moment of adding a column; else it only creates; no table of Odoo's.
+-- Locks: ACCESS EXCLUSIVE on public.mcp_event_subscription for the moment of adding a column; else it only creates; no table of
+-- Odoo's.
 
 alter table public.mcp_event_subscription add column in_session boolean not null default false;
 comment on column public.mcp_event_subscription.in_session is
   'true: its events can be read from the feed although they are sent too; without an endpoint they always can';
-comment on column public.mcp_event_subscription.webhook_url is 'Where to send; empty = nothing is sent, events are read from the feed';
+comment on column public.mcp_event_subscription.webhook_url
+  is 'Where to send; empty = nothing is sent, events are read from the feed';
 
--- The order of the feed is that of its commits: only the instance that leads writes it, one batch after the other (functions/feed.sql).
+-- The order of the feed is that of its commits: only the instance that leads writes it, one batch after the other
+-- (functions/feed.sql).
 create sequence odoo_eventd.feed_seq;
-comment on sequence odoo_eventd.feed_seq is 'Numbers the events of the feed in the order in which they were committed, with gaps.';
+comment on sequence odoo_eventd.feed_seq
+  is 'Numbers the events of the feed in the order in which they were committed, with gaps.';
 
 -- A ring of plain tables, as the outbox is: what is old goes by TRUNCATE of a whole table, never row by row.
 create table odoo_eventd.feed_0 (
@@ -26,7 +30,8 @@ create table odoo_eventd.feed_0 (
   body            text not null,
   primary key (subscription_id, seq)
 );
-comment on table odoo_eventd.feed_0 is 'Event feed: one row for each event, subscription and part. Only appended to, only emptied whole.';
+comment on table odoo_eventd.feed_0
+  is 'Event feed: one row for each event, subscription and part. Only appended to, only emptied whole.';
 comment on column odoo_eventd.feed_0.seq is 'Its place in the feed; what a reader''s cursor names.';
 comment on column odoo_eventd.feed_0.n is 'Counts the events of its subscription, so that the oldest of too many are known.';
 comment on column odoo_eventd.feed_0.at is 'When the transaction began; Odoo''s write_date.';
@@ -72,7 +77,8 @@ create table odoo_eventd.feed_block (
   shortened_at timestamptz,
   constraint feed_block_is_one_of_eight check (block between 0 and 7)
 );
-comment on table odoo_eventd.feed_block is 'The blocks of the feed: from when to when each was written to; both null = it is empty.';
+comment on table odoo_eventd.feed_block
+  is 'The blocks of the feed: from when to when each was written to; both null = it is empty.';
 comment on column odoo_eventd.feed_block.shortened_at is
   'When it was last emptied before its time, because the feed had become too large.';
 insert into odoo_eventd.feed_block (block) select generate_series(0, 7);
@@ -83,7 +89,8 @@ create table odoo_eventd.feed_dropped (
 );
 create index feed_dropped_by_subscription_idx on odoo_eventd.feed_dropped (subscription_id, seq);
 comment on table odoo_eventd.feed_dropped is
-  'Up to where the events of each subscription are not kept any more; the largest number counts, and one of subscription 0 counts for all.';
+  'Up to where the events of each subscription are not kept any more; the largest number counts, and one of subscription 0 '
+  'counts for all.';
 
 create table odoo_eventd.feed_reader (
   subscription_id integer primary key,
@@ -91,4 +98,5 @@ create table odoo_eventd.feed_reader (
   leased          boolean not null default false
 );
 comment on table odoo_eventd.feed_reader is 'When each subscription was last read, noted at most once a minute.';
-comment on column odoo_eventd.feed_reader.leased is 'true: made for somebody who reads, and deactivated when nobody has for a while.';
+comment on column odoo_eventd.feed_reader.leased
+  is 'true: made for somebody who reads, and deactivated when nobody has for a while.';

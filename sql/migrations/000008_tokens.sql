@@ -22,8 +22,10 @@ create table odoo_eventd.token (
 );
 create unique index token_name_of_live_ones_idx on odoo_eventd.token (name) where revoked_at is null;
 comment on table odoo_eventd.token is
-  'Who may come in by HTTP. Of a token only its SHA-256 is kept. Rows stay when a token is revoked: they tell who made and revoked it.';
-comment on column odoo_eventd.token.name is 'The connection of the subscriptions that are made with it; of no two that are not revoked the same.';
+  'Who may come in by HTTP. Of a token only its SHA-256 is kept. Rows stay when a token is revoked: they tell who made and '
+  'revoked it.';
+comment on column odoo_eventd.token.name
+  is 'The connection of the subscriptions that are made with it; of no two that are not revoked the same.';
 comment on column odoo_eventd.token.models is 'The only models that it may be used for; null = all that the installer allowed.';
 comment on column odoo_eventd.token.user_id is 'The Odoo user for whom it acts: what is that user''s is its to see.';
 comment on column odoo_eventd.token.last_used_at is 'Noted once a minute at most.';
@@ -42,6 +44,7 @@ create table odoo_eventd.answered_request (
 create index answered_request_claimed_at_idx on odoo_eventd.answered_request (claimed_at);
 comment on table odoo_eventd.answered_request is
   'Requests with an Idempotency-Key, for 24 hours: a repetition gets the same answer. Without one yet it is under way.';
-comment on column odoo_eventd.answered_request.digest is 'SHA-256 of what was asked: another request may not have the key of this one.';
+comment on column odoo_eventd.answered_request.digest
+  is 'SHA-256 of what was asked: another request may not have the key of this one.';
 comment on column odoo_eventd.answered_request.subscription_id is
   'What it made, in the same transaction: a process that died before it answered has made it all the same.';

@@ -16,13 +16,13 @@ use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
 use crate::endpoint::guard::Guard;
 use crate::http::client::{Client, ClientConfig};
 use crate::http::receiver::{Received, Receiver, ReceiverConfig};
-use crate::ops::Operator;
 use crate::ops::deliveries::read::AttemptFilter;
 use crate::ops::page::PageRequest;
+use crate::ops::{Operator, Service};
 use crate::pg::connect::Database;
 use crate::pg::feed::Keeping;
-use crate::pg::schema;
 use crate::pg::subscriptions::GiveUp;
+use crate::pg::{self, schema};
 use crate::signature::Secret;
 use crate::subscription::draft::Draft;
 use crate::worker::deliver::slots::Limits;
@@ -101,32 +101,8 @@ pub async fn demo(_: Demo) -> Result<()> {
 }
 
 async fn show(stop: CancellationToken) -> Result<()> {
-    say("starting a throw-away PostgreSQL ..");
-    let cluster = tokio::task::spawn_blocking(|| -> Result<Cluster> {
-        let cluster = Cluster::start(ClusterOptions::new().durability(Durability::Off))?;
-        cluster.create_role("odoo", "")?;
-        cluster.create_database("odoo", "odoo")?;
-        Ok(cluster)
-    })
-    .await
-    .map_err(|e| Error::other("cannot start the demonstration").with_source(e))??;
-    let database = Database::parse(&cluster.url("odoo", "postgres"))?;
-    let odoo = Database::parse(&cluster.url("odoo", "odoo"))?.connect().await?;
-    // Our own sessions look for names in the catalogue alone; this one is Odoo's.
-    odoo.batch_execute("set search_path = public")
-        .await
-        .map_err(|e| Error::database("look for tables where Odoo does", e))?;
-    odoo.batch_execute(ODOO_SHAPED)
-        .await
-        .map_err(|e| Error::database("make Odoo-shaped tables", e))?;
-
-    say("installing: roles, tables, functions");
-    let mut client = database.connect().await?;
-    let roles = schema::Roles {
-        listener: "odoo_eventd_listener".to_owned(),
-        installer: "odoo_eventd_installer".to_owned(),
-    };
-    schema::install(&mut client, &roles).await?;
+    let (cluster, database, odoo) = start().await?;
+    let client = install(&database).await?;
 
     let (sender, mut deliveries) = mpsc::channel(64);
     let receiver = Receiver::start(
@@ -149,26 +125,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
         Operator::of_database(),
     );
     let url = format!("{}/hooks/odoo", receiver.url().trim_end_matches('/'));
-    for options in [
-        json!({"name": "confirmed orders", "model": "sale.order", "event_type": "write", "fields": ["state"],
-               "domain": "[('state', '=', 'sale')]", "webhook_url": url, "webhook_secret": SECRET}),
-        json!({"name": "new tasks", "model": "project.task", "event_type": "create", "webhook_url": url, "webhook_secret": SECRET}),
-    ] {
-        let made = Box::pin(verbs.create_subscription(&operator, Draft::parse(options.clone())?)).await;
-        let made = made.map_err(Error::from)?;
-        say(format_args!(
-            "subscription {}: {} of {}, domain {}, watching {}",
-            made.row.subscription.id,
-            options["event_type"].as_str().unwrap_or_default(),
-            options["model"].as_str().unwrap_or_default(),
-            options["domain"].as_str().unwrap_or("[]"),
-            options["fields"].as_array().map_or("every field".to_owned(), |f| f
-                .iter()
-                .filter_map(|v| v.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")),
-        ));
-    }
+    subscribe(&verbs, &operator, &url).await?;
 
     let mut service = JoinSet::new();
     let (_, options) = tokio::sync::watch::channel(Options {
@@ -194,6 +151,85 @@ async fn show(stop: CancellationToken) -> Result<()> {
     });
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
     service.spawn(supervisor::run(options, Budget::new(64), vitals, stop.clone()));
+    let arrived = act_and_show(&odoo, &mut deliveries).await?;
+    stop.cancel();
+    while let Some(ended) = service.join_next().await {
+        ended.map_err(|e| Error::other("the service died").with_source(e))??;
+    }
+    data("\n== The log: public.mcp_webhook_delivery")?;
+    let log = verbs
+        .attempts(&operator, &AttemptFilter::default(), &PageRequest::first(20))
+        .await?;
+    super::deliveries::print(&log.items)?;
+    say(format_args!(
+        "\n{arrived} signed deliveries arrived and were verified; nothing else did. Removing everything again."
+    ));
+    drop((client, verbs));
+    tokio::task::spawn_blocking(move || drop(cluster))
+        .await
+        .map_err(|e| Error::other("cannot remove the throw-away PostgreSQL").with_source(e))
+}
+
+/// A server of its own, with a database that looks like Odoo's, and Odoo's session there.
+async fn start() -> Result<(Cluster, Database, pg::Client)> {
+    say("starting a throw-away PostgreSQL ..");
+    let cluster = tokio::task::spawn_blocking(|| -> Result<Cluster> {
+        let cluster = Cluster::start(ClusterOptions::new().durability(Durability::Off))?;
+        cluster.create_role("odoo", "")?;
+        cluster.create_database("odoo", "odoo")?;
+        Ok(cluster)
+    })
+    .await
+    .map_err(|e| Error::other("cannot start the demonstration").with_source(e))??;
+    let database = Database::parse(&cluster.url("odoo", "postgres"))?;
+    let odoo = Database::parse(&cluster.url("odoo", "odoo"))?.connect().await?;
+    // Our own sessions look for names in the catalogue alone; this one is Odoo's.
+    odoo.batch_execute("set search_path = public")
+        .await
+        .map_err(|e| Error::database("look for tables where Odoo does", e))?;
+    odoo.batch_execute(ODOO_SHAPED)
+        .await
+        .map_err(|e| Error::database("make Odoo-shaped tables", e))?;
+    Ok((cluster, database, odoo))
+}
+
+async fn install(database: &Database) -> Result<pg::Client> {
+    say("installing: roles, tables, functions");
+    let mut client = database.connect().await?;
+    let roles = schema::Roles {
+        listener: "odoo_eventd_listener".to_owned(),
+        installer: "odoo_eventd_installer".to_owned(),
+    };
+    schema::install(&mut client, &roles).await?;
+    Ok(client)
+}
+
+async fn subscribe(verbs: &Service, operator: &Operator, url: &str) -> Result<()> {
+    for options in [
+        json!({"name": "confirmed orders", "model": "sale.order", "event_type": "write", "fields": ["state"],
+               "domain": "[('state', '=', 'sale')]", "webhook_url": url, "webhook_secret": SECRET}),
+        json!({"name": "new tasks", "model": "project.task", "event_type": "create", "webhook_url": url, "webhook_secret": SECRET}),
+    ] {
+        let made = Box::pin(verbs.create_subscription(operator, Draft::parse(options.clone())?)).await;
+        let made = made.map_err(Error::from)?;
+        say(format_args!(
+            "subscription {}: {} of {}, domain {}, watching {}",
+            made.row.subscription.id,
+            options["event_type"].as_str().unwrap_or_default(),
+            options["model"].as_str().unwrap_or_default(),
+            options["domain"].as_str().unwrap_or("[]"),
+            options["fields"].as_array().map_or("every field".to_owned(), |f| f
+                .iter()
+                .filter_map(|v| v.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")),
+        ));
+    }
+    Ok(())
+}
+
+/// Changes records as Odoo would, and shows what arrives. Returns how many deliveries did.
+async fn act_and_show(odoo: &pg::Client, deliveries: &mut mpsc::Receiver<Received>) -> Result<usize> {
     let mut arrived = 0;
     for act in &ACTS {
         data(format_args!("\n== {}", act.title))?;
@@ -218,22 +254,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
         show_delivery(&received)?;
         return Err(Error::other("something arrived that should not have"));
     }
-    stop.cancel();
-    while let Some(ended) = service.join_next().await {
-        ended.map_err(|e| Error::other("the service died").with_source(e))??;
-    }
-    data("\n== The log: public.mcp_webhook_delivery")?;
-    let log = verbs
-        .attempts(&operator, &AttemptFilter::default(), &PageRequest::first(20))
-        .await?;
-    super::deliveries::print(&log.items)?;
-    say(format_args!(
-        "\n{arrived} signed deliveries arrived and were verified; nothing else did. Removing everything again."
-    ));
-    drop((client, verbs));
-    tokio::task::spawn_blocking(move || drop(cluster))
-        .await
-        .map_err(|e| Error::other("cannot remove the throw-away PostgreSQL").with_source(e))
+    Ok(arrived)
 }
 
 fn show_delivery(received: &Received) -> Result<()> {

@@ -1,9 +1,10 @@
 //! The outbound side: how a request is made to an endpoint whose address may be called; and a receiver to develop against.
 //!
-//! [`resolver`] enforces the [guard](crate::endpoint::guard) on every name that is resolved, [`client`] makes one attempt over connections
-//! that `pool` keeps, `dial` opens and `wire` counts, [`tls`] says whom it trusts. [`server`] is what this program listens
-//! with, [`crowd`] whom that lets in, and [`receiver`] the other end of a request.
+//! [`resolver`] enforces the [guard](crate::endpoint::guard) on every name that is resolved, [`client`] sends one request over connections
+//! that `pool` keeps, `dial` opens and `wire` counts, [`tls`] says whom it trusts, and an [`attempt`] is what came of it. [`server`] is
+//! what this program listens with, [`crowd`] whom that lets in, and [`receiver`] the other end of a request.
 
+pub mod attempt;
 pub mod client;
 pub mod crowd;
 mod dial;

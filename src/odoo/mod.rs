@@ -2,5 +2,6 @@
 //! ([`known`]), and what Odoo tells of that when asked ([`pulled`]).
 
 pub mod known;
+pub(crate) mod nearest;
 pub mod pulled;
 pub mod registry;

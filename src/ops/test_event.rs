@@ -18,7 +18,7 @@ use crate::http::client::Client;
 use crate::payload::body::Micros;
 use crate::pg::connect::Database;
 use crate::pg::deliveries::{self, Claimed, Finished, LogKey};
-use crate::pg::{Client as Connection, registry, subscriptions};
+use crate::pg::{self, Client as Connection, registry, subscriptions};
 use crate::subscription::ResolvedSubscription;
 use crate::worker::deliver::request;
 use crate::worker::upkeep::admission::{self, ServiceRules};
@@ -114,7 +114,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         .insert(HeaderName::from_static("x-mcp-test"), HeaderValue::from_static("true"));
     let shown = show(&request, &claimed.body);
     let host = request.url.host_str().unwrap_or_default().to_owned();
-    let term = deliveries::begin_test(&connection, &mut claimed, request.timeout).await?;
+    let term = pg::test_event::begin(&connection, &mut claimed, request.timeout).await?;
     let ended = client.send(request).await;
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
     let finished = Finished {

@@ -11,7 +11,8 @@ use super::value::Column;
 use crate::domain::check::{Context, shown_by};
 use crate::domain::image::image_columns;
 use crate::odoo::known;
-use crate::odoo::registry::{Field, FieldType, Model, Registry, nearest};
+use crate::odoo::nearest::nearest;
+use crate::odoo::registry::{Field, FieldType, Model, Registry};
 use crate::{Error, Result};
 
 /// How many steps one path may take, those of related fields counted.

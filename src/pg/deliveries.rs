@@ -140,32 +140,6 @@ pub(super) fn lease_ms(timeout: Duration) -> i32 {
     i32::try_from((timeout + LEASE_MARGIN).as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Logs the attempt of a test event as pending. Returns the term that it belongs to.
-///
-/// # Errors
-/// Database errors.
-pub(crate) async fn begin_test(client: &Client, claimed: &mut Claimed, timeout: Duration) -> Result<i64> {
-    let row = client
-        .query_one(
-            "select term, log_id, log_date from odoo_eventd.begin_test($1, $2, $3, $4, $5, $6)",
-            &[
-                &claimed.subscription_id,
-                &claimed.event_id,
-                &claimed.delivery_id,
-                &claimed.model,
-                &claimed.body,
-                &lease_ms(timeout),
-            ],
-        )
-        .await
-        .map_err(|e| Error::database("log the test", e))?;
-    claimed.log = LogKey {
-        id: row.get("log_id"),
-        date: row.get("log_date"),
-    };
-    Ok(row.get("term"))
-}
-
 macro_rules! commit {
     () => {
         "select ord, log_id, log_date from odoo_eventd.commit_batch($1, $2::pg_catalog.text::pg_catalog.pg_snapshot,

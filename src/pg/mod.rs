@@ -33,6 +33,7 @@ pub mod sessions;
 pub mod sqlstate;
 pub mod subscription_rows;
 pub mod subscriptions;
+pub mod test_event;
 pub mod tls;
 pub mod tokens;
 pub mod traffic;

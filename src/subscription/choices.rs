@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventType;
-use crate::odoo::registry::nearest;
+use crate::odoo::nearest::nearest;
 use crate::{Error, Result};
 
 macro_rules! choices {

@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
 mod api;
+mod architecture;
 mod assistants;
 mod attachments;
 mod callbacks;

@@ -35,7 +35,8 @@ use super::error::DomainError;
 use super::expr::Clock;
 use super::parse;
 use super::plan::{Plan, Reads, Scalar};
-use crate::odoo::registry::{Field, FieldType, Model, Registry, nearest};
+use crate::odoo::nearest::nearest;
+use crate::odoo::registry::{Field, FieldType, Model, Registry};
 use literal::Literal;
 pub use shown::shown_by;
 

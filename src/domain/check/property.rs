@@ -40,48 +40,29 @@ impl Checker<'_> {
         };
         let column = column.name.clone();
         let value = self.literal(step)?;
-        let item = Scalar::JsonItem {
-            column: column.clone(),
-            key: key.to_owned(),
-        };
+        if matches!(step.operator, Operator::Eq | Operator::Ne) && matches!(value, Literal::Bool(_) | Literal::None) {
+            return property_is_set(column, key, value, step);
+        }
+        self.compared_property(column, key, value, step)
+    }
+
+    fn compared_property(
+        &self,
+        column: String,
+        key: &str,
+        value: &Literal,
+        step: Step<'_>,
+    ) -> Result<Plan, DomainError> {
+        let key = key.to_owned();
         let json = || {
             to_json(value)
                 .ok_or_else(|| DomainError::new("this cannot be compared with a property").at(step.spans.value))
         };
-        let is_equality = matches!(step.operator, Operator::Eq | Operator::Ne);
-        if let (true, Literal::Bool(_) | Literal::None) = (is_equality, value) {
-            // True is asked as "not false", and a property that is not there counts as false.
-            let equals = (step.operator == Operator::Eq) != value.is_truthy();
-            let against = if matches!(value, Literal::None) {
-                // Odoo writes the Python name into the SQL, which is no json.
-                return Err(DomainError::new("Odoo cannot compare a property with None")
-                    .at(step.spans.value)
-                    .hint("use False"));
-            } else {
-                Bound::Json(false.into())
-            };
-            let operator = if equals { Comparison::Eq } else { Comparison::Ne };
-            let compared = Plan::Compare {
-                left: item,
-                operator,
-                right: against,
-            };
-            if !equals {
-                return Ok(compared);
-            }
-            let whole = Scalar::Column(column);
-            let absent = Plan::HasKey {
-                left: whole.clone(),
-                key: key.to_owned(),
-            }
-            .negate();
-            return Ok(Plan::any(vec![compared, Plan::IsNull(whole), absent]));
-        }
         match (step.operator, value) {
             (Operator::In | Operator::NotIn, value) => {
                 let left_contains = !matches!(value, Literal::List(_));
                 let contains = Plan::Contains {
-                    left: item,
+                    left: Scalar::JsonItem { column, key },
                     right: Bound::Json(json()?),
                     left_contains,
                 };
@@ -92,44 +73,50 @@ impl Checker<'_> {
                 })
             }
             (operator, Literal::Str(text)) => {
-                let left = Scalar::JsonText {
-                    column,
-                    key: key.to_owned(),
-                };
-                if let Some(operator) = Comparison::of(operator) {
-                    return Ok(Plan::Compare {
+                let left = Scalar::JsonText { column, key };
+                match Comparison::of(operator) {
+                    Some(operator) => Ok(Plan::Compare {
                         left,
                         operator,
                         right: Bound::Text(text.clone()),
-                    });
+                    }),
+                    None => self.property_like(left, text, step),
                 }
-                let ignore_case = matches!(operator, Operator::Ilike | Operator::NotIlike);
-                if !operator.has_wildcards() {
-                    return Err(self.no_such_comparison(step));
-                }
-                // Only the forms that ignore case put wildcards around the text.
-                let pattern = if ignore_case { format!("%{text}%") } else { text.clone() };
-                if !ignore_case && (pattern.len() - pattern.trim_end_matches('\\').len()) % 2 == 1 {
-                    return Err(DomainError::new("the pattern ends in a lone backslash").at(step.spans.value));
-                }
-                let unaccent = ignore_case && self.unaccents().map_err(|error| error.at(step.spans.value))?;
-                Ok(Plan::Like {
-                    left,
-                    pattern,
-                    ignore_case,
-                    unaccent,
-                    negated: operator.is_negative(),
-                })
             }
             (operator, _) => match Comparison::of(operator) {
                 Some(operator) => Ok(Plan::Compare {
-                    left: item,
+                    left: Scalar::JsonItem { column, key },
                     operator,
                     right: Bound::Json(json()?),
                 }),
                 None => Err(self.no_such_comparison(step)),
             },
         }
+    }
+
+    fn property_like(&self, left: Scalar, text: &str, step: Step<'_>) -> Result<Plan, DomainError> {
+        let operator = step.operator;
+        let ignore_case = matches!(operator, Operator::Ilike | Operator::NotIlike);
+        if !operator.has_wildcards() {
+            return Err(self.no_such_comparison(step));
+        }
+        // Only the forms that ignore case put wildcards around the text.
+        let pattern = if ignore_case {
+            format!("%{text}%")
+        } else {
+            text.to_owned()
+        };
+        if !ignore_case && (pattern.len() - pattern.trim_end_matches('\\').len()) % 2 == 1 {
+            return Err(DomainError::new("the pattern ends in a lone backslash").at(step.spans.value));
+        }
+        let unaccent = ignore_case && self.unaccents().map_err(|error| error.at(step.spans.value))?;
+        Ok(Plan::Like {
+            left,
+            pattern,
+            ignore_case,
+            unaccent,
+            negated: operator.is_negative(),
+        })
     }
 
     fn no_such_comparison(&self, step: Step<'_>) -> DomainError {
@@ -160,4 +147,33 @@ fn to_json(value: &Literal) -> Option<serde_json::Value> {
         Literal::List(items) => items.iter().map(to_json).collect::<Option<Vec<_>>>()?.into(),
         Literal::BigInt(_) | Literal::Date(_) | Literal::DateTime(_) => return None,
     })
+}
+
+/// `property = True`: asked as "not false", and a property that is not there counts as false.
+fn property_is_set(column: String, key: &str, value: &Literal, step: Step<'_>) -> Result<Plan, DomainError> {
+    if matches!(value, Literal::None) {
+        // Odoo writes the Python name into the SQL, which is no json.
+        return Err(DomainError::new("Odoo cannot compare a property with None")
+            .at(step.spans.value)
+            .hint("use False"));
+    }
+    let equals = (step.operator == Operator::Eq) != value.is_truthy();
+    let compared = Plan::Compare {
+        left: Scalar::JsonItem {
+            column: column.clone(),
+            key: key.to_owned(),
+        },
+        operator: if equals { Comparison::Eq } else { Comparison::Ne },
+        right: Bound::Json(false.into()),
+    };
+    if !equals {
+        return Ok(compared);
+    }
+    let whole = Scalar::Column(column);
+    let absent = Plan::HasKey {
+        left: whole.clone(),
+        key: key.to_owned(),
+    }
+    .negate();
+    Ok(Plan::any(vec![compared, Plan::IsNull(whole), absent]))
 }

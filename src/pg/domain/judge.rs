@@ -14,7 +14,8 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::params::Params;
-use super::sql::{self, Row, quote};
+use super::scope::{catalogue_type, quote};
+use super::sql::{self, Row};
 use crate::domain::check::TypedDomain;
 use crate::domain::image::{ImageColumn, image_columns};
 use crate::error::Result;
@@ -200,7 +201,7 @@ impl Chunk {
             .map(|(column, name)| {
                 format!(
                     "given.{name}::{} as {}",
-                    sql::catalogue_type(&column.type_name),
+                    catalogue_type(&column.type_name),
                     quote(&column.name)
                 )
             })

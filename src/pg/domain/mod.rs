@@ -8,5 +8,6 @@
 pub mod ask;
 pub mod judge;
 pub mod params;
+mod scope;
 pub mod search;
 pub mod sql;

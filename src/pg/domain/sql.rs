@@ -10,8 +10,8 @@
 use std::fmt::Write as _;
 
 pub use super::params::{Param, Params};
+use super::scope::{Scope, catalogue_type, op, quote, table};
 use crate::domain::check::TypedDomain;
-use crate::domain::image::inherited_name;
 use crate::domain::plan::{Bound, Members, Plan, Query, Scalar, Source};
 
 /// What the row source offers.
@@ -40,61 +40,6 @@ pub fn compile(domain: &TypedDomain, row_alias: &str, params: &mut Params, row: 
     };
     printer.plan(domain.plan(), &scope);
     printer.out
-}
-
-/// An identifier between double quotes.
-pub(crate) fn quote(identifier: &str) -> String {
-    format!("\"{}\"", identifier.replace('"', "\"\""))
-}
-
-/// An operator, the catalogue's. It binds more tightly than its name alone would, and all these alike.
-fn op(symbol: &str) -> String {
-    format!("operator(pg_catalog.{symbol})")
-}
-
-/// A type of a column that domains look at, as `format_type` names it. Those that the grammar itself knows are the catalogue's anyway,
-/// and some of them by that name only.
-pub(super) fn catalogue_type(name: &str) -> String {
-    match name {
-        "text" | "date" | "jsonb" | "bytea" | "bool" | "int4" | "float8" => format!("pg_catalog.{name}"),
-        _ => name.to_owned(),
-    }
-}
-
-/// A table of Odoo's schema.
-fn table(name: &str) -> String {
-    format!("public.{}", quote(name))
-}
-
-/// What the current row is.
-#[derive(Clone)]
-struct Scope {
-    /// Its alias, quoted.
-    alias: String,
-    /// In an image: the link whose parent's columns are meant.
-    prefix: Option<String>,
-    /// True for an image, whose inherited columns stand beside its own.
-    image: bool,
-    /// True where null and false come to the same: no negation stands above.
-    positive: bool,
-}
-
-impl Scope {
-    fn column(&self, name: &str) -> String {
-        match &self.prefix {
-            None => format!("{}.{}", self.alias, quote(name)),
-            Some(link) => format!("{}.{}", self.alias, quote(&inherited_name(link, name))),
-        }
-    }
-
-    fn table(alias: String) -> Self {
-        Self {
-            alias,
-            prefix: None,
-            image: false,
-            positive: true,
-        }
-    }
 }
 
 struct Printer<'a> {
@@ -146,6 +91,54 @@ impl Printer<'_> {
             }
             Plan::All(items) => self.joined(items, " and ", scope),
             Plan::Any(items) => self.joined(items, " or ", scope),
+            Plan::InQuery { left, query, negated } => {
+                let left = self.scalar(left, scope);
+                let query = self.query(query);
+                let not = if *negated { "not " } else { "" };
+                let _ = write!(self.out, "({not}{left} {} any ({query}))", op("="));
+            }
+            Plan::Exists(query) => {
+                let query = self.query(query);
+                let _ = write!(self.out, "(exists ({query}))");
+            }
+            Plan::Linked {
+                table,
+                own,
+                other,
+                to,
+                negated,
+            } => self.linked(table, own, other, to.as_ref(), *negated, scope),
+            Plan::Joined {
+                link,
+                table,
+                inherits,
+                plan,
+            } => self.join(link, table, inherits.as_ref(), plan, scope),
+            Plan::UnderPaths { table: tree, roots } => {
+                let alias = self.params.alias();
+                let roots = self.members(roots);
+                let _ = write!(
+                    self.out,
+                    "({} {} any (array(select {alias}.parent_path {} '%' from {} {alias} where {alias}.id {roots})))",
+                    scope.column("parent_path"),
+                    op("~~"),
+                    op("||"),
+                    table(tree),
+                );
+            }
+            Plan::Compare { .. }
+            | Plan::Like { .. }
+            | Plan::IsNull(_)
+            | Plan::NotNull(_)
+            | Plan::OneOf { .. }
+            | Plan::Contains { .. }
+            | Plan::HasKey { .. } => self.leaf(plan, scope),
+        }
+    }
+
+    /// A condition on the row's own values alone.
+    fn leaf(&mut self, plan: &Plan, scope: &Scope) {
+        match plan {
             Plan::Compare { left, operator, right } => {
                 let (left, right) = (self.scalar(left, scope), self.params.bind(right));
                 let _ = write!(self.out, "({left} {} {right})", op(operator.sql()));
@@ -186,41 +179,6 @@ impl Printer<'_> {
                     true => write!(self.out, "({left} {} all ({values}))", op("<>")),
                 };
             }
-            Plan::InQuery { left, query, negated } => {
-                let left = self.scalar(left, scope);
-                let query = self.query(query);
-                let not = if *negated { "not " } else { "" };
-                let _ = write!(self.out, "({not}{left} {} any ({query}))", op("="));
-            }
-            Plan::Exists(query) => {
-                let query = self.query(query);
-                let _ = write!(self.out, "(exists ({query}))");
-            }
-            Plan::Linked {
-                table,
-                own,
-                other,
-                to,
-                negated,
-            } => self.linked(table, own, other, to.as_ref(), *negated, scope),
-            Plan::Joined {
-                link,
-                table,
-                inherits,
-                plan,
-            } => self.join(link, table, inherits.as_ref(), plan, scope),
-            Plan::UnderPaths { table: tree, roots } => {
-                let alias = self.params.alias();
-                let roots = self.members(roots);
-                let _ = write!(
-                    self.out,
-                    "({} {} any (array(select {alias}.parent_path {} '%' from {} {alias} where {alias}.id {roots})))",
-                    scope.column("parent_path"),
-                    op("~~"),
-                    op("||"),
-                    table(tree),
-                );
-            }
             Plan::Contains {
                 left,
                 right,
@@ -234,6 +192,7 @@ impl Printer<'_> {
                 let (left, key) = (self.scalar(left, scope), self.params.text(key));
                 let _ = write!(self.out, "({left} {} {key})", op("?"));
             }
+            _ => unreachable!("the others are printed by what calls this"),
         }
     }
 

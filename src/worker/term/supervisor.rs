@@ -6,27 +6,26 @@
 //!
 //! Stop is in two phases: first nothing new is begun, then what is under way has [`Options::grace`] to end.
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
+use super::lead::{behind_a_pooler, refuse_a_pooler, stand_by, take_lead, try_to_lead, wait_for_fence};
+use super::tasks::{END_WITHIN, Tasks};
 use crate::endpoint::guard::Guard;
 use crate::http::client::Client;
-use crate::pg::connect::{Database, server_start};
+use crate::pg::connect::{Database, Notifications, server_start};
 use crate::pg::connections::{self, Connections};
 use crate::pg::feed::Keeping;
 use crate::pg::outbox::Lead;
 use crate::pg::sessions::{self, Session};
-use crate::pg::sqlstate::{NEEDS_SOMEBODY, OUT_OF_CONNECTIONS, POOLER};
+use crate::pg::sqlstate::{NEEDS_SOMEBODY, POOLER};
 use crate::pg::subscriptions::GiveUp;
-use crate::pg::{deliveries, locks, notify, outbox, pooler, schema, troubles};
+use crate::pg::{pooler, schema, troubles};
 use crate::sealing::Keyring;
 use crate::worker::deliver::deliverer::{Deliverer, Duties};
 use crate::worker::deliver::in_flight::InFlight;
@@ -54,22 +53,9 @@ use crate::worker::vitals::monitor;
 use crate::worker::vitals::{Phase, Vitals};
 use crate::{Error, Result};
 
-/// How often a standby asks for the lead. A try, not a wait: a waiting statement would hold vacuum back.
-const STANDBY_TRY_EVERY: Duration = Duration::from_secs(1);
-
-/// How often a database that must not deliver is looked at again.
-const FENCED_LOOK_EVERY: Duration = Duration::from_secs(2);
-
 /// Pauses between tries to connect.
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(10);
-
-/// How long taking the lead may take: it waits for a predecessor's last commit.
-const LEAD_WITHIN: Duration = Duration::from_secs(60);
-
-/// How long tasks may take to end beyond the grace time, before they are given up: one that waits for a dead connection's answer
-/// never ends.
-const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Of two sessions a term; what has died without the server's knowledge is mostly of the last one.
 const REMEMBERED_SESSIONS: usize = 8;
@@ -108,10 +94,10 @@ pub struct Options {
 
 /// What outlives a term.
 #[derive(Default)]
-struct Kept {
-    unrecorded: Unrecorded,
-    in_flight: InFlight,
-    high_water: HighWater,
+pub(super) struct Kept {
+    pub(super) unrecorded: Unrecorded,
+    pub(super) in_flight: InFlight,
+    pub(super) high_water: HighWater,
     /// Sessions that held the lead or the bell, newest last.
     sessions: Vec<Session>,
     /// When the server was started that served the last term.
@@ -119,13 +105,13 @@ struct Kept {
     /// Since when this term has its session.
     session_since: Option<Instant>,
     /// No pooler was found in between.
-    is_direct: bool,
-    has_led: bool,
+    pub(super) is_direct: bool,
+    pub(super) has_led: bool,
 }
 
 impl Kept {
     /// A session holds the lead, or the bell.
-    fn remember(&mut self, session: Session) {
+    pub(super) fn remember(&mut self, session: Session) {
         self.sessions.push(session);
         let forgotten = self.sessions.len().saturating_sub(REMEMBERED_SESSIONS);
         self.sessions.drain(..forgotten);
@@ -275,30 +261,15 @@ async fn term(
     .await?;
     let cancel = stop.child_token();
     let mut tasks = Tasks::new(cancel.clone());
-    let beginning = async {
-        if !kept.is_direct {
-            refuse_a_pooler(&options.database).await?;
-        }
-        if !try_to_lead(session).await? {
-            let assistant = Assistant {
-                options: options.clone(),
-                budget: budget.clone(),
-                connections: connections.clone(),
-                unrecorded: kept.unrecorded.clone(),
-                in_flight: kept.in_flight.clone(),
-                vitals: Arc::clone(vitals),
-            };
-            if !stand_by(session, assistant, &mut tasks, vitals, stop).await? {
-                return Ok(None);
-            }
-        }
-        if !wait_for_fence(session, vitals, stop).await? {
-            return Ok(None);
-        }
-        kept.is_direct = true;
-        take_lead(&connections, kept, vitals, options).await.map(Some)
+    let mut beginning = Beginning {
+        options,
+        budget,
+        kept,
+        vitals,
+        stop,
+        connections: &connections,
     };
-    let (lead, doorbell) = match beginning.await {
+    let (lead, doorbell) = match Box::pin(beginning.lead(&mut tasks)).await {
         Ok(Some(led)) => led,
         // What an assistant has under way may end.
         Ok(None) => {
@@ -315,332 +286,152 @@ async fn term(
         }
     };
     let term = lead.term;
-    let (roster_sender, subscription_set) = watch::channel(Arc::new(SubscriptionSet::default()));
-    let (handed_sender, handed) = mpsc::unbounded_channel();
-    let slots = Slots::below(budget.in_flight(), options.limits);
-    let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let quarantine = Quarantine::default();
-
-    tasks.spawn("connections", connections.clone().keep(cancel.clone()));
-    let listener = Listener {
-        connections: connections.clone(),
-        notifications,
-        notify: lead.notify,
-        rang: Arc::clone(&rang),
-        changed: Arc::clone(&changed),
-        vitals: Arc::clone(vitals),
-    };
-    tasks.spawn("listener", listener.run(cancel.clone(), stop.clone()));
-    tasks.spawn("memory", kept.high_water.clone().keep_writing(cancel.clone()));
-    tasks.spawn(
-        "monitor",
-        monitor::run(connections.clone(), Arc::clone(vitals), cancel.clone()),
-    );
-    let awaited = Awaited::default();
-    let keeper = Keeper {
-        connections: connections.clone(),
-        database: options.database.clone(),
-        budget: budget.clone(),
-        rules: ServiceRules {
-            guard: options.guard.clone(),
-            keyring: options.keyring.clone(),
-        },
-        term: lead.term,
-        subscription_set: roster_sender,
-        changed: Arc::clone(&changed),
-        awaited: awaited.clone(),
-        quarantine: quarantine.clone(),
-        give_up: options.give_up,
-        slots: slots.clone(),
-    };
-    tasks.spawn("roster", keeper.run(cancel.clone()));
-    tasks.spawn(
-        "sweeper",
-        sweeper::run(
-            connections.clone(),
-            (budget.clone(), options.database.clone()),
-            (lead.term, kept.in_flight.clone()),
-            Retention::new(options.log_retention_days),
-            cancel.clone(),
-        ),
-    );
-    let fed = Growth::below(options.feed.max_bytes);
-    let tender = Tender {
-        connections: connections.clone(),
-        term: lead.term,
-        keeping: options.feed,
-        fed: fed.clone(),
-    };
-    tasks.spawn("feed", tender.run(cancel.clone()));
-    let deliverer = Deliverer {
-        log: Log {
-            connections: connections.clone(),
-            term: lead.term,
-            unrecorded: kept.unrecorded.clone(),
-            in_flight: kept.in_flight.clone(),
-            subscription_set: subscription_set.clone(),
-            vitals: Arc::clone(vitals),
-        },
-        client: options.client.clone(),
-        slots: slots.clone(),
-        handed,
-        grace: options.grace,
-        duties: Duties::All,
-    };
-    tasks.spawn(Tasks::HAS_GRACE, deliverer.run(cancel.clone()));
-    let dispatcher = Dispatcher {
-        connections: connections.clone(),
-        doorbell,
-        rang,
-        judging: Judging {
-            quarantine,
-            subscriptions_changed: changed,
-            connections: connections.clone(),
-        },
-        lead,
-        awaited,
-        edited: None,
-        high_water: kept.high_water.clone(),
-        fed,
-        subscription_set,
-        slots,
-        handed: handed_sender,
-        poll_interval: options.poll_interval,
-        vitals: Arc::clone(vitals),
-    };
-    tasks.spawn("dispatcher", dispatcher.run(cancel));
+    beginning.spawn_all(&mut tasks, lead, doorbell, notifications);
     let ended = tasks.join(options.grace + END_WITHIN).await;
-    kept.high_water.write().await;
+    beginning.kept.high_water.write().await;
     if ended.is_ok() {
         // Another process may be the next to lead, and cannot know what was not sent.
-        let given = kept.in_flight.give_back_all(connections.lead(), term);
+        let given = beginning.kept.in_flight.give_back_all(connections.lead(), term);
         within(ANSWER_WITHIN, "give back what was not sent", given).await?;
     }
     ended
 }
 
-/// Begins a term on the session that holds the lead's lock: ends what nobody recorded, listens, and hangs the doorbell up.
-async fn take_lead(
-    connections: &Connections,
-    kept: &mut Kept,
-    vitals: &Vitals,
-    options: &Options,
-) -> Result<(Lead, Option<Doorbell>)> {
-    let session = connections.lead();
-    let lead = within(LEAD_WITHIN, "take the lead", async {
-        write_what_was_kept(connections, &kept.unrecorded).await?;
-        let lead = outbox::take_lead(session).await?;
-        if kept.high_water.is_beyond(&lead).await {
-            outbox::note_forgetful(session, lead.term).await?;
-            return Err(Error::unfit(
-                "the database has forgotten what this service had committed",
-            ));
-        }
-        kept.high_water.lead(&lead).await;
-        // Before those that nobody recorded: what was not sent was not interrupted.
-        kept.in_flight.give_back_before(session, lead.term).await?;
-        kept.in_flight.lead(lead.term);
-        let interrupted = deliveries::recover_interrupted(session, lead.term).await?;
-        if interrupted > 0 {
-            tracing::warn!(
-                attempts = interrupted,
-                "ended attempts that nobody recorded: interrupted"
-            );
-        }
-        Ok(lead)
-    })
-    .await?;
-    kept.has_led = true;
-    vitals.enter(Phase::Leading);
-    vitals.metrics.set_term(lead.term);
-    tracing::info!(database = %options.database, term = lead.term, "leading");
-    notify::listen(session).await?;
-
-    let doorbell = if lead.notify {
-        let doorbell = Doorbell::connect(&options.database).await?;
-        kept.remember(doorbell.session());
-        Some(doorbell)
-    } else {
-        None
-    };
-    Ok((lead, doorbell))
+/// What a term begins with.
+struct Beginning<'t> {
+    options: &'t Options,
+    budget: &'t Budget,
+    kept: &'t mut Kept,
+    vitals: &'t Arc<Vitals>,
+    stop: &'t CancellationToken,
+    connections: &'t Connections,
 }
 
-/// The tasks of a term: when one ends, all end.
-struct Tasks {
-    cancel: CancellationToken,
-    set: JoinSet<(&'static str, Result<()>)>,
-}
-
-impl Tasks {
-    /// The task that lets requests end. Whatever goes on without it only waits for answers that may never come.
-    const HAS_GRACE: &str = "deliverer";
-
-    fn new(cancel: CancellationToken) -> Self {
-        Self {
-            cancel,
-            set: JoinSet::new(),
+impl Beginning<'_> {
+    /// Takes the lead, having assisted until it was free; `None` when stopped before.
+    async fn lead(&mut self, tasks: &mut Tasks) -> Result<Option<(Lead, Option<Doorbell>)>> {
+        let session = self.connections.lead();
+        if !self.kept.is_direct {
+            refuse_a_pooler(&self.options.database).await?;
         }
-    }
-
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = Result<()>> + Send + 'static) {
-        self.set.spawn(async move { (name, task.await) }.in_current_span());
-    }
-
-    /// Waits for all; once the first has ended, `limit` for the others. Returns the first failure: what came after it is mostly its
-    /// consequence.
-    async fn join(mut self, limit: Duration) -> Result<()> {
-        let mut first = None;
-        let mut deadline = None;
-        loop {
-            let next = self.set.join_next();
-            let ended = match deadline {
-                None => next.await,
-                Some(at) => match tokio::time::timeout_at(at, next).await {
-                    Ok(ended) => ended,
-                    Err(_) => {
-                        tracing::warn!(tasks = self.set.len(), "gave tasks up that did not end in time");
-                        self.set.shutdown().await;
-                        break;
-                    }
-                },
+        if !try_to_lead(session).await? {
+            let assistant = Assistant {
+                options: self.options.clone(),
+                budget: self.budget.clone(),
+                connections: self.connections.clone(),
+                unrecorded: self.kept.unrecorded.clone(),
+                in_flight: self.kept.in_flight.clone(),
+                vitals: Arc::clone(self.vitals),
             };
-            let Some(ended) = ended else { break };
-            let now = tokio::time::Instant::now();
-            let end_by = deadline.get_or_insert(now + limit);
-            if let Ok((Self::HAS_GRACE, _)) = &ended {
-                *end_by = (*end_by).min(now + END_WITHIN);
-            }
-            let failure = match ended {
-                Ok((name, Ok(()))) => {
-                    tracing::debug!(task = name, "ended");
-                    None
-                }
-                Ok((name, Err(error))) => {
-                    tracing::debug!(task = name, error = %error.chain(), "failed");
-                    Some(error)
-                }
-                Err(error) => {
-                    tracing::error!(error = %error, "a task died");
-                    Some(Error::database("go on after a task died", error))
-                }
-            };
-            first = match (first, failure) {
-                (Some(first), failure) => Some(more_telling(first, failure)),
-                (None, failure) => failure,
-            };
-            self.cancel.cancel();
-        }
-        first.map_or(Ok(()), Err)
-    }
-}
-
-/// A session that others use too cannot hold the lead, and hears only some of what it listens for.
-///
-/// # Errors
-/// What cannot heal by itself, when one is in between; database errors.
-async fn refuse_a_pooler(database: &Database) -> Result<()> {
-    match pooler::find(database).await {
-        Ok(None) => Ok(()),
-        Ok(Some(found)) => Err(behind_a_pooler(found)),
-        // It takes some connections for a moment, which are not needed otherwise.
-        Err(error) if error.means(OUT_OF_CONNECTIONS) => {
-            tracing::debug!(error = %error.chain(), "cannot look for a pooler");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn behind_a_pooler(found: &str) -> Error {
-    Error::unfit(found).with_hint(
-        "connect to PostgreSQL itself, or through a pool in session mode (pool_mode = session in the [databases] section of PgBouncer)",
-    )
-}
-
-async fn try_to_lead(session: &crate::pg::Client) -> Result<bool> {
-    within(ANSWER_WITHIN, "ask for the lead", async {
-        locks::try_to_lead(session).await
-    })
-    .await
-}
-
-/// Assists until the lead is free, and takes it: `true`. Then what was under way goes on, beside the new term, until it ends.
-async fn stand_by(
-    session: &crate::pg::Client,
-    assistant: Assistant,
-    tasks: &mut Tasks,
-    vitals: &Vitals,
-    stop: &CancellationToken,
-) -> Result<bool> {
-    vitals.enter(Phase::Standby);
-    tracing::info!("another instance leads: standing by");
-    let assist = stop.child_token();
-    let (failed, until_term_ends) = (CancellationToken::new(), tasks.cancel.clone());
-    let (run, failing) = (Box::pin(assistant.run(assist.clone())), failed.clone());
-    tasks.spawn("assistant", async move {
-        let ended = run.await;
-        if ended.is_err() {
-            failing.cancel();
-        } else {
-            // The first task that ends is the end of a term.
-            until_term_ends.cancelled().await;
-        }
-        ended
-    });
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(false),
-            // Its error is found where tasks are waited for.
-            () = failed.cancelled() => return Ok(false),
-            () = tokio::time::sleep(STANDBY_TRY_EVERY) => {}
-        }
-        if try_to_lead(session).await? {
-            assist.cancel();
-            return Ok(true);
-        }
-    }
-}
-
-async fn wait_for_fence(session: &crate::pg::Client, vitals: &Vitals, stop: &CancellationToken) -> Result<bool> {
-    let mut said = None;
-    while let Some(reason) = within(ANSWER_WITHIN, "look for signs of a copy", outbox::fence(session)).await? {
-        vitals.enter(Phase::Fenced);
-        if said.as_ref() != Some(&reason) {
-            tracing::error!(
-                reason,
-                "nothing is delivered from this database: run `odoo-eventd adopt` if it should be"
-            );
-            said = Some(reason);
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(false),
-            () = tokio::time::sleep(FENCED_LOOK_EVERY) => {}
-        }
-    }
-    Ok(true)
-}
-
-/// Results from before the connection was lost: still ours to write if nobody led meanwhile.
-///
-/// # Errors
-/// When they cannot be written although nobody did. To lead now would end them as interrupted.
-async fn write_what_was_kept(connections: &Connections, unrecorded: &Unrecorded) -> Result<()> {
-    let mut failed = None;
-    for (term, finished) in unrecorded.take() {
-        match deliveries::record(&*connections.at_once().await, term, &finished).await {
-            Ok(written) => tracing::info!(attempts = written, "recorded what ended while the database was away"),
-            Err(error) if error.is_lease_lost() => {
-                tracing::warn!(
-                    attempts = finished.len(),
-                    "another instance led meanwhile and has ended these attempts as interrupted"
-                );
-            }
-            Err(error) => {
-                unrecorded.push(term, finished);
-                failed = Some(error);
+            if !stand_by(session, assistant, tasks, self.vitals, self.stop).await? {
+                return Ok(None);
             }
         }
+        if !wait_for_fence(session, self.vitals, self.stop).await? {
+            return Ok(None);
+        }
+        self.kept.is_direct = true;
+        take_lead(self.connections, self.kept, self.vitals, self.options)
+            .await
+            .map(Some)
     }
-    failed.map_or(Ok(()), Err)
+
+    /// Begins everything that a leader does.
+    fn spawn_all(&self, tasks: &mut Tasks, lead: Lead, doorbell: Option<Doorbell>, notifications: Notifications) {
+        let cancel = tasks.cancel.clone();
+        let (set_sender, subscription_set) = watch::channel(Arc::new(SubscriptionSet::default()));
+        let (handed_sender, handed) = mpsc::unbounded_channel();
+        let slots = Slots::below(self.budget.in_flight(), self.options.limits);
+        let (rang, changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let quarantine = Quarantine::default();
+
+        tasks.spawn("connections", self.connections.clone().keep(cancel.clone()));
+        let listener = Listener {
+            connections: self.connections.clone(),
+            notifications,
+            notify: lead.notify,
+            rang: Arc::clone(&rang),
+            changed: Arc::clone(&changed),
+            vitals: Arc::clone(self.vitals),
+        };
+        tasks.spawn("listener", listener.run(cancel.clone(), self.stop.clone()));
+        tasks.spawn("memory", self.kept.high_water.clone().keep_writing(cancel.clone()));
+        tasks.spawn(
+            "monitor",
+            monitor::run(self.connections.clone(), Arc::clone(self.vitals), cancel.clone()),
+        );
+        let awaited = Awaited::default();
+        let keeper = Keeper {
+            connections: self.connections.clone(),
+            database: self.options.database.clone(),
+            budget: self.budget.clone(),
+            rules: ServiceRules {
+                guard: self.options.guard.clone(),
+                keyring: self.options.keyring.clone(),
+            },
+            term: lead.term,
+            subscription_set: set_sender,
+            changed: Arc::clone(&changed),
+            awaited: awaited.clone(),
+            quarantine: quarantine.clone(),
+            give_up: self.options.give_up,
+            slots: slots.clone(),
+        };
+        tasks.spawn("roster", keeper.run(cancel.clone()));
+        tasks.spawn(
+            "sweeper",
+            sweeper::run(
+                self.connections.clone(),
+                (self.budget.clone(), self.options.database.clone()),
+                (lead.term, self.kept.in_flight.clone()),
+                Retention::new(self.options.log_retention_days),
+                cancel.clone(),
+            ),
+        );
+        let fed = Growth::below(self.options.feed.max_bytes);
+        let tender = Tender {
+            connections: self.connections.clone(),
+            term: lead.term,
+            keeping: self.options.feed,
+            fed: fed.clone(),
+        };
+        tasks.spawn("feed", tender.run(cancel.clone()));
+        let deliverer = Deliverer {
+            log: Log {
+                connections: self.connections.clone(),
+                term: lead.term,
+                unrecorded: self.kept.unrecorded.clone(),
+                in_flight: self.kept.in_flight.clone(),
+                subscription_set: subscription_set.clone(),
+                vitals: Arc::clone(self.vitals),
+            },
+            client: self.options.client.clone(),
+            slots: slots.clone(),
+            handed,
+            grace: self.options.grace,
+            duties: Duties::All,
+        };
+        tasks.spawn(Tasks::HAS_GRACE, deliverer.run(cancel.clone()));
+        let dispatcher = Dispatcher {
+            connections: self.connections.clone(),
+            doorbell,
+            rang,
+            judging: Judging {
+                quarantine,
+                subscriptions_changed: changed,
+                connections: self.connections.clone(),
+            },
+            lead,
+            awaited,
+            edited: None,
+            high_water: self.kept.high_water.clone(),
+            fed,
+            subscription_set,
+            slots,
+            handed: handed_sender,
+            poll_interval: self.options.poll_interval,
+            vitals: Arc::clone(self.vitals),
+        };
+        tasks.spawn("dispatcher", dispatcher.run(cancel));
+    }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Result;
 use crate::pg::Client;
 use crate::pg::connect::Database;
-use crate::pg::connections::Connections;
+use crate::pg::connections::{Connection, Connections};
 use crate::pg::subscriptions::GiveUp;
 use crate::pg::troubles::{self, Troubles};
 use crate::pg::{deliveries, registry, subscriptions};
@@ -55,8 +55,141 @@ const INVALID_PAUSE_MOST: Duration = Duration::from_secs(60);
 const DROP_IDLE_PAUSE_FIRST: Duration = Duration::from_secs(60);
 const DROP_IDLE_PAUSE_MOST: Duration = Duration::from_secs(3_600);
 
-fn is_due(at: Option<Instant>) -> bool {
-    at.is_some_and(|at| at <= Instant::now())
+/// When something is tried again, and how long the pause after that is.
+#[derive(Debug)]
+struct Pause {
+    at: Option<Instant>,
+    next: Duration,
+    first: Duration,
+    most: Duration,
+}
+
+impl Pause {
+    fn new(first: Duration, most: Duration) -> Self {
+        Self {
+            at: None,
+            next: first,
+            first,
+            most,
+        }
+    }
+
+    fn is_set(&self) -> bool {
+        self.at.is_some()
+    }
+
+    fn is_due(&self) -> bool {
+        self.at.is_some_and(|at| at <= Instant::now())
+    }
+
+    fn begin(&mut self) {
+        self.at = Some(Instant::now() + self.next);
+    }
+
+    fn lengthen(&mut self) {
+        self.next = (self.next * 2).min(self.most);
+    }
+
+    /// Begins; the one after it will be longer.
+    fn begin_growing(&mut self) {
+        self.begin();
+        self.lengthen();
+    }
+
+    fn end(&mut self) {
+        (self.at, self.next) = (None, self.first);
+    }
+}
+
+/// What the keeper remembers from one round to the next.
+struct Memory {
+    /// The version of the subscriptions that all of `known` was looked at with.
+    version: Option<i64>,
+    known: Option<Known>,
+    /// What Odoo's tables said of its fields then.
+    stamp: Option<String>,
+    /// What is looked at although nobody changed it.
+    also: Also,
+    busy: Busy,
+    /// Tables that were busy are tried again.
+    retry: Pause,
+    /// All subscriptions are looked at again: an upgrade of Odoo was in the way.
+    refresh: Pause,
+    /// Those that cannot be served are looked at again.
+    invalid: Pause,
+    /// Triggers that nobody needs are dropped.
+    drop_idle: Pause,
+    look_for_drift_at: Instant,
+    troubles: Troubles,
+    is_first: bool,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self {
+            version: None,
+            known: None,
+            stamp: None,
+            also: Also::default(),
+            busy: Busy::new(),
+            retry: Pause::new(BUSY_PAUSE_FIRST, BUSY_PAUSE_MOST),
+            refresh: Pause::new(BUSY_PAUSE_FIRST, REFRESH_PAUSE_MOST),
+            invalid: Pause::new(INVALID_PAUSE_FIRST, INVALID_PAUSE_MOST),
+            drop_idle: Pause::new(DROP_IDLE_PAUSE_FIRST, DROP_IDLE_PAUSE_MOST),
+            look_for_drift_at: Instant::now() + LOOK_FOR_DRIFT_EVERY,
+            troubles: Troubles::default(),
+            is_first: true,
+        }
+    }
+
+    /// Whether it is time to look at some although their rows are as they were.
+    fn take_due(&mut self, version: i64) -> bool {
+        let mut must_look = false;
+        if self.version != Some(version) {
+            self.invalid.next = self.invalid.first;
+        } else if self.invalid.is_due() {
+            must_look = true;
+            self.also.invalid = true;
+            self.invalid.lengthen();
+        }
+        if self.retry.is_due() {
+            // What waits for another reason than its table is looked at again in any case.
+            let busy = std::mem::take(&mut self.busy);
+            self.also
+                .models
+                .extend(busy.into_keys().filter(|model| !model.is_empty()));
+            must_look = true;
+        }
+        must_look
+    }
+
+    /// Keeps what a look has found; a `version` if it was a look at all that had changed.
+    fn looked(&mut self, known: Known, version: Option<i64>) {
+        if self.busy.is_empty() {
+            self.retry.end();
+        } else {
+            self.retry.begin_growing();
+        }
+        // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
+        if known.has_invalid() {
+            self.invalid.begin();
+        } else {
+            self.invalid.at = None;
+        }
+        self.drop_idle.end();
+        self.drop_idle.begin_growing();
+        self.known = Some(known);
+        self.version = version;
+    }
+}
+
+/// One round of the keeper's.
+struct Round {
+    /// The version of the subscriptions now.
+    version: i64,
+    /// What Odoo's tables say of its fields, if it was asked.
+    stamp: Option<String>,
+    must_look: bool,
 }
 
 /// Tells whether what Odoo's tables say of its fields has changed; none while an upgrade of Odoo holds one of them.
@@ -100,156 +233,39 @@ impl Keeper {
     /// # Errors
     /// Database errors.
     pub async fn run(self, cancel: CancellationToken) -> Result<()> {
-        let mut known_version = None;
-        let mut known: Option<Known> = None;
-        let mut also = Also::default();
-        let mut busy = Busy::new();
-        let mut retry_at: Option<Instant> = None;
-        let mut pause = BUSY_PAUSE_FIRST;
-        let (mut invalid_at, mut invalid_pause) = (None::<Instant>, INVALID_PAUSE_FIRST);
-        let (mut drop_idle_at, mut drop_idle_pause) = (None::<Instant>, DROP_IDLE_PAUSE_FIRST);
-        let mut look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
-        let mut troubles = Troubles::default();
-        let mut is_first = true;
-        let (mut refresh_at, mut refresh_pause) = (None::<Instant>, BUSY_PAUSE_FIRST);
-        let mut known_stamp: Option<String> = None;
+        let mut memory = Memory::new();
         let mut secrets = secrets::Tender::new(self.rules.keyring.clone());
         loop {
             let client = self.connections.at_once().await;
             secrets.tend(&client).await?;
-            let version = subscriptions::version_of(&client).await?;
-            let mut must_look = self.quarantine.take_news();
-            let mut stamp = None;
-            let is_edited = known_version != Some(version) && known.is_some();
-            let waits = if is_edited { DRIFT_WAITS } else { Duration::ZERO };
-            if look_for_drift_at + waits <= Instant::now() {
-                look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
-                let captured = known.as_ref().map_or(0, Known::models);
-                let own = match captured > DRIFT_ASIDE {
-                    true => self.connections.own_until(&cancel).await?,
-                    false => None,
-                };
-                let asked: &Client = match &own {
-                    Some(own) => own,
-                    None => &client,
-                };
-                let drifted = match subscriptions::note_drift(asked, LOCK_WAIT).await {
-                    // Somebody is changing the capture; that is looked at afterwards.
-                    Err(error) if error.is_lock_timeout() => Vec::new(),
-                    looked => troubles
-                        .settle(asked, "look for drift", looked)
-                        .await?
-                        .unwrap_or_default(),
-                };
-                // A table that stays busy has its own, growing pauses.
-                if retry_at.is_none() && !drifted.is_empty() {
-                    also.models.extend(drifted);
-                    must_look = true;
-                }
-                // Fields that came, went or changed: Studio, an upgrade. A look for another reason asks too.
-                stamp = stamp_of(asked, &mut troubles).await?;
-                must_look |= stamp.is_some() && stamp != known_stamp;
-            }
-            if known_version != Some(version) {
-                invalid_pause = INVALID_PAUSE_FIRST;
-            } else if is_due(invalid_at) {
-                must_look = true;
-                also.invalid = true;
-                invalid_pause = (invalid_pause * 2).min(INVALID_PAUSE_MOST);
-            }
-            if is_due(retry_at) {
-                // What waits for another reason than its table is looked at again in any case.
-                also.models
-                    .extend(std::mem::take(&mut busy).into_keys().filter(|model| !model.is_empty()));
-                must_look = true;
-            }
-            let is_held = refresh_at.is_some() && !is_due(refresh_at);
-            if (known_version != Some(version) || must_look || refresh_at.is_some()) && !is_held {
-                // Before the look: what changes during it is found at the next.
-                if stamp.is_none() {
-                    stamp = stamp_of(&client, &mut troubles).await?;
-                }
-                if stamp.is_some() && stamp != known_stamp {
-                    known = None;
-                }
+            let mut round = Round {
+                version: subscriptions::version_of(&client).await?,
+                stamp: None,
+                must_look: self.quarantine.take_news(),
+            };
+            self.look_for_drift(&client, &mut memory, &mut round, &cancel).await?;
+            round.must_look |= memory.take_due(round.version);
+            let is_held = memory.refresh.is_set() && !memory.refresh.is_due();
+            let is_needed = memory.version != Some(round.version) || round.must_look || memory.refresh.is_set();
+            if !is_needed || is_held {
                 drop(client);
-                let looked = match known.take() {
-                    Some(known) => {
-                        // Its own, since a setting of the session tells how long a look may wait for a lock.
-                        let Some(own) = self.connections.own_until(&cancel).await? else {
-                            break;
-                        };
-                        let also = std::mem::take(&mut also);
-                        let looked = known
-                            .look(&own, &self.rules, &self.quarantine, also, &self.awaited)
-                            .await?;
-                        looked.map(|(known, changed)| (own, known, changed))
-                    }
-                    None => None,
-                };
-                let mut is_all = true;
-                if let Some((own, now, changed)) = looked {
-                    is_all = changed.is_all;
-                    self.publish_changed(&own, is_all.then_some(version), &now, &changed.ids)
-                        .await?;
-                    known = Some(now);
-                    busy.extend(changed.busy);
-                    busy.extend(Known::narrow(&own, &changed.concerned).await?);
-                } else {
-                    let Some(aside) = self.budget.aside(&self.database, &cancel).await? else {
-                        break;
-                    };
-                    known_stamp = stamp;
-                    also = Also::default();
-                    let looked = admission::refresh(&aside, Some(&self.rules), &self.quarantine).await;
-                    let looked = troubles.settle(&aside, "look at the subscriptions", looked).await?;
-                    if let Some(mut looked) = looked {
-                        (refresh_at, refresh_pause) = (None, BUSY_PAUSE_FIRST);
-                        busy = std::mem::take(&mut looked.busy);
-                        let now = Known::of(looked);
-                        self.publish(&aside, version, &now).await?;
-                        known = Some(now);
-                        if std::mem::take(&mut is_first) {
-                            troubles::end(&aside, TERM_FAILS).await?;
-                        }
-                    } else {
-                        // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
-                        refresh_at = Some(Instant::now() + refresh_pause);
-                        refresh_pause = (refresh_pause * 2).min(REFRESH_PAUSE_MOST);
-                    }
-                }
-                if known.is_some() {
-                    if busy.is_empty() {
-                        (retry_at, pause) = (None, BUSY_PAUSE_FIRST);
-                    } else {
-                        retry_at = Some(Instant::now() + pause);
-                        pause = (pause * 2).min(BUSY_PAUSE_MOST);
-                    }
-                    // What an upgrade took away it may give back: a table that is made anew, a field that is installed later.
-                    let has_invalid = known.as_ref().is_some_and(Known::has_invalid);
-                    invalid_at = has_invalid.then(|| Instant::now() + invalid_pause);
-                    drop_idle_pause = DROP_IDLE_PAUSE_FIRST;
-                    drop_idle_at = Some(Instant::now() + drop_idle_pause);
-                    known_version = is_all.then_some(version);
-                }
-            } else {
-                drop(client);
+            } else if !self.look(client, &mut memory, round, &cancel).await? {
+                break;
             }
             let stats = Arc::clone(&self.subscription_set.borrow().stats);
             for (subscription, reason) in stats.note(&self.connections, self.give_up).await? {
                 tracing::error!(subscription.id = subscription, reason, "subscription is disabled");
                 // Its row has not changed for anybody else: look at once, so that nothing more is sent.
-                also.subscriptions.insert(subscription);
-                known_version = None;
+                memory.also.subscriptions.insert(subscription);
+                memory.version = None;
             }
-            if known_version.is_none() && refresh_at.is_none() && !cancel.is_cancelled() {
+            if memory.version.is_none() && !memory.refresh.is_set() && !cancel.is_cancelled() {
                 continue;
             }
-            if is_due(drop_idle_at) {
-                self.drop_idle(&mut troubles, &cancel).await?;
+            if memory.drop_idle.is_due() {
+                self.drop_idle(&mut memory.troubles, &cancel).await?;
                 // Those of a table that was busy are left.
-                drop_idle_pause = (drop_idle_pause * 2).min(DROP_IDLE_PAUSE_MOST);
-                drop_idle_at = Some(Instant::now() + drop_idle_pause);
+                memory.drop_idle.begin_growing();
             }
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -259,6 +275,115 @@ impl Keeper {
         }
         let stats = Arc::clone(&self.subscription_set.borrow().stats);
         stats.note_last(&self.connections, self.give_up).await
+    }
+
+    /// Finds out, when it is time, whether captured tables and Odoo's fields are what they were.
+    async fn look_for_drift(
+        &self,
+        client: &Client,
+        memory: &mut Memory,
+        round: &mut Round,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
+        let is_edited = memory.version != Some(round.version) && memory.known.is_some();
+        let waits = if is_edited { DRIFT_WAITS } else { Duration::ZERO };
+        if memory.look_for_drift_at + waits > Instant::now() {
+            return Ok(());
+        }
+        memory.look_for_drift_at = Instant::now() + LOOK_FOR_DRIFT_EVERY;
+        let captured = memory.known.as_ref().map_or(0, Known::models);
+        let own = match captured > DRIFT_ASIDE {
+            true => self.connections.own_until(cancel).await?,
+            false => None,
+        };
+        let asked: &Client = match &own {
+            Some(own) => own,
+            None => client,
+        };
+        let drifted = match subscriptions::note_drift(asked, LOCK_WAIT).await {
+            // Somebody is changing the capture; that is looked at afterwards.
+            Err(error) if error.is_lock_timeout() => Vec::new(),
+            looked => memory
+                .troubles
+                .settle(asked, "look for drift", looked)
+                .await?
+                .unwrap_or_default(),
+        };
+        // A table that stays busy has its own, growing pauses.
+        if !memory.retry.is_set() && !drifted.is_empty() {
+            memory.also.models.extend(drifted);
+            round.must_look = true;
+        }
+        // Fields that came, went or changed: Studio, an upgrade. A look for another reason asks too.
+        round.stamp = stamp_of(asked, &mut memory.troubles).await?;
+        round.must_look |= round.stamp.is_some() && round.stamp != memory.stamp;
+        Ok(())
+    }
+
+    /// Looks at what changed, or at everything, and publishes what it finds. False when it was cancelled.
+    async fn look(
+        &self,
+        client: Connection,
+        memory: &mut Memory,
+        mut round: Round,
+        cancel: &CancellationToken,
+    ) -> Result<bool> {
+        // Before the look: what changes during it is found at the next.
+        if round.stamp.is_none() {
+            round.stamp = stamp_of(&client, &mut memory.troubles).await?;
+        }
+        if round.stamp.is_some() && round.stamp != memory.stamp {
+            memory.known = None;
+        }
+        drop(client);
+        let Some(known) = memory.known.take() else {
+            return self.look_at_all(memory, round, cancel).await;
+        };
+        // Its own, since a setting of the session tells how long a look may wait for a lock.
+        let Some(own) = self.connections.own_until(cancel).await? else {
+            return Ok(false);
+        };
+        let also = std::mem::take(&mut memory.also);
+        let looked = known
+            .look(&own, &self.rules, &self.quarantine, also, &self.awaited)
+            .await?;
+        let Some((known, changed)) = looked else {
+            drop(own);
+            return self.look_at_all(memory, round, cancel).await;
+        };
+        let version = changed.is_all.then_some(round.version);
+        self.publish_changed(&own, version, &known, &changed.ids).await?;
+        memory.busy.extend(changed.busy);
+        memory.busy.extend(Known::narrow(&own, &changed.concerned).await?);
+        memory.looked(known, version);
+        Ok(true)
+    }
+
+    async fn look_at_all(&self, memory: &mut Memory, round: Round, cancel: &CancellationToken) -> Result<bool> {
+        let Some(aside) = self.budget.aside(&self.database, cancel).await? else {
+            return Ok(false);
+        };
+        memory.stamp = round.stamp;
+        memory.also = Also::default();
+        let looked = admission::refresh(&aside, Some(&self.rules), &self.quarantine).await;
+        let looked = memory
+            .troubles
+            .settle(&aside, "look at the subscriptions", looked)
+            .await?;
+        let Some(mut looked) = looked else {
+            // An upgrade of Odoo holds what says which fields there are: those that are served are served on.
+            memory.refresh.begin_growing();
+            return Ok(true);
+        };
+        memory.refresh.end();
+        memory.busy = std::mem::take(&mut looked.busy);
+        let known = Known::of(looked);
+        self.publish(&aside, round.version, &known).await?;
+        if std::mem::take(&mut memory.is_first) {
+            troubles::end(&aside, TERM_FAILS).await?;
+        }
+        memory.looked(known, Some(round.version));
+        Ok(true)
     }
 
     async fn publish(&self, client: &Client, version: i64, known: &Known) -> Result<()> {
