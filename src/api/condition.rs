@@ -3,7 +3,6 @@
 use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::problem::{Fault, Problem};
 use crate::ops::error::Version;
 
 /// A version as an entity tag.
@@ -27,59 +26,33 @@ pub enum Tags {
 
 impl Tags {
     /// `If-Match`, if it is there.
-    ///
-    /// # Errors
-    /// 400 where it is no list of entity tags.
-    pub fn if_match(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    pub fn if_match(headers: &HeaderMap) -> Option<Self> {
         Self::read(headers, &IF_MATCH, false)
     }
 
     /// `If-None-Match`, if it is there: a weak comparison.
-    ///
-    /// # Errors
-    /// As [`Tags::if_match`].
-    pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    pub fn if_none_match(headers: &HeaderMap) -> Option<Self> {
         Self::read(headers, &IF_NONE_MATCH, true)
     }
 
-    fn read(headers: &HeaderMap, name: &HeaderName, takes_weak: bool) -> Result<Option<Self>, Problem> {
+    /// What is no entity tag is one that no version has.
+    fn read(headers: &HeaderMap, name: &HeaderName, takes_weak: bool) -> Option<Self> {
         let mut lines = headers.get_all(name).iter().peekable();
-        if lines.peek().is_none() {
-            return Ok(None);
-        }
-        let wrong = || {
-            Problem::unreadable(Fault::at(
-                format!("header:{name}"),
-                format!("{name} is no list of entity tags: \"..\", or *"),
-            ))
-        };
+        lines.peek()?;
         let mut tags = Vec::new();
         for line in lines {
-            let mut rest = line.to_str().map_err(|_| wrong())?.trim();
+            let mut rest = line.to_str().unwrap_or_default().trim();
             if rest == "*" {
-                return Ok(Some(Self::Any));
+                return Some(Self::Any);
             }
-            while !rest.is_empty() {
-                let (is_weak, quoted) = match rest.strip_prefix("W/") {
-                    Some(quoted) => (true, quoted),
-                    None => (false, rest),
-                };
-                let (tag, behind) = quoted
-                    .strip_prefix('"')
-                    .and_then(|tag| tag.split_once('"'))
-                    .ok_or_else(wrong)?;
+            while let Some((is_weak, tag, behind)) = first_tag(rest) {
                 if takes_weak || !is_weak {
                     tags.push(Version(tag.to_owned()));
                 }
-                rest = behind.trim_start();
-                match rest.strip_prefix(',') {
-                    Some(next) => rest = next.trim_start(),
-                    None if rest.is_empty() => {}
-                    None => return Err(wrong()),
-                }
+                rest = behind.trim_start().trim_start_matches(',').trim_start();
             }
         }
-        Ok(Some(Self::These(tags)))
+        Some(Self::These(tags))
     }
 
     /// Whether this version is one of them.
@@ -91,26 +64,36 @@ impl Tags {
     }
 }
 
+/// The entity tag that a list begins with: whether it is weak, it, and what is behind it.
+fn first_tag(list: &str) -> Option<(bool, &str, &str)> {
+    let (is_weak, quoted) = match list.strip_prefix("W/") {
+        Some(quoted) => (true, quoted),
+        None => (false, list),
+    };
+    let (tag, behind) = quoted.strip_prefix('"')?.split_once('"')?;
+    Some((is_weak, tag, behind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(value: &str) -> Result<Option<Tags>, Problem> {
+    fn read(value: &str) -> Option<Tags> {
         let mut headers = HeaderMap::new();
         headers.insert(IF_MATCH, HeaderValue::from_str(value).unwrap());
         Tags::if_match(&headers)
     }
 
     #[test]
-    fn a_list_of_tags_is_read_and_anything_else_is_refused() {
+    fn a_list_of_tags_is_read_and_anything_else_is_the_tag_of_no_version() {
         let tags = |of: &[&str]| Some(Tags::These(of.iter().map(|tag| Version((*tag).to_owned())).collect()));
-        assert_eq!(read("\"a\"").unwrap(), tags(&["a"]));
-        assert_eq!(read("\"a\" , \"b,c\"").unwrap(), tags(&["a", "b,c"]));
-        assert_eq!(read("*").unwrap(), Some(Tags::Any));
-        assert_eq!(read("W/\"a\"").unwrap(), tags(&[]));
-        assert_eq!(Tags::if_match(&HeaderMap::new()).unwrap(), None);
-        for wrong in ["a", "\"a", "\"a\" \"b\"", "\"a\";", "W/a"] {
-            assert_eq!(read(wrong).unwrap_err().status(), 400, "{wrong}");
+        assert_eq!(read("\"a\""), tags(&["a"]));
+        assert_eq!(read("\"a\" , \"b,c\""), tags(&["a", "b,c"]));
+        assert_eq!(read("*"), Some(Tags::Any));
+        assert_eq!(read("W/\"a\""), tags(&[]));
+        assert_eq!(Tags::if_match(&HeaderMap::new()), None);
+        for wrong in ["", "a", "\"a", "0", "W/a"] {
+            assert_eq!(read(wrong), tags(&[]), "{wrong}");
         }
     }
 }

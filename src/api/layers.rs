@@ -137,9 +137,8 @@ async fn check_host(State(shared): State<Arc<Shared>>, request: Request, next: N
         .map(host_of);
     let host = from_uri.or(from_header).unwrap_or_default().to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_ours = bare == "localhost"
-        || bare.parse::<IpAddr>().is_ok()
-        || shared.settings.allowed_hosts.iter().any(|own| *own == host);
+    let is_ours =
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok() || shared.settings.allowed_hosts.contains(&host);
     if is_ours {
         return next.run(request).await;
     }

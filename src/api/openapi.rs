@@ -222,7 +222,10 @@ fn add_problems(path: &str, operation: &mut Operation) {
             |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.name.eq_ignore_ascii_case(name));
         parameters.iter().any(is_it)
     };
-    let (has_body, has_id) = (operation.request_body.is_some(), path.contains('{'));
+    let (has_body, has_id) = (
+        operation.request_body.is_some(),
+        path.contains('{') || has("subscription") && path.ends_with("/events"),
+    );
     let (is_conditional, has_key) = (has("If-Match"), has("Idempotency-Key"));
     let mut problems = vec![
         (400, "It cannot be read"),

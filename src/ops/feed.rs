@@ -39,7 +39,7 @@ use crate::subscription::Refusal;
 pub const FEED_LIMIT_AT_MOST: u32 = 200;
 
 /// Events of a subscription, in order.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct FeedPage {
     /// They; fewer than asked for where their bodies are large.
     pub events: Vec<FeedEvent>,
@@ -52,7 +52,7 @@ pub struct FeedPage {
 }
 
 /// One event, or one part of a large one.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct FeedEvent {
     /// The place behind it: a cursor, and what a stream names it by. It has neither spaces nor line breaks.
     pub cursor: String,
@@ -62,6 +62,7 @@ pub struct FeedEvent {
     pub part: i64,
     /// When the transaction began; Odoo's `write_date`.
     #[serde(serialize_with = "in_microseconds")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// The model.
     pub model: String,
@@ -74,6 +75,7 @@ pub struct FeedEvent {
     /// Byte for byte what is posted, or would be. In JSON it stands as it is where it is JSON itself, and as a text where it is not. A
     /// template's body may have line breaks.
     #[serde(serialize_with = "as_it_is")]
+    #[schema(value_type = serde_json::Value)]
     pub body: Arc<str>,
 }
 

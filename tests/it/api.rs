@@ -1,6 +1,8 @@
 //! The HTTP API, as its clients meet it: the program itself, real sockets, real tokens.
 
 mod conditional;
+mod documented;
+mod events;
 mod hostile;
 mod once;
 mod routes;

@@ -128,7 +128,7 @@ fn unknown_column(name: &str) -> Problem {
 
 /// The columns of a subscription, its version among them.
 pub fn column_names() -> Vec<String> {
-    shown_schema().properties.into_iter().map(|(name, _)| name).collect()
+    shown_schema().properties.into_keys().collect()
 }
 
 /// Refuses columns that there are not, also where there is no subscription to miss them in.

@@ -4,6 +4,7 @@ pub mod bulk;
 pub mod catalog;
 pub mod dashboard;
 pub mod deliveries;
+pub mod events;
 pub mod listed;
 pub mod once;
 pub mod subscription;
@@ -24,4 +25,5 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(deliveries::routes())
         .merge(catalog::routes())
         .merge(dashboard::routes())
+        .merge(events::routes())
 }

@@ -22,7 +22,7 @@ const MODEL: &str = "mcp.event.subscription";
 const RULES: u16 = 18;
 
 /// The columns, as `searched_subscriptions` in `sql/functions/subscription_reads.sql` has them.
-pub const COLUMNS: [(&str, FieldType, &str); 33] = [
+pub const COLUMNS: [(&str, FieldType, &str); 34] = [
     ("id", FieldType::Integer, "integer"),
     ("name", FieldType::Char, "text"),
     ("model", FieldType::Char, "text"),
@@ -38,6 +38,7 @@ pub const COLUMNS: [(&str, FieldType, &str); 33] = [
     ("format", FieldType::Selection, "text"),
     ("lang", FieldType::Char, "text"),
     ("paused", FieldType::Boolean, "boolean"),
+    ("in_session", FieldType::Boolean, "boolean"),
     ("ordered", FieldType::Boolean, "boolean"),
     ("grouping", FieldType::Selection, "text"),
     ("endpoint_source", FieldType::Selection, "text"),

@@ -11,7 +11,7 @@ use crate::support::{Database, eventually};
 
 impl Api {
     /// Of a service that runs.
-    fn inside(service: Service, port: u16) -> Self {
+    pub(super) fn inside(service: Service, port: u16) -> Self {
         Self { service, port }
     }
 
