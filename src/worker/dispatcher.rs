@@ -282,7 +282,7 @@ impl Dispatcher {
         };
         let roster = Arc::clone(&self.roster.borrow());
         let mut transactions = self.fold(page.rows, &roster.derivations);
-        derive::bring_home(&*client, &roster, &mut transactions).await?;
+        derive::bring_home(&*client, &self.judging, &roster, &mut transactions).await?;
         let answers = self.judging.judge(&client, &roster, &transactions).await?;
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
@@ -456,7 +456,8 @@ impl Dispatcher {
             .transaction()
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
-        let mut at_home = derive::touched_by_large(&transaction, &judging, &roster, xid, layouts).await?;
+        let mut at_home =
+            derive::touched_by_large(&transaction, &judging, &self.judging, &roster, xid, layouts).await?;
         let mut large = Large {
             facts: facts.clone(),
             roster: &roster,
@@ -534,6 +535,7 @@ impl Dispatcher {
             let changes_now = std::mem::replace(&mut changes, rest);
             let changes_now = derive::complete(
                 large.judging,
+                &self.judging,
                 large.roster,
                 (&large.facts, large.newest),
                 model,

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio_postgres::error::SqlState;
 
 use super::derive::Folded;
 use super::parents::{self, ImageAt, Inherited};
@@ -14,6 +15,7 @@ use crate::matching::{Answers, Assembly, ImageNumbers};
 use crate::payload::fill::Parents;
 use crate::pg;
 use crate::pg::connections::Connections;
+use crate::pg::troubles::{is_of_a_lock, is_of_the_statement};
 use crate::subscription::{Accepted, Subscription};
 use crate::{Error, Result};
 
@@ -33,6 +35,28 @@ impl Judging {
     pub(super) fn give_up(&self, subscription: &Subscription, reason: String) {
         self.quarantine.add(subscription, reason);
         self.subscriptions_changed.notify_one();
+    }
+
+    /// What came of a question about one model's records; `None` where the database refused it, as it would again: whom it concerns is
+    /// served no more until somebody changes the subscription, and everything else goes on.
+    pub(super) fn unless_refused<'s, T>(
+        &self,
+        asked: Result<T>,
+        concerned: impl IntoIterator<Item = &'s Arc<Accepted>>,
+    ) -> Result<Option<T>> {
+        let error = match asked {
+            Err(error) if is_of_the_question(&error) => error,
+            asked => return asked.map(Some),
+        };
+        let reason = error.chain();
+        tracing::error!(
+            error = reason,
+            "the database refuses what a change elsewhere asks for: whom it concerns is not served until changed"
+        );
+        for subscription in concerned {
+            self.give_up(&subscription.row, format!("what it watches cannot be read: {reason}"));
+        }
+        Ok(None)
     }
 
     /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
@@ -81,7 +105,7 @@ impl Judging {
                 }
             }
             self.give_up_unjudged(of_model, &all, &images, transactions);
-            let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
+            let inherited = parents::inherited(client, self, of_model, all.columns(), &images, transactions).await?;
             let values = columns_of(&all, &images, &inherited);
             let matches = match self.ask(client, &all, images.len(), &values).await {
                 Err(error) if is_of_the_data(&error) => self.judge_alone(client, of_model, &images, &inherited).await?,
@@ -193,6 +217,20 @@ fn is_of_the_data(error: &Error) -> bool {
     error
         .sql_state()
         .is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("42"))
+}
+
+/// Whether the same question would be refused again: no lock was in the way, nobody else's transaction, and no plan or catalogue of a
+/// moment ago.
+fn is_of_the_question(error: &Error) -> bool {
+    const OF_THE_MOMENT: [&SqlState; 4] = [
+        &SqlState::T_R_SERIALIZATION_FAILURE,
+        &SqlState::T_R_DEADLOCK_DETECTED,
+        &SqlState::FEATURE_NOT_SUPPORTED,
+        &SqlState::INTERNAL_ERROR,
+    ];
+    is_of_the_statement(error)
+        && !is_of_a_lock(error)
+        && !error.sql_state().is_some_and(|state| OF_THE_MOMENT.contains(&state))
 }
 
 /// The columns that a judge asks for; what an image does not hold reads as NULL, and its subscriptions are not covered.
