@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use odoo_eventd::demo::{Cluster, Durability, ODOO_SHAPED, Options};
 use odoo_eventd::domain::check::{Context, TypedDomain, check_text};
-use odoo_eventd::domain::judge::Judge;
 use odoo_eventd::pg::connect::Database;
+use odoo_eventd::pg::domain::judge::Judge;
 use odoo_eventd::pg::{self, registry};
 
 const BATCH: usize = 500;
@@ -71,11 +71,11 @@ async fn main() {
         let images: Vec<Vec<Option<String>>> = (0..columns.len())
             .map(|at| rows.iter().map(|row| row.get(at)).collect())
             .collect();
-        pg::judge::judge(&pooled, &judge, BATCH, &images).await.unwrap();
+        pg::domain::ask::judge(&pooled, &judge, BATCH, &images).await.unwrap();
         let ready = started.elapsed();
         let started = Instant::now();
         for _ in 0..ROUNDS {
-            pg::judge::judge(&pooled, &judge, BATCH, &images).await.unwrap();
+            pg::domain::ask::judge(&pooled, &judge, BATCH, &images).await.unwrap();
         }
         let batch = started.elapsed() / ROUNDS;
         #[expect(clippy::cast_precision_loss, reason = "a few hundred, for display")]

@@ -45,6 +45,12 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \ir migration.sql
 \set migration 000005_deliveries
 \ir migration.sql
+\set migration 000006_traffic
+\ir migration.sql
+\set migration 000007_feed
+\ir migration.sql
+\set migration 000008_tokens
+\ir migration.sql
 
 select :version > :number as newer \gset
 \if :newer
@@ -74,8 +80,12 @@ select :version > :number as newer \gset
 \ir functions/drift.sql
 \ir functions/outbox.sql
 \ir functions/assistants.sql
+\ir functions/traffic.sql
 \ir functions/deliveries.sql
 \ir functions/unsendable.sql
+\ir functions/feed.sql
+\ir functions/feed_blocks.sql
+\ir functions/feed_leases.sql
 \ir functions/records.sql
 \ir functions/dead_letters.sql
 \ir functions/emit.sql
@@ -85,6 +95,8 @@ select :version > :number as newer \gset
 \ir functions/subscription_writes.sql
 \ir functions/delivery_reads.sql
 \ir functions/history.sql
+\ir functions/tokens.sql
+\ir functions/answered_requests.sql
 \ir functions/views.sql
 \ir functions/retention.sql
 \ir functions/health.sql

@@ -11,19 +11,23 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::guard::Guard;
 use crate::health::limits::ALARM_AFTER;
 use crate::http::client::{Client, ClientConfig, DEFAULT_RESPONSE_CAP_BYTES};
-use crate::http::guard::Guard;
 use crate::http::tls::{HostTls, read_certificates};
 use crate::pg::connect::Database;
+use crate::pg::feed::Keeping;
 use crate::pg::subscriptions::GiveUp;
 use crate::sealing::Keyring;
-use crate::worker::slots::Limits;
+use crate::worker::deliver::slots::Limits;
 use crate::{Error, Result};
 
+mod api;
 mod databases;
 
+pub use api::{ApiSettings, RawApi};
 pub use databases::{ForAll, Guards, RawDatabase, Served};
+
 /// Five days, in seconds. Source: Standard Webhooks, "Disabling endpoints"; Svix gives up after 120 hours of nothing but failures.
 const DISABLE_AFTER_S: u64 = 5 * 24 * 60 * 60;
 
@@ -32,6 +36,9 @@ const GIVE_UP_AFTER_FAILURES: i32 = 10;
 
 /// The most that may be kept of an answer: 16 MiB, held in memory for each request under way.
 const MOST_RESPONSE_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// With less an empty block's own pages would be too much.
+const LEAST_FEED_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Settings of `run`, as said by flags and environment, or by a TOML file with the same names.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -98,6 +105,18 @@ pub struct RawConfig {
     /// For how many days the log of attempts is kept, 0 = for ever [default: 30]
     #[arg(long, env = "ODOO_EVENTD_LOG_RETENTION_DAYS", value_name = "DAYS")]
     pub log_retention_days: Option<u16>,
+    /// For how many hours events are kept for readers of the feed [default: 24]
+    #[arg(long, env = "ODOO_EVENTD_FEED_KEEP_HOURS", value_name = "HOURS")]
+    pub feed_keep_hours: Option<u16>,
+    /// How many events of a subscription are kept for its readers [default: 10000]
+    #[arg(long, env = "ODOO_EVENTD_FEED_MAX_EVENTS", value_name = "N")]
+    pub feed_max_events: Option<u32>,
+    /// How many bytes all events that are kept for readers may take [default: 1073741824, 1 GiB]
+    #[arg(long, env = "ODOO_EVENTD_FEED_MAX_BYTES", value_name = "N")]
+    pub feed_max_bytes: Option<u64>,
+    /// A subscription that an assistant or `listen` made is deactivated when nobody has read it for so long [default: 3600]
+    #[arg(long, env = "ODOO_EVENTD_FEED_LEASE_S", value_name = "S")]
+    pub feed_lease_s: Option<u32>,
     /// Where to serve /healthz, /readyz and /metrics: ADDRESS:PORT, or a port of loopback [default: nowhere]
     #[arg(long, env = "ODOO_EVENTD_LISTEN_HTTP", value_name = "ADDRESS")]
     pub listen_http: Option<String>,
@@ -107,6 +126,10 @@ pub struct RawConfig {
     /// In a file only, where a reload finds it: the flag and the environment variable are the program's own.
     #[arg(skip)]
     pub log: Option<String>,
+    /// The HTTP server.
+    #[command(flatten)]
+    #[serde(default)]
+    pub api: RawApi,
 }
 
 /// Where the database's URL comes from. A file can be a systemd credential; it is read again by a reload.
@@ -209,12 +232,22 @@ pub struct Settings {
     pub shutdown_grace_ms: u64,
     /// See [`RawConfig::log_retention_days`].
     pub log_retention_days: u16,
+    /// See [`RawConfig::feed_keep_hours`].
+    pub feed_keep_hours: u16,
+    /// See [`RawConfig::feed_max_events`].
+    pub feed_max_events: u32,
+    /// See [`RawConfig::feed_max_bytes`].
+    pub feed_max_bytes: u64,
+    /// See [`RawConfig::feed_lease_s`].
+    pub feed_lease_s: u32,
     /// See [`RawConfig::listen_http`].
     pub listen_http: Option<SocketAddr>,
     /// See [`RawConfig::alarm_after_s`].
     pub alarm_after_s: u64,
     /// What the file says is logged; the flag and the environment go before it.
     pub log: Option<String>,
+    /// The HTTP server.
+    pub api: ApiSettings,
 }
 
 /// What [`RunConfig`] says of one database.
@@ -274,21 +307,35 @@ impl RunConfig {
                 .unwrap_or(DEFAULT_RESPONSE_CAP_BYTES),
             shutdown_grace_ms: said.shutdown_grace_ms.or(file.shutdown_grace_ms).unwrap_or(10_000),
             log_retention_days: said.log_retention_days.or(file.log_retention_days).unwrap_or(30),
+            feed_keep_hours: said.feed_keep_hours.or(file.feed_keep_hours).unwrap_or(24),
+            feed_max_events: said
+                .feed_max_events
+                .or(file.feed_max_events)
+                .unwrap_or(Keeping::default().max_events),
+            feed_max_bytes: said
+                .feed_max_bytes
+                .or(file.feed_max_bytes)
+                .unwrap_or(Keeping::default().max_bytes),
+            feed_lease_s: said.feed_lease_s.or(file.feed_lease_s).unwrap_or(3_600),
             listen_http: said
                 .listen_http
                 .or(file.listen_http)
                 .filter(|address| !address.is_empty())
-                .map(|address| crate::web::parse_address(&address))
+                .map(|address| crate::http::server::parse_address("listen_http", &address))
                 .transpose()?,
             alarm_after_s: said
                 .alarm_after_s
                 .or(file.alarm_after_s)
                 .unwrap_or(ALARM_AFTER.as_secs()),
             log: file.log,
+            api: ApiSettings::resolve(said.api, file.api)?,
         };
         for (name, value) in [
             ("alarm_after_s", settings.alarm_after_s),
             ("poll_interval_ms", settings.poll_interval_ms),
+            ("feed_keep_hours", u64::from(settings.feed_keep_hours)),
+            ("feed_max_events", u64::from(settings.feed_max_events)),
+            ("feed_lease_s", u64::from(settings.feed_lease_s)),
             ("max_in_flight", settings.max_in_flight as u64),
             (
                 "max_in_flight_per_subscription",
@@ -303,6 +350,11 @@ impl RunConfig {
         if settings.response_body_bytes > MOST_RESPONSE_BODY_BYTES {
             return Err(Error::usage(format!(
                 "response_body_bytes must be {MOST_RESPONSE_BODY_BYTES} at most"
+            )));
+        }
+        if settings.feed_max_bytes < LEAST_FEED_MAX_BYTES {
+            return Err(Error::usage(format!(
+                "feed_max_bytes must be {LEAST_FEED_MAX_BYTES} at least"
             )));
         }
         if let Some(directory) = settings
@@ -426,6 +478,16 @@ impl RunConfig {
         GiveUp {
             after: Duration::from_secs(self.settings.disable_after_s),
             after_failures: GIVE_UP_AFTER_FAILURES,
+        }
+    }
+
+    /// What is kept of events for readers.
+    pub fn feed(&self) -> Keeping {
+        Keeping {
+            keep: Duration::from_secs(u64::from(self.settings.feed_keep_hours) * 3_600),
+            max_events: self.settings.feed_max_events,
+            max_bytes: self.settings.feed_max_bytes,
+            lease: Duration::from_secs(u64::from(self.settings.feed_lease_s)),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Opaque outside: callers ask predicates and [`Error::exit_code`]; the causes stay reachable through
 //! [`std::error::Error::source`]. Secrets, header values and payloads never enter a message: connection strings are named by
-//! host and database only (see `pg::pool`), URLs without their query (see `http::client`).
+//! host and database only (see `pg::connect`), URLs without their query (see `http::mask`). What a failure of the database means is
+//! judged by its SQLSTATE in [`crate::pg::sqlstate`].
 
 use std::fmt;
 use std::ops::Range;
@@ -194,26 +195,9 @@ impl Error {
         self.kind == Kind::Unfit
     }
 
-    /// True when the same call may succeed in a moment: all connections were in use, or somebody held a lock for too long.
-    pub fn is_busy(&self) -> bool {
-        use tokio_postgres::error::SqlState;
+    /// True when too many wanted the same at once, by our own count.
+    pub(crate) fn is_refused_for_now(&self) -> bool {
         self.kind == Kind::Busy
-            || self.sql_state().is_some_and(|state| {
-                [
-                    &SqlState::LOCK_NOT_AVAILABLE,
-                    &SqlState::QUERY_CANCELED,
-                    &SqlState::T_R_SERIALIZATION_FAILURE,
-                    &SqlState::T_R_DEADLOCK_DETECTED,
-                    &SqlState::TOO_MANY_CONNECTIONS,
-                ]
-                .contains(&state)
-            })
-    }
-
-    /// True when the database says that there is no such thing.
-    pub fn is_no_data_found(&self) -> bool {
-        // PL/pgSQL's own `no_data_found`, which the driver has no name for.
-        self.sql_state().is_some_and(|state| state.code() == "P0002")
     }
 
     /// True when another instance leads now.
@@ -231,14 +215,6 @@ impl Error {
         matches!(self.kind, Kind::Database | Kind::Busy)
     }
 
-    /// True when a session ended in the middle, and the server did not say why, or was not heard.
-    pub fn is_connection_lost(&self) -> bool {
-        self.of_the_driver().is_some_and(|error| {
-            let is_io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
-            error.is_closed() || is_io
-        })
-    }
-
     /// True when whoever reads what is printed has read enough: `odoo-eventd deliveries | head`.
     pub fn is_closed_pipe(&self) -> bool {
         let source = self
@@ -246,22 +222,6 @@ impl Error {
             .as_ref()
             .and_then(|source| source.downcast_ref::<std::io::Error>());
         self.kind == Kind::Other && source.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-    }
-
-    /// The SQLSTATE of the database error at the root of this one, if there is one.
-    pub fn sql_state(&self) -> Option<&tokio_postgres::error::SqlState> {
-        self.of_the_driver()?.code()
-    }
-
-    fn of_the_driver(&self) -> Option<&tokio_postgres::Error> {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = self.source.as_deref().map(|e| e as _);
-        while let Some(error) = cause {
-            if let Some(of_the_driver) = error.downcast_ref() {
-                return Some(of_the_driver);
-            }
-            cause = error.source();
-        }
-        None
     }
 
     /// The process's exit code: 2 for wrong use, 1 for everything else (SPEC: exit 0 done, 1 failed, 2 wrong use).

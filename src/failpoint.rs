@@ -13,6 +13,8 @@ pub enum Step {
     AfterCapture,
     /// Deliveries were claimed and logged as pending, position included; nobody was handed them.
     AfterClaim,
+    /// Events for readers were committed, position included; nothing else has come of them.
+    AfterFeeding,
     /// The request is ready.
     BeforeSend,
     /// The receiver has answered, or failed to; nobody knows but this process.
@@ -25,21 +27,25 @@ pub enum Step {
     WhileRotating,
     /// What was read of the outbox is being emptied.
     WhileEmptying,
+    /// A block of the feed is being emptied.
+    WhileDroppingABlock,
     /// A subscription is being looked at.
     WhileLooking,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AfterCapture,
         Self::AfterClaim,
+        Self::AfterFeeding,
         Self::BeforeSend,
         Self::AfterSend,
         Self::WhileRecording,
         Self::WhileDroppingADay,
         Self::WhileRotating,
         Self::WhileEmptying,
+        Self::WhileDroppingABlock,
         Self::WhileLooking,
     ];
 
@@ -48,12 +54,14 @@ impl Step {
         match self {
             Self::AfterCapture => "after-capture",
             Self::AfterClaim => "after-claim",
+            Self::AfterFeeding => "after-feeding",
             Self::BeforeSend => "before-send",
             Self::AfterSend => "after-send",
             Self::WhileRecording => "while-recording",
             Self::WhileDroppingADay => "while-dropping-a-day",
             Self::WhileRotating => "while-rotating",
             Self::WhileEmptying => "while-emptying",
+            Self::WhileDroppingABlock => "while-dropping-a-block",
             Self::WhileLooking => "while-looking",
         }
     }

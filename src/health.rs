@@ -22,7 +22,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::facts::Examination;
-use crate::pg::tls::Mode;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,7 +51,7 @@ pub struct Finding {
 }
 
 /// Every code that [`judge`] can return.
-pub const CODES: [&str; 25] = [
+pub const CODES: [&str; 26] = [
     "server-version",
     "odoo-version",
     "read-only",
@@ -77,6 +76,7 @@ pub const CODES: [&str; 25] = [
     "notify-queue",
     "connections",
     "log",
+    "feed",
     "vacuum",
 ];
 
@@ -87,8 +87,12 @@ pub struct Facts<'a> {
     pub database: &'a Examination,
     /// This host's clock minus the server's, in seconds; and how exact that is.
     pub clock: (f64, f64),
-    /// How connections are protected.
-    pub tls: Mode,
+    /// How connections are protected, as the database URL says it.
+    pub sslmode: String,
+    /// Whether that makes sure of who the server is.
+    pub server_is_verified: bool,
+    /// How many connections a service that has work needs.
+    pub connections_needed: usize,
     /// What is between us and the server: `None` = nothing that matters.
     pub pooler: Option<&'a str>,
     /// After how long a waiting event is an alarm.

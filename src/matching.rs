@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::event::{self, Change, EventType};
 use crate::payload::fill::{Parents, Subject};
-use crate::subscription::Accepted;
+use crate::subscription::ResolvedSubscription;
 
 /// How many records one delivery names at most (SPEC section 2, delivery).
 pub const RECORDS_A_PART: usize = 1_000;
@@ -58,7 +58,7 @@ pub struct TransactionFacts {
 #[derive(Debug, Clone)]
 pub struct Assembled {
     /// To whom.
-    pub subscription: Arc<Accepted>,
+    pub subscription: Arc<ResolvedSubscription>,
     /// The event.
     pub event_id: Uuid,
     /// What happened.
@@ -84,9 +84,9 @@ pub struct Assembled {
 }
 
 impl Assembled {
-    /// Existing records as they are now, without a change of theirs; [`crate::worker::bodies::make`] reads their values.
+    /// Existing records as they are now, without a change of theirs; [`crate::worker::dispatch::payload_loader::make`] reads their values.
     pub fn of_existing(
-        subscription: Arc<Accepted>,
+        subscription: Arc<ResolvedSubscription>,
         (event_id, event_type, part): (Uuid, EventType, i64),
         record_ids: Vec<i64>,
         at: Timestamp,
@@ -123,7 +123,7 @@ pub struct Assembly {
 
 #[derive(Debug)]
 struct Block {
-    subscription: Arc<Accepted>,
+    subscription: Arc<ResolvedSubscription>,
     number: i64,
     ids: Vec<i64>,
     newest: i64,
@@ -146,12 +146,12 @@ impl Assembly {
     pub fn offer(
         &mut self,
         change: &Change,
-        subscription: &Arc<Accepted>,
+        subscription: &Arc<ResolvedSubscription>,
         parents: &Parents<'_>,
         images: ImageNumbers,
         answers: &Answers,
     ) {
-        if !subscription.has_endpoint() || !self.is_for(change, subscription, images, answers) {
+        if !self.is_for(change, subscription, images, answers) {
             return;
         }
         let key = (subscription.row.id, change.event_type);
@@ -180,7 +180,13 @@ impl Assembly {
         }
     }
 
-    fn is_for(&self, change: &Change, subscription: &Accepted, images: ImageNumbers, answers: &Answers) -> bool {
+    fn is_for(
+        &self,
+        change: &Change,
+        subscription: &ResolvedSubscription,
+        images: ImageNumbers,
+        answers: &Answers,
+    ) -> bool {
         let seen_from_the_start = subscription
             .row
             .captured_from

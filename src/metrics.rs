@@ -54,6 +54,7 @@ pub struct Metrics {
     rows_read: Counter,
     wakes: Family<WakeLabels, Counter>,
     deliveries_made: Counter,
+    feed_events: Counter,
     attempts: Family<AttemptLabels, Counter>,
     attempt_duration: Histogram,
     loopback: Real,
@@ -77,6 +78,10 @@ pub struct Metrics {
     oldest_prepared: Real,
     notify_queue: Real,
     clock_skew: Real,
+    feed_bytes: Gauge,
+    feed_max_bytes: Gauge,
+    feed_age: Real,
+    feed_shortened: Gauge,
 }
 
 /// What the service is doing; the values of the label `state` of `odoo_eventd_phase`.
@@ -123,6 +128,7 @@ impl Metrics {
             rows_read: register!("outbox_rows_read", "Rows of the outbox that were read"),
             wakes: register!("wakes", "Why the dispatcher woke up: by notify or by poll"),
             deliveries_made: register!("deliveries_made", "Deliveries made of events"),
+            feed_events: register!("feed_events", "Events written to the feed, for readers"),
             attempts: register!(
                 "attempts",
                 "Attempts that ended, by result, and by the error word of the log"
@@ -192,6 +198,16 @@ impl Metrics {
                 "How full PostgreSQL's notification queue is, 0 to 1"
             ),
             clock_skew: register!("clock_skew_seconds", "This host's clock minus the server's"),
+            feed_bytes: register!("feed_bytes", "What the events that are kept for readers take"),
+            feed_max_bytes: register!("feed_max_bytes", "Beyond this the oldest of them go before their time"),
+            feed_age: register!(
+                "feed_oldest_age_seconds",
+                "Since when the oldest block of the feed has been written to"
+            ),
+            feed_shortened: register!(
+                "feed_shortened",
+                "1 when events had to go before their time, because the feed had become too large"
+            ),
             registry,
         };
         metrics.set_phase(PHASES[0]);
@@ -244,6 +260,11 @@ impl Metrics {
         self.deliveries_made.inc_by(deliveries as u64);
     }
 
+    /// Events were written for readers.
+    pub fn fed(&self, events: usize) {
+        self.feed_events.inc_by(events as u64);
+    }
+
     /// An attempt was recorded.
     pub fn attempted(&self, success: bool, error: Option<&'static str>, duration_ms: i32) {
         let labels = AttemptLabels {
@@ -291,6 +312,10 @@ impl Metrics {
         self.oldest_transaction.set(health.oldest_transaction_age_s);
         self.oldest_prepared.set(health.oldest_prepared_age_s);
         self.notify_queue.set(health.notify_queue_ratio);
+        self.feed_bytes.set(health.feed.bytes);
+        self.feed_max_bytes.set(health.feed.max_bytes);
+        self.feed_age.set(health.feed.oldest_age_s);
+        self.feed_shortened.set(i64::from(health.feed.is_shortened));
     }
 
     /// All of them as OpenMetrics text.

@@ -5,21 +5,23 @@
 //! takes a connection of his.
 
 pub mod catalog;
+pub mod dashboard;
 pub mod deliveries;
 pub mod domains;
 pub mod emit;
 pub mod error;
+pub mod feed;
 pub mod operator;
 pub mod overview;
 pub mod page;
 pub mod service;
 pub mod subscriptions;
 pub mod test_event;
+pub mod tokens;
 mod wall;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 
 pub use self::error::Error;
 pub use self::operator::{Operator, Scope};
@@ -27,9 +29,10 @@ pub use self::service::Service;
 use self::subscriptions::read::Filter;
 use crate::Error as Failure;
 use crate::Result;
-use crate::pg::{delivery_log, secrets};
+use crate::pg::Client;
+use crate::pg::{delivery_log, operations, secrets};
 use crate::sealing::Keyring;
-use crate::worker::secrets::seal;
+use crate::worker::upkeep::secrets::seal;
 
 /// What became of all secrets.
 #[derive(Debug, Serialize)]
@@ -95,21 +98,12 @@ fn no_subscription(id: i32) -> Failure {
 /// # Errors
 /// [`crate::Error::is_usage`] for a model that is not captured; database errors.
 pub async fn switch_capture(client: &Client, on: bool, model: Option<&str>) -> Result<Vec<String>> {
-    let rows = client
-        .query("select odoo_eventd.switch_capture($1, $2)", &[&on, &model])
-        .await
-        .map_err(|e| match e.code() {
-            Some(code) if *code == tokio_postgres::error::SqlState::UNDEFINED_OBJECT => {
-                Failure::usage(format!("model \"{}\" is not captured", model.unwrap_or_default()))
-                    .with_hint("`odoo-eventd status` lists those that are")
-            }
-            _ => Failure::database("switch capture", e),
-        })?;
+    let models = operations::switch_capture(client, on, model).await?;
     if on {
         // In a transaction of its own: from now on everything is captured to its end again.
         crate::pg::subscriptions::settle_capture(client).await?;
     }
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    Ok(models)
 }
 
 /// Refuses in a database that must not deliver. Nobody may call production's endpoints from a copy, by hand neither.
@@ -139,11 +133,7 @@ impl Service {
 }
 
 async fn status(client: &Client, subscriptions: Value) -> Result<Value> {
-    let row = client
-        .query_one("select odoo_eventd.status()", &[])
-        .await
-        .map_err(|e| Failure::database("read the status", e))?;
-    let mut status: Value = row.get(0);
+    let mut status = operations::status(client).await?;
     let dead: i64 = delivery_log::count_dead(client)
         .await?
         .iter()
@@ -153,18 +143,12 @@ async fn status(client: &Client, subscriptions: Value) -> Result<Value> {
     if let Value::Object(fields) = &mut status {
         fields.insert("subscriptions".to_owned(), subscriptions);
         fields.insert("secrets".to_owned(), secrets::status(client).await?);
-        fields.insert("odoo_version".to_owned(), json!(odoo_version(client).await?));
+        fields.insert(
+            "odoo_version".to_owned(),
+            json!(operations::odoo_version(client).await?),
+        );
     }
     Ok(status)
-}
-
-/// The version of Odoo's module `base`: what the database says now, not what it said at the installation.
-async fn odoo_version(client: &Client) -> Result<Option<String>> {
-    let row = client
-        .query_one("select f.base_version from odoo_eventd.registry_facts() f", &[])
-        .await
-        .map_err(|e| Failure::database("read Odoo's version", e))?;
-    Ok(row.get(0))
 }
 
 /// Lets this copy of a database capture and deliver from now on.
@@ -172,11 +156,8 @@ async fn odoo_version(client: &Client) -> Result<Option<String>> {
 /// # Errors
 /// Database errors; what is pending cannot be kept after a restore to another time.
 pub async fn adopt(client: &Client, keep_pending: bool) -> Result<String> {
-    let row = client
-        .query_one("select odoo_eventd.adopt($1)", &[&keep_pending])
-        .await
-        .map_err(|e| Failure::database("adopt this database", e))?;
+    let said = operations::adopt(client, keep_pending).await?;
     // In a transaction of its own: from now on everything is captured to its end.
     crate::pg::subscriptions::settle_capture(client).await?;
-    Ok(row.get(0))
+    Ok(said)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::worker::board::Board;
 use crate::worker::vitals::Phase;
+use crate::worker::vitals::board::Board;
 
 /// How often it is looked whether there is something to tell.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -45,6 +45,18 @@ pub async fn keep_informed(board: Arc<Board>) {
             tell(&[NotifyState::Watchdog]);
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The same for a process that has no database to lead: it is ready at once, and alive while its runtime gets on. Until dropped.
+pub async fn keep_informed_of_serving() {
+    tell(&[NotifyState::Ready, NotifyState::Status("serving the API")]);
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(limit / 4).await;
+        tell(&[NotifyState::Watchdog]);
     }
 }
 

@@ -254,25 +254,24 @@ comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], i
   'Claims due deliveries of the given subscriptions, up to a limit each and from a time on, and logs the attempt that follows as pending.';
 
 drop function if exists odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
-  text[], integer[], bigint[]);
+  text[], text[], integer[], bigint[]);
 create or replace function odoo_eventd.record_attempts(
   of_term bigint, event_ids uuid[], subscription_ids integer[], parts bigint[], log_ids bigint[], log_dates timestamp[],
   statuses text[], response_codes integer[], response_bodies text[], errors text[], error_details text[], durations_ms integer[],
-  retry_in_ms bigint[]
+  retry_in_ms bigint[], hosts text[]
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off -- See commit_batch().
 as $$
 declare
-  recorded bigint;
-  lane_subscriptions integer[];
-  lane_parts bigint[];
+  ended record;
 begin
   perform odoo_eventd.assert_term(of_term);
   with input as (
     select * from unnest(event_ids, subscription_ids, parts, log_ids, log_dates, statuses, response_codes, response_bodies, errors,
-                         error_details, durations_ms, retry_in_ms)
-      i (event_id, subscription_id, part, log_id, log_date, status, response_code, response_body, error, error_detail, duration_ms, retry_in)
+                         error_details, durations_ms, retry_in_ms, hosts)
+      i (event_id, subscription_id, part, log_id, log_date, status, response_code, response_body, error, error_detail, duration_ms, retry_in,
+         host)
   ), moved as (
     update odoo_eventd.delivery d
        set state = case when i.status = 'success' then 'success' when i.retry_in is null then 'failed' else 'waiting' end,
@@ -280,7 +279,8 @@ begin
       from input i
      where d.event_id = i.event_id and d.subscription_id = i.subscription_id and d.part = i.part
        and d.state = 'sending' and d.term = of_term
-    returning i.log_id, d.subscription_id, d.part, d.lane_position is not null and d.due_at is null as frees_lane
+    returning i.log_id, i.log_date, i.error, i.duration_ms, i.host, d.subscription_id, d.part, d.model, d.event_type,
+              d.lane_position is not null and d.due_at is null as frees_lane
   ), logged as (
     update public.mcp_webhook_delivery l
        set status = i.status, response_code = i.response_code, response_body = i.response_body, error = i.error,
@@ -290,16 +290,25 @@ begin
      where l.create_date = i.log_date and l.id = i.log_id
     returning l.id
   )
-  select (select count(*) from logged), array_agg(m.subscription_id) filter (where m.frees_lane), array_agg(m.part) filter (where m.frees_lane)
-    into recorded, lane_subscriptions, lane_parts
-    from moved m;
-  if lane_parts is not null then
-    perform odoo_eventd.wake_lanes(lane_subscriptions, lane_parts);
+  select (select count(*) from logged) as recorded,
+         array_agg(m.subscription_id) filter (where m.frees_lane) as lane_subscriptions, array_agg(m.part) filter (where m.frees_lane) as lane_parts,
+         array_agg(m.log_date) as dates, array_agg(m.subscription_id) as subscription_ids, array_agg(m.model) as models,
+         array_agg(m.event_type) as event_types, array_agg(m.host) as hosts, array_agg(m.error) as errors,
+         array_agg(m.duration_ms) as durations
+    into ended from moved m;
+  if ended.lane_parts is not null then
+    perform odoo_eventd.wake_lanes(ended.lane_subscriptions, ended.lane_parts);
   end if;
-  return recorded;
+  -- Last: what others may count too is locked for as short as can be.
+  if ended.dates is not null then
+    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts, ended.errors,
+                                       ended.durations);
+  end if;
+  return ended.recorded;
 end $$;
 comment on function odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[], text[],
-  text[], text[], integer[], bigint[]) is 'Records how attempts ended and what becomes of their deliveries, in one transaction.';
+  text[], text[], integer[], bigint[], text[]) is
+  'Records how attempts ended and what becomes of their deliveries, and counts them, in one transaction.';
 
 create or replace function odoo_eventd.give_back(of_term bigint, own_terms bigint[], begun bigint[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -332,15 +341,14 @@ create or replace function odoo_eventd.recover_interrupted(of_term bigint) retur
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  recovered bigint;
-  lane_subscriptions integer[];
-  lane_parts bigint[];
+  ended record;
 begin
   perform odoo_eventd.assert_term(of_term);
   perform odoo_eventd.note_ended_assistants();
   -- Sent or not, nobody knows: a one-shot is over, a retrying delivery is sent again under the same ids.
   with lost as (
-    select d.event_id, d.subscription_id, d.part, d.delivery_id, coalesce(s.active, false) and d.attempts < s.max_attempts as again
+    select d.event_id, d.subscription_id, d.part, d.delivery_id, d.event_type, odoo_eventd.host_of(s.webhook_url) as host,
+           coalesce(s.active, false) and d.attempts < s.max_attempts as again
     from odoo_eventd.delivery d
     left join public.mcp_event_subscription s on s.id = d.subscription_id
     where d.due_at is not null and d.state = 'sending'
@@ -357,15 +365,23 @@ begin
            next_attempt_at = case when l.again then now() at time zone 'utc' end
       from lost l
      where w.delivery_id = l.delivery_id and w.status = 'pending'
-    returning w.id
+    returning w.create_date, w.subscription_id, w.model, l.event_type, l.host, w.error, w.duration_ms
+  ), freed as (
+    select array_agg(m.subscription_id) as subscriptions, array_agg(m.part) as parts from moved m where m.frees_lane
   )
-  select (select count(*) from logged), array_agg(m.subscription_id) filter (where m.frees_lane), array_agg(m.part) filter (where m.frees_lane)
-    into recovered, lane_subscriptions, lane_parts
-    from moved m;
-  if lane_parts is not null then
-    perform odoo_eventd.wake_lanes(lane_subscriptions, lane_parts);
+  select count(l.create_date) as recovered, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
+         array_agg(l.model) as models, array_agg(l.event_type) as event_types, array_agg(l.host) as hosts, array_agg(l.error) as errors,
+         array_agg(l.duration_ms) as durations, (select f.subscriptions from freed f) as lane_subscriptions,
+         (select f.parts from freed f) as lane_parts
+    into ended from logged l;
+  if ended.lane_parts is not null then
+    perform odoo_eventd.wake_lanes(ended.lane_subscriptions, ended.lane_parts);
   end if;
-  return recovered;
+  if ended.recovered > 0 then
+    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts, ended.errors,
+                                       ended.durations);
+  end if;
+  return ended.recovered;
 end $$;
 comment on function odoo_eventd.recover_interrupted(bigint) is
   'Ends the attempts that earlier leaders or dead assistants began, or whose lease ran out, without a result: failed, interrupted.';
@@ -375,7 +391,7 @@ create or replace function odoo_eventd.cancel_deliveries(of_term bigint, most in
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  cancelled bigint;
+  ended record;
 begin
   perform odoo_eventd.assert_term(of_term);
   perform odoo_eventd.ensure_log_days(0);
@@ -397,14 +413,22 @@ begin
       from picked p
      where d.event_id = p.event_id and d.subscription_id = p.subscription_id and d.part = p.part and d.state = 'waiting'
     returning d.*, p.body as unsent, p.why
+  ), logged as (
+    insert into public.mcp_webhook_delivery as l
+           (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
+    select e.delivery_id, e.subscription_id, e.event_id, e.model, e.record_ids, e.attempts, 'failed', e.unsent, e.why, 0,
+           now() at time zone 'utc'
+    from ended e
+    returning l.delivery_id, l.create_date, l.subscription_id, l.model, l.error, l.duration_ms
   )
-  insert into public.mcp_webhook_delivery
-         (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
-  select e.delivery_id, e.subscription_id, e.event_id, e.model, e.record_ids, e.attempts, 'failed', e.unsent, e.why, 0,
-         now() at time zone 'utc'
-  from ended e;
-  get diagnostics cancelled = row_count;
-  return cancelled;
+  select count(*) as cancelled, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
+         array_agg(l.model) as models, array_agg(e.event_type) as event_types, array_agg(l.error) as errors, array_agg(l.duration_ms) as durations
+    into ended from logged l join ended e on e.delivery_id = l.delivery_id;
+  if ended.cancelled > 0 then
+    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types,
+                                       array_fill(''::text, array[ended.cancelled::integer]), ended.errors, ended.durations);
+  end if;
+  return ended.cancelled;
 end $$;
 comment on function odoo_eventd.cancel_deliveries(bigint, integer) is
   'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled; and of those '

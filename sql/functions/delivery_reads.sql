@@ -15,9 +15,15 @@ begin
   perform odoo_eventd.assert_listener();
   select * into wanted from jsonb_to_record(filter) f (
     subscription integer, statuses text[], codes integer[], code_classes integer[], errors text[], model text, record_id bigint,
-    event_id uuid, delivery_id uuid, since timestamptz, until timestamptz, text text, is_dead boolean);
+    event_id uuid, delivery_id uuid, since timestamptz, until timestamptz, text text, is_dead boolean, without_bodies boolean);
   return query
-    select to_jsonb(l) from public.mcp_webhook_delivery l
+    -- What is left out of the answer is not read either: it lies beside the table.
+    select case when wanted.without_bodies then
+             (select to_jsonb(told) from (select l.id, l.delivery_id, l.subscription_id, l.event_id, l.model, l.record_ids, l.attempt, l.status,
+                                                 l.response_code, l.error, l.error_detail, l.duration_ms, l.create_date, l.finished_at,
+                                                 l.next_attempt_at) told)
+           else to_jsonb(l) end
+      from public.mcp_webhook_delivery l
     where (seen is null or l.subscription_id = any (seen))
       and (models is null or l.model = any (models))
       and (wanted.subscription is null or l.subscription_id = wanted.subscription)

@@ -46,7 +46,8 @@ begin
         from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid()), 0),
     'oldest_prepared_age_s', coalesce((select extract(epoch from clock_timestamp() - min(p.prepared))::float8
         from pg_prepared_xacts p where p.database = current_database()), 0),
-    'notify_queue_ratio', pg_notification_queue_usage());
+    'notify_queue_ratio', pg_notification_queue_usage(),
+    'feed', odoo_eventd.feed_health());
 end $$;
 comment on function odoo_eventd.health() is 'What the metrics and /readyz show; asked every few seconds.';
 

@@ -102,6 +102,8 @@ declare
   known odoo_eventd.capture;
   at odoo_eventd.position;
   slot integer;
+  dates timestamp[];
+  log_ids bigint[];
 begin
   if not pg_has_role(session_user, current_user, 'member') then
     raise exception 'only the owner "%" may adopt a copy', current_user using errcode = 'insufficient_privilege';
@@ -127,8 +129,13 @@ begin
     update odoo_eventd.lead l set term = l.term + 1;
     insert into odoo_eventd.progress (done) values (pg_current_snapshot());
     update odoo_eventd.delivery d set state = 'failed', due_at = null, body = null where d.due_at is not null;
-    update public.mcp_webhook_delivery l set status = 'failed', error = 'cancelled', finished_at = now() at time zone 'utc'
-     where l.status = 'pending';
+    with ended as (
+      update public.mcp_webhook_delivery l set status = 'failed', error = 'cancelled', finished_at = now() at time zone 'utc'
+       where l.status = 'pending'
+      returning l.create_date, l.id
+    )
+    select array_agg(e.create_date), array_agg(e.id) into dates, log_ids from ended e;
+    perform odoo_eventd.count_logged(dates, log_ids);
   end if;
   -- Numbers of transactions from before the copy mean nothing here: everything is captured anew from now on.
   perform set_config('odoo_eventd.service_write', 'on', true);

@@ -1,9 +1,20 @@
 -- Purpose: the locks of the service, and who stands in its way.
---
--- An advisory lock can be taken by whoever can log in, and named by whoever can read pg_locks. So what can be is a lock on a table of our
--- own, for which one needs to be its owner. Who leads has to hold its lock for as long as its session lives, without a transaction: that
--- only advisory locks can. There a stranger is recognized by his role, and the lead goes on under another key, which nobody could know.
 -- Locks: on tables of our own only.
+--
+-- All advisory locks of ours, of the class 1868853103 ("odoo"), and who waits for whom (the same table is in src/pg/locks.rs):
+--
+--   number                       lock          taken by                                  waits
+--   1, or lead.lock_key          lead          the instance that leads, for its session  nobody: it is tried (try_to_lead)
+--   2                            doorbell      the dispatcher, while it sleeps; writers  the dispatcher, for writers that shared
+--                                              share it until their commit               it before; a writer tries, and rings
+--   4                            installation  install and purge, for their transaction  another of them, 60 s at most
+--   1,000,000 to 1,001,000,000   assistant     an instance that assists, by its number   nobody: it is tried (begin_assisting)
+--
+-- An advisory lock can be taken by whoever can log in, and named by whoever can read pg_locks. So what can be is a lock on a
+-- table of our own, for which one needs to be its owner: capture_lock, taken by whoever changes the capture, where one waits for
+-- the other, 10 s at most. Who leads has to hold its lock for as long as its session lives, without a transaction: that only
+-- advisory locks can. There a stranger is recognized by his role, and the lead goes on under another key, which nobody could
+-- know.
 
 create or replace function odoo_eventd.is_of_ours(of_role oid) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -76,8 +87,8 @@ begin
   if (select coalesce(bool_or(h.is_ours), true) from odoo_eventd.lock_holders(known) h) then
     return false;
   end if;
-  -- Strangers alone hold it, so nobody leads. The key changes once, however many instances find that out; whoever still takes the old one
-  -- is refused by its term at the latest.
+  -- Strangers alone hold it, so nobody leads. The key changes once, however many instances find that out; whoever still takes the
+  -- old one is refused by its term at the latest.
   if current_setting('lock_timeout') = '0' then
     perform set_config('lock_timeout', '5s', true);
   end if;
@@ -99,7 +110,8 @@ begin
   perform set_config('lock_timeout', '0', true);
 end $$;
 comment on function odoo_eventd.lock_capture() is
-  'Serializes changes of the capture; no writer of Odoo''s waits for it. Waits for the session''s lock_timeout, or for 10 seconds.';
+  'Serializes changes of the capture; no writer of Odoo''s waits for it. Waits for the session''s lock_timeout, or for 10 '
+  'seconds.';
 revoke all on function odoo_eventd.lock_capture() from public;
 
 create or replace function odoo_eventd.note_trouble(of_what text, why text) returns void

@@ -15,13 +15,17 @@ begin
          (name, model, event_type, domain, fields, trigger_mode, user_id, connection, created_from, active, webhook_url, webhook_secret,
           auth, webhook_payload_template, payload_fields, enrich_fields, http_method, headers, format, lang, timeout_ms, max_attempts,
           ordered, rate_limit, "grouping", max_event_age, max_body_bytes, ignore_user_ids, endpoint_source,
-          retry_first_ms, retry_max_ms, retry_jitter, paused)
+          retry_first_ms, retry_max_ms, retry_jitter, paused, in_session)
   values (given.name, given.model, given.event_type, given.domain, given.fields, given.trigger_mode, given.user_id, given.connection,
           given.created_from, given.active, given.webhook_url, given.webhook_secret, given.auth, given.webhook_payload_template,
           given.payload_fields, given.enrich_fields, given.http_method, given.headers, given.format, given.lang, given.timeout_ms,
           given.max_attempts, given.ordered, given.rate_limit, given."grouping", given.max_event_age, given.max_body_bytes,
-          given.ignore_user_ids, given.endpoint_source, given.retry_first_ms, given.retry_max_ms, given.retry_jitter, given.paused)
+          given.ignore_user_ids, given.endpoint_source, given.retry_first_ms, given.retry_max_ms, given.retry_jitter, given.paused,
+          given.in_session)
   returning id into made;
+  if (operator ->> 'leases')::boolean then
+    perform odoo_eventd.lease_subscription(made);
+  end if;
   return made;
 end $$;
 comment on function odoo_eventd.add_subscription(jsonb, jsonb) is

@@ -103,6 +103,8 @@ declare
   slot integer;
   attempts bigint;
   ended bigint;
+  dates timestamp[];
+  log_ids bigint[];
   read_here bigint;
   unread_here bigint;
   outbox_rows bigint := 0;
@@ -123,20 +125,27 @@ begin
   if not only_show then
     -- Without its row a delivery cannot be sent again, nor be made again: the position is behind it. One that is under way is not
     -- recorded any more; its attempt ends here.
-    with gone as (
-      delete from odoo_eventd.delivery d where d.delivery_id = any (doomed) returning d.*
+    perform from odoo_eventd.delivery d where d.delivery_id = any (doomed) order by d.event_id, d.subscription_id, d.part for update;
+    with unsent as (
+      insert into public.mcp_webhook_delivery as l
+             (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
+      select d.delivery_id, d.subscription_id, d.event_id, d.model, d.record_ids, d.attempts + 1, 'failed', marker, 'erased', 0,
+             now() at time zone 'utc'
+      from odoo_eventd.delivery d where d.delivery_id = any (doomed) and d.due_at is not null and d.state <> 'sending'
+      returning l.create_date, l.id
+    ), interrupted as (
+      update public.mcp_webhook_delivery l
+         set status = 'failed', error = 'erased', finished_at = now() at time zone 'utc'
+       where l.delivery_id = any (doomed) and l.status = 'pending'
+      returning l.create_date, l.id
     )
-    insert into public.mcp_webhook_delivery
-           (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, payload, error, duration_ms, finished_at)
-    select g.delivery_id, g.subscription_id, g.event_id, g.model, g.record_ids, g.attempts + 1, 'failed', marker, 'erased', 0,
-           now() at time zone 'utc'
-    from gone g where g.due_at is not null and g.state <> 'sending';
+    select array_agg(e.create_date), array_agg(e.id) into dates, log_ids
+      from (select * from unsent union all select * from interrupted) e;
+    perform odoo_eventd.count_logged(dates, log_ids);
+    delete from odoo_eventd.delivery d where d.delivery_id = any (doomed);
     update public.mcp_webhook_delivery l
        set payload = marker,
            response_body = case when l.response_body is not null then marker end,
-           status = case when l.status = 'pending' then 'failed' else l.status end,
-           error = case when l.status = 'pending' then 'erased' else l.error end,
-           finished_at = coalesce(l.finished_at, now() at time zone 'utc'),
            next_attempt_at = null
      where l.delivery_id = any (doomed);
   end if;
@@ -158,7 +167,8 @@ begin
     end loop;
   end if;
   return jsonb_build_object('deliveries', cardinality(doomed), 'attempts', attempts, 'unsent', ended,
-                            'outbox_rows', outbox_rows, 'outbox_rows_unread', unread);
+                            'outbox_rows', outbox_rows, 'outbox_rows_unread', unread,
+                            'feed_events', odoo_eventd.erase_feed(of_model, ids, containing, only_show));
 end $$;
 comment on function odoo_eventd.erase_records(text, bigint[], text, boolean) is
   'Blanks bodies and answers of the deliveries of these records, and of those that contain a text; ends the ones that were not sent yet. '

@@ -136,3 +136,25 @@ begin
   return (select array_agg(m.model order by m.model) from odoo_eventd.allowed_model m);
 end $$;
 comment on function odoo_eventd.allowed_models() is 'The models that the installer allowed; null = all.';
+
+create or replace function odoo_eventd.searched_subscriptions(operator jsonb)
+returns table (id integer, name text, model text, event_type text, domain text, fields text, trigger_mode text, user_id integer,
+               connection text, created_from text, active boolean, webhook_url text, format text, lang text, paused boolean, ordered boolean,
+               "grouping" text, endpoint_source text, http_method text, timeout_ms integer, max_attempts integer, state text, error text,
+               failure_count integer, failures_in_a_row integer, last_delivery timestamp, last_delivery_status text, active_from timestamp,
+               disabled_at timestamp, create_date timestamp, write_date timestamp, create_uid integer, write_uid integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return query
+    select s.id, s.name, s.model, s.event_type, s.domain, array_to_string(s.fields, ','), s.trigger_mode, s.user_id,
+           s.connection, s.created_from, s.active, s.webhook_url, s.format, s.lang, s.paused, s.ordered,
+           s."grouping", s.endpoint_source, s.http_method, s.timeout_ms, s.max_attempts, s.state, s.error,
+           s.failure_count, s.failures_in_a_row, s.last_delivery, s.last_delivery_status, s.active_from,
+           s.disabled_at, s.create_date, s.write_date, s.create_uid, s.write_uid
+      from public.mcp_event_subscription s
+     where odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+end $$;
+comment on function odoo_eventd.searched_subscriptions(jsonb) is
+  'The subscriptions that an operator sees, in the columns that a domain may speak of: none that holds a secret.';

@@ -2,13 +2,26 @@
 -- Locks: the rows that are changed, in the order of their ids, so that two who change several never wait for each other in a
 -- ring.
 
+create or replace function odoo_eventd.unmasked_headers(was jsonb, given jsonb) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  -- *** is what is shown of a value: written back it stands for what was there.
+  select case when jsonb_typeof(given) = 'object' and jsonb_typeof(was) = 'object' then coalesce(
+    (select jsonb_object_agg(h.key, case when h.value = '"***"' and was ? h.key then was -> h.key else h.value end)
+       from jsonb_each(given) h), '{}') else given end
+$$;
+comment on function odoo_eventd.unmasked_headers(jsonb, jsonb) is 'Headers that are given, with the values that were there in the place of their masks.';
+revoke all on function odoo_eventd.unmasked_headers(jsonb, jsonb) from public;
+
 create or replace function odoo_eventd.patched_subscription(subscription public.mcp_event_subscription, patch jsonb)
 returns public.mcp_event_subscription
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   -- null = the table's default, which is none for most columns.
   select jsonb_populate_record(subscription, coalesce(
-    (select jsonb_object_agg(p.key, case when p.value = 'null' then defaults.row_ -> p.key else p.value end)
+    (select jsonb_object_agg(p.key, case when p.value = 'null' then defaults.row_ -> p.key
+                                         when p.key = 'headers' then odoo_eventd.unmasked_headers((subscription).headers, p.value)
+                                         else p.value end)
        from jsonb_each(patch) p cross join (select to_jsonb(odoo_eventd.drafted_subscription('{}')) offset 0) defaults (row_)), '{}'))
 $$;
 comment on function odoo_eventd.patched_subscription(public.mcp_event_subscription, jsonb) is
@@ -55,7 +68,7 @@ begin
              max_attempts = w.max_attempts, ordered = w.ordered, rate_limit = w.rate_limit, "grouping" = w."grouping",
              max_event_age = w.max_event_age, max_body_bytes = w.max_body_bytes, ignore_user_ids = w.ignore_user_ids,
              endpoint_source = w.endpoint_source, retry_first_ms = w.retry_first_ms, retry_max_ms = w.retry_max_ms,
-             retry_jitter = w.retry_jitter, paused = w.paused
+             retry_jitter = w.retry_jitter, paused = w.paused, in_session = w.in_session
         from wanted w where s.id = w.id
       returning s.id, odoo_eventd.subscription_version(s) as version
     )

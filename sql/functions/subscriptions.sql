@@ -115,6 +115,8 @@ as $$
 begin
   delete from odoo_eventd.subscription_secret s where s.secret_ref = old.secret_ref;
   delete from odoo_eventd.subscription_need n where n.subscription_id = old.id;
+  -- Whoever makes another under the same number does not read this one's events.
+  insert into odoo_eventd.feed_dropped (subscription_id, seq) select old.id, s.last_value from odoo_eventd.feed_seq s;
   return null;
 end $$;
 comment on function odoo_eventd.forget_subscription() is 'Removes what was kept for a deleted subscription.';
@@ -127,6 +129,9 @@ begin
    where not exists (select from public.mcp_event_subscription s where s.secret_ref = k.secret_ref)
      and not exists (select from public.mcp_record_callback c where c.secret_ref = k.secret_ref);
   delete from odoo_eventd.subscription_need n where not exists (select from public.mcp_event_subscription s where s.id = n.subscription_id);
+  if tg_table_name = 'mcp_event_subscription' then
+    insert into odoo_eventd.feed_dropped (subscription_id, seq) select 0, s.last_value from odoo_eventd.feed_seq s;
+  end if;
   return null;
 end $$;
 comment on function odoo_eventd.forget_truncated() is 'Removes what was kept for subscriptions or callbacks that were truncated away.';

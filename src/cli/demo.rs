@@ -13,21 +13,22 @@ use tokio_util::sync::CancellationToken;
 use super::output::{data, say};
 use super::receive::{Style, render};
 use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
+use crate::endpoint::guard::Guard;
 use crate::http::client::{Client, ClientConfig};
-use crate::http::guard::Guard;
 use crate::http::receiver::{Received, Receiver, ReceiverConfig};
 use crate::ops::Operator;
 use crate::ops::deliveries::read::AttemptFilter;
 use crate::ops::page::PageRequest;
 use crate::pg::connect::Database;
+use crate::pg::feed::Keeping;
 use crate::pg::schema;
 use crate::pg::subscriptions::GiveUp;
 use crate::signature::Secret;
 use crate::subscription::draft::Draft;
-use crate::worker::admission::ServiceRules;
-use crate::worker::process::Process;
-use crate::worker::slots::Limits;
-use crate::worker::supervisor::{self, Options};
+use crate::worker::deliver::slots::Limits;
+use crate::worker::term::budget::Budget;
+use crate::worker::term::supervisor::{self, Options};
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
@@ -188,10 +189,11 @@ async fn show(stop: CancellationToken) -> Result<()> {
         },
         grace: Duration::from_secs(5),
         log_retention_days: 0,
+        feed: Keeping::default(),
         state_directory: None,
     });
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
-    service.spawn(supervisor::run(options, Process::new(64), vitals, stop.clone()));
+    service.spawn(supervisor::run(options, Budget::new(64), vitals, stop.clone()));
     let mut arrived = 0;
     for act in &ACTS {
         data(format_args!("\n== {}", act.title))?;

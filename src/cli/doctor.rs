@@ -10,6 +10,8 @@ use super::output::{self, data};
 use crate::Result;
 use crate::health::{Facts, Finding, Level, judge, limits};
 use crate::pg::connect::Database;
+use crate::pg::connections::MOST;
+use crate::pg::tls::Mode;
 use crate::pg::{health, pooler};
 
 /// What to look at.
@@ -39,7 +41,9 @@ pub async fn doctor(database: Database, args: Doctor) -> Result<ExitCode> {
     let findings = judge(&Facts {
         database: &told,
         clock,
-        tls: database.tls_mode(),
+        sslmode: database.tls_mode().to_string(),
+        server_is_verified: database.tls_mode() == Mode::VerifyFull,
+        connections_needed: MOST,
         pooler,
         alarm_after: Duration::from_secs(args.alarm_after_s),
     });
@@ -53,7 +57,7 @@ pub async fn doctor(database: Database, args: Doctor) -> Result<ExitCode> {
 }
 
 /// This host's clock minus the server's, and how exact that is, in seconds: half of what asking took.
-async fn clock_skew(client: &tokio_postgres::Client) -> Result<(f64, f64)> {
+async fn clock_skew(client: &crate::pg::Client) -> Result<(f64, f64)> {
     let asked = Instant::now();
     let theirs = health::measure(client).await?.server_time;
     let took = asked.elapsed().as_secs_f64();

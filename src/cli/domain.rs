@@ -8,15 +8,15 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
-use tokio_postgres::Client;
 
 use crate::domain::ast::{Domain, Value};
 use crate::domain::check::{Context, TypedDomain, check};
 use crate::domain::parse::parse;
 use crate::error::{Error, Result};
 use crate::odoo::registry::Registry;
-pub use crate::pg::search::matching_ids;
-use crate::pg::search::statement;
+use crate::pg::Client;
+pub use crate::pg::domain::search::matching_ids;
+use crate::pg::domain::search::statement;
 
 /// Statements on their way at once in a batch: enough to hide the round trip, few enough to keep answers coming.
 const IN_FLIGHT: usize = 32;
@@ -270,7 +270,7 @@ async fn answer(asking: Asking<'_>, line: &[u8]) -> Result<Answer> {
     match matching_ids(asking.client, &typed).await {
         Ok(ids) => Ok(Answer::Ids(ids)),
         // Refused by PostgreSQL for this domain alone: the next may well be answered.
-        Err(error) if error.sql_state().is_some() => Ok(Answer::Error(error.chain())),
+        Err(error) if error.is_of_the_server() => Ok(Answer::Error(error.chain())),
         Err(error) => Err(error),
     }
 }

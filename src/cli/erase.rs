@@ -58,11 +58,12 @@ pub async fn erase(database: Database, args: Erase) -> Result<()> {
         return output::json(&erased);
     }
     data(format_args!(
-        "{}: {} deliveries with {} attempts, {} of them not sent; {} rows of the outbox",
+        "{}: {} deliveries with {} attempts, {} of them not sent; {} events of the feed; {} rows of the outbox",
         if args.dry_run { "would erase" } else { "erased" },
         cell(erased.get("deliveries")),
         cell(erased.get("attempts")),
         cell(erased.get("unsent")),
+        cell(erased.get("feed_events")),
         cell(erased.get("outbox_rows")),
     ))?;
     if erased["outbox_rows_unread"].as_i64().unwrap_or(0) > 0 {

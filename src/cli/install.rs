@@ -8,7 +8,6 @@ use super::output::{data, say};
 use crate::Result;
 use crate::pg::connect::Database;
 use crate::pg::schema;
-use crate::pg::troubles::is_of_a_lock;
 
 /// Which roles there are to be.
 #[derive(Debug, Args)]
@@ -70,7 +69,7 @@ pub async fn install(database: Database, args: Roles) -> Result<()> {
     let until = Instant::now() + INSTALL_WAIT;
     let schema::Change { before, worked, after } = loop {
         match schema::install(&mut client, &roles).await {
-            Err(error) if is_of_a_lock(&error) && Instant::now() < until => {
+            Err(error) if error.is_lock_timeout() && Instant::now() < until => {
                 say("a table of odoo-eventd is in use, trying again; nothing was changed yet");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -106,7 +105,7 @@ pub async fn uninstall(database: Database, args: Uninstall) -> Result<()> {
     loop {
         match schema::uninstall(&mut client, args.purge, LOCK_WAIT_MS).await {
             Ok(()) => break,
-            Err(error) if is_of_a_lock(&error) && Instant::now() < until => {
+            Err(error) if error.is_lock_timeout() && Instant::now() < until => {
                 say("a table is busy, trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

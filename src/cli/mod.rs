@@ -1,6 +1,7 @@
 //! The command line: one file for each command, all of them thin. Data on stdout, words on stderr.
 
 pub mod capture;
+pub mod dashboard;
 pub mod deliveries;
 pub mod demo;
 pub mod doctor;
@@ -9,6 +10,7 @@ pub mod domain_args;
 pub mod emit;
 pub mod erase;
 pub mod install;
+pub mod listen;
 pub mod manual;
 pub mod output;
 pub mod receive;
@@ -16,26 +18,28 @@ pub mod registry;
 pub mod run;
 pub mod secret;
 pub mod secrets;
+pub mod serve;
 pub mod status;
 pub mod subscribe;
 pub mod subscriptions;
 pub mod test_event;
+pub mod token;
 pub mod verify;
 
 use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tokio_postgres::Client;
 
 use crate::config::{DatabaseUrl, ignoring_empty_variables, no_database};
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::ops::page::{LIMIT_AT_MOST, Page, PageRequest};
 use crate::ops::{self, Service};
+use crate::pg::Client;
 use crate::pg::connect::Database;
 use crate::pg::schema;
 use crate::telemetry::{Log, LogFormat};
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// Signed webhooks for every create, write and unlink in an Odoo database.
@@ -79,6 +83,8 @@ enum Command {
     Subscribe(Box<subscribe::Subscribe>),
     /// Lists subscriptions; pauses, resumes or enables one
     Subscriptions(subscriptions::Subscriptions),
+    /// Shows events as they come, or posts them to a program on this machine
+    Listen(Box<listen::Listen>),
     /// Deactivates a subscription
     Unsubscribe(subscribe::Unsubscribe),
     /// Sends a test event to a subscription's endpoint and shows request and response
@@ -87,10 +93,14 @@ enum Command {
     Emit(emit::Emit),
     /// Runs the service
     Run(Box<run::Run>),
+    /// Serves the HTTP API alone, beside a service that runs elsewhere
+    Serve(Box<run::Run>),
     /// Shows triggers, drift, queues, the service and every subscription's health
     Status(output::Json),
     /// Looks for what would go wrong here, and says what to do about it
     Doctor(doctor::Doctor),
+    /// Shows what was sent in the last days, in figures
+    Dashboard(dashboard::DashboardArgs),
     /// Lists attempts to deliver, newest first
     Deliveries(deliveries::Deliveries),
     /// Sends ended deliveries once more, under the same ids
@@ -108,6 +118,9 @@ enum Command {
     /// Changes the secret of a subscription, or the key that secrets are encrypted with
     #[command(subcommand)]
     Secret(secrets::SecretCommand),
+    /// Makes, lists and revokes tokens for the HTTP API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -137,7 +150,7 @@ pub fn main() -> ExitCode {
     let log = crate::telemetry::start(
         cli.log_format,
         cli.log.as_deref(),
-        matches!(cli.command, Command::Run(_)),
+        matches!(cli.command, Command::Run(_) | Command::Serve(_)),
     );
     match run_command(cli, &log) {
         Ok(code) => code,
@@ -160,16 +173,20 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Adopt(args) => block_on(capture::adopt(database(&url)?, args))?,
         Command::Subscribe(args) => block_on(subscribe::subscribe(database(&url)?, *args))?,
         Command::Subscriptions(args) => block_on(subscriptions::subscriptions(database(&url)?, args))?,
+        Command::Listen(args) => block_on(listen::listen(database(&url)?, *args))?,
         Command::Unsubscribe(args) => block_on(subscribe::unsubscribe(database(&url)?, args))?,
         Command::Test(args) => return block_on(test_event::test(url, args)),
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
+        Command::Serve(args) => block_on(serve::serve(url, *args, log))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
+        Command::Dashboard(args) => block_on(dashboard::dashboard(database(&url)?, args))?,
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
         Command::Redeliver(args) => block_on(deliveries::redeliver(database(&url)?, args))?,
         Command::Domain(command) => block_on(domain_args::domain(database(&url)?, command))?,
         Command::Registry(command) => block_on(registry::registry(database(&url)?, command))?,
         Command::Secret(command) => block_on(secrets::secret(database(&url)?, command))?,
+        Command::Token(command) => block_on(token::token(database(&url)?, command))?,
         Command::Doctor(args) => return block_on(doctor::doctor(database(&url)?, args)),
         Command::Erase(args) => block_on(erase::erase(database(&url)?, args))?,
         Command::History(args) => block_on(erase::history(database(&url)?, args))?,

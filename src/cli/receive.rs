@@ -97,7 +97,7 @@ fn cannot_write(error: io::Error) -> Error {
 }
 
 /// Ends when the process is asked to stop.
-async fn stopped() {
+pub(super) async fn stopped() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {
@@ -138,7 +138,7 @@ impl Style {
         }
     }
 
-    fn paint(self, code: &str, text: &str) -> String {
+    pub(super) fn paint(self, code: &str, text: &str) -> String {
         match self {
             Self::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
             Self::Plain => text.into(),
@@ -186,7 +186,7 @@ fn render_check(name: &str, check: Check, style: Style) -> String {
     }
 }
 
-fn render_body(body: &[u8]) -> String {
+pub(super) fn render_body(body: &[u8]) -> String {
     let pretty = serde_json::from_slice::<Box<serde_json::value::RawValue>>(body)
         .ok()
         // Through a `Value` the keys would be sorted and large numbers rounded; the text keeps both.
@@ -288,11 +288,11 @@ fn line(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth.min(32)));
 }
 
-fn indent(text: &str) -> String {
+pub(super) fn indent(text: &str) -> String {
     text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\n' {

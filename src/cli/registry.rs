@@ -8,7 +8,7 @@ use super::output;
 use super::secret::read_secret_file;
 use crate::http::odoo::Odoo;
 use crate::pg::connect::Database;
-use crate::pg::registry;
+use crate::pg::{operations, registry};
 use crate::{Error, Result};
 
 /// What to do with the registry.
@@ -49,17 +49,14 @@ async fn pull(database: Database, args: Pull) -> Result<()> {
     };
     let client = super::connect_installed(&database).await?;
     let known = registry::load(&client).await?;
-    let name = client
-        .query_one("select pg_catalog.current_database()::pg_catalog.text", &[])
-        .await
-        .map_err(|e| Error::database("ask for the database's name", e))?;
+    let name = operations::database_name(&client).await?;
     let mut models: Vec<&str> = known
         .models()
         .filter(|model| model.table.name().is_some())
         .map(|model| model.name.as_str())
         .collect();
     models.sort_unstable();
-    let odoo = Odoo::log_in(&args.odoo_url, name.get(0), &args.login, &password).await?;
+    let odoo = Odoo::log_in(&args.odoo_url, &name, &args.login, &password).await?;
     let pulled = odoo.fields_of(&models).await?;
     registry::store_pulled(&client, &args.odoo_url, &pulled).await?;
     output::say(format_args!(

@@ -9,13 +9,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output;
+use super::serve::ApiServer;
 use crate::config::{DatabaseUrl, RawConfig, RunConfig};
 use crate::telemetry::Log;
-use crate::worker::board::Board;
-use crate::worker::fleet::Fleet;
-use crate::worker::process::Process;
-use crate::worker::slots::Limits;
-use crate::worker::supervisor::Options;
+use crate::worker::deliver::slots::Limits;
+use crate::worker::term::budget::Budget;
+use crate::worker::term::fleet::Fleet;
+use crate::worker::term::supervisor::Options;
+use crate::worker::vitals::board::Board;
 use crate::{Error, Result, systemd, web};
 
 /// Settings of the service.
@@ -23,18 +24,18 @@ use crate::{Error, Result, systemd, web};
 pub struct Run {
     /// TOML file with settings; flags and environment go before it
     #[arg(long, env = "ODOO_EVENTD_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Print the settings that result, and exit
     #[arg(long)]
-    print_config: bool,
+    pub(super) print_config: bool,
     #[command(flatten)]
-    settings: RawConfig,
+    pub(super) settings: RawConfig,
 }
 
 /// Runs until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the configuration again.
 ///
 /// # Errors
-/// What cannot heal by itself; see [`crate::worker::supervisor::run`].
+/// What cannot heal by itself; see [`crate::worker::term::supervisor::run`].
 pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> {
     let resolve = || RunConfig::resolve(args.settings.clone(), database_url.read()?, args.config.as_deref());
     let config = resolve()?;
@@ -52,6 +53,7 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
         Some(address) => Some(web::listen(address).await?),
         None => None,
     };
+    let mut api = ApiServer::start(&config, &stop).await?;
     let beside = async {
         let pages = async {
             match pages {
@@ -62,8 +64,8 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
         tokio::join!(pages, systemd::keep_informed(Arc::clone(&board)));
     };
     tokio::pin!(beside);
-    let process = Process::new(config.settings.max_in_flight);
-    let mut fleet = Fleet::new(process, Arc::clone(&board), config.serves_many, stop.clone());
+    let budget = Budget::new(config.settings.max_in_flight);
+    let mut fleet = Fleet::new(budget, Arc::clone(&board), config.serves_many, stop.clone());
     fleet.serve(options_of(&config)?);
     loop {
         tokio::select! {
@@ -91,6 +93,12 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
                                 "listen_http, alarm_after_s, state_directory, max_in_flight of the process, and whether it serves many databases change with a restart only"
                             );
                         }
+                        if let Some(api) = &api {
+                            api.reload(&new)?;
+                        }
+                        if new.settings.api != config.settings.api {
+                            tracing::warn!("the settings of [api] change with a restart only");
+                        }
                         fleet.serve(options);
                         tracing::info!("the configuration was read again");
                     }
@@ -108,13 +116,28 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
     stop.cancel();
     loop {
         tokio::select! {
-            ended = fleet.ended() => return ended,
+            ended = fleet.ended() => {
+                ended?;
+                break;
+            }
             () = &mut beside => {}
             asked = signals.next() => if asked == Asked::Stop {
-                return Err(Error::other("stopped at once by a second signal"));
+                return Err(stopped_at_once());
             }
         }
     }
+    if let Some(api) = &mut api {
+        tokio::select! {
+            () = api.ended() => {}
+            () = &mut beside => {}
+            () = signals.stop() => return Err(stopped_at_once()),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn stopped_at_once() -> Error {
+    Error::other("stopped at once by a second signal")
 }
 
 fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
@@ -134,13 +157,14 @@ fn options_of(config: &RunConfig) -> Result<Vec<Options>> {
             give_up: config.give_up(),
             grace: config.shutdown_grace(),
             log_retention_days: config.settings.log_retention_days,
+            feed: config.feed(),
             state_directory: config.settings.state_directory.clone(),
         })
         .collect())
 }
 
 /// The settings that result, without secrets.
-fn shown(config: &RunConfig) -> serde_json::Value {
+pub(super) fn shown(config: &RunConfig) -> serde_json::Value {
     match config.databases.as_slice() {
         [only] if !config.serves_many => {
             serde_json::json!({ "database": only.database.to_string(), "settings": config.settings })
@@ -150,20 +174,20 @@ fn shown(config: &RunConfig) -> serde_json::Value {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     Stop,
     Reload,
 }
 
 /// The signals that the service hears.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let on = |kind| signal(kind).map_err(|e| Error::other("cannot listen for signals").with_source(e));
         Ok(Self {
             terminate: on(SignalKind::terminate())?,
@@ -172,7 +196,12 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Asked {
+    /// Waits until somebody asks to stop; a reload is not what he asks.
+    pub(super) async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+
+    pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,

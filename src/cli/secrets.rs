@@ -109,15 +109,16 @@ async fn rewrap(database: Database, args: Rewrap) -> Result<()> {
 }
 
 fn parse_overlap(text: &str) -> Result<Duration, Error> {
-    let bad = || Error::usage("it is not a duration of at most a year").with_hint("write 24h, 7d or 30m");
-    let span: jiff::Span = text.parse().map_err(|_| bad())?;
-    let seconds = span
-        .total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours()))
-        .map_err(|_| bad())?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
+    duration(text)
         .filter(|overlap| *overlap <= OVERLAP_AT_MOST)
-        .ok_or_else(bad)
+        .ok_or_else(|| Error::usage("it is not a duration of at most a year").with_hint("write 24h, 7d or 30m"))
+}
+
+/// A duration as people write one: `24h`, `7d`; a day has 24 hours.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let span: jiff::Span = text.parse().ok()?;
+    let seconds = span.total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours()));
+    Duration::try_from_secs_f64(seconds.ok()?).ok()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::health::limits;
 use crate::odoo::known;
 use crate::ops::Operator;
 use crate::pg::connect::Database;
-use crate::worker::keeper::TERM_FAILS;
+use crate::worker::upkeep::keeper::TERM_FAILS;
 use crate::{Error, Result};
 
 /// Shows the state of capture, queues and service. Exits with 1 when something needs a person.

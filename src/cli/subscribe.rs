@@ -9,14 +9,14 @@ use serde_json::{Map, Value, json};
 use super::output::{self, Json, data, say};
 use super::secret::read_secret_file;
 use super::{verbs, verbs_under};
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::ops::subscriptions::preview::Preview;
 use crate::ops::{Operator, Service};
 use crate::payload::template::Template;
 use crate::pg::connect::Database;
 use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::draft::Draft;
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 use crate::{Error, Result};
 
 /// A new subscription; flags are named after the columns of `mcp_event_subscription`.
@@ -38,9 +38,12 @@ pub struct Subscribe {
     /// match, enter or leave the domain [default: match]
     #[arg(long)]
     trigger_mode: Option<String>,
-    /// Where to send: https://.. ; none = nothing is sent
+    /// Where to send: https://.. ; none = events are read from the feed
     #[arg(long, alias = "webhook-url")]
     url: Option<String>,
+    /// Its events can be read from the feed too, although they are sent
+    #[arg(long)]
+    in_session: bool,
     /// static: everything goes to --url. record: to the URL that mcp_record_callback has for each record [default: static]
     #[arg(long, value_name = "SOURCE")]
     endpoint_source: Option<String>,
@@ -183,6 +186,7 @@ impl Subscribe {
             retry_first_ms: self.retry_first_ms,
             retry_max_ms: self.retry_max_ms,
             retry_jitter: self.no_retry_jitter.then_some(false),
+            in_session: self.in_session.then_some(true),
             ordered: self.ordered.then_some(true),
             rate_limit: self.rate_limit,
             grouping: choice(self.grouping.as_deref())?,
@@ -301,7 +305,7 @@ fn describe(preview: &Preview) -> String {
     };
     let sent = match preview.is_sent {
         true => "yes",
-        false => "no URL: events are for readers in the database only",
+        false => "no URL: events are read from the feed, by `odoo-eventd listen` for one",
     };
     let others = match preview.reads_other_records {
         true => "looked at, as they are when an event is processed",

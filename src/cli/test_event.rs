@@ -11,7 +11,7 @@ use crate::Result;
 use crate::config::{DatabaseUrl, RawConfig, RunConfig};
 use crate::ops::Operator;
 use crate::ops::test_event::Tested;
-use crate::worker::admission::ServiceRules;
+use crate::worker::upkeep::admission::ServiceRules;
 
 /// Whose endpoint to try.
 #[derive(Debug, Args)]

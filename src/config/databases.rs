@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::guard::Guard;
+use crate::endpoint::guard::Guard;
 use crate::pg::connect::Database;
 use crate::{Error, Result};
 

@@ -1,7 +1,6 @@
 //! The connection: what is between us and the server, who can read along, and whether both have the same time.
 
 use super::{Facts, Finding, Level, add, limits};
-use crate::pg::tls::Mode;
 
 /// Judges the connection.
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -30,14 +29,14 @@ fn pooler(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn tls(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
-    if facts.database.remote && facts.tls < Mode::VerifyFull {
+    if facts.database.remote && !facts.server_is_verified {
         add(
             findings,
             "tls",
             Level::Warning,
             format!(
                 "the server is another host, and sslmode is {}{}",
-                facts.tls,
+                facts.sslmode,
                 if facts.database.tls == Some(true) {
                     ""
                 } else {
@@ -47,7 +46,7 @@ fn tls(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
             "sslmode=verify-full&sslrootcert=FILE in the database URL",
         );
     } else {
-        add(findings, "tls", Level::Ok, format!("sslmode is {}", facts.tls), "");
+        add(findings, "tls", Level::Ok, format!("sslmode is {}", facts.sslmode), "");
     }
 }
 

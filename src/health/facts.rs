@@ -37,6 +37,23 @@ pub struct Measurement {
     pub oldest_prepared_age_s: f64,
     /// How full PostgreSQL's queue of notifications is, 0 to 1.
     pub notify_queue_ratio: f64,
+    /// The events that are kept for readers.
+    pub feed: Feed,
+}
+
+/// The event feed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Feed {
+    /// What it takes.
+    pub bytes: i64,
+    /// What it may take.
+    pub max_bytes: i64,
+    /// For how long events are kept, in seconds.
+    pub keep_s: i64,
+    /// Since when its oldest block has been written to; 0 = it is empty.
+    pub oldest_age_s: f64,
+    /// Whether events had to go before their time within the time that they are kept.
+    pub is_shortened: bool,
 }
 
 /// Subscriptions by state.

@@ -1,4 +1,4 @@
-//! What is stored: the log's days, and the rows of deliveries.
+//! What is stored: the log's days, the events that are kept for readers, and the rows of deliveries.
 
 use super::facts::Examination;
 use super::limits::DEAD_ROWS;
@@ -8,6 +8,7 @@ use super::{Facts, Finding, Level, add};
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     let told = facts.database;
     log(told, findings);
+    feed(told, findings);
     vacuum(told, findings);
 }
 
@@ -40,6 +41,27 @@ fn log(told: &Examination, findings: &mut Vec<Finding>) {
     }
 }
 
+fn feed(told: &Examination, findings: &mut Vec<Finding>) {
+    let feed = &told.measured.feed;
+    let found = format!(
+        "the feed holds {:.1} MB of {:.1} MB, the oldest for {:.1} of {:.1} hours",
+        megabytes(feed.bytes),
+        megabytes(feed.max_bytes),
+        feed.oldest_age_s / 3_600.0,
+        hours(feed.keep_s),
+    );
+    if feed.bytes > feed.max_bytes {
+        let advice = "somebody reads a block of it without a pause, and it cannot be emptied: look at `transactions`, or raise feed_max_bytes";
+        add(findings, "feed", Level::Wrong, found, advice);
+    } else if feed.is_shortened {
+        let found = format!("{found}; events had to go before their time");
+        let advice = "readers that were away are told `truncated`: raise feed_max_bytes, or subscribe to less";
+        add(findings, "feed", Level::Warning, found, advice);
+    } else {
+        add(findings, "feed", Level::Ok, found, "");
+    }
+}
+
 fn vacuum(told: &Examination, findings: &mut Vec<Finding>) {
     let Some(delivery) = &told.delivery else {
         return add(
@@ -67,4 +89,9 @@ fn vacuum(told: &Examination, findings: &mut Vec<Finding>) {
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn megabytes(bytes: i64) -> f64 {
     bytes as f64 / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn hours(seconds: i64) -> f64 {
+    seconds as f64 / 3_600.0
 }

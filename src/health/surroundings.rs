@@ -2,7 +2,6 @@
 
 use super::facts::Examination;
 use super::{Facts, Finding, Level, add, limits};
-use crate::pg::connections::MOST;
 
 /// Judges the surroundings.
 pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
@@ -10,7 +9,7 @@ pub(super) fn judge(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     other_listeners(told, findings);
     transactions(told, findings);
     notify_queue(told, findings);
-    connections(told, findings);
+    connections(facts, findings);
 }
 
 fn other_listeners(told: &Examination, findings: &mut Vec<Finding>) {
@@ -87,20 +86,20 @@ fn notify_queue(told: &Examination, findings: &mut Vec<Finding>) {
     );
 }
 
-fn connections(told: &Examination, findings: &mut Vec<Finding>) {
-    let connections = &told.connections;
+fn connections(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
+    let (connections, needed) = (&facts.database.connections, facts.connections_needed);
     let room = connections.room();
     let found = format!(
         "{} of {} connections are in use, {room} more can be made",
         connections.used, connections.most
     );
-    if room < i64::try_from(MOST).unwrap_or(i64::MAX) {
+    if room < i64::try_from(needed).unwrap_or(i64::MAX) {
         add(
             findings,
             "connections",
             Level::Warning,
             found,
-            format!("a service that has work needs {MOST}: raise max_connections, or lower db_maxconn of Odoo"),
+            format!("a service that has work needs {needed}: raise max_connections, or lower db_maxconn of Odoo"),
         );
     } else {
         add(findings, "connections", Level::Ok, found, "");

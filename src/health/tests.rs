@@ -1,5 +1,6 @@
-use super::*;
 use serde_json::{Value, json};
+
+use super::*;
 
 fn healthy() -> Value {
     let mut facts = json!({
@@ -14,6 +15,8 @@ fn healthy() -> Value {
         "connections": {"used": 10, "most": 97, "of_login": -1, "of_database": -1, "used_by_login": 1, "used_in_database": 5},
         "log": {"days": 3, "bytes": 0, "today": true, "tomorrow": true, "oldest": "2026-11-21"}
     });
+    facts["feed"] =
+        json!({"bytes": 0, "max_bytes": 1_073_741_824, "keep_s": 86_400, "oldest_age_s": 0.0, "is_shortened": false});
     facts["disabled"] = json!([]);
     facts["waiting"] = json!([]);
     facts["troubles"] = json!([]);
@@ -28,11 +31,13 @@ fn healthy() -> Value {
     facts
 }
 
-fn judged(database: &Value, tls: Mode, clock: f64) -> Vec<Finding> {
+fn judged(database: &Value, clock: f64) -> Vec<Finding> {
     judge(&Facts {
         database: &serde_json::from_value(database.clone()).unwrap(),
         clock: (clock, 0.1),
-        tls,
+        sslmode: "prefer".to_owned(),
+        server_is_verified: false,
+        connections_needed: 7,
         pooler: None,
         alarm_after: limits::ALARM_AFTER,
     })
@@ -42,13 +47,13 @@ fn judged(database: &Value, tls: Mode, clock: f64) -> Vec<Finding> {
 fn level_with(path: &str, value: Value, code: &str) -> Level {
     let mut database = healthy();
     *database.pointer_mut(path).unwrap() = value;
-    let findings = judged(&database, Mode::Prefer, 0.0);
+    let findings = judged(&database, 0.0);
     findings.iter().find(|f| f.code == code).unwrap().level
 }
 
 #[test]
 fn a_healthy_installation_has_nothing_wrong_and_everything_is_looked_at() {
-    let findings = judged(&healthy(), Mode::Prefer, 0.0);
+    let findings = judged(&healthy(), 0.0);
     let codes: Vec<&str> = findings.iter().map(|f| f.code).collect();
     let mut expected = CODES.to_vec();
     let mut sorted = codes.clone();
@@ -120,12 +125,14 @@ fn each_pain_is_found_and_comes_with_advice() {
         ("/connections/of_login", json!(5), "connections", Level::Warning),
         ("/log/today", json!(false), "log", Level::Wrong),
         ("/log/tomorrow", json!(null), "log", Level::Warning),
+        ("/feed/is_shortened", json!(true), "feed", Level::Warning),
+        ("/feed/bytes", json!(2_000_000_000), "feed", Level::Wrong),
         ("/delivery/dead", json!(200_000), "vacuum", Level::Warning),
     ] {
         assert_eq!(level_with(path, value.clone(), code), level, "{path} {value}");
         let mut database = healthy();
         *database.pointer_mut(path).unwrap() = value;
-        let findings = judged(&database, Mode::Prefer, 0.0);
+        let findings = judged(&database, 0.0);
         assert!(
             findings
                 .iter()
@@ -143,7 +150,9 @@ fn clocks_count_only_as_exactly_as_they_were_compared() {
         let facts = Facts {
             database: &database,
             clock: (skew, exact_to),
-            tls: Mode::Prefer,
+            sslmode: "prefer".to_owned(),
+            server_is_verified: false,
+            connections_needed: 7,
             pooler: None,
             alarm_after: limits::ALARM_AFTER,
         };

@@ -31,8 +31,6 @@ use rustls::pki_types::CertificateDer;
 use url::Position;
 
 use super::dial::{Broken, Dialer, Place};
-use super::guard::{Blocked, Guard, Reach};
-use super::mask::{Concealed, mask_url};
 pub use super::pool::Reuse;
 use super::pool::{self, NotSent, Pool};
 use super::resolver::{GuardedResolver, SystemResolver};
@@ -40,6 +38,8 @@ use super::tls::{self, HostIdentity};
 use crate::Result;
 use crate::backoff::parse_retry_after;
 use crate::delivery::{Failure, Outcome, Verdict};
+use crate::endpoint::guard::{Blocked, Guard, Reach};
+use crate::endpoint::mask::{Concealed, mask_url};
 use crate::signature::Secret;
 
 /// How much of an answer's body is kept when nobody says otherwise: 16 KiB, enough for any error message meant for people.

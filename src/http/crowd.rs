@@ -74,6 +74,13 @@ impl Crowd {
     }
 }
 
+impl Crowd {
+    /// Waits until all of them have ended.
+    pub async fn drained(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
 impl Member {
     /// A request has come.
     #[must_use]

@@ -1,18 +1,16 @@
-//! The outbound side, which addresses may be called and how a request is made; and a receiver to develop against.
+//! The outbound side: how a request is made to an endpoint whose address may be called; and a receiver to develop against.
 //!
-//! [`guard`] decides, [`resolver`] enforces it on every name that is resolved, [`client`] makes one attempt over connections that `pool` keeps,
-//! `dial` opens and `wire` counts, [`tls`] says whom it trusts, [`headers`] and [`auth`] what a subscription may add, [`mask`] how a URL is shown to people. [`receiver`] is the other end, and [`crowd`] whom a server of ours lets in.
+//! [`resolver`] enforces the [guard](crate::endpoint::guard) on every name that is resolved, [`client`] makes one attempt over connections
+//! that `pool` keeps, `dial` opens and `wire` counts, [`tls`] says whom it trusts. [`server`] is what this program listens
+//! with, [`crowd`] whom that lets in, and [`receiver`] the other end of a request.
 
-pub mod auth;
 pub mod client;
 pub mod crowd;
 mod dial;
-pub mod guard;
-pub mod headers;
-pub mod mask;
 pub mod odoo;
 mod pool;
 pub mod receiver;
 pub mod resolver;
+pub mod server;
 pub mod tls;
 mod wire;

@@ -11,8 +11,8 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use super::client::{Audience, Client, ClientConfig, Request, Reuse};
-use super::guard::{Guard, parse_url};
-use super::mask::mask_url;
+use crate::endpoint::guard::{Guard, parse_url};
+use crate::endpoint::mask::mask_url;
 use crate::odoo::pulled::{ATTRIBUTES, Pulled};
 use crate::{Error, Result};
 

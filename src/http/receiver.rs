@@ -4,24 +4,21 @@
 //! is neither hardened nor fast, and keeps nothing.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use super::crowd::{Crowd, Member};
+use super::server::{self, Limits};
 use crate::signature::{self, Secret, VerifyError};
 use crate::{Error, Result};
 
@@ -31,11 +28,14 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 /// Ids remembered in order to recognise a repetition; forgotten all at once beyond this, which a development session does not reach.
 const MAX_IDS: usize = 100_000;
 
-/// Connections served at once: more than a service opens. Whoever has been silent for longest goes for another.
-const MAX_CONNECTIONS: usize = 256;
-
-/// How long a client may take to say what it wants, between requests too.
-const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// More connections than a service opens.
+const LIMITS: Limits = Limits {
+    connections: 256,
+    request_within: Duration::from_secs(10),
+    reads_within: Duration::from_secs(30),
+    connection_within: None,
+    head_bytes: 256 * 1024,
+};
 
 /// How a receiver behaves.
 #[derive(Debug, Clone)]
@@ -127,20 +127,9 @@ impl Receiver {
             on_delivery,
             seen: Mutex::default(),
         });
+        let router = Router::new().fallback(Service::answer).with_state(service);
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = Crowd::new(MAX_CONNECTIONS);
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => connections.admit(|member| serve(stream, Arc::clone(&service), member)),
-                        // Too many open files, mostly: some are closed in a moment.
-                        Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                    },
-                    () = connections.left() => {}
-                }
-            }
-        });
+        tasks.spawn(server::serve(listener, router, LIMITS, CancellationToken::new()));
         Ok(Self { address, _tasks: tasks })
     }
 
@@ -163,32 +152,14 @@ struct Service {
     seen: Mutex<HashSet<String>>,
 }
 
-async fn serve(stream: TcpStream, service: Arc<Service>, member: Arc<Member>) {
-    let answer = service_fn(|request| {
-        let (service, answering) = (Arc::clone(&service), member.answering());
-        async move {
-            let answered = service.answer(request).await;
-            drop(answering);
-            Ok::<_, Infallible>(answered)
-        }
-    });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_WITHIN);
-    // A connection that fails is the sender's to report: it gets no answer.
-    let _ = server.serve_connection(TokioIo::new(stream), answer).await;
-}
-
 impl Service {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(State(this): State<Arc<Self>>, request: Request) -> StatusCode {
         let (head, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-            return respond(StatusCode::PAYLOAD_TOO_LARGE);
+        let Ok(body) = server::read_body(body, MAX_BODY_BYTES).await else {
+            return StatusCode::PAYLOAD_TOO_LARGE;
         };
-        let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let received = self.check(Received {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let received = this.check(Received {
             at: SystemTime::now(),
             method: head.method.to_string(),
             path: head
@@ -200,20 +171,20 @@ impl Service {
                 .iter()
                 .map(|(name, value)| (name.to_string(), text(value)))
                 .collect(),
-            body: body.to_bytes(),
+            body,
             body_signature: Check::Absent,
             message_signature: Check::Absent,
             repeated: false,
         });
-        let refused = !self.config.secrets.is_empty() && !received.is_verified();
-        let status = self.config.status.unwrap_or(if refused {
+        let refused = !this.config.secrets.is_empty() && !received.is_verified();
+        let status = this.config.status.unwrap_or(if refused {
             StatusCode::UNAUTHORIZED
         } else {
             StatusCode::OK
         });
-        let _ = self.on_delivery.send(received).await;
-        tokio::time::sleep(self.config.delay).await;
-        respond(status)
+        let _ = this.on_delivery.send(received).await;
+        tokio::time::sleep(this.config.delay).await;
+        status
     }
 
     fn check(&self, mut received: Received) -> Received {
@@ -251,10 +222,4 @@ impl Service {
         }
         received
     }
-}
-
-fn respond(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
 }

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::guard::{Blocked, Guard, Reach};
+use crate::endpoint::guard::{Blocked, Guard, Reach};
 
 /// The system's resolver: `getaddrinfo`, so `/etc/hosts`, DNS and mDNS as the host is configured.
 ///

@@ -10,7 +10,7 @@ use crate::pg::subscription_rows;
 use crate::subscription::{Refusal, known_model, why_not_watched};
 
 /// A model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ModelInfo {
     /// Its name: `sale.order`.
     pub model: String,
@@ -21,7 +21,7 @@ pub struct ModelInfo {
 }
 
 /// A field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldInfo {
     /// Its name.
     pub field: String,

@@ -10,7 +10,7 @@ use crate::domain::check::{Context, check_text};
 use crate::subscription::{known_model, refused_domain};
 
 /// A domain that somebody asks about.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DomainQuestion {
     /// The model.
@@ -26,7 +26,7 @@ pub struct DomainQuestion {
 }
 
 /// A domain that can be judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DomainAnswer {
     /// How many records match now; none where the connection may not read them.
     pub matching_records: Option<i64>,

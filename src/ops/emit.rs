@@ -11,23 +11,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Object as Pooled;
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio_postgres::Client;
-use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use crate::domain::check::{TypedDomain, check_text};
-use crate::domain::params::Params;
-use crate::domain::sql::{Row, compile};
+use crate::domain::check::check_text;
 use crate::event::{self, EventType};
 use crate::matching::{Assembled, RECORDS_A_PART};
 use crate::odoo::registry::Registry;
-use crate::pg::{registry, subscriptions};
+use crate::pg::emit::Pages;
+use crate::pg::{self, Client, Pooled, registry, subscriptions};
 use crate::subscription::choices::EndpointSource;
-use crate::subscription::{Accepted, TriggerMode};
-use crate::worker::{admission, bodies};
+use crate::subscription::{ResolvedSubscription, TriggerMode};
+use crate::worker::dispatch::payload_loader;
+use crate::worker::upkeep::admission;
 use crate::{Error, Result};
 
 /// So many deliveries of the subscription may be unsent; beyond it the run waits.
@@ -98,7 +95,7 @@ pub async fn emit(client: &Pooled, request: &Request, waiting: impl FnOnce()) ->
     let mut waiting = Some(waiting);
     while !run.finished {
         wait_for_room(client, request.subscription, &mut waiting).await?;
-        let ids = pages.after(client, run.last_id).await?;
+        let ids = pages.after(client, run.last_id, RECORDS_A_PART).await?;
         run.commit(client, &subscription, &ids).await?;
     }
     Ok(Emitted {
@@ -111,7 +108,7 @@ pub async fn emit(client: &Pooled, request: &Request, waiting: impl FnOnce()) ->
     })
 }
 
-async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted> {
+async fn load(client: &Client, id: i32, registry: &Registry) -> Result<ResolvedSubscription> {
     let row = subscriptions::load_one(client, id)
         .await?
         .ok_or_else(|| super::no_subscription(id))?;
@@ -127,7 +124,7 @@ async fn load(client: &Client, id: i32, registry: &Registry) -> Result<Accepted>
     admission::check(row, registry, None)
 }
 
-fn event_type_of(subscription: &Accepted) -> Result<EventType> {
+fn event_type_of(subscription: &ResolvedSubscription) -> Result<EventType> {
     if subscription.row.trigger_mode == TriggerMode::Leave {
         return Err(Error::usage(
             "the subscription tells of records that have left its domain, which existing ones cannot",
@@ -143,14 +140,7 @@ fn event_type_of(subscription: &Accepted) -> Result<EventType> {
 
 async fn wait_for_room(client: &Client, subscription: i32, waiting: &mut Option<impl FnOnce()>) -> Result<()> {
     loop {
-        let unsent: i64 = client
-            .query_one(
-                "select odoo_eventd.count_unsent($1, $2)",
-                &[&subscription, &UNSENT_AT_MOST],
-            )
-            .await
-            .map_err(|e| Error::database("count unsent deliveries", e))?
-            .get(0);
+        let unsent = pg::emit::count_unsent(client, subscription, UNSENT_AT_MOST).await?;
         if unsent < i64::from(UNSENT_AT_MOST) {
             return Ok(());
         }
@@ -158,56 +148,6 @@ async fn wait_for_room(client: &Client, subscription: i32, waiting: &mut Option<
             tell();
         }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Reads the ids of the selected records, a page at a time.
-struct Pages {
-    model: String,
-    page_sql: String,
-    count_sql: String,
-    params: Params,
-}
-
-impl Pages {
-    fn new(selection: &TypedDomain, own: Option<&TypedDomain>) -> Self {
-        // The first two are the page's beginning and length.
-        let mut params = Params::starting_after(2);
-        let mut condition = compile(selection, "record", &mut params, Row::Table);
-        if let Some(own) = own {
-            condition = format!(
-                "({condition}) and ({})",
-                compile(own, "record", &mut params, Row::Table)
-            );
-        }
-        let table = selection.table().replace('"', "\"\"");
-        let of = format!("from public.\"{table}\" record where record.id operator(pg_catalog.>) $1 and ({condition})");
-        Self {
-            model: selection.model().to_owned(),
-            page_sql: format!("select record.id::pg_catalog.int8 {of} order by record.id limit $2"),
-            count_sql: format!("select pg_catalog.count(*) from (select {of} limit $2) x"),
-            params,
-        }
-    }
-
-    async fn query(&self, client: &Client, sql: &str, after: i64, limit: i64) -> Result<Vec<tokio_postgres::Row>> {
-        let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&after, Type::INT8), (&limit, Type::INT8)];
-        params.extend(self.params.as_sql().into_iter().zip(self.params.types()));
-        client.query_typed(sql, &params).await.map_err(|e| {
-            Error::database(format!("read records of {}", self.model), e)
-                .with_hint("the database's user must have the right to read the model's table: use the owner's")
-        })
-    }
-
-    async fn after(&self, client: &Client, id: i64) -> Result<Vec<i64>> {
-        let limit = i64::try_from(RECORDS_A_PART).unwrap_or(i64::MAX);
-        let rows = self.query(client, &self.page_sql, id, limit).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    async fn count(&self, client: &Client) -> Result<i64> {
-        let rows = self.query(client, &self.count_sql, 0, i64::MAX).await?;
-        Ok(rows.first().map_or(0, |row| row.get(0)))
     }
 }
 
@@ -227,45 +167,37 @@ struct Run {
 
 impl Run {
     async fn begin(client: &Client, request: &Request, event_type: EventType) -> Result<Self> {
-        let row = client
-            .query_one(
-                "select * from odoo_eventd.begin_emit($1, $2, $3, $4)",
-                &[
-                    &request.subscription,
-                    &request.run,
-                    &request.selection,
-                    &event_type.as_str(),
-                ],
-            )
-            .await
-            .map_err(|e| Error::database(format_args!("begin run \"{}\"", request.run), e))?;
-        if row.get::<_, &str>("selection") != request.selection
-            || row.get::<_, &str>("event_type") != event_type.as_str()
-        {
+        let begun = pg::emit::begin(
+            client,
+            request.subscription,
+            &request.run,
+            &request.selection,
+            event_type.as_str(),
+        )
+        .await?;
+        if begun.selection != request.selection || begun.event_type != event_type.as_str() {
             return Err(Error::usage(format!(
                 "run \"{}\" was begun with other records or for other events",
                 request.run
             ))
             .with_hint("repeat it as it was, or give another --run"));
         }
-        let (epoch, started_at): (Uuid, Timestamp) = (row.get("epoch"), row.get("started_at"));
-        let finished = row.get("finished");
         Ok(Self {
-            event_id: event::emitted_event_id(epoch, request.subscription, &request.run, started_at),
+            event_id: event::emitted_event_id(begun.epoch, request.subscription, &request.run, begun.started_at),
             name: request.run.clone(),
             event_type,
-            database: row.get("database_name"),
-            started_at,
-            last_id: row.get("last_id"),
-            deliveries: row.get("deliveries"),
-            records: row.get("records"),
-            finished,
-            was_finished: finished,
+            database: begun.database,
+            started_at: begun.started_at,
+            last_id: begun.last_id,
+            deliveries: begun.deliveries,
+            records: begun.records,
+            finished: begun.finished,
+            was_finished: begun.finished,
         })
     }
 
     /// Commits the deliveries of a page with the place behind it.
-    async fn commit(&mut self, client: &Pooled, subscription: &Arc<Accepted>, ids: &[i64]) -> Result<()> {
+    async fn commit(&mut self, client: &Pooled, subscription: &Arc<ResolvedSubscription>, ids: &[i64]) -> Result<()> {
         let row = &subscription.row;
         let parts: Vec<(i64, &[i64])> = if subscription.is_per_record() {
             ids.chunks(1).map(|id| (id[0], id)).collect()
@@ -275,33 +207,22 @@ impl Run {
         let new_last_id = ids.last().copied().unwrap_or(self.last_id);
         let is_last = ids.len() < RECORDS_A_PART;
         let bodies = self.bodies(client, subscription, &parts).await?;
-        let delivery_ids: Vec<Uuid> = parts
-            .iter()
-            .map(|(part, _)| event::delivery_id(self.event_id, row.id, *part))
-            .collect();
-        let record_ids: Vec<String> = parts.iter().map(|(_, ids)| array_text(ids)).collect();
-        let made: i64 = client
-            .query_one(
-                "select odoo_eventd.emit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-                &[
-                    &row.id,
-                    &self.name,
-                    &self.last_id,
-                    &new_last_id,
-                    &is_last,
-                    &row.ordered,
-                    &self.event_id,
-                    &row.model,
-                    &self.event_type.as_str(),
-                    &parts.iter().map(|(part, _)| *part).collect::<Vec<_>>(),
-                    &delivery_ids,
-                    &record_ids,
-                    &bodies,
-                ],
-            )
-            .await
-            .map_err(|e| Error::database(format_args!("make deliveries of run \"{}\"", self.name), e))?
-            .get(0);
+        let deliveries = parts.into_iter().zip(bodies).map(|((part, ids), body)| {
+            let delivery_id = event::delivery_id(self.event_id, row.id, part);
+            (part, delivery_id, ids, body)
+        });
+        let batch = pg::emit::Batch {
+            subscription: row.id,
+            ordered: row.ordered,
+            run: &self.name,
+            event_id: self.event_id,
+            model: &row.model,
+            event_type: self.event_type.as_str(),
+            ids: (self.last_id, new_last_id),
+            is_last,
+            deliveries: deliveries.collect(),
+        };
+        let made = pg::emit::commit(client, batch).await?;
         self.deliveries += made;
         self.records += i64::try_from(ids.len()).unwrap_or(0);
         self.last_id = new_last_id;
@@ -313,7 +234,7 @@ impl Run {
     async fn bodies(
         &self,
         client: &Pooled,
-        subscription: &Arc<Accepted>,
+        subscription: &Arc<ResolvedSubscription>,
         parts: &[(i64, &[i64])],
     ) -> Result<Vec<String>> {
         let deliveries = parts.iter().map(|(part, ids)| {
@@ -326,7 +247,11 @@ impl Run {
             )
         });
         let mut bodies = Vec::with_capacity(parts.len());
-        for (made, (_, ids)) in bodies::make(client, deliveries.collect()).await?.into_iter().zip(parts) {
+        for (made, (_, ids)) in payload_loader::make(client, deliveries.collect())
+            .await?
+            .into_iter()
+            .zip(parts)
+        {
             let first = ids.first().copied().unwrap_or_default();
             if let Some(reason) = made.unreadable {
                 return Err(Error::usage(format!(
@@ -346,10 +271,4 @@ impl Run {
         }
         Ok(bodies)
     }
-}
-
-/// PostgreSQL's text of an array of ids.
-fn array_text(ids: &[i64]) -> String {
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("{{{}}}", ids.join(","))
 }

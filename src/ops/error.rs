@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::operator::Scope;
+use crate::pg::sqlstate::BAD_TEXT;
 use crate::subscription::Refusal;
 
 /// A result whose error is [`Error`].
@@ -82,7 +82,7 @@ impl fmt::Display for Conflict {
 }
 
 /// Names one version of a subscription by what its user writes; what the service keeps does not move it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct Version(pub String);
 
@@ -116,7 +116,7 @@ impl From<crate::Error> for Error {
     fn from(error: crate::Error) -> Self {
         if error.is_usage() {
             Self::Refused(Refusal::all_of(&error))
-        } else if is_of_text(&error) {
+        } else if error.means(BAD_TEXT) {
             let refused =
                 crate::Error::usage("a text holds a character that PostgreSQL cannot keep").with_source(error);
             Self::Refused(Refusal::all_of(
@@ -128,15 +128,6 @@ impl From<crate::Error> for Error {
             Self::Unavailable(error)
         }
     }
-}
-
-/// Whether PostgreSQL cannot keep a text that it was given: every text of a caller may hold NUL, which JSON can write and text cannot.
-fn is_of_text(error: &crate::Error) -> bool {
-    let states = [
-        SqlState::UNTRANSLATABLE_CHARACTER,
-        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-    ];
-    error.sql_state().is_some_and(|state| states.contains(state))
 }
 
 /// For a terminal, which has exit codes and words alone.

@@ -96,6 +96,7 @@ pub struct Operator {
     created_from: CreatedFrom,
     scopes: BTreeSet<Scope>,
     models: Option<BTreeSet<String>>,
+    leases: bool,
 }
 
 impl Operator {
@@ -107,6 +108,7 @@ impl Operator {
             created_from: CreatedFrom::Manual,
             scopes: BTreeSet::from([Scope::Admin]),
             models: None,
+            leases: false,
         }
     }
 
@@ -118,6 +120,7 @@ impl Operator {
             created_from: CreatedFrom::Manual,
             scopes: scopes.into_iter().collect(),
             models: None,
+            leases: false,
         }
     }
 
@@ -139,6 +142,20 @@ impl Operator {
     #[must_use]
     pub fn as_assistant(mut self) -> Self {
         self.created_from = CreatedFrom::Ai;
+        self
+    }
+
+    /// Reads what he makes himself: it lives as long as somebody does.
+    #[must_use]
+    pub fn leasing(mut self) -> Self {
+        self.leases = true;
+        self
+    }
+
+    /// The same with one scope more: who may change something is told what it was and is.
+    #[must_use]
+    pub(super) fn also(mut self, scope: Scope) -> Self {
+        self.scopes.insert(scope);
         self
     }
 
@@ -188,6 +205,7 @@ impl Operator {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "user_id": self.user_id, "connection": self.connection(), "sees_all": self.may(Scope::Admin), "models": self.models,
+            "leases": self.leases,
         })
     }
 

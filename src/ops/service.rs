@@ -1,26 +1,29 @@
 //! What every door calls: the verbs, over sessions of its own, under the service's rules.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use super::error::{Conflict, Error, Result};
+use super::feed::Readers;
 use crate::http::client::{Client, ClientConfig};
 use crate::odoo::registry::Registry;
 use crate::pg::connect::Database;
 use crate::pg::session_pool::{Session, SessionPool};
 use crate::pg::{registry, schema};
-use crate::worker::admission::{self, ServiceRules};
+use crate::worker::upkeep::admission::{self, ServiceRules};
 
 /// The operators' verbs on one database. Cheap to clone; clones share their sessions.
 ///
 /// A verb takes who calls and what he asks, and answers a value that a door can print; it prints nothing itself. Verbs lie by what they are
-/// about in [`super::subscriptions`], [`super::deliveries`], [`super::catalog`], [`super::domains`] and [`super::overview`].
+/// about in [`super::subscriptions`], [`super::deliveries`], [`super::feed`], [`super::catalog`], [`super::domains`] and [`super::overview`].
 #[derive(Debug, Clone)]
 pub struct Service {
     sessions: SessionPool,
     rules: ServiceRules,
     client: Client,
+    readers: Readers,
     known: Arc<Mutex<Option<Known>>>,
 }
 
@@ -42,6 +45,7 @@ impl Service {
         schema::require_installed(&*sessions.get().await?).await?;
         let client = Client::new(ClientConfig::new(rules.guard.clone()))?;
         Ok(Self {
+            readers: Readers::new(sessions.clone()),
             sessions,
             rules,
             client,
@@ -57,8 +61,18 @@ impl Service {
         self
     }
 
+    /// Closes the sessions that nobody has used for so long.
+    pub fn close_idle(&self, unused: Duration) {
+        self.sessions.close_idle(unused);
+    }
+
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Those who read the feed.
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// A session for one verb.

@@ -4,25 +4,24 @@
 //! alone. It is marked three ways: `"test": true` in the body, the header `X-MCP-Test: true`, and `X-MCP-Event: <model>.test`. It
 //! names no record and counts neither as a dead letter nor for the health of the endpoint.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
-use reqwest::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use tokio_postgres::Client as Connection;
 use uuid::Uuid;
 
+use crate::endpoint::mask::mask_url;
 use crate::event::{self, EventType};
 use crate::http::client::Client;
-use crate::http::mask::mask_url;
 use crate::payload::body::Micros;
 use crate::pg::connect::Database;
 use crate::pg::deliveries::{self, Claimed, Finished, LogKey};
-use crate::pg::{registry, subscriptions};
-use crate::subscription::Accepted;
-use crate::worker::admission::{self, ServiceRules};
-use crate::worker::request;
+use crate::pg::{Client as Connection, registry, subscriptions};
+use crate::subscription::ResolvedSubscription;
+use crate::worker::deliver::request;
+use crate::worker::upkeep::admission::{self, ServiceRules};
 use crate::{Error, Result};
 
 /// Headers whose values are shown; others may hold secrets.
@@ -42,7 +41,7 @@ const SHOWN_HEADERS: [&str; 9] = [
 const SIGNATURES: [&str; 2] = ["x-mcp-signature", "webhook-signature"];
 
 /// What was sent, and what came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Tested {
     /// The row in the log.
     pub delivery_id: Uuid,
@@ -51,6 +50,7 @@ pub struct Tested {
     /// Secret parts masked.
     pub url: String,
     /// Name and value; values that may be secret are masked.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
     /// As it was signed and sent.
     pub body: String,
@@ -113,7 +113,8 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         .headers
         .insert(HeaderName::from_static("x-mcp-test"), HeaderValue::from_static("true"));
     let shown = show(&request, &claimed.body);
-    let term = begin(&connection, &mut claimed, request.timeout).await?;
+    let host = request.url.host_str().unwrap_or_default().to_owned();
+    let term = deliveries::begin_test(&connection, &mut claimed, request.timeout).await?;
     let ended = client.send(request).await;
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
     let finished = Finished {
@@ -127,6 +128,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         error: ended.outcome.failure.map(crate::delivery::Failure::as_str),
         error_detail: ended.detail.clone(),
         duration_ms,
+        host,
         retry_in: None,
         endpoint_failed: false,
         gone: false,
@@ -151,7 +153,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
     })
 }
 
-async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<Accepted> {
+async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<ResolvedSubscription> {
     let registry = registry::load(connection).await?;
     let row = subscriptions::load_one(connection, id)
         .await?
@@ -163,7 +165,7 @@ async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<
 }
 
 /// The default envelope without records, and the mark.
-fn body(subscription: &Accepted, event_id: Uuid, database: &str) -> String {
+fn body(subscription: &ResolvedSubscription, event_id: Uuid, database: &str) -> String {
     let row = &subscription.row;
     json!({
         "event_id": event_id, "model": row.model, "event_type": "test", "record_ids": [], "user_id": null,
@@ -196,27 +198,4 @@ fn show(request: &crate::http::client::Request, body: &str) -> Tested {
         detail: None,
         duration_ms: 0,
     }
-}
-
-/// Logs the attempt as pending; returns the term that it belongs to.
-async fn begin(connection: &Connection, claimed: &mut Claimed, timeout: Duration) -> Result<i64> {
-    let row = connection
-        .query_one(
-            "select term, log_id, log_date from odoo_eventd.begin_test($1, $2, $3, $4, $5, $6)",
-            &[
-                &claimed.subscription_id,
-                &claimed.event_id,
-                &claimed.delivery_id,
-                &claimed.model,
-                &claimed.body,
-                &deliveries::lease_ms(timeout),
-            ],
-        )
-        .await
-        .map_err(|e| Error::database("log the test", e))?;
-    claimed.log = LogKey {
-        id: row.get("log_id"),
-        date: row.get("log_date"),
-    };
-    Ok(row.get("term"))
 }

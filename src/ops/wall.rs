@@ -11,7 +11,7 @@ use super::operator::Operator;
 use crate::domain::check::TypedDomain;
 use crate::odoo::registry::Registry;
 use crate::payload::plan::Plan;
-use crate::subscription::{Accepted, Refusal};
+use crate::subscription::{Refusal, ResolvedSubscription};
 
 /// Where Odoo 16 and 17 keep the values of company-dependent fields: they are fields of the record's own model.
 const KEPT_APART: &str = "ir_property";
@@ -19,7 +19,7 @@ const KEPT_APART: &str = "ir_property";
 impl Operator {
     /// # Errors
     /// [`Error::Refused`] where a subscription reads records of a model that he may not use.
-    pub(super) fn refuse_beyond(&self, accepted: &Accepted, registry: &Registry) -> Result<()> {
+    pub(super) fn refuse_beyond(&self, accepted: &ResolvedSubscription, registry: &Registry) -> Result<()> {
         let Some(within) = self.within(registry) else {
             return Ok(());
         };

@@ -9,7 +9,7 @@ use super::plan::{Filter, Level, Output, Step, Via};
 use super::transform::{Kind, Shape};
 use super::value::Column;
 use crate::domain::check::{Context, shown_by};
-use crate::domain::judge::Judge;
+use crate::domain::image::image_columns;
 use crate::odoo::known;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, nearest};
 use crate::{Error, Result};
@@ -341,9 +341,9 @@ impl<'a> Builder<'a> {
             )));
         }
         let comodel = self.model(level)?;
-        let judge = Judge::new(&[(0, &domain)], self.registry)?;
+        let images = image_columns(&[&domain], self.registry)?;
         let mut columns = Vec::new();
-        for column in judge.columns() {
+        for column in &images {
             columns.push(match column.column.as_str() {
                 "id" => None,
                 name => {
@@ -355,7 +355,8 @@ impl<'a> Builder<'a> {
         }
         if let Via::Lines { filter, .. } = &mut self.levels[level].via {
             *filter = Some(Filter {
-                judge: Arc::new(judge),
+                domain: Arc::new(domain),
+                images,
                 columns,
             });
         }

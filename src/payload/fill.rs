@@ -1,6 +1,6 @@
 //! Puts the values of records together, from what was captured of them and what was read of others.
 //!
-//! Pure: [`crate::worker::bodies`] reads what a [`Plan`] asks for into [`Loaded`].
+//! Pure: [`crate::worker::dispatch::payload_loader`] reads what a [`Plan`] asks for into [`Loaded`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -22,7 +22,8 @@ use super::transform::Transform;
 use super::value::Column;
 use crate::Result;
 use crate::domain::check::Context;
-use crate::domain::judge::Judge;
+use crate::domain::check::TypedDomain;
+use crate::domain::image::ImageColumn;
 use crate::odoo::registry::{Model, Registry};
 use crate::relations::{Rule, Watch};
 
@@ -80,9 +81,11 @@ pub enum Via {
 /// The domain in an x2many field's own declaration.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Asks for it; its one subscription is number 0.
-    pub judge: Arc<Judge>,
-    /// Where each of [`Judge::columns`] is among the level's columns; none is the id.
+    /// The domain.
+    pub domain: Arc<TypedDomain>,
+    /// The columns it looks at.
+    pub images: Vec<ImageColumn>,
+    /// Where each of them is among the level's columns; none is the id.
     pub columns: Vec<Option<usize>>,
 }
 

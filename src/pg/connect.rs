@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::sqlstate::{BAD_LOGIN, NO_SUCH_DATABASE, PROTOCOL, SERVER_STARTING};
 use super::tls::{Mode, TlsOptions};
 use crate::{Error, Result};
 
@@ -119,6 +120,15 @@ impl Database {
         })
     }
 
+    /// The same, where a statement that lasts longer is cut off. Through a pooler that refuses options none is.
+    #[must_use]
+    pub fn cutting_off_after(mut self, longest: Duration) -> Self {
+        let options = self.pinned.get_options().unwrap_or_default();
+        let limited = format!("{options} -c statement_timeout={}", longest.as_millis());
+        self.pinned.options(limited);
+        self
+    }
+
     /// The name of the database in the connection string.
     pub fn name(&self) -> &str {
         self.config.get_dbname().unwrap_or_default()
@@ -213,7 +223,6 @@ impl Database {
     /// everybody, or was started at another time than the one that served us. It is another database that is asked for: whoever
     /// wants this one for himself must not meet a session there.
     pub async fn has_restarted(&self, started_at: Option<Timestamp>) -> bool {
-        use tokio_postgres::error::SqlState;
         let mut elsewhere = self.clone();
         elsewhere.config.dbname("postgres");
         elsewhere.pinned.dbname("postgres");
@@ -221,10 +230,7 @@ impl Database {
             let (client, connection) = match elsewhere.open().await {
                 Ok(connected) => connected,
                 Err(error) => {
-                    return match error.code() {
-                        Some(code) => *code == SqlState::CANNOT_CONNECT_NOW,
-                        None => !is_about_certificates(&error),
-                    };
+                    return SERVER_STARTING.of(&error) || (error.code().is_none() && !is_about_certificates(&error));
                 }
             };
             let asked = async {
@@ -258,16 +264,9 @@ impl Database {
     }
 
     pub(super) fn refused(&self, error: tokio_postgres::Error) -> Error {
-        use tokio_postgres::error::SqlState;
         let hint = match error.code() {
-            Some(code)
-                if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
-            {
-                "check the user and the password in the database URL"
-            }
-            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
-                "check the database's name: `psql -l` lists those there are"
-            }
+            Some(_) if BAD_LOGIN.of(&error) => "check the user and the password in the database URL",
+            Some(_) if NO_SUCH_DATABASE.of(&error) => "check the database's name: `psql -l` lists those there are",
             Some(_) => "the server answered and refused; its message says why",
             None if error.to_string().contains("password missing") => {
                 "the server asks for a password and the database URL has none"
@@ -321,10 +320,8 @@ pub async fn server_start(client: &Client) -> Result<Timestamp> {
 
 /// PgBouncer's words: `unsupported startup parameter: options`, and since 1.20 `unsupported startup parameter in options: search_path`.
 fn is_about_options(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|said| {
-        *said.code() == tokio_postgres::error::SqlState::PROTOCOL_VIOLATION
-            && said.message().contains("startup parameter")
-    })
+    let said = error.as_db_error().map(tokio_postgres::error::DbError::message);
+    PROTOCOL.of(error) && said.is_some_and(|said| said.contains("startup parameter"))
 }
 
 /// rustls' errors come wrapped in an I/O error, which tells the errors below its own.

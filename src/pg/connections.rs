@@ -1,7 +1,7 @@
 //! The connections of a service to its database: one that is always there, and more while there is work.
 //!
 //! An Odoo host has hundreds of databases, most of them idle most of the time, and PostgreSQL pays megabytes for each connection. So
-//! an idle database has the *lead session* and the doorbell's ([`crate::worker::wake`]), nothing else. The lead session holds the
+//! an idle database has the *lead session* and the doorbell's ([`crate::worker::dispatch::wake`]), nothing else. The lead session holds the
 //! advisory lock of the lead, listens, and answers everything that is asked while it is quiet: the driver sends statements of several
 //! tasks one behind the other without waiting in between, so tasks share it without a queue. The first event after a quiet hour
 //! waits for no connection to be made.

@@ -6,17 +6,14 @@ use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::callbacks::Callback;
+use super::feed::{self, NewEvent};
 use super::outbox::Position;
+use super::sqlstate::{FENCED, LEASE_LOST};
 use crate::{Error, Result};
-
-/// SQLSTATE of our own functions for "another instance leads".
-const LEASE_LOST: &str = "OE001";
-
-/// And for "nothing may be delivered from this database".
-const FENCED: &str = "OE002";
 
 /// How much longer than its timeout an attempt may stay unrecorded before it counts as interrupted.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
@@ -113,6 +110,8 @@ pub struct Finished {
     pub error_detail: Option<String>,
     /// Whole milliseconds.
     pub duration_ms: i32,
+    /// The host that it was for; empty where none is known.
+    pub host: String,
     /// When to try again; `None` = it is over.
     pub retry_in: Option<Duration>,
     /// Whether it was the endpoint that failed.
@@ -126,10 +125,10 @@ pub struct Finished {
 }
 
 pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
-    if error.code().is_some_and(|code| code.code() == LEASE_LOST) {
+    if LEASE_LOST.of(&error) {
         return Error::lease_lost(format!("cannot {tried}: another instance leads")).with_source(error);
     }
-    if error.code().is_some_and(|code| code.code() == FENCED) {
+    if FENCED.of(&error) {
         return Error::fenced(format!("cannot {tried}: nothing may be delivered from this database"))
             .with_source(error);
     }
@@ -137,11 +136,65 @@ pub(super) fn failed(tried: &str, error: tokio_postgres::Error) -> Error {
 }
 
 /// How long an attempt with this timeout may stay unrecorded, in milliseconds.
-pub(crate) fn lease_ms(timeout: Duration) -> i32 {
+pub(super) fn lease_ms(timeout: Duration) -> i32 {
     i32::try_from((timeout + LEASE_MARGIN).as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Commits deliveries and the position they lead to. Returns, for each delivery that is new and was claimed, its index and its log row.
+/// Logs the attempt of a test event as pending. Returns the term that it belongs to.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn begin_test(client: &Client, claimed: &mut Claimed, timeout: Duration) -> Result<i64> {
+    let row = client
+        .query_one(
+            "select term, log_id, log_date from odoo_eventd.begin_test($1, $2, $3, $4, $5, $6)",
+            &[
+                &claimed.subscription_id,
+                &claimed.event_id,
+                &claimed.delivery_id,
+                &claimed.model,
+                &claimed.body,
+                &lease_ms(timeout),
+            ],
+        )
+        .await
+        .map_err(|e| Error::database("log the test", e))?;
+    claimed.log = LogKey {
+        id: row.get("log_id"),
+        date: row.get("log_date"),
+    };
+    Ok(row.get("term"))
+}
+
+macro_rules! commit {
+    () => {
+        "select ord, log_id, log_date from odoo_eventd.commit_batch($1, $2::pg_catalog.text::pg_catalog.pg_snapshot,
+                    $3::pg_catalog.text::pg_catalog.pg_snapshot, $4::pg_catalog.text::pg_catalog.xid8, $5, $6, $7, $8, $9, $10, $11, $12,
+                    $13, $14, $15, $16, $17)"
+    };
+}
+
+const COMMIT: &str = commit!();
+
+/// One statement, so that both are committed together, or neither is. The second part returns nothing.
+const COMMIT_AND_FEED: &str = concat!(
+    commit!(),
+    " union all select f, f, null from odoo_eventd.append_to_feed($1, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27) f"
+);
+
+/// What is committed together with a position.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// What is to be sent.
+    pub deliveries: &'a [NewDelivery],
+    /// What readers get.
+    pub fed: &'a [NewEvent],
+    /// It is part of a transaction that is committed in many pieces.
+    pub is_piece: bool,
+}
+
+/// Commits deliveries, events for readers and the position they lead to. Returns, for each delivery that is new and was claimed, its index
+/// and its log row. Where there are no readers, nothing is said of them.
 ///
 /// # Errors
 /// [`Error::is_lease_lost`] when another instance leads; database errors. Nothing was written then.
@@ -149,43 +202,58 @@ pub async fn commit_batch(
     client: &impl GenericClient,
     term: i64,
     position: &Position,
-    deliveries: &[NewDelivery],
+    batch: Batch<'_>,
 ) -> Result<Vec<(usize, LogKey)>> {
+    let deliveries = batch.deliveries;
     let target = position.target.as_ref();
     let snapshot = target.map(|t| t.snapshot.as_str());
     let last_xid = target.map(|t| t.last_xid.to_string());
     let last_id = target.map(|t| t.last_id);
+    let events: Vec<Uuid> = deliveries.iter().map(|d| d.event_id).collect();
+    let subscriptions: Vec<i32> = deliveries.iter().map(|d| d.subscription_id).collect();
+    let parts: Vec<i64> = deliveries.iter().map(|d| d.part).collect();
+    let ids: Vec<Uuid> = deliveries.iter().map(|d| d.delivery_id).collect();
+    let models: Vec<&str> = deliveries.iter().map(|d| d.model.as_str()).collect();
+    let event_types: Vec<&str> = deliveries.iter().map(|d| d.event_type).collect();
+    let record_ids: Vec<String> = deliveries.iter().map(|d| array_text(&d.record_ids)).collect();
+    let bodies: Vec<&str> = deliveries.iter().map(|d| d.body.as_str()).collect();
+    let claimed: Vec<bool> = deliveries.iter().map(|d| d.claimed).collect();
+    let leases: Vec<i32> = deliveries.iter().map(|d| lease_ms(d.timeout)).collect();
+    let lanes: Vec<Option<i64>> = deliveries.iter().map(|d| d.lane_position).collect();
+    let behind: Vec<bool> = deliveries.iter().map(|d| d.is_behind).collect();
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![
+        &term,
+        &position.done,
+        &snapshot,
+        &last_xid,
+        &last_id,
+        &events,
+        &subscriptions,
+        &parts,
+        &ids,
+        &models,
+        &event_types,
+        &record_ids,
+        &bodies,
+        &claimed,
+        &leases,
+        &lanes,
+        &behind,
+    ];
+    let fed = feed::Columns::of(batch.fed);
+    let text = if batch.fed.is_empty() {
+        COMMIT
+    } else {
+        params.extend(fed.params());
+        params.push(&batch.is_piece);
+        COMMIT_AND_FEED
+    };
     let statement = client
-        .prepare_cached(
-            "select ord, log_id, log_date from odoo_eventd.commit_batch($1, $2::pg_catalog.text::pg_catalog.pg_snapshot, $3::pg_catalog.text::pg_catalog.pg_snapshot,
-                    $4::pg_catalog.text::pg_catalog.xid8, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-        )
+        .prepare_cached(text)
         .await
         .map_err(|e| failed("prepare committing deliveries", e))?;
-    let record_ids: Vec<String> = deliveries.iter().map(|d| array_text(&d.record_ids)).collect();
     let rows = client
-        .query(
-            &statement,
-            &[
-                &term,
-                &position.done,
-                &snapshot,
-                &last_xid,
-                &last_id,
-                &deliveries.iter().map(|d| d.event_id).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.subscription_id).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.part).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.delivery_id).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.model.as_str()).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.event_type).collect::<Vec<_>>(),
-                &record_ids,
-                &deliveries.iter().map(|d| d.body.as_str()).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.claimed).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| lease_ms(d.timeout)).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.lane_position).collect::<Vec<_>>(),
-                &deliveries.iter().map(|d| d.is_behind).collect::<Vec<_>>(),
-            ],
-        )
+        .query(&statement, &params)
         .await
         .map_err(|e| failed("commit deliveries", e))?;
     rows.into_iter()
@@ -359,7 +427,9 @@ pub async fn wake_all_lanes(client: &Client) -> Result<()> {
 /// [`Error::is_lease_lost`]; database errors: nothing was recorded, the same call may be made again.
 pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished]) -> Result<i64> {
     let statement = client
-        .prepare_cached("select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
+        .prepare_cached(
+            "select odoo_eventd.record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        )
         .await
         .map_err(|e| failed("prepare recording attempts", e))?;
     let row = client
@@ -385,6 +455,7 @@ pub async fn record(client: &impl GenericClient, term: i64, finished: &[Finished
                     .iter()
                     .map(|f| f.retry_in.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
                     .collect::<Vec<_>>(),
+                &finished.iter().map(|f| f.host.as_str()).collect::<Vec<_>>(),
             ],
         )
         .await

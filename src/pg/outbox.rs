@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use jiff::Timestamp;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::sqlstate::LOCK_TIMEOUT;
 use crate::event::{Images, Layout, RowChange, read_images};
 use crate::{Error, Result};
 
@@ -355,7 +355,7 @@ pub async fn rotate(client: &Client, over_bytes: i64) -> Result<bool> {
     match rotated {
         Ok(row) => Ok(row.get(0)),
         // Somebody is changing the capture: next time.
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) if LOCK_TIMEOUT.of(&error) => Ok(false),
         Err(error) => Err(Error::database("rotate the outbox", error)),
     }
 }

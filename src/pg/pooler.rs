@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
-
 use super::connect::Database;
+use super::sqlstate::POOLER;
 use crate::{Error, Result};
 
 /// How long a notification to oneself may take.
@@ -26,19 +25,9 @@ const PROBE: &str = "odoo_eventd.pooler_probe";
 /// Database errors; those that only a pooler causes are a finding.
 pub async fn find(database: &Database) -> Result<Option<&'static str>> {
     match look(database).await {
-        Err(error) if is_sign(&error) => Ok(Some(TRANSACTION_MODE)),
+        Err(error) if error.means(POOLER) => Ok(Some(TRANSACTION_MODE)),
         found => found,
     }
-}
-
-/// Whether a failure is one that only a pooler in transaction mode causes: a statement that was prepared a moment ago is not known any
-/// more, or one of that name is known already.
-pub fn is_sign(error: &Error) -> bool {
-    [
-        Some(&SqlState::INVALID_SQL_STATEMENT_NAME),
-        Some(&SqlState::DUPLICATE_PSTATEMENT),
-    ]
-    .contains(&error.sql_state())
 }
 
 /// What [`find`] says of it.

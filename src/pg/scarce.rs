@@ -5,18 +5,13 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Result};
+use super::sqlstate::OUT_OF_CONNECTIONS;
+use crate::Result;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MOST: Duration = Duration::from_secs(2);
-
-/// Whether a connection could not be had for no other reason than that there are as many as may be.
-pub fn is_scarce(error: &Error) -> bool {
-    error.sql_state() == Some(&SqlState::TOO_MANY_CONNECTIONS)
-}
 
 /// Tries to connect while connections are scarce; `None` when cancelled before.
 ///
@@ -32,7 +27,7 @@ where
         let error = match cancel.run_until_cancelled(connect()).await {
             None => return Ok(None),
             Some(Ok(connection)) => return Ok(Some(connection)),
-            Some(Err(error)) if is_scarce(&error) => error,
+            Some(Err(error)) if error.means(OUT_OF_CONNECTIONS) => error,
             Some(Err(error)) => return Err(error),
         };
         if !std::mem::replace(&mut is_told, true) {

@@ -5,6 +5,7 @@
 
 use tokio_postgres::{Client, Transaction};
 
+use super::locks::{self, LOCK_INSTALLATION};
 use crate::{Error, Result};
 
 /// Names and texts, in the order in which they are applied: `NNNNNN_name` and what `sql/install.sql` lists (`sql/embed.rs`). The number
@@ -208,9 +209,10 @@ pub fn install_plan(found: &Installed, roles: &Roles) -> Vec<Step> {
         },
         Step {
             title: "One installation at a time in this database".to_owned(),
-            sql: "set local client_min_messages = warning;\nset local lock_timeout = '60s';\nselect pg_advisory_xact_lock(1868853103, 4);\n\
-                  set local lock_timeout = '1s';"
-                .to_owned(),
+            sql: format!(
+                "set local client_min_messages = warning;\nset local lock_timeout = '60s';\n{LOCK_INSTALLATION};\n\
+                 set local lock_timeout = '1s';"
+            ),
         },
         Step {
             title: "Roles, where they are missing and may be made".to_owned(),
@@ -280,12 +282,12 @@ pub async fn install(client: &mut Client, roles: &Roles) -> Result<Change> {
     require_owner(client, &before.owner).await?;
     let transaction = begin(client).await?;
     let waited = transaction
-        .batch_execute("set local lock_timeout = '60s'; select pg_catalog.pg_advisory_xact_lock(1868853103, 4)")
+        .batch_execute(&format!("set local lock_timeout = '60s'; {LOCK_INSTALLATION}"))
         .await;
     if let Err(error) = waited {
         drop(transaction);
         let error = Error::database("wait for other installations", error);
-        return Err(error.with_hint(who_holds_the_installation(client).await?));
+        return Err(error.with_hint(locks::who_holds_the_installation(client).await?));
     }
     // Another process may have installed while this one waited.
     let found = installed(transaction.client()).await?;
@@ -351,26 +353,6 @@ pub async fn uninstall(client: &mut Client, purge: bool, lock_wait_ms: u32) -> R
         .commit()
         .await
         .map_err(|e| Error::database("commit the removal", e))
-}
-
-/// Anybody who can log in can hold an advisory lock.
-async fn who_holds_the_installation(client: &Client) -> Result<String> {
-    let holders: Option<String> = client
-        .query_one(
-            "select string_agg(format('pid %s (role %s, application %s)', a.pid, a.usename, quote_literal(a.application_name)), ', ')
-               from pg_locks l join pg_stat_activity a on a.pid = l.pid
-              where l.locktype = 'advisory' and l.classid = 1868853103 and l.objid = 4 and l.granted and a.datname = current_database()",
-            &[],
-        )
-        .await
-        .map_err(|e| Error::database("ask who installs", e))?
-        .get(0);
-    Ok(match holders {
-        Some(holders) => {
-            format!("its lock is held by {holders}: if that is no installation, end it with pg_terminate_backend")
-        }
-        None => "nobody holds its lock any more: try again".to_owned(),
-    })
 }
 
 async fn begin(client: &mut Client) -> Result<Transaction<'_>> {

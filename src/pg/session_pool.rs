@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, PoolError, Timeouts};
+use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError, Timeouts};
 use tokio_postgres::Client;
 
 use super::connect::Database;
@@ -55,6 +55,11 @@ impl SessionPool {
         }
     }
 
+    /// Closes those that nobody has used for so long.
+    pub fn close_idle(&self, unused: Duration) {
+        self.pool.retain(|_, metrics| metrics.last_used() < unused);
+    }
+
     /// The database.
     pub fn database(&self) -> &Database {
         &self.database
@@ -70,6 +75,13 @@ impl std::fmt::Debug for SessionPool {
 /// A session that was taken out of a [`SessionPool`].
 #[derive(Debug)]
 pub struct Session(Object);
+
+impl Session {
+    /// The session as one that keeps prepared statements.
+    pub(super) fn caching(&self) -> &ClientWrapper {
+        &self.0
+    }
+}
 
 impl Deref for Session {
     type Target = Client;

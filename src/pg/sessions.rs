@@ -41,12 +41,12 @@ impl Session {
     }
 }
 
-/// Ends those of these sessions that still hold, or wait for, an advisory lock of this class. Returns how many there were. One that holds
+/// Ends those of these sessions that still hold, or wait for, an advisory lock of ours. Returns how many there were. One that holds
 /// none is left alone: a pooler may have given it to somebody else.
 ///
 /// # Errors
 /// Database errors.
-pub async fn end_holders(client: &Client, sessions: &[Session], lock_class: i32) -> Result<u64> {
+pub async fn end_holders(client: &Client, sessions: &[Session]) -> Result<u64> {
     let pids: Vec<i32> = sessions.iter().map(|session| session.pid).collect();
     let starts: Vec<Timestamp> = sessions.iter().map(|session| session.started_at).collect();
     client
@@ -60,7 +60,7 @@ pub async fn end_holders(client: &Client, sessions: &[Session], lock_class: i32)
                 and exists (select from pg_catalog.pg_locks l
                              where l.pid operator(pg_catalog.=) a.pid and l.locktype operator(pg_catalog.=) 'advisory'
                                and l.classid operator(pg_catalog.=) $3::integer::pg_catalog.oid)",
-            &[&pids, &starts, &lock_class],
+            &[&pids, &starts, &super::locks::CLASS],
         )
         .await
         .map_err(|e| Error::database("end the sessions that were lost", e))

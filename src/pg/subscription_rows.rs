@@ -6,9 +6,14 @@
 use jiff::civil::DateTime;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use super::answered_requests::RequestKey;
+use super::domain::params::Params;
+use super::domain::sql::{self, compile};
+use super::sqlstate::{BAD_INTERVAL, BAD_VALUE};
+use crate::domain::check::TypedDomain;
 use crate::subscription::{View, draft};
 use crate::{Error, Result};
 
@@ -94,6 +99,25 @@ pub async fn count(client: &Client, operator: &Value, filter: &Value) -> Result<
         .await
         .map_err(|e| Error::database("count subscriptions", e))?;
     Ok(row.get(0))
+}
+
+/// The ids of the subscriptions that an operator sees and that satisfy a domain over their own columns.
+///
+/// # Errors
+/// Database errors.
+pub async fn search(client: &Client, operator: &Value, domain: &TypedDomain) -> Result<Vec<i32>> {
+    let mut params = Params::starting_after(1);
+    let condition = compile(domain, "record", &mut params, sql::Row::Table);
+    let statement = format!("select record.id from odoo_eventd.searched_subscriptions($1) record where {condition}");
+    let own: (&(dyn ToSql + Sync), Type) = (operator, Type::JSONB);
+    let values: Vec<(&(dyn ToSql + Sync), Type)> = std::iter::once(own)
+        .chain(params.as_sql().into_iter().zip(params.types()))
+        .collect();
+    let rows = client
+        .query_typed(&statement, &values)
+        .await
+        .map_err(|e| Error::database("look for subscriptions by a domain", e))?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
 /// A row before it is written.
@@ -190,15 +214,32 @@ pub async fn allowed_models(client: &Client) -> Result<Option<Vec<String>>> {
     Ok(row.get(0))
 }
 
-/// Adds a row. Returns its id.
+/// Adds a row, and notes in the same transaction which request has made it. Returns its id.
 ///
 /// # Errors
 /// [`Error::is_usage`] for values that the table does not take; database errors.
-pub async fn insert(client: &Client, operator: &Value, options: &Value) -> Result<i32> {
-    let row = client
-        .query_one("select odoo_eventd.add_subscription($1, $2)", &[operator, options])
-        .await
-        .map_err(|e| refused_values(e, "add the subscription"))?;
+pub async fn insert(
+    client: &Client,
+    operator: &Value,
+    options: &Value,
+    request: Option<RequestKey<'_>>,
+) -> Result<i32> {
+    let added = match request {
+        None => {
+            client
+                .query_one("select odoo_eventd.add_subscription($1, $2)", &[operator, options])
+                .await
+        }
+        Some(request) => {
+            client
+                .query_one(
+                    "select odoo_eventd.made_by_request($3, $4, odoo_eventd.add_subscription($1, $2))",
+                    &[operator, options, &request.token, &request.key],
+                )
+                .await
+        }
+    };
+    let row = added.map_err(|e| refused_values(e, "add the subscription"))?;
     Ok(row.get(0))
 }
 
@@ -330,26 +371,10 @@ pub async fn history(
 
 /// What the table does not take is wrong use.
 fn refused_values(error: tokio_postgres::Error, tried: &str) -> Error {
-    let Some(code) = error.code() else {
+    let column = BAD_INTERVAL.of(&error).then_some("max_event_age");
+    if column.is_none() && !BAD_VALUE.of(&error) {
         return Error::database(tried, error);
-    };
-    let column = match code {
-        code if *code == SqlState::INVALID_DATETIME_FORMAT || *code == SqlState::DATETIME_FIELD_OVERFLOW => {
-            Some("max_event_age")
-        }
-        code if [
-            &SqlState::CHECK_VIOLATION,
-            &SqlState::INVALID_TEXT_REPRESENTATION,
-            &SqlState::NOT_NULL_VIOLATION,
-            &SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            &SqlState::UNTRANSLATABLE_CHARACTER,
-        ]
-        .contains(&code) =>
-        {
-            None
-        }
-        _ => return Error::database(tried, error),
-    };
+    }
     let Some(said) = error.as_db_error() else {
         return Error::usage(format!("cannot {tried}")).with_source(error);
     };

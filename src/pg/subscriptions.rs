@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::Client;
 
 use crate::relations::Need;
-use crate::subscription::{Accepted, Subscription};
+use crate::subscription::{ResolvedSubscription, Subscription};
 use crate::{Error, Result};
 
 /// A number that differs after any change of a subscription by anybody but the service.
@@ -151,7 +151,7 @@ pub struct Verdict(serde_json::Value);
 
 impl Verdict {
     /// It can be served, and this is what it needs captured.
-    pub fn accepted(accepted: &Accepted) -> Self {
+    pub fn accepted(accepted: &ResolvedSubscription) -> Self {
         let need =
             |need: &Need| serde_json::json!({"columns": need.columns, "compared": need.compared, "whole": need.whole});
         let own =

@@ -3,25 +3,8 @@
 use std::collections::HashSet;
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use crate::{Error, Result};
-
-/// Classes of SQLSTATE that say nothing of the statement: the connection, the login, the server's resources or its end, a server that has
-/// become a standby, and our own, of a term that is over.
-const OF_THE_SESSION: [&str; 8] = ["08", "28", "3D", "53", "57", "58", "OE", "F0"];
-
-/// Whether the database refused this one statement and would answer others.
-pub fn is_of_the_statement(error: &Error) -> bool {
-    error.sql_state().is_some_and(|state| {
-        !OF_THE_SESSION.contains(&&state.code()[..2]) && *state != SqlState::READ_ONLY_SQL_TRANSACTION
-    })
-}
-
-/// Whether a lock could not be had in the time that was left for it: somebody is altering a table.
-pub fn is_of_a_lock(error: &Error) -> bool {
-    error.sql_state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
-}
 
 /// Notes that something was tried in vain.
 ///
@@ -73,8 +56,8 @@ impl Troubles {
                 }
                 Ok(Some(done))
             }
-            Err(error) if is_of_the_statement(&error) => {
-                if is_of_a_lock(&error) {
+            Err(error) if error.is_of_the_statement() => {
+                if error.is_lock_timeout() {
                     // Odoo upgrades its modules, for one: it takes as long as it takes, and nobody has to do anything.
                     self.well.remove(what);
                     tracing::warn!(what, error = %error.chain(), "waits for a lock and is tried again; everything else goes on");

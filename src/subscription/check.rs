@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use http::HeaderMap;
 
-use super::accepted::Accepted;
 use super::choices::{EndpointSource, Grouping};
+use super::resolved::ResolvedSubscription;
 use super::row::Subscription;
 use crate::backoff::Backoff;
 use crate::domain::DomainError;
 use crate::domain::check::{Context, TypedDomain, check_text};
 use crate::domain::plan::Plan;
+use crate::endpoint::auth::parse_auth;
+use crate::endpoint::guard::{Guard, parse_url};
+use crate::endpoint::headers::parse_header;
 use crate::error::Passage;
 use crate::event::{AUDIT_COLUMNS, EventType};
-use crate::http::auth::parse_auth;
-use crate::http::guard::{Guard, parse_url};
-use crate::http::headers::parse_header;
 use crate::odoo::registry::{Field, FieldType, Model, Registry, Table, nearest};
 use crate::payload::content::Content;
 use crate::payload::value;
@@ -25,7 +25,7 @@ use crate::relations::{Need, Watch};
 use crate::signature::Secret;
 use crate::{Error, Result};
 
-impl Accepted {
+impl ResolvedSubscription {
     /// Looks at a subscription against Odoo's metadata, and at its URL where a guard says which addresses may be called.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ struct Parts {
 /// Where a subscription sends to, and how.
 struct Route {
     endpoint: Arc<str>,
-    target: Option<reqwest::Url>,
+    target: Option<url::Url>,
     backoff: Backoff,
     secret: Option<Secret>,
     previous: Option<(Secret, i64)>,
@@ -248,7 +248,7 @@ fn judged_domain(row: &Subscription, registry: &Registry, context: &Context) -> 
 }
 
 /// Host and port, as a connection is made to them.
-fn endpoint_of(url: &reqwest::Url) -> Arc<str> {
+fn endpoint_of(url: &url::Url) -> Arc<str> {
     let host = url.host_str().unwrap_or_default();
     format!("{host}:{}", url.port_or_known_default().unwrap_or_default()).into()
 }

@@ -37,6 +37,18 @@ macro_rules! choices {
             }
         }
 
+        // The derive does not see names that come through a macro.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .enum_values(Some(Self::ALL.iter().map(|value| value.as_str())))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.as_str())
@@ -133,7 +145,7 @@ choices! {
     }
 }
 
-impl From<HttpMethod> for reqwest::Method {
+impl From<HttpMethod> for http::Method {
     fn from(method: HttpMethod) -> Self {
         match method {
             HttpMethod::Get => Self::GET,

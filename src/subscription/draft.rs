@@ -23,7 +23,7 @@ pub(crate) fn column(name: &str) -> Option<&'static str> {
 
 /// The columns of `mcp_event_subscription` that its user writes. What is not there is left to the table's defaults; keys that no column
 /// has are refused, for whoever misspells one would believe that it holds.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
     /// A name for people.
@@ -61,32 +61,41 @@ pub struct Draft {
     /// HTTP method.
     pub http_method: Option<HttpMethod>,
     /// Additional headers.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     pub headers: Option<Map<String, Value>>,
     /// How bodies are written.
     pub format: Option<BodyFormat>,
     /// Language of translated values.
     pub lang: Option<String>,
     /// Limit of one attempt in milliseconds, everything included.
+    #[schema(minimum = 1, maximum = 600_000)]
     pub timeout_ms: Option<i32>,
     /// 1 = one shot.
+    #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i32>,
     /// The wait after the first failed attempt, in milliseconds.
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
     pub retry_first_ms: Option<i32>,
     /// The longest wait between two attempts, in milliseconds.
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
     pub retry_max_ms: Option<i32>,
     /// Whether waits are drawn, up to their length.
     pub retry_jitter: Option<bool>,
     /// Deliveries wait.
     pub paused: Option<bool>,
+    /// Its events can be read from the feed although they are sent.
+    pub in_session: Option<bool>,
     /// One change of a record after the other.
     pub ordered: Option<bool>,
     /// Requests a second at most.
+    #[schema(minimum = 0.000_001, maximum = 1_000_000.0)]
     pub rate_limit: Option<f64>,
     /// Which records share a request.
     pub grouping: Option<Grouping>,
     /// Older events are not sent: an interval as PostgreSQL reads it.
     pub max_event_age: Option<String>,
     /// Larger bodies are sent thin.
+    #[schema(minimum = 1024, maximum = 16_777_216)]
     pub max_body_bytes: Option<i32>,
     /// Changes by these users are ignored.
     pub ignore_user_ids: Option<Vec<i32>>,

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::error::Passage;
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Refusal {
     /// The column that it is about, if it is about one.
     pub column: Option<&'static str>,
@@ -15,6 +15,7 @@ pub struct Refusal {
     /// What to do about it.
     pub hint: Option<String>,
     /// Where in the column's text it is, in bytes: from, and up to.
+    #[schema(value_type = Option<Vec<usize>>)]
     pub span: Option<(usize, usize)>,
     /// That text.
     #[serde(skip)]

@@ -72,6 +72,9 @@ pub struct Subscription {
     pub retry_jitter: bool,
     /// Deliveries wait.
     pub paused: bool,
+    /// Its events are read from the feed too.
+    #[serde(default)]
+    pub in_session: bool,
     /// When the service gave the endpoint up.
     pub disabled_at: Option<String>,
     /// One change of a record after the other.
@@ -151,7 +154,7 @@ impl fmt::Debug for Redacted {
 }
 
 impl Subscription {
-    /// Opens the secrets that are encrypted, as [`super::Accepted::check`] needs them.
+    /// Opens the secrets that are encrypted, as [`super::ResolvedSubscription::check`] needs them.
     ///
     /// # Errors
     /// [`Error::is_usage`] with a sentence that names the column and the keys' ids.

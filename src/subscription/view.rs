@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::choices::{BodyFormat, CreatedFrom, EndpointSource, Grouping, HttpMethod, State, TriggerMode, WantedEvents};
-use crate::http::mask::{HIDDEN, mask_url_text};
+use crate::endpoint::mask::{HIDDEN, mask_url_text};
 
 /// The columns of `mcp_event_subscription`, in their order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct View {
     /// The row's id.
     pub id: i32,
@@ -52,6 +52,7 @@ pub struct View {
     /// HTTP method.
     pub http_method: HttpMethod,
     /// Names of additional headers, each with a mask.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub headers: BTreeMap<String, Value>,
     /// How bodies are written.
     pub format: BodyFormat,
@@ -70,6 +71,7 @@ pub struct View {
     /// One change of a record after the other.
     pub ordered: bool,
     /// Requests a second at most: a number.
+    #[schema(value_type = Option<f64>)]
     pub rate_limit: Option<Value>,
     /// Which records share a request.
     pub grouping: Grouping,
@@ -81,6 +83,8 @@ pub struct View {
     pub ignore_user_ids: Vec<i32>,
     /// Deliveries wait.
     pub paused: bool,
+    /// Its events can be read from the feed although they are sent; without an endpoint they always can.
+    pub in_session: bool,
     /// What the service found it to be; none = it has not looked at this version yet.
     pub state: Option<State>,
     /// Why it waits, is invalid or disabled.

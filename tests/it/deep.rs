@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use odoo_eventd::config::RawConfig;
 use odoo_eventd::domain::check::{Context, check_text};
-use odoo_eventd::domain::judge::Judge;
 use odoo_eventd::domain::parse::parse;
 use odoo_eventd::odoo::registry::{Column, Facts, Field, FieldType, Inherit, Model, Registry, Table};
 use odoo_eventd::payload::body::{Body, Record, Values};
 use odoo_eventd::payload::path::Selection;
 use odoo_eventd::payload::template::{self, Template};
 use odoo_eventd::payload::xml::to_xml;
+use odoo_eventd::pg::domain::judge::Judge;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};

@@ -27,7 +27,7 @@ struct Invalid {
 
 /// What a version's cases came to.
 #[derive(Default)]
-struct Tally {
+struct Stats {
     cases: usize,
     right: usize,
     /// Odoo answers and this program does not, by what it says.
@@ -81,8 +81,8 @@ impl Oracle {
         })
     }
 
-    async fn tally(&self, version: u16) -> Tally {
-        let mut tally = Tally::default();
+    async fn tally(&self, version: u16) -> Stats {
+        let mut tally = Stats::default();
         for case in read::<Case>(version, "domain_cases.json") {
             // These were true of the moment at which Odoo was asked.
             if case.tags.contains("clock") {

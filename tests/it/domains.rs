@@ -8,8 +8,9 @@ use odoo_eventd::cli::domain::{Asking, eval_batch, matching_ids};
 use odoo_eventd::domain::DomainError;
 use odoo_eventd::domain::ast::{Domain, Operator, Value};
 use odoo_eventd::domain::check::{Context, TypedDomain, check, check_text};
-use odoo_eventd::domain::judge::{ImageColumn, Judge};
+use odoo_eventd::domain::image::ImageColumn;
 use odoo_eventd::odoo::registry::{Field, FieldType, Model, Registry};
+use odoo_eventd::pg::domain::judge::Judge;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde::Deserialize;
@@ -263,7 +264,7 @@ async fn captured_rows_are_judged_as_the_table_is() {
             model,
         )
         .await;
-        let matches = odoo_eventd::pg::judge::judge(&pooled, &judge, ids.len(), &values)
+        let matches = odoo_eventd::pg::domain::ask::judge(&pooled, &judge, ids.len(), &values)
             .await
             .expect("the images are judged");
         for (place, (case, _)) in (0..).zip(domains) {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use odoo_eventd::pg::connect;
 use odoo_eventd::pg::connections::Connections;
+use odoo_eventd::pg::locks::{BELL, CLASS};
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
-use odoo_eventd::worker::wake::{BELL_LOCK, Doorbell, LOCK_CLASS, Wake};
+use odoo_eventd::worker::dispatch::wake::{Doorbell, Wake};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, mpsc};
@@ -313,7 +314,7 @@ async fn held_since(database: &Database) -> String {
     database
         .psql(&format!(
             "select a.query_start from pg_locks l join pg_stat_activity a using (pid)
-              where l.locktype = 'advisory' and l.classid = {LOCK_CLASS}::oid and l.objid = {BELL_LOCK}::oid and l.mode = 'ExclusiveLock'
+              where l.locktype = 'advisory' and l.classid = {CLASS}::oid and l.objid = {BELL}::oid and l.mode = 'ExclusiveLock'
                 and l.granted and l.database = (select d.oid from pg_database d where d.datname = current_database())"
         ))
         .await

@@ -6,8 +6,8 @@ use std::fs::File;
 use odoo_eventd::demo::Options;
 use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::domain::check::{Context, TypedDomain, check_text};
-use odoo_eventd::domain::judge::Judge;
 use odoo_eventd::pg;
+use odoo_eventd::pg::domain::judge::Judge;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -157,7 +157,7 @@ async fn a_judge_that_was_changed_a_hundred_times_answers_as_one_that_was_made_a
                     .collect()
             })
             .collect();
-        let found = pg::judge::judge(&pooled, judge, images, &columns).await.unwrap();
+        let found = pg::domain::ask::judge(&pooled, judge, images, &columns).await.unwrap();
         found
             .into_iter()
             .map(|ids| ids.into_iter().collect::<BTreeSet<i64>>())

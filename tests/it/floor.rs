@@ -11,24 +11,24 @@ mod trust;
 mod versions;
 mod wall;
 
-use odoo_eventd::http::guard::Guard;
+use odoo_eventd::endpoint::guard::Guard;
 use odoo_eventd::ops::{Operator, Scope, Service};
 use odoo_eventd::pg::connect;
 use odoo_eventd::subscription::Draft;
-use odoo_eventd::worker::admission::ServiceRules;
+use odoo_eventd::worker::upkeep::admission::ServiceRules;
 use serde_json::{Value, json};
 
 use crate::support::Database;
 use crate::support::service::eventd_ok;
 
 /// The verbs on a database that was just installed.
-async fn verbs(database: &Database, sessions: usize) -> Service {
+pub async fn verbs(database: &Database, sessions: usize) -> Service {
     eventd_ok(&database.url(), &["install"]).await;
     verbs_of(database, sessions).await
 }
 
 /// The verbs on one that is installed.
-async fn verbs_of(database: &Database, sessions: usize) -> Service {
+pub async fn verbs_of(database: &Database, sessions: usize) -> Service {
     let rules = ServiceRules {
         guard: Guard::new(&["127.0.0.0/8"], &[]).unwrap(),
         keyring: None,
@@ -38,17 +38,17 @@ async fn verbs_of(database: &Database, sessions: usize) -> Service {
 }
 
 /// Who may do everything with what is his.
-fn operator(name: &str) -> Operator {
+pub fn operator(name: &str) -> Operator {
     let scopes = Scope::ALL.into_iter().filter(|scope| *scope != Scope::Admin);
     Operator::of_connection(name, scopes)
 }
 
-fn draft(object: Value) -> Draft {
+pub fn draft(object: Value) -> Draft {
     Draft::parse(object).unwrap()
 }
 
 /// A subscription to writes of `client_order_ref`.
-fn orders(url: &str) -> Draft {
+pub fn orders(url: &str) -> Draft {
     draft(json!({"model": "sale.order", "event_type": "write", "fields": ["client_order_ref"], "webhook_url": url}))
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use odoo_eventd::delivery::{Failure, Verdict};
+use odoo_eventd::endpoint::headers::parse_headers;
 use odoo_eventd::http::client::{Attempt, Client, DEFAULT_RESPONSE_CAP_BYTES};
-use odoo_eventd::http::headers::parse_headers;
 use reqwest::Method;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 

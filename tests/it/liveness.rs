@@ -10,7 +10,7 @@ use odoo_eventd::demo::Options;
 use odoo_eventd::demo::scratch::Scratch;
 use odoo_eventd::pg::connect::Database as Connection;
 use odoo_eventd::pg::connections::Connections;
-use odoo_eventd::worker::listener::Listener;
+use odoo_eventd::worker::term::listener::Listener;
 use odoo_eventd::worker::vitals::Vitals;
 use serde_json::Value;
 use tokio::net::UnixDatagram;

@@ -14,6 +14,7 @@
 )]
 #![allow(unreachable_pub, reason = "the modules of one test binary have no outside")]
 
+mod api;
 mod assistants;
 mod attachments;
 mod callbacks;
@@ -38,6 +39,7 @@ mod edits;
 mod emit;
 mod fairness;
 mod faults;
+mod feed;
 mod fence;
 mod fields_that_come;
 mod fixture;
@@ -79,6 +81,7 @@ mod strangers;
 mod support;
 mod tls;
 mod traces;
+mod traffic;
 mod troubles;
 mod unprintable;
 mod unprocessed;

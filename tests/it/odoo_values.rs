@@ -13,8 +13,9 @@ use odoo_eventd::odoo::registry::Registry;
 use odoo_eventd::payload::path::Selection;
 use odoo_eventd::payload::plan::Plan;
 use odoo_eventd::pg;
-use odoo_eventd::worker::quarantine::Quarantine;
-use odoo_eventd::worker::{admission, bodies};
+use odoo_eventd::worker::dispatch::payload_loader;
+use odoo_eventd::worker::upkeep::admission;
+use odoo_eventd::worker::upkeep::quarantine::Quarantine;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
@@ -154,7 +155,9 @@ async fn compare(version: u16) -> Option<Outcome> {
         let event = (uuid::Uuid::from_u128(1), EventType::Write, 0);
         let (at, name) = (jiff::Timestamp::UNIX_EPOCH, database.name().into());
         let existing = Assembled::of_existing(Arc::new(subscription), event, ids.collect(), at, name);
-        let made = bodies::make(&pool.get().await.unwrap(), vec![existing]).await.unwrap();
+        let made = payload_loader::make(&pool.get().await.unwrap(), vec![existing])
+            .await
+            .unwrap();
         assert_eq!(made[0].unreadable, None, "{model}");
         let body: Value = serde_json::from_str(made[0].body.as_ref().unwrap()).unwrap();
         for record in body["records"].as_array().expect("the values") {

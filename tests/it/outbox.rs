@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use odoo_eventd::pg::connect;
-use odoo_eventd::pg::deliveries;
+use odoo_eventd::pg::deliveries::{self, Batch};
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -193,9 +193,18 @@ async fn the_ring_goes_round_and_is_emptied_under_constant_writers_without_one_t
             done: page.snapshot,
             target: None,
         };
-        deliveries::commit_batch(&client, lead.term, &position, &[])
-            .await
-            .unwrap();
+        deliveries::commit_batch(
+            &client,
+            lead.term,
+            &position,
+            Batch {
+                deliveries: &[],
+                fed: &[],
+                is_piece: false,
+            },
+        )
+        .await
+        .unwrap();
         rotated += usize::from(outbox::rotate(&client, 0).await.unwrap());
         emptied += outbox::clear(&client, false).await.unwrap();
         rounds += 1;

@@ -366,7 +366,7 @@ async fn the_default_configuration_is_read_and_says_the_defaults() {
         .collect();
     let all = printed(scratch.write("config.toml", &uncommented).unwrap()).await;
     for (name, value) in shipped.as_object().unwrap() {
-        let (setting, section) = (format!("{name} = "), format!("[[{name}]]"));
+        let (setting, section) = (format!("{name} = "), format!("[{name}]"));
         assert!(
             uncommented.contains(&setting) || uncommented.contains(&section),
             "{name} is not in the file"

@@ -6,8 +6,9 @@ use odoo_eventd::demo::Options;
 use odoo_eventd::event::EventType;
 use odoo_eventd::matching::Assembled;
 use odoo_eventd::pg;
-use odoo_eventd::worker::quarantine::Quarantine;
-use odoo_eventd::worker::{admission, bodies};
+use odoo_eventd::worker::dispatch::payload_loader;
+use odoo_eventd::worker::upkeep::admission;
+use odoo_eventd::worker::upkeep::quarantine::Quarantine;
 
 use crate::support::delivery::subscribe;
 use crate::support::receiver::Receiver;
@@ -240,7 +241,9 @@ async fn existing_records_make_a_body_without_a_change_of_theirs() {
     let event = (uuid::Uuid::from_u128(1), EventType::Write, 0);
     let name: Arc<str> = database.name().into();
     let existing = Assembled::of_existing(subscription, event, vec![1, 7, 900], jiff::Timestamp::UNIX_EPOCH, name);
-    let made = bodies::make(&pool.get().await.unwrap(), vec![existing]).await.unwrap();
+    let made = payload_loader::make(&pool.get().await.unwrap(), vec![existing])
+        .await
+        .unwrap();
     let body: serde_json::Value = serde_json::from_str(made[0].body.as_ref().unwrap()).unwrap();
     assert_eq!(
         body["records"],

@@ -1,10 +1,10 @@
 //! What a leaf becomes, by version, on a small registry; the whole language is proven against Odoo's own answers in
 //! `tests/it/domains.rs`.
 
-use super::super::params::Params;
-use super::super::sql::{Row, compile};
 use super::*;
 use crate::odoo::registry::{Column, Facts, Field, FieldType, Inherit, LinkTable, Registry, Table};
+use crate::pg::domain::params::Params;
+use crate::pg::domain::sql::{Row, compile};
 
 fn stored(name: &str, kind: FieldType, type_name: &str) -> Field {
     let mut field = Field::new(name, kind);

@@ -1,8 +1,10 @@
 //! Attempts page by page, and one delivery with all of its attempts.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,8 +17,9 @@ use crate::pg::delivery_log;
 use crate::subscription::Refusal;
 
 /// How an attempt ended, so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = AttemptStatus)]
 pub enum Status {
     /// It is under way.
     Pending,
@@ -26,8 +29,16 @@ pub enum Status {
     Failed,
 }
 
+impl FromStr for Status {
+    type Err = serde::de::value::Error;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Self::deserialize(text.into_deserializer())
+    }
+}
+
 /// One attempt, as the log has it; the columns of `mcp_webhook_delivery` in their order. Times are UTC.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attempt {
     /// The row's id.
     pub id: i64,
@@ -47,9 +58,11 @@ pub struct Attempt {
     pub status: Status,
     /// The HTTP status, if one came.
     pub response_code: Option<i32>,
-    /// The body exactly as it was sent; none once it was cleared.
+    /// The body exactly as it was sent; none once it was cleared, and in lists.
+    #[serde(default)]
     pub payload: Option<String>,
-    /// The beginning of the answer's body.
+    /// The beginning of the answer's body; none in lists.
+    #[serde(default)]
     pub response_body: Option<String>,
     /// Why it failed: a word.
     pub error: Option<String>,
@@ -66,7 +79,7 @@ pub struct Attempt {
 }
 
 /// One delivery: an event to a subscription.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Delivery {
     /// Equal on every attempt.
     pub delivery_id: Uuid,
@@ -89,7 +102,7 @@ pub struct Delivery {
 }
 
 /// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     /// It is sent when it is due.
@@ -152,6 +165,8 @@ pub struct AttemptFilter {
     pub text: Option<String>,
     /// Only the last attempts of dead letters, the deliveries that ended without success.
     pub dead: bool,
+    /// Leaves out what was sent and answered: of a page of attempts that may be hundreds of megabytes.
+    pub without_bodies: bool,
 }
 
 impl AttemptFilter {
@@ -169,7 +184,7 @@ impl AttemptFilter {
             "code_classes": codes(|code| match code { Code::Hundred(class) => Some(class), Code::One(_) => None }),
             "record_id": self.record_id, "event_id": self.event_id, "delivery_id": self.delivery_id,
             "since": self.since.map(|at| at.to_string()), "until": self.until.map(|at| at.to_string()), "text": self.text,
-            "is_dead": self.dead,
+            "is_dead": self.dead, "without_bodies": self.without_bodies,
         })
     }
 }

@@ -29,7 +29,7 @@ pub struct DeadFilter {
 }
 
 /// A delivery that was asked to be sent once more.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Redelivered {
     /// Equal on every attempt.
     pub delivery_id: Uuid,
@@ -54,7 +54,7 @@ pub struct Redelivered {
 }
 
 /// How many deliveries are sent once more, or would be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RedeliveredCount {
     /// That many are sent.
     pub count: usize,

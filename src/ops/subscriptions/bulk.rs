@@ -35,7 +35,7 @@ impl Target {
 }
 
 /// What became of one.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct BulkResult {
     /// Its id.
     pub id: i32,
@@ -45,7 +45,7 @@ pub struct BulkResult {
 }
 
 /// What became of one of several.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// It was done.

@@ -7,6 +7,7 @@ use super::read::Versioned;
 use crate::ops::error::{Error, Result};
 use crate::ops::operator::{Operator, Scope};
 use crate::ops::service::Service;
+use crate::pg::answered_requests::RequestKey;
 use crate::pg::subscription_rows;
 use crate::subscription::choices::State;
 use crate::subscription::{Draft, Refusal};
@@ -26,12 +27,22 @@ impl Service {
     /// # Errors
     /// [`Error::Refused`] when it cannot be served: then nothing was written. [`Error::Forbidden`] without `subscriptions:write`.
     pub async fn create_subscription(&self, operator: &Operator, draft: Draft) -> Result<Created> {
+        Box::pin(self.create_for(operator, draft, None)).await
+    }
+
+    /// The same, noted under the key of the request that asks for it, in the transaction that adds it.
+    pub(super) async fn create_for(
+        &self,
+        operator: &Operator,
+        draft: Draft,
+        request: Option<RequestKey<'_>>,
+    ) -> Result<Created> {
         operator.require(Scope::SubscriptionsWrite)?;
         let options = operator.sign(draft)?.to_json();
         let session = self.session().await?;
         let registry = self.registry(&session).await?;
         Box::pin(look_at(&session, self.rules(), operator, (&options, None), &registry)).await?;
-        let id = subscription_rows::insert(&session, &operator.to_json(), &options).await?;
+        let id = subscription_rows::insert(&session, &operator.to_json(), &options, request).await?;
         let followed = self.let_capture_follow(&session, &[id]).await;
         let row = Self::versioned(&session, operator, id).await?;
         match (row.subscription.state, followed) {

@@ -11,7 +11,8 @@ use crate::ops::service::Service;
 use crate::pg::subscription_rows;
 
 /// One change. It holds no secret: of a URL scheme and host are kept, of headers the names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SubscriptionChange)]
 pub struct Change {
     /// Its place in the history.
     pub history_id: i64,
@@ -32,8 +33,10 @@ pub struct Change {
     /// The columns that differ; `credentials` when a secret was replaced by another.
     pub changed: Vec<String>,
     /// What they were; of one that was deleted everything.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
     pub before: Option<Value>,
     /// What they are since.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
     pub after: Option<Value>,
 }
 

@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use crate::Error;
 use crate::domain::check::{TypedDomain, check_text};
@@ -18,14 +16,17 @@ use crate::ops::error::{Conflict, Error as OpsError, Result, Version};
 
 use super::bulk::Target;
 use crate::ops::operator::Operator;
-use crate::pg::{search, subscription_rows};
+use crate::pg::Client;
+use crate::pg::domain::search;
+use crate::pg::sqlstate::DENIED;
+use crate::pg::subscription_rows;
 use crate::subscription::choices::{TriggerMode, WantedEvents};
-use crate::subscription::{Accepted, Subscription};
-use crate::worker::admission::{self, ServiceRules};
-use crate::worker::quarantine::Quarantine;
+use crate::subscription::{ResolvedSubscription, Subscription};
+use crate::worker::upkeep::admission::{self, ServiceRules};
+use crate::worker::upkeep::quarantine::Quarantine;
 
 /// What a subscription would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Preview {
     /// Odoo model.
     pub model: String,
@@ -64,7 +65,7 @@ pub struct Preview {
 pub(super) struct Looked {
     /// The version that it would replace.
     pub(super) version: Option<Version>,
-    accepted: Accepted,
+    accepted: ResolvedSubscription,
     registry: Arc<Registry>,
     capture: Value,
 }
@@ -151,7 +152,7 @@ fn all_of(faults: Vec<Error>) -> Error {
     }
 }
 
-async fn preview_capture(client: &Client, accepted: &Accepted) -> crate::Result<Value> {
+async fn preview_capture(client: &Client, accepted: &ResolvedSubscription) -> crate::Result<Value> {
     let columns: Vec<&str> = accepted.columns.iter().map(String::as_str).collect();
     subscription_rows::preview_capture(client, &accepted.row.model, &columns).await
 }
@@ -207,7 +208,11 @@ impl Looked {
 }
 
 /// How many records match, with the connection's own rights; or why it may not know.
-async fn count(client: &Client, accepted: &Accepted, registry: &Registry) -> Result<(Option<i64>, Option<String>)> {
+async fn count(
+    client: &Client,
+    accepted: &ResolvedSubscription,
+    registry: &Registry,
+) -> Result<(Option<i64>, Option<String>)> {
     let row = &accepted.row;
     let domain = check_text(&row.domain, &row.model, registry, &admission::context_of(row)).map_err(Error::from)?;
     Ok(count_matching(client, &domain).await?)
@@ -220,7 +225,7 @@ pub(in crate::ops) async fn count_matching(
 ) -> crate::Result<(Option<i64>, Option<String>)> {
     match search::count_matching(client, domain).await {
         Ok(count) => Ok((Some(count), None)),
-        Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok((
+        Err(error) if error.means(DENIED) => Ok((
             None,
             Some("the connection may not read the records; connect as a role that may".to_owned()),
         )),

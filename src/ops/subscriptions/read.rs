@@ -1,8 +1,12 @@
 //! Subscriptions: one, those that fit, and how many.
 
+use std::str::FromStr;
+
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::search::resolved;
 use crate::ops::error::{Error, Result, Version};
 use crate::ops::operator::{Operator, Scope};
 use crate::ops::page::{Page, PageRequest, unknown_cursor};
@@ -13,7 +17,7 @@ use crate::subscription::View;
 use crate::subscription::choices::CreatedFrom;
 
 /// A subscription, and which version of it this is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Versioned {
     /// What a change names to be made to this version alone.
     pub version: Version,
@@ -25,6 +29,9 @@ pub struct Versioned {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
+    /// That satisfy this Odoo domain over their own columns; see [`super::search`].
+    #[serde(skip_serializing)]
+    pub domain: Option<String>,
     /// With one of these ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<i32>>,
@@ -58,7 +65,7 @@ impl Filter {
 }
 
 /// What a subscription was found to be, or that it was not looked at yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ListedState {
     /// It is served.
@@ -71,6 +78,14 @@ pub enum ListedState {
     Disabled,
     /// The service has not looked at this version of the row yet.
     Unseen,
+}
+
+impl FromStr for ListedState {
+    type Err = serde::de::value::Error;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Self::deserialize(text.into_deserializer())
+    }
 }
 
 /// What subscriptions are ordered by.
@@ -99,7 +114,21 @@ pub enum OrderBy {
 }
 
 impl OrderBy {
-    fn column(self) -> &'static str {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Id,
+        Self::Name,
+        Self::Model,
+        Self::State,
+        Self::Active,
+        Self::LastDelivery,
+        Self::FailureCount,
+        Self::CreateDate,
+        Self::WriteDate,
+    ];
+
+    /// The column.
+    pub fn column(self) -> &'static str {
         match self {
             Self::Id => "id",
             Self::Name => "name",
@@ -124,6 +153,26 @@ pub struct Order {
     pub descending: bool,
 }
 
+impl FromStr for Order {
+    type Err = crate::Error;
+
+    /// Reads a column, with a minus before it for the largest first.
+    ///
+    /// # Errors
+    /// [`crate::Error::is_usage`] for a column that nothing is ordered by.
+    fn from_str(text: &str) -> crate::Result<Self> {
+        let name = text.strip_prefix('-').unwrap_or(text);
+        let by = OrderBy::ALL.into_iter().find(|by| by.column() == name);
+        let known = || OrderBy::ALL.map(OrderBy::column).join(", ");
+        let by =
+            by.ok_or_else(|| crate::Error::usage(format!("nothing is ordered by \"{name}\", but by {}", known())))?;
+        Ok(Self {
+            by,
+            descending: text.starts_with('-'),
+        })
+    }
+}
+
 /// A place in a list of subscriptions.
 #[derive(Serialize, Deserialize)]
 struct Place {
@@ -144,6 +193,16 @@ impl Service {
         operator.require(Scope::SubscriptionsRead)?;
         let session = self.session().await?;
         Self::versioned(&session, operator, id).await
+    }
+
+    /// Which version it is now, for whoever changes it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Forbidden`] without `subscriptions:write`.
+    pub async fn subscription_version(&self, operator: &Operator, id: i32) -> Result<Version> {
+        operator.require(Scope::SubscriptionsWrite)?;
+        let session = self.session().await?;
+        Ok(Self::versioned(&session, operator, id).await?.version)
     }
 
     /// One, for a verb that has asked for its own scope.
@@ -189,6 +248,7 @@ impl Service {
             most: page.fetched()?,
         };
         let session = self.session().await?;
+        let filter = resolved(&session, operator, filter).await?;
         let found = subscription_rows::find(&session, &operator.to_json(), &filter.to_json(), stretch).await?;
         let page = Page::of(found, page, |found| Place {
             order,
@@ -218,6 +278,15 @@ impl Service {
         }
     }
 
+    /// All that fit, for whoever changes them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without `subscriptions:write`.
+    pub async fn subscriptions_to_write(&self, operator: &Operator, filter: &Filter) -> Result<Vec<View>> {
+        operator.require(Scope::SubscriptionsWrite)?;
+        Box::pin(self.all_subscriptions(&operator.clone().also(Scope::SubscriptionsRead), filter)).await
+    }
+
     /// How many fit.
     ///
     /// # Errors
@@ -225,6 +294,7 @@ impl Service {
     pub async fn count_subscriptions(&self, operator: &Operator, filter: &Filter) -> Result<i64> {
         operator.require(Scope::SubscriptionsRead)?;
         let session = self.session().await?;
+        let filter = resolved(&session, operator, filter).await?;
         Ok(subscription_rows::count(&session, &operator.to_json(), &filter.to_json()).await?)
     }
 }

@@ -21,7 +21,7 @@ const SECRET_BYTES: usize = 32;
 pub const OVERLAP_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A subscription's new secret.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Rotated {
     /// The subscription.
     pub id: i32,
@@ -29,6 +29,7 @@ pub struct Rotated {
     pub secret: Option<String>,
     /// Until when the old one signs too; none = the new one signs alone at once.
     #[serde(serialize_with = "as_text")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub old_signs_until: Option<Timestamp>,
 }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use odoo_eventd::event::{Change, EventType, RowChange, fold_table};
 use odoo_eventd::pg::connect::Database;
 use odoo_eventd::pg::outbox::{self, Layouts, Position};
-use odoo_eventd::worker::admission;
-use odoo_eventd::worker::quarantine::Quarantine;
+use odoo_eventd::worker::upkeep::admission;
+use odoo_eventd::worker::upkeep::quarantine::Quarantine;
 
 use super::compare::{Told, Transaction, compare_images, compare_records, compare_user, net_pairs};
 use super::runner::Difference;

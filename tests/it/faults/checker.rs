@@ -331,6 +331,42 @@ impl Report {
     }
 }
 
+/// What a reader of the feed has to have got: every change once, and those of one record in their order.
+pub fn check_reading(committed: &[Committed], read: &[Item], report: &mut Report) {
+    const READER: i32 = 0;
+    let known: HashMap<&Item, &Committed> = committed.iter().map(|change| (&change.item, change)).collect();
+    let mut times: HashMap<&Item, usize> = HashMap::new();
+    let mut latest: HashMap<i64, i64> = HashMap::new();
+    for item in read {
+        *times.entry(item).or_default() += 1;
+        let Some(change) = known.get(item) else {
+            report.add(Breach::NotCommitted, READER, format!("{item:?} was read"), None);
+            continue;
+        };
+        let latest = latest.entry(item.record).or_insert(change.seq);
+        if change.seq < *latest {
+            let what = format!("{item:?}, number {}, was read behind number {latest}", change.seq);
+            report.add(Breach::OutOfOrder, READER, what, change.at);
+        }
+        *latest = change.seq.max(*latest);
+    }
+    for change in committed {
+        match times.get(&change.item).copied().unwrap_or(0) {
+            1 => {}
+            0 => report.add(
+                Breach::Lost,
+                READER,
+                format!("{:?} was not read", change.item),
+                change.at,
+            ),
+            many => {
+                let what = format!("{:?} was read {many} times", change.item);
+                report.add(Breach::TwoDeliveries, READER, what, change.at);
+            }
+        }
+    }
+}
+
 /// How an attempt ends of which the service cannot know whether the receiver has taken it.
 const UNCERTAIN: [&str; 4] = ["interrupted", "timeout", "connection_reset", "protocol"];
 

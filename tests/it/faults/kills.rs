@@ -31,12 +31,14 @@ impl Fault for KilledAt {
         match self.0 {
             Step::AfterCapture => "SIGKILL after reading the outbox",
             Step::AfterClaim => "SIGKILL after claiming",
+            Step::AfterFeeding => "SIGKILL after feeding readers",
             Step::BeforeSend => "SIGKILL before sending",
             Step::AfterSend => "SIGKILL after sending, before recording",
             Step::WhileRecording => "SIGKILL while recording",
             Step::WhileDroppingADay => "SIGKILL while dropping a day of the log",
             Step::WhileRotating => "SIGKILL while rotating the outbox",
             Step::WhileEmptying => "SIGKILL while emptying the outbox",
+            Step::WhileDroppingABlock => "SIGKILL while emptying a block of the feed",
             Step::WhileLooking => "SIGKILL while looking at a subscription",
         }
     }
@@ -45,13 +47,18 @@ impl Fault for KilledAt {
         async move {
             let nth = match self.0 {
                 // Once in fifteen seconds, beginning with the term.
-                Step::WhileDroppingADay | Step::WhileRotating | Step::WhileEmptying | Step::WhileLooking => 1,
+                Step::WhileDroppingADay
+                | Step::WhileRotating
+                | Step::WhileEmptying
+                | Step::WhileDroppingABlock
+                | Step::WhileLooking => 1,
                 _ => world.random.random_range(1..=20),
             };
             world.kill_services().await;
             match self.0 {
                 Step::WhileDroppingADay => age_the_log(world).await,
                 Step::WhileRotating | Step::WhileEmptying => age_the_outbox(world).await,
+                Step::WhileDroppingABlock => age_the_feed(world).await,
                 _ => {}
             }
             world.start_doomed_service(self.0, nth);
@@ -84,6 +91,19 @@ async fn age_the_log(world: &World) {
 async fn age_the_outbox(world: &World) {
     let age = "update odoo_eventd.ring set rotated_at = now() - interval '2 days'";
     world.database.psql(age).await;
+}
+
+/// What is in the feed was read, and then grows old: the next term empties its block, and what comes goes to another.
+async fn age_the_feed(world: &World) {
+    world.reader.caught_up().await;
+    world
+        .database
+        .psql(
+            "update odoo_eventd.feed_block b set opened_at = now() - interval '30 hours', closed_at = now() - interval '25 hours'
+               from odoo_eventd.feed_ring r where b.block = r.current;
+             update odoo_eventd.feed_ring set current = (select b.block from odoo_eventd.feed_block b where b.opened_at is null order by b.block limit 1)",
+        )
+        .await;
 }
 
 /// SIGKILL at a random moment.
@@ -165,6 +185,12 @@ async fn killed_between_reading_and_sending_the_service_loses_nothing() {
 async fn killed_between_sending_and_recording_the_service_repeats_only_what_may_be_repeated() {
     let steps = [&KilledAt(Step::AfterSend), &KilledAt(Step::WhileRecording)];
     nothing_is_lost(&steps.map(|s| s as &dyn Fault), 3, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_behind_feeding_readers_or_while_emptying_their_blocks_the_service_costs_a_reader_nothing() {
+    let steps = [&KilledAt(Step::AfterFeeding), &KilledAt(Step::WhileDroppingABlock)];
+    nothing_is_lost(&steps.map(|s| s as &dyn Fault), 3, 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod ledger;
 mod network;
 mod pooler;
 mod postgres;
+mod reader;
 mod restore;
 mod soak;
 mod table;

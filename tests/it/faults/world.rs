@@ -11,8 +11,9 @@ use rand::rngs::StdRng;
 use tokio::process::Command;
 use tokio_postgres::Row;
 
-use super::checker::{Attempt, Books, Committed, Item, Promise, Report, check};
+use super::checker::{Attempt, Books, Committed, Item, Promise, Report, check, check_reading};
 use super::ledger::{Ledger, Manners, items_of};
+use super::reader::Reader;
 use super::writers::{BOOK, Writers};
 use crate::support::service::{SOON, Service, eventd_ok, program};
 use crate::support::{Database, Server};
@@ -94,6 +95,8 @@ pub struct World {
     pub random: StdRng,
     /// What arrived.
     pub ledger: Ledger,
+    /// Reads the feed.
+    pub reader: Reader,
     /// How the next service is to reach the database: a fault of the network puts something in between.
     pub service_url: String,
     /// Arguments of `run` for the next service.
@@ -120,7 +123,9 @@ impl World {
             let id = kind.subscribe(&database, &url).await;
             promises.insert(id, kind.promise);
         }
+        let reader = Reader::start(&database).await;
         let mut world = Self {
+            reader,
             service_url: database.url(),
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -330,7 +335,10 @@ impl World {
         self.settle(SOON * 10).await;
         let books = self.books().await;
         assert!(!books.committed.is_empty() && !books.arrivals.is_empty());
-        check(&books)
+        self.reader.caught_up().await;
+        let mut report = check(&books);
+        check_reading(&books.committed, &self.reader.read(), &mut report);
+        report
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use odoo_eventd::endpoint::guard::{Guard, parse_url};
 use odoo_eventd::http::client::{Audience, Client, ClientConfig, Request, Reuse};
-use odoo_eventd::http::guard::{Guard, parse_url};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use odoo_eventd::http::guard::{Guard, parse_network, special_range};
-use odoo_eventd::http::mask::mask_url_text;
+use odoo_eventd::endpoint::guard::{Guard, parse_network, special_range};
+use odoo_eventd::endpoint::mask::mask_url_text;
 use odoo_eventd_fuzz::text;
 
 fuzz_target!(|bytes: &[u8]| {

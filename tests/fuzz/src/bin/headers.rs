@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use odoo_eventd::http::auth::parse_auth;
-use odoo_eventd::http::headers::parse_header;
+use odoo_eventd::endpoint::auth::parse_auth;
+use odoo_eventd::endpoint::headers::parse_header;
 use odoo_eventd_fuzz::{halves, text};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,0 +1,134 @@
+//! Who asks: an extractor that needs a scope, so that nothing of a request is looked at before it is known that he may ask it.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::Shared;
+use super::door::Door;
+use super::gate::Refused;
+use super::problem::{Problem, in_query};
+use crate::ops::Service;
+use crate::ops::operator::{Operator, Scope};
+
+/// What a caller needs.
+pub trait Needs: Send + Sync + 'static {
+    /// The scope.
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($(#[$about:meta])* $name:ident = $scope:ident,)+) => {
+        $(
+            $(#[$about])*
+            #[derive(Debug)]
+            pub struct $name;
+
+            impl Needs for $name {
+                const SCOPE: Scope = Scope::$scope;
+            }
+        )+
+    };
+}
+
+needs! {
+    /// `subscriptions:read`.
+    ReadsSubscriptions = SubscriptionsRead,
+    /// `subscriptions:write`.
+    WritesSubscriptions = SubscriptionsWrite,
+    /// `deliveries:read`.
+    ReadsDeliveries = DeliveriesRead,
+    /// `deliveries:redeliver`.
+    Redelivers = DeliveriesRedeliver,
+    /// `events:read`.
+    ReadsEvents = EventsRead,
+}
+
+/// Somebody who was let in, and may do what `N` is for.
+#[derive(Debug)]
+pub struct Caller<N> {
+    /// His token's id.
+    pub token: i32,
+    /// Who he is.
+    pub operator: Operator,
+    /// The verbs of the database that he asks.
+    pub service: Service,
+    door: Arc<Door>,
+    needs: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let token = bearer(parts)?;
+        let door = parts.extensions.get::<Arc<Door>>().cloned();
+        let door = door.ok_or_else(|| Problem::not_found("there is no such database"))?;
+        let service = door.service().await?;
+        let admitted = match door.gate.admit(&service, token).await {
+            Ok(admitted) => admitted,
+            Err(Refused::Wrong) => {
+                tokio::time::sleep(shared.strangers.pause(Instant::now())).await;
+                return Err(Problem::unauthorized(
+                    "the token is none, or it was revoked, or its time is over",
+                    "Bearer realm=\"odoo-eventd\", error=\"invalid_token\"",
+                ));
+            }
+            Err(Refused::TooFast(wait)) => {
+                let problem = Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too-fast",
+                    "too many requests with this token",
+                );
+                return Err(problem.retry_after(wait.as_secs() + 1));
+            }
+            Err(Refused::Unknown(error)) => return Err(in_query(error)),
+        };
+        if !admitted.operator.may(N::SCOPE) {
+            return Err(Problem::forbidden(N::SCOPE));
+        }
+        Ok(Self {
+            token: admitted.token,
+            operator: admitted.operator,
+            service,
+            door,
+            needs: PhantomData,
+        })
+    }
+}
+
+impl<N> Caller<N> {
+    /// Waits until his token lets nobody in any more: who has come in for long is shown out.
+    pub async fn dismissed(&self) {
+        while self.door.gate.is_live(&self.service, self.token).await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// How often it is looked whether somebody may stay.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The token of a request.
+fn bearer(parts: &Parts) -> Result<&str, Problem> {
+    let missing = || {
+        Problem::unauthorized(
+            "a token is needed: Authorization: Bearer oet_..",
+            "Bearer realm=\"odoo-eventd\"",
+        )
+    };
+    let said = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(missing)?;
+    match said.trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
+        _ => Err(missing()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Who comes in: a bearer token to an operator.
+//!
+//! All tokens that let somebody in are read together, and anew when what was read is a second old. So a revoked one, or one whose time is over,
+//! is refused within a second by every instance; and wrong ones cost ten short statements a second, however many come.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hint::black_box;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::pace::Bucket;
+use crate::ops::Service;
+use crate::ops::operator::Operator;
+use crate::ops::tokens::{LiveToken, PREFIX, TokenDigest, digest_of};
+
+/// What was read is good for so long.
+const GOOD_FOR: Duration = Duration::from_millis(900);
+
+/// Where a token is not among what was read it is read anew, so often at most, however many come.
+const GOOD_FOR_STRANGERS: Duration = Duration::from_millis(100);
+
+/// Somebody who may come in.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// The token's id.
+    pub token: i32,
+    /// Who he is.
+    pub operator: Operator,
+}
+
+/// Why somebody may not.
+#[derive(Debug)]
+pub enum Refused {
+    /// The token is none, or none any more.
+    Wrong,
+    /// He asks too fast.
+    TooFast(Duration),
+    /// Nobody knows now.
+    Unknown(crate::ops::Error),
+}
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub struct Gate {
+    rate: u32,
+    read: tokio::sync::Mutex<Option<Book>>,
+    visits: Mutex<Visits>,
+}
+
+#[derive(Debug, Clone)]
+struct Book {
+    read_at: Instant,
+    tokens: Arc<HashMap<[u8; 8], LiveToken>>,
+}
+
+#[derive(Debug, Default)]
+struct Visits {
+    buckets: HashMap<i32, Bucket>,
+    used: BTreeSet<i32>,
+}
+
+impl Gate {
+    /// Lets in `rate` requests a second with each token.
+    pub fn new(rate: u32) -> Self {
+        Self {
+            rate,
+            read: tokio::sync::Mutex::default(),
+            visits: Mutex::default(),
+        }
+    }
+
+    /// Whom this token lets in.
+    pub async fn admit(&self, service: &Service, token: &str) -> Result<Admitted, Refused> {
+        if !token.starts_with(PREFIX) {
+            return Err(Refused::Wrong);
+        }
+        let digest = digest_of(token);
+        let mut known = self.book(service, GOOD_FOR).await?.token(&digest);
+        if known.is_none() {
+            // It may have been made since.
+            known = self.book(service, GOOD_FOR_STRANGERS).await?.token(&digest);
+        }
+        let known = known.ok_or(Refused::Wrong)?;
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        visits.used.insert(known.id);
+        let now = Instant::now();
+        let bucket = visits
+            .buckets
+            .entry(known.id)
+            .or_insert_with(|| Bucket::new(self.rate, now));
+        bucket.take(self.rate, now).map_err(Refused::TooFast)?;
+        Ok(Admitted {
+            token: known.id,
+            operator: known.operator.clone(),
+        })
+    }
+
+    /// Whether this token lets somebody in. While nobody knows, whoever is in may stay.
+    pub async fn is_live(&self, service: &Service, token: i32) -> bool {
+        match self.book(service, GOOD_FOR).await {
+            Ok(book) => book.tokens.values().any(|known| known.id == token),
+            Err(_) => true,
+        }
+    }
+
+    /// The tokens, as they were so long ago at most.
+    async fn book(&self, service: &Service, good_for: Duration) -> Result<Book, Refused> {
+        let mut read = self.read.lock().await;
+        let now = Instant::now();
+        if let Some(book) = read.as_ref().filter(|book| now.duration_since(book.read_at) < good_for) {
+            return Ok(book.clone());
+        }
+        let used = std::mem::take(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner).used);
+        let used: Vec<i32> = used.into_iter().collect();
+        let live = service.live_tokens(&used).await.map_err(Refused::Unknown)?;
+        let ids: BTreeSet<i32> = live.iter().map(|token| token.id).collect();
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        visits.buckets.retain(|id, _| ids.contains(id));
+        drop(visits);
+        let book = Book {
+            read_at: now,
+            tokens: Arc::new(live.into_iter().map(|token| (shelf(&token.digest), token)).collect()),
+        };
+        *read = Some(book.clone());
+        Ok(book)
+    }
+}
+
+impl Book {
+    fn token(&self, digest: &TokenDigest) -> Option<LiveToken> {
+        let known = self.tokens.get(&shelf(digest));
+        known.filter(|known| are_equal(&known.digest, digest)).cloned()
+    }
+}
+
+/// Where a token is looked for: how long that takes tells nothing but of a hash.
+fn shelf(digest: &TokenDigest) -> [u8; 8] {
+    let mut shelf = [0; 8];
+    shelf.copy_from_slice(&digest[..8]);
+    shelf
+}
+
+/// In a time that does not depend on where they differ.
+fn are_equal(one: &TokenDigest, other: &TokenDigest) -> bool {
+    let differing = one
+        .iter()
+        .zip(other)
+        .fold(0, |differing, (a, b)| black_box(differing | (a ^ b)));
+    differing == 0
+}
