@@ -73,7 +73,7 @@ begin
           union all
           select format('relation "%s", which is no table', c.oid::regclass) from pg_class c
            where c.relnamespace = to_regnamespace(ours)
-             and (c.relkind in ('m', 'f') or c.relkind = 'v' and c.relname not in ('outbox', 'position'))
+             and (c.relkind in ('m', 'f') or c.relkind = 'v' and c.relname not in ('outbox', 'position', 'feed'))
           union all
           select format('column "%s" of "%s", by its type "%s",', a.attname, a.attrelid::regclass, t.oid::regtype)
             from pg_attribute a join our_relation r on r.id = a.attrelid join pg_type t on t.oid = a.atttypid

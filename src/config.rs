@@ -37,6 +37,9 @@ const GIVE_UP_AFTER_FAILURES: i32 = 10;
 /// The most that may be kept of an answer: 16 MiB, held in memory for each request under way.
 const MOST_RESPONSE_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// Readers are noted every five seconds at most.
+const LEAST_FEED_LEASE_S: u32 = 10;
+
 /// With less an empty block's own pages would be too much.
 const LEAST_FEED_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -335,7 +338,6 @@ impl RunConfig {
             ("poll_interval_ms", settings.poll_interval_ms),
             ("feed_keep_hours", u64::from(settings.feed_keep_hours)),
             ("feed_max_events", u64::from(settings.feed_max_events)),
-            ("feed_lease_s", u64::from(settings.feed_lease_s)),
             ("max_in_flight", settings.max_in_flight as u64),
             (
                 "max_in_flight_per_subscription",
@@ -350,6 +352,11 @@ impl RunConfig {
         if settings.response_body_bytes > MOST_RESPONSE_BODY_BYTES {
             return Err(Error::usage(format!(
                 "response_body_bytes must be {MOST_RESPONSE_BODY_BYTES} at most"
+            )));
+        }
+        if settings.feed_lease_s < LEAST_FEED_LEASE_S {
+            return Err(Error::usage(format!(
+                "feed_lease_s must be {LEAST_FEED_LEASE_S} at least"
             )));
         }
         if settings.feed_max_bytes < LEAST_FEED_MAX_BYTES {

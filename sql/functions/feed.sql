@@ -147,15 +147,20 @@ end $$;
 comment on function odoo_eventd.end_of_feed(jsonb, integer) is
   'The place in the feed behind all that a subscription has in it now; nothing where the operator sees no such subscription.';
 
-create or replace function odoo_eventd.note_feed_readers(subscriptions integer[]) returns void
+create or replace function odoo_eventd.note_feed_readers(subscriptions integer[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- Once a minute; more often only for the sake of short leases.
+  every_ms constant integer := (select least(60000, r.lease_s::bigint * 250) from odoo_eventd.feed_ring r);
 begin
   perform odoo_eventd.assert_listener();
   -- In the order of their ids: another process may note the same ones.
   insert into odoo_eventd.feed_reader as r (subscription_id)
     select s.id from public.mcp_event_subscription s where s.id = any (subscriptions) order by s.id
-    on conflict (subscription_id) do update set read_at = now() where r.read_at < now() - interval '1 minute';
+    on conflict (subscription_id) do update set read_at = now() where r.read_at <= now() - every_ms * interval '1 ms';
+  return every_ms;
 end $$;
 comment on function odoo_eventd.note_feed_readers(integer[]) is
-  'Notes that somebody reads these subscriptions, which is what keeps those alive that are leased.';
+  'Notes that somebody reads these subscriptions, which is what keeps those alive that are leased. Returns after how many milliseconds it is to be '
+  'noted again.';

@@ -8,8 +8,8 @@
 //! [`Service::feed_end`] names the place behind the newest. [`FeedPage::truncated`] says that events after the cursor are not kept any more,
 //! or that it is of another installation (a restore): reading goes on at the oldest event that is kept. A text that is no cursor is refused.
 //!
-//! [`Service::wait_feed`] sleeps until there is something. All who wait in a process share one session that listens ([`ear`]) and are
-//! read for together ([`readers`]): a thousand readers cost one session, and a batch of events one query for those that it concerns.
+//! [`Service::wait_feed`] sleeps until there is something. All who wait in a process share one session that listens (`ear`) and are
+//! read for together (`readers`): a thousand readers cost one session, and a batch of events one query for those that it concerns.
 //! A notification that is lost costs some seconds.
 //!
 //! Each read renews the lease of what an assistant or `listen` made; see `sql/functions/feed_leases.sql`.
@@ -17,6 +17,7 @@
 mod cursor;
 mod ear;
 pub mod forward;
+mod noted;
 mod readers;
 
 use std::sync::Arc;

@@ -12,8 +12,16 @@ use super::deliveries::{array_text, failed};
 use super::session_pool::Session;
 use crate::{Error, Result};
 
-/// What says LISTEN for it hears which subscriptions have new events: `12:3456,13:3460`, each with its newest place in the feed, or `*`.
-pub const CHANNEL: &str = "odoo_eventd_feed";
+/// Hears, in this session, which subscriptions have new events: `12:3456,13:3460`, each with its newest place in the feed, or `*` for any.
+///
+/// # Errors
+/// Database errors.
+pub async fn listen(client: &Client) -> Result<()> {
+    client
+        .batch_execute("listen odoo_eventd_feed")
+        .await
+        .map_err(|e| Error::database("listen for new events", e))
+}
 
 /// An event for readers.
 #[derive(Debug, Clone)]
@@ -241,16 +249,16 @@ pub async fn newest(client: &Client, subscriptions: &[i32]) -> Result<Vec<(i32, 
     Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Notes that these are being read; their leases begin anew.
+/// Notes that these are being read; their leases begin anew. Returns after how long it is to be noted again.
 ///
 /// # Errors
 /// Database errors.
-pub async fn note_readers(client: &Client, subscriptions: &[i32]) -> Result<()> {
-    client
-        .execute("select odoo_eventd.note_feed_readers($1)", &[&subscriptions])
+pub async fn note_readers(client: &Client, subscriptions: &[i32]) -> Result<Duration> {
+    let row = client
+        .query_one("select odoo_eventd.note_feed_readers($1)", &[&subscriptions])
         .await
-        .map(drop)
-        .map_err(|e| Error::database("note who is read", e))
+        .map_err(|e| Error::database("note who is read", e))?;
+    Ok(Duration::from_millis(u64::try_from(row.get::<_, i32>(0)).unwrap_or(0)))
 }
 
 /// What is kept of the feed.

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::pg::connect::{Database, Notifications};
-use crate::pg::feed::CHANNEL;
+use crate::pg::{Pooled, feed};
 use crate::{Error, Result};
 
 /// From one try to listen to the next.
@@ -28,7 +28,7 @@ pub(super) enum Heard {
     Lost,
 }
 
-type Session = (deadpool_postgres::Object, Notifications);
+type Session = (Pooled, Notifications);
 
 /// See the [module documentation](self).
 pub(super) struct Ear {
@@ -120,17 +120,13 @@ impl Ear {
 fn connect(database: Database) -> BoxFuture<'static, Result<Session>> {
     async move {
         let session = database.connect_lead().await?;
-        session
-            .0
-            .batch_execute(&format!("listen {CHANNEL}"))
-            .await
-            .map_err(|e| Error::database("listen for new events", e))?;
+        feed::listen(&session.0).await?;
         Ok(session)
     }
     .boxed()
 }
 
-/// What a notification says; see [`CHANNEL`]. One that says something else may be of another version.
+/// What a notification says; see [`feed::listen`]. One that says something else may be of another version.
 fn told(payload: &str) -> Heard {
     let pairs = payload.split(',').map(|pair| {
         let (subscription, seq) = pair.split_once(':')?;

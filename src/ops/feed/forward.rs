@@ -6,9 +6,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
-use url::Host;
+use http::Method;
+use http::header::{HeaderMap, HeaderValue};
+use url::{Host, Url};
 
 use super::FeedEvent;
 use crate::endpoint::guard::{Guard, parse_url};

@@ -1,6 +1,6 @@
 //! All readers of a process: who waits, who is to be read for, and the one query at a time that reads for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::FeedPage;
 use super::ear::{Ear, Heard};
+use super::noted::{Note, Noted};
 use crate::ops::error::{Error, Result};
 use crate::pg::feed::{self, Asked, Found, Place};
 use crate::pg::session_pool::SessionPool;
@@ -30,9 +31,6 @@ const POLL_DEAF: Duration = Duration::from_secs(1);
 
 /// How long nobody must have waited before the session that listens is closed.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// A reader is noted no more often; leases last longer by far.
-const NOTE_EVERY: Duration = Duration::from_secs(60);
 
 /// See the [module documentation](self). Clones are the same ones.
 #[derive(Debug, Clone)]
@@ -123,10 +121,13 @@ impl Readers {
     }
 }
 
-/// What one query came to.
+/// The newest event of each of some subscriptions.
+type Newest = Vec<(i32, i64)>;
+
+/// What one query came to, and which readers were noted with it.
 enum Done {
-    Read(Vec<(Question, Vec<Ask>)>, crate::Result<Vec<Found>>, Vec<i32>),
-    Looked(crate::Result<Vec<(i32, i64)>>),
+    Read(Vec<(Question, Vec<Ask>)>, crate::Result<(Vec<Found>, Option<Note>)>),
+    Looked(crate::Result<(Newest, Option<Note>)>),
 }
 
 /// The task that serves all readers.
@@ -143,7 +144,7 @@ struct Serving {
     epoch: Option<Uuid>,
     under_way: Option<BoxFuture<'static, Done>>,
     look_at: Instant,
-    noted: HashMap<i32, Instant>,
+    noted: Noted,
     idle_since: Instant,
 }
 
@@ -160,7 +161,7 @@ impl Serving {
             epoch: None,
             under_way: None,
             look_at: Instant::now(),
-            noted: HashMap::new(),
+            noted: Noted::default(),
             idle_since: Instant::now(),
         }
     }
@@ -191,8 +192,8 @@ impl Serving {
                 done = under_way => {
                     self.under_way = None;
                     match done {
-                        Done::Read(asked, found, noted) => self.answer(asked, found, noted),
-                        Done::Looked(newest) => self.looked(newest),
+                        Done::Read(asked, found) => self.answer(asked, found),
+                        Done::Looked(looked) => self.looked(looked),
                     }
                 }
                 heard = self.ear.hear() => self.heard(heard),
@@ -289,12 +290,15 @@ impl Serving {
         }
     }
 
-    fn looked(&mut self, newest: crate::Result<Vec<(i32, i64)>>) {
+    fn looked(&mut self, looked: crate::Result<(Newest, Option<Note>)>) {
         self.look_at = Instant::now() + self.look_every();
-        match newest {
-            Ok(newest) => newest
-                .into_iter()
-                .for_each(|(subscription, seq)| self.wake(subscription, seq)),
+        match looked {
+            Ok((newest, note)) => {
+                note.into_iter().for_each(|note| self.noted.add(note));
+                newest
+                    .into_iter()
+                    .for_each(|(subscription, seq)| self.wake(subscription, seq));
+            }
             Err(error) => tracing::debug!(error = %error.chain(), "cannot look for new events"),
         }
         self.forget_empty();
@@ -316,41 +320,31 @@ impl Serving {
             }
             self.ready = left;
             let asked: Vec<_> = asked.into_iter().collect();
-            let now = Instant::now();
-            let is_noted = |id: i32| self.noted.get(&id).is_some_and(|at| at.elapsed() < NOTE_EVERY);
-            let unnoted: Vec<bool> = asked
-                .iter()
-                .map(|(question, _)| !is_noted(question.subscription))
-                .collect();
-            self.noted.retain(|_, at| now.duration_since(*at) < NOTE_EVERY);
-            self.under_way = Some(
-                async move {
-                    let (found, noted) = match read(&sessions, &asked, &unnoted).await {
-                        Ok((found, noted)) => (Ok(found), noted),
-                        Err(error) => (Err(error), Vec::new()),
-                    };
-                    Done::Read(asked, found, noted)
-                }
-                .boxed(),
-            );
+            let due = self.noted.due(asked.iter().map(|(question, _)| question.subscription));
+            let reading = async move {
+                let found = read(&sessions, &asked, due).await;
+                Done::Read(asked, found)
+            };
+            self.under_way = Some(reading.boxed());
         } else if !self.parked.is_empty() && self.look_at <= Instant::now() {
             let subscriptions: Vec<i32> = self.parked.keys().copied().collect();
-            self.under_way = Some(
-                async move {
-                    let looked = async { feed::newest(&*sessions.get().await?, &subscriptions).await };
-                    Done::Looked(looked.await)
-                }
-                .boxed(),
-            );
+            let due = self.noted.due(subscriptions.iter().copied());
+            let looking = async move {
+                let session = sessions.get().await?;
+                let newest = feed::newest(&session, &subscriptions).await?;
+                Ok((newest, Note::make(&session, due).await?))
+            };
+            self.under_way = Some(looking.map(Done::Looked).boxed());
         }
     }
 
-    fn answer(&mut self, asked: Vec<(Question, Vec<Ask>)>, found: crate::Result<Vec<Found>>, noted: Vec<i32>) {
+    fn answer(&mut self, asked: Vec<(Question, Vec<Ask>)>, found: crate::Result<(Vec<Found>, Option<Note>)>) {
         let now = Instant::now();
-        self.noted
-            .extend(noted.into_iter().map(|subscription| (subscription, now)));
         let found = match found {
-            Ok(found) => found,
+            Ok((found, note)) => {
+                note.into_iter().for_each(|note| self.noted.add(note));
+                found
+            }
             Err(error) => {
                 for ask in asked.into_iter().flat_map(|(_, asks)| asks) {
                     let _ = ask.reply.send(Err(the_same(&error)));
@@ -401,12 +395,12 @@ impl Serving {
     }
 }
 
-/// Reads for all of them, and notes those that are read.
+/// Reads for all of them, and notes those of `due` that are really read.
 async fn read(
     sessions: &SessionPool,
     asked: &[(Question, Vec<Ask>)],
-    unnoted: &[bool],
-) -> crate::Result<(Vec<Found>, Vec<i32>)> {
+    due: BTreeSet<i32>,
+) -> crate::Result<(Vec<Found>, Option<Note>)> {
     let operators: Vec<Value> = asked
         .iter()
         .map(|(question, _)| serde_json::from_str(&question.operator).expect("it was written as JSON"))
@@ -420,15 +414,10 @@ async fn read(
     let questions: Vec<Asked<'_>> = questions.collect();
     let session = sessions.get().await?;
     let found = feed::read(&session, &questions, MOST_BYTES).await?;
-    let seen = asked.iter().zip(&found).zip(unnoted);
-    let seen = seen.filter(|((_, found), is_unnoted)| found.is_seen && **is_unnoted);
-    let mut noted: Vec<i32> = seen.map(|(((question, _), _), _)| question.subscription).collect();
-    noted.sort_unstable();
-    noted.dedup();
-    if !noted.is_empty() {
-        feed::note_readers(&session, &noted).await?;
-    }
-    Ok((found, noted))
+    let seen = questions.iter().zip(&found).filter(|(_, found)| found.is_seen);
+    let seen: BTreeSet<i32> = seen.map(|(question, _)| question.subscription).collect();
+    let note = Note::make(&session, &due & &seen).await?;
+    Ok((found, note))
 }
 
 /// One error for each of those who asked together.

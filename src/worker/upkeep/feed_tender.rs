@@ -94,7 +94,10 @@ impl Tender {
         if was_fed {
             feed::limit(&own, self.term).await?;
         }
-        while has_doomed {
+        if !has_doomed {
+            return Ok(false);
+        }
+        loop {
             match failpoint::during(Step::WhileDroppingABlock, feed::drop_block(&own, self.term)).await? {
                 Some(Dropped::Busy) => {
                     tracing::info!("an old block of the feed is being read: emptying it later");
@@ -108,9 +111,7 @@ impl Tender {
             }
         }
         // There may be an empty one to go on in now.
-        if has_doomed {
-            feed::rotate(&own, self.term).await?;
-        }
+        feed::rotate(&own, self.term).await?;
         Ok(false)
     }
 }

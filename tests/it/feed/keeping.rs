@@ -220,17 +220,24 @@ async fn what_an_assistant_made_ends_when_nobody_reads_it_and_what_a_person_made
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_ends_by_itself_in_a_running_service() {
+async fn a_lease_ends_by_itself_in_a_running_service_and_not_while_somebody_waits() {
     let database = Database::fixture().await;
     eventd_ok(&database.url(), &["install"]).await;
+    let _service = Service::start(&database.url(), &["--feed-lease-s", "10"]);
+    wait_true(&database, "(select lease_s from odoo_eventd.feed_ring) = 10").await;
     let verbs = verbs(&database).await;
-    let id = subscribed(&verbs, &operator("ai").as_assistant(), json!({})).await;
-    let _service = Service::start(&database.url(), &["--feed-lease-s", "1"]);
-    wait_true(
-        &database,
-        &format!("not (select active from mcp_event_subscription where id = {id})"),
-    )
-    .await;
+    let unread = subscribed(&verbs, &operator("ai").as_assistant(), json!({})).await;
+    let read = subscribed(&verbs, &operator("ai").as_assistant(), json!({})).await;
+    let reader = verbs.clone();
+    let reader = tokio::spawn(async move {
+        let long = std::time::Duration::from_secs(600);
+        reader.wait_feed(&operator("ai"), read, None, 10, long).await
+    });
+    let ended = |id: i32| format!("not (select active from mcp_event_subscription where id = {id})");
+    wait_true(&database, &ended(unread)).await;
+    // Both were made at one time, and leases end together.
+    assert_eq!(database.psql(&format!("select {}", ended(read))).await.trim(), "f");
+    assert!(!reader.is_finished());
 }
 
 #[tokio::test(flavor = "multi_thread")]

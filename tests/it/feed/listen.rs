@@ -143,7 +143,7 @@ async fn the_end_of_a_pipe_ends_it_whether_or_not_there_is_something_to_print() 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_the_lease_ends_what_was_left() {
     let database = installed().await;
-    let _service = Service::start(&database.url(), &["--feed-lease-s", "2"]);
+    let _service = Service::start(&database.url(), &["--feed-lease-s", "10"]);
     wait_until_leading(&database).await;
     let mut listener = Listener::listening(&database, &ORDERS).await;
     listener.child.kill().await.unwrap();
