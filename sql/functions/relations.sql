@@ -170,8 +170,8 @@ begin
     using ids, xids, times, now_there, of_model, now_of_type;
   -- Of a record that was removed since, what it was then; the rows of its removal are in the outbox, for the position is before
   -- them.
-  execute format('select array_agg(i) from unnest($1) i where not exists (select from %s n where %s = i)', in_table::regclass,
-    id_of)
+  execute format('select array_agg(g.id) from unnest($1) g (id) where not exists (select from %s n where %s = g.id)',
+                 in_table::regclass, id_of)
     into gone using ids;
   if gone is not null then
     return query execute

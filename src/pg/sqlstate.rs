@@ -19,6 +19,9 @@ pub const CANCELLED: Meaning = Meaning(&["57014"]);
 pub const OUT_OF_CONNECTIONS: Meaning = Meaning(&["53300"]);
 /// The same call may succeed in a moment: a lock, a time limit, a conflict of transactions (40001, 40P01), no connection left.
 const BUSY: Meaning = Meaning(&["55P03", "57014", "40001", "40P01", "53300"]);
+/// What passes by itself: a conflict of transactions (40001, 40P01), a plan that the catalogue has left behind (0A000), an entry of the
+/// catalogue that goes while it is read (XX000), or what is [`BUSY`].
+const OF_THE_MOMENT: Meaning = Meaning(&["40001", "40P01", "0A000", "XX000", "55P03", "57014", "53300"]);
 /// The role may not do or read that (42501).
 pub const DENIED: Meaning = Meaning(&["42501"]);
 /// What was named is not there (42704); a function of ours says so of a model that is not captured.
@@ -100,6 +103,11 @@ impl Error {
     /// True when the database refused this one statement and would answer others.
     pub fn is_of_the_statement(&self) -> bool {
         self.sql_state().is_some() && !self.means(OF_THE_SESSION)
+    }
+
+    /// True when the database refused this one statement and would refuse it again.
+    pub fn is_lasting_refusal(&self) -> bool {
+        self.is_of_the_statement() && !self.means(OF_THE_MOMENT)
     }
 
     /// True when the server answered, and refused.

@@ -6,6 +6,7 @@ mod many2many;
 mod needs;
 mod one2many;
 mod real_odoo;
+mod refused;
 mod writers;
 
 use crate::support::receiver::Receiver;

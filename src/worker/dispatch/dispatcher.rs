@@ -291,7 +291,7 @@ impl Dispatcher {
         };
         let subscription_set = Arc::clone(&self.subscription_set.borrow());
         let mut transactions = self.fold(page.rows, &subscription_set.derivations);
-        related_changes::bring_home(&*client, &subscription_set, &mut transactions).await?;
+        related_changes::bring_home(&*client, &self.judging, &subscription_set, &mut transactions).await?;
         let answers = self.judging.judge(&client, &subscription_set, &transactions).await?;
         let mut assembled = Vec::new();
         for (transaction, (numbers, answers)) in transactions.iter().zip(&answers) {
@@ -476,7 +476,8 @@ impl Dispatcher {
             .await
             .map_err(|e| Error::database("begin a batch", e))?;
         let mut at_home =
-            related_changes::touched_by_large(&transaction, &judging, &subscription_set, xid, layouts).await?;
+            related_changes::touched_by_large(&transaction, &judging, &self.judging, &subscription_set, xid, layouts)
+                .await?;
         let mut large = Large {
             facts: facts.clone(),
             subscription_set: &subscription_set,
@@ -558,6 +559,7 @@ impl Dispatcher {
             let changes_now = std::mem::replace(&mut changes, rest);
             let changes_now = related_changes::complete(
                 large.judging,
+                &self.judging,
                 large.subscription_set,
                 (&large.facts, large.newest),
                 model,

@@ -36,6 +36,28 @@ impl Judging {
         self.subscriptions_changed.notify_one();
     }
 
+    /// What came of a question about one model's records; `None` where the database refused it, as it would again: whom it concerns is
+    /// served no more until somebody changes the subscription, and everything else goes on.
+    pub(super) fn unless_refused<'s, T>(
+        &self,
+        asked: Result<T>,
+        concerned: impl IntoIterator<Item = &'s Arc<ResolvedSubscription>>,
+    ) -> Result<Option<T>> {
+        let error = match asked {
+            Err(error) if error.is_lasting_refusal() => error,
+            asked => return asked.map(Some),
+        };
+        let reason = error.chain();
+        tracing::error!(
+            error = reason,
+            "the database refuses what a change elsewhere asks for: whom it concerns is not served until changed"
+        );
+        for subscription in concerned {
+            self.give_up(&subscription.row, format!("what it watches cannot be read: {reason}"));
+        }
+        Ok(None)
+    }
+
     /// Asks PostgreSQL what the domains say of the images of these transactions: one statement for each model, however many
     /// subscriptions and changes there are.
     pub(in crate::worker) async fn judge(
@@ -82,7 +104,7 @@ impl Judging {
                 }
             }
             self.give_up_unjudged(of_model, &all, &images, transactions);
-            let inherited = parents::inherited(client, all.columns(), &images, transactions).await?;
+            let inherited = parents::inherited(client, self, of_model, all.columns(), &images, transactions).await?;
             let values = columns_of(&all, &images, &inherited);
             let matches = match self.ask(client, &all, images.len(), &values).await {
                 Err(error) if error.means(OF_THE_DATA) => {

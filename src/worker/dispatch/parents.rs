@@ -9,7 +9,9 @@ use crate::Result;
 use crate::domain::image::ImageColumn;
 use crate::event::{Change, Image};
 use crate::pg::relations::{self as asked, Asked};
+use crate::worker::dispatch::judging::Judging;
 use crate::worker::dispatch::related_changes::Folded;
+use crate::worker::upkeep::subscription_set::OfModel;
 
 /// An image that is to be judged.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +53,8 @@ type Columns<'a> = Vec<(&'a str, &'a str)>;
 /// Database errors.
 pub(in crate::worker) async fn inherited(
     client: &impl GenericClient,
+    judging: &Judging,
+    of_model: &OfModel,
     columns: &[ImageColumn],
     images: &[ImageAt<'_>],
     transactions: &[Folded],
@@ -106,10 +110,13 @@ pub(in crate::worker) async fn inherited(
         }
         if !questions.is_empty() {
             let wanted: Vec<String> = columns.iter().map(|(_, column)| (*column).to_owned()).collect();
-            let now: HashMap<usize, Change> = asked::writes_as_of_now(client, parent, &questions, &wanted)
-                .await?
-                .into_iter()
-                .collect();
+            let now = asked::writes_as_of_now(client, parent, &questions, &wanted).await;
+            // Who is not told is not known.
+            let concerned = of_model.subscriptions.iter().filter(|subscription| {
+                let domain = subscription.domain.as_ref();
+                domain.is_some_and(|domain| domain.inherited().iter().any(|read| read.link == link))
+            });
+            let now: HashMap<usize, Change> = judging.unless_refused(now, concerned)?.into_iter().flatten().collect();
             for (number, place) in open {
                 values[number] = now.get(&place).and_then(|parent| in_event(parent, false, &columns));
             }

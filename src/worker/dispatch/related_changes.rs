@@ -15,6 +15,7 @@ use crate::matching::TransactionFacts;
 use crate::pg::outbox::Layouts;
 use crate::pg::relations::{self as asked, Asked};
 use crate::relations::{AtHome, ChangedElsewhere, Derivations, Touched, attach};
+use crate::worker::dispatch::judging::Judging;
 use crate::worker::dispatch::large::{Pieces, by_table};
 use crate::worker::upkeep::subscription_set::SubscriptionSet;
 
@@ -68,6 +69,7 @@ impl Folded {
 /// Completes the changes of a batch's transactions with what showed in other tables; void ones are left out.
 pub(in crate::worker) async fn bring_home(
     client: &impl GenericClient,
+    judging: &Judging,
     subscription_set: &SubscriptionSet,
     transactions: &mut [Folded],
 ) -> Result<()> {
@@ -77,7 +79,7 @@ pub(in crate::worker) async fn bring_home(
         .collect();
     let mut pending: HashMap<Arc<str>, Vec<(usize, Asked)>> = HashMap::new();
     if touched.iter().any(|touched| !touched.is_empty()) {
-        let touched = follow_paths(client, &subscription_set.derivations, touched).await?;
+        let touched = follow_paths(client, judging, subscription_set, touched).await?;
         for (of_transaction, (transaction, touched)) in transactions.iter_mut().zip(touched).enumerate() {
             let mut at_home = AtHome::new(&subscription_set.derivations, touched);
             for model in at_home.models() {
@@ -95,7 +97,7 @@ pub(in crate::worker) async fn bring_home(
     }
     for (model, pending) in pending {
         let (of_transactions, questions): (Vec<usize>, Vec<Asked>) = pending.into_iter().unzip();
-        for (place, change) in ask(client, subscription_set, &model, &questions).await? {
+        for (place, change) in ask(client, judging, subscription_set, &model, &questions).await? {
             transactions[of_transactions[place]].changes.push(change);
         }
     }
@@ -111,6 +113,7 @@ pub(in crate::worker) async fn bring_home(
 /// Completes a part of one model's changes, ascending and one a record, with the records in `elsewhere`.
 pub(in crate::worker) async fn complete(
     client: &impl GenericClient,
+    judging: &Judging,
     subscription_set: &SubscriptionSet,
     (facts, newest): (&TransactionFacts, i64),
     model: &str,
@@ -123,7 +126,7 @@ pub(in crate::worker) async fn complete(
         .into_iter()
         .map(|record| question(facts, newest, record))
         .collect();
-    let found = ask(client, subscription_set, model, &questions).await?;
+    let found = ask(client, judging, subscription_set, model, &questions).await?;
     changes.extend(found.into_iter().map(|(_, change)| change));
     changes.sort_by_key(|change| change.record_id);
     Ok(changes)
@@ -149,6 +152,7 @@ fn question(facts: &TransactionFacts, newest: i64, (record_id, mut fields): (i64
 
 async fn ask(
     client: &impl GenericClient,
+    judging: &Judging,
     subscription_set: &SubscriptionSet,
     model: &str,
     questions: &[Asked],
@@ -158,10 +162,15 @@ async fn ask(
     };
     let mut found = Vec::with_capacity(questions.len());
     for (number, part) in questions.chunks(MOST_IDS).enumerate() {
-        let writes = asked::writes_as_of_now(client, model, part, &of_model.whole).await?;
+        let writes = asked::writes_as_of_now(client, model, part, &of_model.whole).await;
+        let fields: BTreeSet<&str> = part.iter().flat_map(|asked| &asked.fields).map(AsRef::as_ref).collect();
+        let concerned = of_model.subscriptions.iter();
+        let concerned = concerned.filter(|s| s.derived.iter().any(|watch| fields.contains(&*watch.field)));
+        let writes = judging.unless_refused(writes, concerned)?;
         found.extend(
             writes
                 .into_iter()
+                .flatten()
                 .map(|(place, change)| (number * MOST_IDS + place, change)),
         );
     }
@@ -171,10 +180,11 @@ async fn ask(
 /// From parents to the records that inherit from them, step by step; one question a step for all transactions.
 async fn follow_paths(
     client: &impl GenericClient,
-    derivations: &Derivations,
+    judging: &Judging,
+    subscription_set: &SubscriptionSet,
     mut touched: Vec<BTreeMap<usize, BTreeSet<i64>>>,
 ) -> Result<Vec<BTreeMap<usize, BTreeSet<i64>>>> {
-    for (place, derivation) in derivations.all().iter().enumerate() {
+    for (place, derivation) in subscription_set.derivations.all().iter().enumerate() {
         for step in &derivation.watch.path {
             let parents: BTreeSet<i64> = touched
                 .iter()
@@ -188,7 +198,12 @@ async fn follow_paths(
             let parents: Vec<i64> = parents.into_iter().collect();
             let mut heirs: HashMap<i64, Vec<i64>> = HashMap::new();
             for part in parents.chunks(MOST_IDS) {
-                for (parent, id) in asked::inheriting(client, step, part).await? {
+                let found = asked::inheriting(client, step, part).await;
+                let of_model = subscription_set.of_model(&derivation.model);
+                let concerned = of_model.iter().flat_map(|of_model| &of_model.subscriptions);
+                let concerned = concerned.filter(|s| s.derived.contains(&derivation.watch));
+                let found = judging.unless_refused(found, concerned)?;
+                for (parent, id) in found.into_iter().flatten() {
                     heirs.entry(parent).or_default().push(id);
                 }
             }
@@ -211,6 +226,7 @@ pub(in crate::worker) async fn touched_by_large(
     transaction: &Transaction<'_>,
     // Odoo's own tables are asked outside the transaction, which may last: each answer lets go of them.
     asking: &impl GenericClient,
+    judging: &Judging,
     subscription_set: &SubscriptionSet,
     xid: u64,
     layouts: &mut Layouts,
@@ -249,7 +265,7 @@ pub(in crate::worker) async fn touched_by_large(
             }
         }
     }
-    let mut records = follow_paths(asking, derivations, vec![touched.finish()]).await?;
+    let mut records = follow_paths(asking, judging, subscription_set, vec![touched.finish()]).await?;
     Ok(AtHome::new(derivations, records.pop().unwrap_or_default()))
 }
 

@@ -60,6 +60,19 @@ impl Transaction<'_> {
         self.unsure.get(table).map(|u| u.columns.clone()).unwrap_or_default()
     }
 
+    /// Whether a column of some record held this before the transaction.
+    fn stood_there(&self, table: &str, column: &str, value: &str) -> bool {
+        let Some(rows) = self.before.get(table) else {
+            return false;
+        };
+        let Some(place) = rows.columns.iter().position(|(name, _)| name == column) else {
+            return false;
+        };
+        rows.by_id
+            .values()
+            .any(|values| values[place].as_deref() == Some(value))
+    }
+
     /// Whether a record of a table is no longer there, or not by its id.
     fn has_one_gone(&self, table: &str) -> bool {
         let (Some(before), Some(after)) = (self.before.get(table), self.after.get(table)) else {
@@ -199,24 +212,27 @@ pub fn compare_user(
         rows.by_id.get(&id)?[place].clone()
     };
     let date_type = "timestamp without time zone";
-    let was = value(transaction.before, date, date_type);
     let is = value(transaction.after, date, date_type);
     let written_at = is
         .as_ref()
         .and_then(|text| format!("{}Z", text.replacen(' ', "T", 1)).parse::<Timestamp>().ok());
     let may_be_now = written_at.is_some_and(|written_at| written_at.duration_since(at).abs() < MOMENT);
     let written_by: Option<i32> = value(transaction.after, user, "integer").and_then(|text| text.parse().ok());
+    // Two transactions do not begin in one microsecond: a time that stood there was written earlier, also where the row that has it goes
+    // by another id now (two ids exchanged).
+    let is_old = is.as_ref().is_none_or(|is| transaction.stood_there(table, date, is));
     let is_right = match change.user_id {
         // Where another statement of the transaction wrote these columns alone, nothing tells of it; nor who made a record that had
         // another id before.
         None => {
             !may_be_now
-                || was == is
+                || is_old
                 || written_by.is_none()
                 || !transaction.is_one_statement
                 || (change.event_type == EventType::Create && transaction.has_one_gone(table))
         }
-        told => may_be_now && (told == written_by || !transaction.is_one_statement),
+        // So such a statement may have taken away the time too that the one that is told of had written.
+        told => !transaction.is_one_statement || (may_be_now && told == written_by),
     };
     if is_right {
         return Ok(());

@@ -37,6 +37,32 @@ pub struct Outcome {
     pub is_lost: bool,
 }
 
+impl Outcome {
+    /// Whether both came to the same. Of several rows that all violate a constraint the error names the one that the statement met first, and
+    /// they lie in a table as its pages were cleaned up, which is anybody's chance.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let without_row = |outcome: &Self| Self {
+            error: outcome.error.as_deref().map(without_row),
+            ..outcome.clone()
+        };
+        self == other || without_row(self) == without_row(other)
+    }
+}
+
+/// The error of a violated constraint without the row that its detail names.
+fn without_row(error: &str) -> String {
+    let parts: Vec<&str> = error.split(" | ").collect();
+    let of_constraint = |part: &&&str| part.starts_with("Key (") || part.starts_with("Failing row contains (");
+    match parts.get(1).filter(of_constraint) {
+        Some(detail) if error.starts_with("23") => {
+            let columns = detail.split(['=', '\n']).next().unwrap_or_default();
+            let columns = if columns.starts_with("Key (") { columns } else { "" };
+            [&[parts[0], columns], &parts[2..]].concat().join(" | ")
+        }
+        _ => error.to_owned(),
+    }
+}
+
 /// One of the two.
 pub struct Side {
     /// The database; it goes with this value.
@@ -251,4 +277,24 @@ fn without_chance(said: &str) -> String {
         }
     }
     result
+}
+
+#[test]
+fn errors_that_name_another_row_are_alike_and_no_others() {
+    let failed = |error: &str| Outcome {
+        error: Some(error.to_owned()),
+        ..Outcome::default()
+    };
+    let error =
+        "23505 duplicate key value violates unique constraint \"x_pkey\" | Key (id)=(6) already exists. | x | x_pkey";
+    assert!(failed(error).is_like(&failed(&error.replace("(6)", "(5)"))));
+    for other in [
+        error.replace("(id)", "(no)"),
+        error.replace("x_pkey", "y_pkey"),
+        error.replace("23505", "22000"),
+    ] {
+        assert!(!failed(error).is_like(&failed(&other)), "{other}");
+    }
+    let elsewhere = "22000 no | Key (id)=(6)";
+    assert!(!failed(elsewhere).is_like(&failed(&elsewhere.replace('6', "5"))));
 }

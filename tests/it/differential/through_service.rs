@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use odoo_eventd::event::AUDIT_COLUMNS;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::compare::{Transaction, net_pairs};
@@ -172,7 +173,7 @@ impl ThroughService {
             .map_err(|e| harness("subscribe", &e))?;
         let id: i32 = row.get(0);
         let owner = &self.owner;
-        eventually("the service to look at subscriptions", SOON, async || {
+        let looked = eventually("the service to look at subscriptions", SOON * 2, async || {
             let row = owner
                 .query_one(
                     "select state is not null from mcp_event_subscription where id = $1",
@@ -181,8 +182,10 @@ impl ThroughService {
                 .await
                 .unwrap();
             row.get::<_, bool>(0).then_some(())
-        })
-        .await;
+        });
+        if timeout(SOON, looked).await.is_err() {
+            return Err(self.hangs("looked at subscriptions").await);
+        }
         self.looks += 1;
         self.read_subscriptions().await
     }
@@ -312,7 +315,7 @@ impl ThroughService {
             .map_err(|e| harness("write the last change", &e))?;
         self.barriers += 1;
         let (owner, inbox, barriers) = (&self.owner, &self.inbox, self.barriers);
-        eventually("all events", SOON, async || {
+        let arrived = eventually("all events", SOON * 2, async || {
             let has_come = inbox.lock().unwrap().barriers >= barriers;
             if !has_come {
                 return None;
@@ -325,8 +328,10 @@ impl ThroughService {
                 .await
                 .unwrap();
             row.get::<_, bool>(0).then_some(())
-        })
-        .await;
+        });
+        if timeout(SOON, arrived).await.is_err() {
+            return Err(self.hangs("delivered all events").await);
+        }
         let compared = self.compare();
         if let Some(service) = self.service.take() {
             let (status, log) = service.terminate().await;
@@ -339,6 +344,16 @@ impl ThroughService {
             }
         }
         Ok(self.told)
+    }
+
+    /// It has not done its work in any time that a loaded machine explains; what it said of it last.
+    async fn hangs(&mut self, done: &str) -> Difference {
+        let log = match self.service.take() {
+            Some(service) => service.terminate().await.1,
+            None => String::new(),
+        };
+        let complaint = log.lines().rfind(|line| !line.contains("\"INFO\"")).unwrap_or_default();
+        Difference::new("service", format!("has not {done} in {SOON:?}: {complaint}"))
     }
 
     fn compare(&mut self) -> Result<(), Difference> {
