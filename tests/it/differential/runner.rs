@@ -313,6 +313,7 @@ impl Runner {
             }
             // One that others' triggers make last for seconds in either may reach the end of its time in one of them.
             let is_cut_short = outcomes.iter().any(is_cut_short);
+            self.was_cut_short |= is_cut_short;
             if is_cut_short && took.iter().all(|took| took.last() > Some(&LASTING)) {
                 return Ok(None);
             }
