@@ -22,7 +22,7 @@ pub(super) fn write(place: Place) -> String {
 }
 
 /// # Errors
-/// [`Error::Refused`] for what [`write`] has not made.
+/// [`Error::Refused`] for what [`write()`] has not made.
 pub(super) fn read(text: &str) -> Result<Place> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let bytes = bytes.and_then(|bytes| <[u8; BYTES]>::try_from(bytes).ok());
