@@ -249,6 +249,8 @@ async fn a_cursor_file_lets_the_next_one_go_on() {
         listener.event().await["body"]["records"][0]["values"]["client_order_ref"],
         "while nobody listened"
     );
+    // It would write its own place over it.
+    listener.child.kill().await.unwrap();
     std::fs::write(&file, "no cursor").unwrap();
     let refused = eventd(
         &database.url(),
