@@ -80,9 +80,21 @@ end $$;
 comment on function odoo_eventd.append_to_feed(bigint, integer[], uuid[], bigint[], timestamptz[], text[], text[], text[], text[],
   text[],
   boolean) is
-  'Appends events to the feed, in this order, and rings for their readers with the commit; returns nothing. In the statement, or '
-  'the transaction, that '
-  'moves the position; is_piece = that of a transaction which is committed in many pieces.';
+  'Appends events to the feed, in this order, and rings for their readers with the commit; returns nothing. In the statement, '
+  'or the transaction, that moves the position; is_piece = that of a transaction which is committed in many pieces.';
+
+create or replace function odoo_eventd.hold_feed() returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A block that is emptied looks empty to whoever looked before, and what is noted of that is not there for him yet: he would take
+  -- events that are gone for events that never were. So the look comes after the locks.
+  lock table odoo_eventd.feed_0, odoo_eventd.feed_1, odoo_eventd.feed_2, odoo_eventd.feed_3, odoo_eventd.feed_4, odoo_eventd.feed_5,
+    odoo_eventd.feed_6, odoo_eventd.feed_7 in access share mode;
+end $$;
+comment on function odoo_eventd.hold_feed() is
+  'Keeps the blocks of the feed as they are until the transaction ends; for those who read in its next statement.';
+revoke all on function odoo_eventd.hold_feed() from public;
 
 create or replace function odoo_eventd.read_feed(
   operators jsonb[], subscriptions integer[], epochs uuid[], after bigint[], limits integer[], most_bytes bigint
@@ -91,7 +103,8 @@ create or replace function odoo_eventd.read_feed(
     event_id uuid,
   part bigint, at timestamptz, model text, event_type text, content_type text, record_ids bigint[], body text
 )
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+-- Not stable: its statements see what was committed before each.
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
@@ -100,6 +113,7 @@ declare
   newest bigint := (select case when s.is_called then s.last_value else 0 end from odoo_eventd.feed_seq s);
 begin
   perform odoo_eventd.assert_listener();
+  perform odoo_eventd.hold_feed();
   return query
     with asked as (
       select a.reader, a.operator, a.subscription_id, a.after, a.most, s.id as seen,
@@ -144,15 +158,15 @@ begin
 end $$;
 comment on function odoo_eventd.read_feed(jsonb[], integer[], uuid[], bigint[], integer[], bigint) is
   'What each of many readers, an operator and a subscription, finds after its place in the feed: at most so many events, and no '
-  'more once '
-  'all of them together have so many bytes. One row at least for each reader; is_truncated = events after its place are not kept '
-  'any more.';
+  'more once all of them together have so many bytes. One row at least for each reader; is_truncated = events after its place '
+  'are not kept any more.';
 
 create or replace function odoo_eventd.end_of_feed(operator jsonb, subscription integer) returns table (epoch uuid, seq bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
+  perform odoo_eventd.hold_feed();
   return query
     select i.epoch, greatest((select l.seq from odoo_eventd.last_in_feed(array[s.id]) l),
                              odoo_eventd.dropped_of_feed(s.id))
@@ -177,5 +191,5 @@ begin
   return every_ms;
 end $$;
 comment on function odoo_eventd.note_feed_readers(integer[]) is
-  'Notes that somebody reads these subscriptions, which is what keeps those alive that are leased. Returns after how many milliseconds it is to be '
-  'noted again.';
+  'Notes that somebody reads these subscriptions, which is what keeps those alive that are leased. Returns after how many '
+  'milliseconds it is to be noted again.';

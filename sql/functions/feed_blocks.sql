@@ -59,6 +59,10 @@ begin
   exception when lock_not_available then
     return false;
   end;
+  -- Another has led it on meanwhile.
+  if not found then
+    return false;
+  end if;
   update odoo_eventd.feed_block b set closed_at = now() where b.block = ring.current;
   update odoo_eventd.feed_ring r set current = next_block;
   return true;
@@ -76,6 +80,7 @@ declare
   doomed odoo_eventd.feed_block;
   total bigint;
   opened bigint;
+  ended record;
 begin
   perform odoo_eventd.assert_term(of_term);
   select * into strict ring from odoo_eventd.feed_ring;
@@ -99,6 +104,9 @@ begin
     return next;
     return;
   end if;
+  -- Before the lock, behind which the leader would wait too. Nothing is written any more to one that is closed.
+  execute format('select array_agg(l.subscription_id) as subscriptions, array_agg(l.seq) as seqs
+                    from (select f.subscription_id, max(f.seq) as seq from odoo_eventd.feed_%s f group by 1) l', block) into ended;
   for try in 1 .. tries loop
     begin
       execute format('lock table odoo_eventd.feed_%s in access exclusive mode nowait', block);
@@ -113,7 +121,14 @@ begin
     end if;
   end loop;
   is_busy := false;
-  execute format('insert into odoo_eventd.feed_dropped (subscription_id, seq) select f.subscription_id, max(f.seq) from odoo_eventd.feed_%s f group by 1', block);
+  -- Who leads no more may have looked long ago: then the block may be in use again.
+  perform odoo_eventd.assert_term(of_term);
+  if not exists (select from odoo_eventd.feed_block b
+                  where b.block = doomed.block and b.opened_at = doomed.opened_at and b.closed_at = doomed.closed_at) then
+    return;
+  end if;
+  insert into odoo_eventd.feed_dropped (subscription_id, seq)
+    select d.subscription_id, d.seq from unnest(ended.subscriptions, ended.seqs) d (subscription_id, seq);
   execute format('truncate odoo_eventd.feed_%s', block);
   update odoo_eventd.feed_block b
      set opened_at = null, closed_at = null, shortened_at = case when shortened then now() else b.shortened_at end
@@ -121,9 +136,8 @@ begin
   return next;
 end $$;
 comment on function odoo_eventd.drop_feed_block(bigint, integer) is
-  'Empties the oldest block of the feed if it is old, or if all together are too large (shortened). One that is being read stays '
-  '(is_busy): '
-  'try again. With no tries it only tells that there is one to be emptied.';
+  'Empties the oldest block of the feed if it is old, or if all together are too large (shortened). One that is being read '
+  'stays (is_busy): try again. With no tries it only tells that there is one to be emptied.';
 
 create or replace function odoo_eventd.limit_feed(of_term bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -182,8 +196,7 @@ begin
 end $$;
 comment on function odoo_eventd.limit_feed(bigint) is
   'Lets go of the oldest events of subscriptions that have too many: they are not read any more, and go with their blocks. '
-  'Returns how many '
-  'subscriptions that was.';
+  'Returns how many subscriptions that was.';
 
 create or replace function odoo_eventd.feed_health() returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -195,10 +195,13 @@ struct Listening<'a> {
 
 impl Listening<'_> {
     async fn run(&self) -> Result<()> {
-        let mut cursor = match self.remembered()? {
-            Some(cursor) => cursor,
-            None => self.service.feed_end(self.operator, self.subscription).await?,
-        };
+        let mut cursor = self.remembered()?;
+        // Of a subscription that was made here all events are wanted.
+        if cursor.is_none() && self.args.subscription.is_some() {
+            let end = self.service.feed_end(self.operator, self.subscription).await?;
+            self.remember(&end)?;
+            cursor = Some(end);
+        }
         self.greet().await?;
         let mut away = AWAY_FIRST;
         loop {
@@ -207,7 +210,7 @@ impl Listening<'_> {
                 .wait_feed(
                     self.operator,
                     self.subscription,
-                    Some(&cursor),
+                    cursor.as_deref(),
                     FEED_LIMIT_AT_MOST,
                     WAIT,
                 )
@@ -225,7 +228,7 @@ impl Listening<'_> {
                 Err(error) => return Err(error.into()),
             };
             away = AWAY_FIRST;
-            cursor = self.hand_out(page).await?;
+            cursor = Some(self.hand_out(page).await?);
         }
     }
 

@@ -128,10 +128,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "a table: the filters and tests that templates have",
     ),
     (
-        "src/worker/dispatch/dispatcher.rs",
-        "a page of the outbox and a transaction larger than one end in the same commit",
-    ),
-    (
         "tests/it/api/subscriptions.rs",
         "a table: one claim for each thing that REST does with a subscription",
     ),

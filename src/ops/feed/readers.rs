@@ -141,6 +141,8 @@ struct Serving {
     parked: HashMap<i32, Vec<Ask>>,
     /// Up to where each subscription was read, or was told to have events, since the ear listens.
     known: HashMap<i32, i64>,
+    /// The same when the query under way began, of those that it reads.
+    known_then: HashMap<i32, i64>,
     epoch: Option<Uuid>,
     under_way: Option<BoxFuture<'static, Done>>,
     look_at: Instant,
@@ -158,6 +160,7 @@ impl Serving {
             ready: Vec::new(),
             parked: HashMap::new(),
             known: HashMap::new(),
+            known_then: HashMap::new(),
             epoch: None,
             under_way: None,
             look_at: Instant::now(),
@@ -320,6 +323,10 @@ impl Serving {
             }
             self.ready = left;
             let asked: Vec<_> = asked.into_iter().collect();
+            let subscriptions = asked.iter().map(|(question, _)| question.subscription);
+            self.known_then = subscriptions
+                .filter_map(|id| Some((id, *self.known.get(&id)?)))
+                .collect();
             let due = self.noted.due(asked.iter().map(|(question, _)| question.subscription));
             let reading = async move {
                 let found = read(&sessions, &asked, due).await;
@@ -367,7 +374,11 @@ impl Serving {
             return;
         }
         let (end, has_more, is_empty) = (found.end, found.has_more, found.events.is_empty());
-        self.epoch = Some(end.epoch);
+        if self.epoch.replace(end.epoch) != Some(end.epoch) {
+            self.known.clear();
+        }
+        // What was told before the query began, the query has seen, whether or not it is this reader's to see.
+        let was_told = self.known.get(&subscription) > self.known_then.get(&subscription);
         if !has_more {
             let known = self.known.entry(subscription).or_insert(end.seq);
             *known = end.seq.max(*known);
@@ -385,8 +396,7 @@ impl Serving {
                 continue;
             }
             ask.question.after = Some(end);
-            // Something may have been told while this was read.
-            if self.known.get(&subscription).is_some_and(|seq| *seq > end.seq) {
+            if was_told {
                 self.ready.push(ask);
             } else {
                 self.park(ask);
@@ -416,7 +426,11 @@ async fn read(
     let found = feed::read(&session, &questions, MOST_BYTES).await?;
     let seen = questions.iter().zip(&found).filter(|(_, found)| found.is_seen);
     let seen: BTreeSet<i32> = seen.map(|(question, _)| question.subscription).collect();
-    let note = Note::make(&session, &due & &seen).await?;
+    // What was read stands, whether or not the readers could be noted.
+    let note = Note::make(&session, &due & &seen).await.unwrap_or_else(|error| {
+        tracing::debug!(error = %error.chain(), "readers cannot be noted");
+        None
+    });
     Ok((found, note))
 }
 

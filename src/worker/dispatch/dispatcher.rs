@@ -4,6 +4,9 @@
 //! A batch is as large as what has come together while the last one was committed: one row when idle, [`MOST_ROWS`] behind a backlog.
 //! Transactions are never split between batches; one that is larger than a batch is read record by record and committed alone.
 
+mod commit;
+
+use self::commit::Written;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,25 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, Change, RowChange};
 use crate::failpoint::{self, Step};
-use crate::matching::{Assembled, Assembly, TransactionFacts};
-use crate::payload::content::Unsendable;
+use crate::matching::{Assembly, TransactionFacts};
 use crate::pg::GenericClient;
-use crate::pg::callbacks::Callback;
 use crate::pg::connections::{Connection, Connections};
-use crate::pg::deliveries::{self, Batch, Claimed, NewDelivery};
-use crate::pg::feed::NewEvent;
 use crate::pg::outbox::{self, Layouts, Lead, OutboxRow, Position, Target};
 use crate::pg::troubles::Troubles;
-use crate::pg::unsendable;
 use crate::relations::{AtHome, Derivations};
-use crate::worker::deliver::callbacks;
-use crate::worker::deliver::deliverer::{Handed, claimant_of};
-use crate::worker::deliver::slots::{Patience, Slot, Slots};
+use crate::worker::deliver::deliverer::Handed;
+use crate::worker::deliver::slots::Slots;
 use crate::worker::dispatch::behind::{Awaited, Edited};
-use crate::worker::dispatch::feeding::{self, Growth, Rendered};
+use crate::worker::dispatch::feeding::Growth;
 use crate::worker::dispatch::judging::{self, Judging};
 use crate::worker::dispatch::large::{self, Pieces};
-use crate::worker::dispatch::payload_loader::{self, Made};
 use crate::worker::dispatch::related_changes::{self, Folded};
 use crate::worker::dispatch::wake::{Doorbell, Wake};
 use crate::worker::term::high_water::HighWater;
@@ -334,116 +330,6 @@ impl Dispatcher {
         transactions
     }
 
-    /// Finds out where deliveries to callbacks go, and makes the bodies of those that go somewhere.
-    async fn make(
-        &self,
-        client: &impl GenericClient,
-        subscription_set: &SubscriptionSet,
-        assembled: Vec<Assembled>,
-    ) -> Result<Vec<(Made, Option<Callback>)>> {
-        let deliverable = callbacks::deliverable(client, subscription_set, assembled).await?;
-        let (deliveries, callbacks): (Vec<_>, Vec<_>) = deliverable.into_iter().unzip();
-        Ok(payload_loader::make(client, deliveries)
-            .await?
-            .into_iter()
-            .zip(callbacks)
-            .collect())
-    }
-
-    async fn commit(
-        &self,
-        client: &impl GenericClient,
-        position: &Position,
-        made: Vec<(Made, Option<Callback>)>,
-    ) -> Result<()> {
-        let made = self.without_unsendable(client, made).await?;
-        let (made, fed) = feeding::apart(made);
-        let now = Instant::now();
-        let behind = behind_in_batch(made.iter().map(|(delivery, ..)| delivery));
-        let mut slots: Vec<Option<Slot>> = Vec::with_capacity(made.len());
-        let mut new = Vec::with_capacity(made.len());
-        let mut callbacks = Vec::with_capacity(made.len());
-        let mut lanes = Vec::new();
-        for ((delivery, body, callback), is_behind) in made.into_iter().zip(behind) {
-            let slot = self.slot_for(&delivery, is_behind, position, now);
-            if delivery.subscription.row.ordered {
-                lanes.push((delivery.subscription.row.id, delivery.part));
-            }
-            new.push(new_delivery(delivery, body, slot.is_some(), is_behind));
-            callbacks.push(callback);
-            slots.push(slot);
-        }
-        let batch = Batch {
-            deliveries: &new,
-            fed: &fed,
-            is_piece: false,
-        };
-        let logged = deliveries::commit_batch(client, self.lead.term, position, batch);
-        let logged = within(PAGE_WITHIN, "commit deliveries", logged).await?;
-        self.high_water.moved(position);
-        self.vitals.metrics.made(new.len());
-        if !fed.is_empty() {
-            failpoint::reach(Step::AfterFeeding);
-            self.note_fed(&fed);
-        }
-        if !logged.is_empty() {
-            failpoint::reach(Step::AfterClaim);
-        }
-        let mut claimed_now: Vec<Option<_>> = vec![None; new.len()];
-        for (index, log) in logged {
-            claimed_now[index] = Some(log);
-        }
-        for (((delivery, callback), log), slot) in new.into_iter().zip(callbacks).zip(claimed_now).zip(slots) {
-            match (log, slot) {
-                (Some(log), Some(slot)) => {
-                    let claimed = Box::new(Claimed {
-                        event_id: delivery.event_id,
-                        subscription_id: delivery.subscription_id,
-                        part: delivery.part,
-                        delivery_id: delivery.delivery_id,
-                        model: delivery.model,
-                        event_type: delivery.event_type.to_owned(),
-                        record_ids: delivery.record_ids,
-                        attempt: 1,
-                        body: delivery.body,
-                        callback,
-                        log,
-                        redelivered: false,
-                        was_due: None,
-                    });
-                    // The receiver ends only with the term.
-                    let _ = self.handed.send(Handed::Claimed(claimed, slot));
-                }
-                // It was made before, or its lane is busy: its slot is not needed.
-                (_, slot) => slot.into_iter().for_each(Slot::refund),
-            }
-        }
-        if !lanes.is_empty() {
-            let _ = self.handed.send(Handed::Lanes(lanes));
-        }
-        Ok(())
-    }
-
-    /// A slot for a delivery that may be sent at once.
-    fn slot_for(&self, delivery: &Assembled, is_behind: bool, position: &Position, now: Instant) -> Option<Slot> {
-        let subscription = &delivery.subscription;
-        // While the outbox is read in pages, a later page may hold an earlier change of the same record.
-        let is_held = subscription.row.ordered && position.target.is_some();
-        // Behind a rate limit the oldest goes first.
-        let has_older = subscription.rate.is_some() && self.slots.is_behind(subscription.row.id);
-        if is_behind || is_held || has_older || !subscription.is_sending() {
-            return None;
-        }
-        let slot = self
-            .slots
-            .take(claimant_of(subscription), 1, Patience::OnlyWell, now)
-            .pop();
-        if slot.is_none() {
-            self.slots.note_behind(subscription.row.id);
-        }
-        slot
-    }
-
     /// One transaction that is larger than a page: record by record, in one commit, nothing of it sent before.
     async fn process_large(
         &self,
@@ -486,7 +372,7 @@ impl Dispatcher {
             newest: 0,
         };
         let mut pieces = Pieces::of(&transaction, xid).await?;
-        let mut deliveries = 0;
+        let mut written = Written::default();
         while let Some(rows) = pieces.next(&transaction, layouts).await? {
             rows.iter().for_each(note_truncate);
             large.newest = large.newest.max(related_changes::newest(&rows));
@@ -512,7 +398,7 @@ impl Dispatcher {
             let made = self
                 .make(&judging, &subscription_set, large.assembly.take_complete())
                 .await?;
-            deliveries += self.commit_waiting(&transaction, &next, made).await?;
+            self.commit_waiting(&transaction, &next, made, &mut written).await?;
         }
         for model in at_home.models() {
             self.feed(&mut large, &model, Vec::new(), &mut at_home, i64::MAX, layouts)
@@ -520,15 +406,15 @@ impl Dispatcher {
             let made = self
                 .make(&judging, &subscription_set, large.assembly.take_complete())
                 .await?;
-            deliveries += self.commit_waiting(&transaction, &next, made).await?;
+            self.commit_waiting(&transaction, &next, made, &mut written).await?;
         }
         let made = self.make(&judging, &subscription_set, large.assembly.finish()).await?;
-        deliveries += self.commit_waiting(&transaction, &next, made).await?;
+        self.commit_waiting(&transaction, &next, made, &mut written).await?;
         transaction
             .commit()
             .await
             .map_err(|e| Error::database("commit a batch", e))?;
-        self.vitals.metrics.made(deliveries);
+        self.note(&written);
         let _ = self.handed.send(Handed::Backlog);
         self.high_water.moved(&next);
         Ok(next)
@@ -590,115 +476,6 @@ impl Dispatcher {
                 return Ok(());
             }
         }
-    }
-
-    /// Deliveries of a large transaction wait in the database: what is not committed must not be sent. Returns how many were made.
-    async fn commit_waiting(
-        &self,
-        client: &impl GenericClient,
-        position: &Position,
-        made: Vec<(Made, Option<Callback>)>,
-    ) -> Result<usize> {
-        let made = self.without_unsendable(client, made).await?;
-        let (made, fed) = feeding::apart(made);
-        let new: Vec<NewDelivery> = made
-            .into_iter()
-            .map(|(delivery, body, _)| new_delivery(delivery, body, false, false))
-            .collect();
-        let batch = Batch {
-            deliveries: &new,
-            fed: &fed,
-            is_piece: true,
-        };
-        deliveries::commit_batch(client, self.lead.term, position, batch).await?;
-        self.note_fed(&fed);
-        Ok(new.len())
-    }
-
-    fn note_fed(&self, fed: &[NewEvent]) {
-        self.fed.add(fed);
-        self.vitals.metrics.fed(fed.len());
-    }
-
-    /// Ends the deliveries that have no body, before those that have one are made: should that be cut off, the next reading finds them
-    /// made already.
-    async fn without_unsendable(
-        &self,
-        client: &impl GenericClient,
-        made: Vec<(Made, Option<Callback>)>,
-    ) -> Result<Vec<Rendered>> {
-        let mut sendable = Vec::with_capacity(made.len());
-        let mut failed = Vec::new();
-        for (
-            Made {
-                delivery,
-                body,
-                unreadable,
-            },
-            callback,
-        ) in made
-        {
-            if let Some(reason) = unreadable {
-                self.judging.give_up(
-                    &delivery.subscription.row,
-                    format!("the fields of its payload cannot be read: {reason}"),
-                );
-            }
-            match body {
-                Ok(body) => sendable.push((delivery, body, callback)),
-                Err(reason) => {
-                    tracing::warn!(
-                        subscription.id = delivery.subscription.row.id, event.id = %delivery.event_id,
-                        error = reason.failure.as_str(), detail = reason.detail, "there is nothing to send"
-                    );
-                    failed.push((new_delivery(delivery, String::new(), false, false), reason));
-                }
-            }
-        }
-        if !failed.is_empty() {
-            unsendable::fail(client, self.lead.term, &failed).await?;
-            self.note_failures(&failed);
-        }
-        Ok(sendable)
-    }
-
-    fn note_failures(&self, failed: &[(NewDelivery, Unsendable)]) {
-        let now = std::time::SystemTime::now();
-        let stats = Arc::clone(&self.subscription_set.borrow().stats);
-        stats.add_failures(failed.iter().map(|(delivery, _)| delivery.subscription_id), now);
-    }
-}
-
-/// For each delivery, whether another of the batch comes before it in its lane.
-fn behind_in_batch<'a>(batch: impl Iterator<Item = &'a Assembled> + Clone) -> Vec<bool> {
-    let lane = |d: &Assembled| (d.subscription.row.id, d.part);
-    let mut first: HashMap<(i32, i64), i64> = HashMap::new();
-    for delivery in batch.clone().filter(|d| d.subscription.row.ordered) {
-        first
-            .entry(lane(delivery))
-            .and_modify(|id| *id = (*id).min(delivery.outbox_id))
-            .or_insert(delivery.outbox_id);
-    }
-    batch
-        .map(|d| first.get(&lane(d)).is_some_and(|id| *id < d.outbox_id))
-        .collect()
-}
-
-fn new_delivery(delivery: Assembled, body: String, claimed: bool, is_behind: bool) -> NewDelivery {
-    let row = &delivery.subscription.row;
-    NewDelivery {
-        event_id: delivery.event_id,
-        subscription_id: row.id,
-        part: delivery.part,
-        delivery_id: event::delivery_id(delivery.event_id, row.id, delivery.part),
-        model: row.model.clone(),
-        event_type: delivery.event_type.as_str(),
-        record_ids: delivery.record_ids,
-        body,
-        claimed,
-        lane_position: row.ordered.then_some(delivery.outbox_id),
-        is_behind,
-        timeout: Duration::from_millis(u64::from(row.timeout_ms)),
     }
 }
 

@@ -40,11 +40,10 @@ impl Growth {
         Self(Arc::new(grown))
     }
 
-    /// These were written.
-    pub fn add(&self, events: &[NewEvent]) {
-        let bytes: usize = events.iter().map(|event| event.body.len()).sum();
-        let before = self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        if before + bytes as u64 > self.0.enough.load(Ordering::Relaxed) {
+    /// So much was written, and committed.
+    pub fn add(&self, bytes: u64) {
+        let before = self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.0.enough.load(Ordering::Relaxed) {
             self.0.rang.notify_one();
         }
     }
