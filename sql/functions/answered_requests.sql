@@ -35,9 +35,8 @@ begin
   end if;
 end $$;
 comment on function odoo_eventd.claim_request(integer, text, bytea) is
-  'claimed: do it. answered: it was done, with this answer, or making this subscription. under_way: somebody does it. other: the '
-  'key '
-  'belongs to another request.';
+  'claimed: do it. answered: it was done, with this answer, or making this subscription. under_way: somebody does it. other: '
+  'the key belongs to another request.';
 
 create or replace function odoo_eventd.made_by_request(of_token integer, of_key text, subscription integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -90,8 +90,8 @@ end $$;
 comment on function odoo_eventd.rows_query(oid, text, name[], name[], text[], name[], text, boolean, name[], name[], text, text)
   is
   'What a statement did to a table, one row for each record: op, record_id, user_id, old, new. SQL text over old_rows and '
-  'new_rows. Upper case ops have the '
-  'values as they are (but for the old ones of an update), lower case ones have each value tagged.';
+  'new_rows. Upper case ops have the values as they are (but for the old ones of an update), lower case ones have each value '
+  'tagged.';
 
 -- For a table whose columns are no longer what they were, and for statements of many rows: from the catalogue as it is at that
 -- moment.

@@ -30,9 +30,8 @@ begin
   return '~' || bytes || ':' || to_hex(hashtextextended(value collate "C", 0)) || to_hex(hashtextextended(value collate "C", 1));
 end $$;
 comment on function odoo_eventd.kept_value(text, boolean) is
-  'A value with the character before it that tells what is kept: = the value itself, # its SHA-256, ~ another digest of one over '
-  '64 MiB. More than '
-  '16 KiB of text is kept as a digest, and where the value itself is needed more than 1 MiB.';
+  'A value with the character before it that tells what is kept: = the value itself, # its SHA-256, ~ another digest of one '
+  'over 64 MiB. More than 16 KiB of text is kept as a digest, and where the value itself is needed more than 1 MiB.';
 revoke all on function odoo_eventd.kept_value(text, boolean) from public;
 
 create or replace function odoo_eventd.pinned_text(value anyelement) returns text
@@ -184,9 +183,9 @@ begin
   end loop;
 end $$;
 comment on function odoo_eventd.captured_expressions(oid, name[], text[], name[], name[], name[]) is
-  'The SQL for each column of an old row o and a new row n: whether it differs, its length where it can be long, its value as it '
-  'is and tagged (kept_value), '
-  'and for the old image of an update: null = unchanged, empty = was NULL, else tagged. A column without a type is gone.';
+  'The SQL for each column of an old row o and a new row n: whether it differs, its length where it can be long, its value as '
+  'it is and tagged (kept_value), and for the old image of an update: null = unchanged, empty = was NULL, else tagged. A column '
+  'without a type is gone.';
 
 create or replace function odoo_eventd.image_of(expressions text[]) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp

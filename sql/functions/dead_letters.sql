@@ -94,5 +94,5 @@ begin
     order by asked.ord;
 end $$;
 comment on function odoo_eventd.redeliver(uuid[], boolean) is
-  'Sends ended deliveries once more, under the same ids, and says of each that is not why; with only_show it tells what would be '
-  'sent.';
+  'Sends ended deliveries once more, under the same ids, and says of each that is not why; with only_show it tells what would '
+  'be sent.';

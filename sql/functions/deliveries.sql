@@ -161,8 +161,7 @@ comment on function odoo_eventd.commit_batch(bigint, pg_snapshot, pg_snapshot, x
   text[],
   text[], text[], text[], boolean[], integer[], bigint[], boolean[]) is
   'In one transaction: deliveries made, first attempts of the claimed ones logged as pending, position moved. One whose lane is '
-  'busy is '
-  'not claimed; `behind` says that another of the same batch comes before it.';
+  'busy is not claimed; `behind` says that another of the same batch comes before it.';
 
 create or replace function odoo_eventd.due_subscriptions() returns table (subscription_id integer, due_at timestamptz,
   due_in_ms bigint)
@@ -266,8 +265,8 @@ begin
     from claimed c join logged l on l.delivery_id = c.delivery_id;
 end $$;
 comment on function odoo_eventd.claim_deliveries(bigint, integer[], integer[], integer[], timestamptz[]) is
-  'Claims due deliveries of the given subscriptions, up to a limit each and from a time on, and logs the attempt that follows as '
-  'pending.';
+  'Claims due deliveries of the given subscriptions, up to a limit each and from a time on, and logs the attempt that follows '
+  'as pending.';
 
 drop function if exists odoo_eventd.record_attempts(bigint, uuid[], integer[], bigint[], bigint[], timestamp[], text[], integer[],
   text[],
@@ -357,8 +356,7 @@ begin
 end $$;
 comment on function odoo_eventd.give_back(bigint, bigint[], bigint[]) is
   'Lets deliveries be claimed anew that were claimed in these terms and never sent: all but those whose attempt was begun. Only '
-  'who led '
-  'in these terms knows which.';
+  'who led in these terms knows which.';
 
 create or replace function odoo_eventd.recover_interrupted(of_term bigint) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -370,7 +368,7 @@ begin
   perform odoo_eventd.note_ended_assistants();
   -- Sent or not, nobody knows: a one-shot is over, a retrying delivery is sent again under the same ids.
   with lost as (
-    select d.event_id, d.subscription_id, d.part, d.delivery_id, d.event_type, odoo_eventd.host_of(s.webhook_url) as host,
+    select d.event_id, d.subscription_id, d.part, d.delivery_id,
            coalesce(s.active, false) and d.attempts < s.max_attempts as again
     from odoo_eventd.delivery d
     left join public.mcp_event_subscription s on s.id = d.subscription_id
@@ -388,25 +386,18 @@ begin
            next_attempt_at = case when l.again then now() at time zone 'utc' end
       from lost l
      where w.delivery_id = l.delivery_id and w.status = 'pending'
-    returning w.create_date, w.subscription_id, w.model, l.event_type, l.host, w.error, w.duration_ms
+    returning w.create_date, w.id
   ), freed as (
     select array_agg(m.subscription_id) as subscriptions, array_agg(m.part) as parts from moved m where m.frees_lane
   )
-  select count(l.create_date) as recovered, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
-         array_agg(l.model) as models, array_agg(l.event_type) as event_types, array_agg(l.host) as hosts, array_agg(l.error)
-           as errors,
-         array_agg(l.duration_ms) as durations, (select f.subscriptions from freed f) as lane_subscriptions,
+  select array_agg(l.create_date) as dates, array_agg(l.id) as ids, (select f.subscriptions from freed f) as lane_subscriptions,
          (select f.parts from freed f) as lane_parts
     into ended from logged l;
   if ended.lane_parts is not null then
     perform odoo_eventd.wake_lanes(ended.lane_subscriptions, ended.lane_parts);
   end if;
-  if ended.recovered > 0 then
-    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts,
-      ended.errors,
-                                       ended.durations);
-  end if;
-  return ended.recovered;
+  perform odoo_eventd.count_logged(ended.dates, ended.ids);
+  return coalesce(cardinality(ended.ids), 0);
 end $$;
 comment on function odoo_eventd.recover_interrupted(bigint) is
   'Ends the attempts that earlier leaders or dead assistants began, or whose lease ran out, without a result: failed, '
@@ -417,7 +408,7 @@ create or replace function odoo_eventd.cancel_deliveries(of_term bigint, most in
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  ended record;
+  cancelled record;
 begin
   perform odoo_eventd.assert_term(of_term);
   perform odoo_eventd.ensure_log_days(0);
@@ -446,19 +437,12 @@ begin
     select e.delivery_id, e.subscription_id, e.event_id, e.model, e.record_ids, e.attempts, 'failed', e.unsent, e.why, 0,
            now() at time zone 'utc'
     from ended e
-    returning l.delivery_id, l.create_date, l.subscription_id, l.model, l.error, l.duration_ms
+    returning l.create_date, l.id
   )
-  select count(*) as cancelled, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
-         array_agg(l.model) as models, array_agg(e.event_type) as event_types, array_agg(l.error) as errors,
-           array_agg(l.duration_ms) as durations
-    into ended from logged l join ended e on e.delivery_id = l.delivery_id;
-  if ended.cancelled > 0 then
-    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types,
-                                       array_fill(''::text, array[ended.cancelled::integer]), ended.errors, ended.durations);
-  end if;
-  return ended.cancelled;
+  select array_agg(l.create_date) as dates, array_agg(l.id) as ids into cancelled from logged l;
+  perform odoo_eventd.count_logged(cancelled.dates, cancelled.ids);
+  return coalesce(cardinality(cancelled.ids), 0);
 end $$;
 comment on function odoo_eventd.cancel_deliveries(bigint, integer) is
   'Ends the unsent deliveries of subscriptions that were deactivated, deleted, or have no URL any more: failed, cancelled; and '
-  'of those '
-  'that are disabled: failed, disabled. At most so many at once.';
+  'of those that are disabled: failed, disabled. At most so many at once.';

@@ -51,8 +51,8 @@ begin
     order by l.create_date desc, l.id desc limit most;
 end $$;
 comment on function odoo_eventd.find_attempts(jsonb, jsonb, timestamp, bigint, integer) is
-  'Attempts that an operator sees and looks for, newest first, before a place in the log; what the filter does not name does not '
-  'matter.';
+  'Attempts that an operator sees and looks for, newest first, before a place in the log; what the filter does not name does '
+  'not matter.';
 
 create or replace function odoo_eventd.find_delivery(operator jsonb, delivery uuid) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

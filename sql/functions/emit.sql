@@ -100,5 +100,5 @@ begin
     returning current_term, l.id, l.create_date;
 end $$;
 comment on function odoo_eventd.begin_test(integer, uuid, uuid, text, text, integer) is
-  'Logs the attempt to send a test event as pending; record_attempts() ends it. It needs no service, and one that runs leaves it '
-  'alone.';
+  'Logs the attempt to send a test event as pending; record_attempts() ends it. It needs no service, and one that runs leaves '
+  'it alone.';

@@ -52,6 +52,5 @@ begin
   return query select unnest(lapsed);
 end $$;
 comment on function odoo_eventd.end_feed_leases(bigint) is
-  'Deactivates leased subscriptions that nobody has read for as long as their lease, with the reason in error, and returns them; '
-  'forgets who read '
-  'those that are gone.';
+  'Deactivates leased subscriptions that nobody has read for as long as their lease, with the reason in error, and returns '
+  'them; forgets who read those that are gone.';

@@ -87,8 +87,7 @@ begin
 end $$;
 comment on function odoo_eventd.fence(boolean) is
   'Null if this database may deliver; else a sentence that says why it looks like a copy. `odoo-eventd adopt` settles it. '
-  'Whoever may not '
-  'wait for an upgrade of Odoo is not told what Odoo''s parameters say meanwhile.';
+  'Whoever may not wait for an upgrade of Odoo is not told what Odoo''s parameters say meanwhile.';
 
 create or replace function odoo_eventd.assert_may_deliver() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -102,6 +101,5 @@ begin
 end $$;
 comment on function odoo_eventd.assert_may_deliver() is
   'Raises OE002 where fence() has a reason: a database can become a copy, or be marked as one, while the service runs. Part of '
-  'every '
-  'statement that claims.';
+  'every statement that claims.';
 revoke all on function odoo_eventd.assert_may_deliver() from public;

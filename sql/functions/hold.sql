@@ -45,8 +45,8 @@ begin
   end loop;
 end $$;
 comment on function odoo_eventd.hold(oid[], integer) is
-  'Keeps anybody from writing these tables anew until the transaction ends. Raises lock_not_available when that cannot be had in '
-  'time.';
+  'Keeps anybody from writing these tables anew until the transaction ends. Raises lock_not_available when that cannot be had '
+  'in time.';
 revoke all on function odoo_eventd.hold(oid[], integer) from public;
 
 create or replace function odoo_eventd.hold_metadata() returns void

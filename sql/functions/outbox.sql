@@ -129,10 +129,8 @@ begin
 end $$;
 comment on function odoo_eventd.read_outbox(pg_snapshot, pg_snapshot, xid8, bigint, integer, bigint) is
   'The next rows beyond a position, in order of (xid, id), with the snapshot read in and the version of the subscriptions that '
-  'they must be '
-  'matched with; one row with nothing else if there are none. At most so many rows, and no more once they have so many bytes: '
-  'is_cut tells '
-  'with the last that it was one of these that ended them.';
+  'they must be matched with; one row with nothing else if there are none. At most so many rows, and no more once they have so '
+  'many bytes: is_cut tells with the last that it was one of these that ended them.';
 
 drop function if exists odoo_eventd.read_transaction(xid8, integer, bigint, integer);
 create or replace function odoo_eventd.read_transaction(of_xid xid8)

@@ -68,8 +68,7 @@ begin
 end $$;
 comment on function odoo_eventd.preview_subscription(jsonb, jsonb, integer) is
   'The row that add_subscription would make of these options, or change_subscriptions of a subscription that the operator sees, '
-  'in the form '
-  'of load_subscriptions; the version that it would replace, and the rules that it breaks. Writes nothing.';
+  'in the form of load_subscriptions; the version that it would replace, and the rules that it breaks. Writes nothing.';
 
 create or replace function odoo_eventd.preview_capture(of_model text, needed name[]) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -22,8 +22,7 @@ as $$
 $$;
 comment on function odoo_eventd.kept_in(text) is
   'Where a model''s records are. Read only, so views and INHERITS will do, but only the owner''s: a view of somebody else, or '
-  'the row '
-  'security of his table, would call his functions with the owner''s rights. Null if there is no such place.';
+  'the row security of his table, would call his functions with the owner''s rights. Null if there is no such place.';
 revoke all on function odoo_eventd.kept_in(text) from public;
 
 create or replace function odoo_eventd.readable_table(of_model text) returns regclass
@@ -131,8 +130,7 @@ begin
 end $$;
 comment on function odoo_eventd.read_records(text, bigint[], text[], bigint, integer) is
   'Columns of records as text, a file as base64, company-dependent values of 16 and 17 from ir_property; by ascending id. '
-  'Records that are '
-  'gone are left out; past most_bytes vals is null.';
+  'Records that are gone are left out; past most_bytes vals is null.';
 
 create or replace function odoo_eventd.order_of(of_model text, alias text, lang text, given text default null,
   is_reversed boolean default false,
@@ -222,9 +220,8 @@ begin
   end loop;
 end $$;
 comment on function odoo_eventd.order_of(text, text, text, text, boolean, text[]) is
-  'The order Odoo shows a model''s records in: joins and terms. Fields inherited or of a many2one are sorted by where they lead, '
-  'translated '
-  'ones by what a language reads. Source: _order_to_sql of 17 to 19, _generate_order_by_inner of 16.';
+  'The order Odoo shows a model''s records in: joins and terms. Fields inherited or of a many2one are sorted by where they '
+  'lead, translated ones by what a language reads. Source: _order_to_sql of 17 to 19, _generate_order_by_inner of 16.';
 
 create or replace function odoo_eventd.each_once(texts text[]) returns text
 language sql immutable parallel safe security definer set search_path = pg_catalog, pg_temp
@@ -338,7 +335,6 @@ begin
 end $$;
 comment on function odoo_eventd.read_related(text, text, bigint[], text, integer, boolean, text) is
   'The records that a one2many or many2many field of these records leads to, in Odoo''s order, at most so many; archived ones '
-  'are left out '
-  'unless the field''s own context asks for them.';
+  'are left out unless the field''s own context asks for them.';
 revoke all on function odoo_eventd.order_of(text, text, text, text, boolean, text[]) from public;
 revoke all on function odoo_eventd.readable_table(text) from public;

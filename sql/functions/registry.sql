@@ -152,8 +152,8 @@ begin
 end
 $function$;
 comment on function odoo_eventd.registry_inherits_by_fields() is
-    'the same as registry_inherits() where no table tells it (16): models that have all of another''s fields through one of '
-    'their own';
+  'the same as registry_inherits() where no table tells it (16): models that have all of another''s fields through one of their '
+  'own';
 
 create or replace function odoo_eventd.registry_inherits()
 returns table (model text, parent text, link_field text)

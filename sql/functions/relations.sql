@@ -203,6 +203,5 @@ begin
 end $$;
 comment on function odoo_eventd.current_records(text, bigint[], text[], timestamptz[], name[]) is
   'Records as they are now, for changes that showed in other tables: those of the columns asked for that may be captured, as '
-  'capture would '
-  'keep them, and who wrote the record if that was in this very transaction. Records that are gone are as they were when they '
-  'were removed.';
+  'capture would keep them, and who wrote the record if that was in this very transaction. Records that are gone are as they '
+  'were when they were removed.';

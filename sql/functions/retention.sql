@@ -59,8 +59,7 @@ begin
 end $$;
 comment on function odoo_eventd.drop_log_day(bigint, integer, integer) is
   'Drops the oldest day of the log if it ended more than keep_days days ago; null if none did. Raises lock_not_available when '
-  'the log is '
-  'being read: try again.';
+  'the log is being read: try again.';
 
 create or replace function odoo_eventd.clear_deliveries(
   of_term bigint, keep_days integer, after_event uuid, after_subscription integer, after_part bigint, most integer
@@ -96,8 +95,7 @@ begin
 end $$;
 comment on function odoo_eventd.clear_deliveries(bigint, integer, uuid, integer, bigint, integer) is
   'Removes deliveries that have ended, whose event is older than keep_days days and of which the log has no attempt any more; '
-  'looks at most '
-  'at so many beyond a key and says where to go on.';
+  'looks at most at so many beyond a key and says where to go on.';
 
 create or replace function odoo_eventd.erase_records(of_model text, ids bigint[], containing text,
   only_show boolean) returns jsonb
@@ -182,8 +180,7 @@ begin
 end $$;
 comment on function odoo_eventd.erase_records(text, bigint[], text, boolean) is
   'Blanks bodies and answers of the deliveries of these records, and of those that contain a text; ends the ones that were not '
-  'sent yet. '
-  'With only_show it just counts. Only the owner may.';
+  'sent yet. With only_show it just counts. Only the owner may.';
 
 revoke all on function odoo_eventd.log_days() from public;
 
@@ -196,5 +193,4 @@ begin
 end $$;
 comment on function odoo_eventd.outbox_is_old() is
   'Whether the outbox has been in one table for more than a day. Where little is written, values would otherwise stay there for '
-  'months after '
-  'they were read.';
+  'months after they were read.';

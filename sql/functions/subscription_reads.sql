@@ -86,9 +86,8 @@ begin
      where p.place <= most order by p.place;
 end $$;
 comment on function odoo_eventd.find_subscriptions(jsonb, jsonb, text, boolean, jsonb, integer, integer) is
-  'Subscriptions that an operator sees and looks for, in an order, after a place in it: what is added or deleted meanwhile moves '
-  'nobody '
-  'else.';
+  'Subscriptions that an operator sees and looks for, in an order, after a place in it: what is added or deleted meanwhile '
+  'moves nobody else.';
 
 create or replace function odoo_eventd.count_subscriptions(operator jsonb, filter jsonb) returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

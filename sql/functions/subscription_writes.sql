@@ -82,8 +82,7 @@ begin
 end $$;
 comment on function odoo_eventd.change_subscriptions(jsonb, integer[], text[], jsonb) is
   'Writes the same columns of these subscriptions, each where it is still the version that is named, or none is. Says of each '
-  'whether it '
-  'was done, is not there, or is another version by now, and which one it is then.';
+  'whether it was done, is not there, or is another version by now, and which one it is then.';
 
 create or replace function odoo_eventd.delete_subscriptions(operator jsonb, subscriptions integer[], versions text[])
 returns table (id integer, outcome text, version text)

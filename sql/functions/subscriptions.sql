@@ -306,8 +306,7 @@ begin
 end $$;
 comment on function odoo_eventd.judge_subscriptions(jsonb) is
   'Records what the service found subscriptions to be: which columns of which tables each needs, or the reason why it cannot be '
-  'served. '
-  'Returns those that have not changed meanwhile.';
+  'served. Returns those that have not changed meanwhile.';
 
 create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -370,8 +369,7 @@ end $$;
 comment on function odoo_eventd.note_results(integer[], timestamptz[], text[], integer[], boolean[], integer[], boolean[], bigint,
   integer) is
   'Keeps what the requests of each subscription came to, and disables those whose endpoint is gone or has failed everything for '
-  'too '
-  'long. Returns these. Called at most once a second.';
+  'too long. Returns these. Called at most once a second.';
 
 drop function if exists odoo_eventd.unsynced_models();
 create or replace function odoo_eventd.unsynced_models(of_models text[] default null) returns setof text

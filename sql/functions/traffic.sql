@@ -17,64 +17,61 @@ revoke all on function odoo_eventd.add_latencies(bigint[], bigint[]) from public
 
 create or replace function odoo_eventd.host_of(url text) returns text
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$ select coalesce(lower(substring(url from '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/:?#]*)')), '') $$;
+as $$ select coalesce(lower(substring(url from '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([[][^]]*[]]|[^/:?#]*)')), '') $$;
 comment on function odoo_eventd.host_of(text)
   is 'The host of a URL, as the dashboard names endpoints; empty where there is none.';
 revoke all on function odoo_eventd.host_of(text) from public;
 
 create or replace function odoo_eventd.count_attempts(
   dates timestamp[], subscription_ids integer[], models text[], event_types text[], hosts text[], errors text[],
-    durations_ms integer[]
+  durations_ms integer[]
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off -- See commit_batch().
 as $$
 begin
   perform odoo_eventd.assert_listener();
-  with counted as (
-    select date_trunc('hour', a.date) as hour, a.subscription_id, a.model, a.event_type, coalesce(a.host, '') as host,
-           coalesce(a.error, '') as error, count(*) as attempts, count(a.took) as timed, coalesce(sum(a.took), 0) as duration_ms,
+  -- Both tables' rows at once: those without a subscription are of all of them together.
+  with counted as materialized (
+    select a.subscription_id, grouping(a.subscription_id) = 1 as is_of_all, a.hour, a.model, a.event_type, a.host, a.error,
+           count(*) as attempts, count(a.took) as timed, coalesce(sum(a.took), 0) as duration_ms,
            array[count(*) filter (where a.class = 1), count(*) filter (where a.class = 2), count(*) filter (where a.class = 3),
                  count(*) filter (where a.class = 4), count(*) filter (where a.class = 5), count(*) filter (where a.class = 6),
                  count(*) filter (where a.class = 7), count(*) filter (where a.class = 8), count(*) filter (where a.class = 9),
                  count(*) filter (where a.class = 10), count(*) filter (where a.class = 11), count(*) filter (where a.class = 12),
                  count(*) filter (where a.class = 13), count(*) filter (where a.class = 14), count(*) filter (where a.class = 15),
                  count(*) filter (where a.class = 16)] as latencies
-      from (select i.*, t.took, width_bucket(t.took, odoo_eventd.latency_bounds()) as class
+      -- What is counted is never longer than a key may be: a host may be a stranger's word.
+      from (select i.subscription_id, date_trunc('hour', i.date) as hour, left(i.model, 255) as model,
+                   left(i.event_type, 32) as event_type,
+                   left(coalesce(i.host, ''), 253) as host, left(coalesce(i.error, ''), 64) as error, t.took,
+                   width_bucket(t.took, odoo_eventd.latency_bounds()) as class
               from unnest(dates, subscription_ids, models, event_types, hosts, errors, durations_ms)
                    i (date, subscription_id, model, event_type, host, error, duration_ms)
              -- Where no request was made there is no time.
              cross join lateral (select case when i.error is null or i.duration_ms > 0 then i.duration_ms end as took) t) a
-     group by 1, 2, 3, 4, 5, 6
+     group by a.hour, a.model, a.event_type, a.host, a.error, grouping sets ((a.subscription_id), ())
   ), of_subscriptions as (
     insert into odoo_eventd.subscription_traffic as t
            (subscription_id, hour, model, event_type, host, error, attempts, timed, duration_ms, latencies)
     select c.subscription_id, c.hour, c.model, c.event_type, c.host, c.error, c.attempts, c.timed, c.duration_ms, c.latencies
-      from counted c order by 1, 2, 3, 4, 5, 6
+      from counted c where not c.is_of_all order by 1, 2, 3, 4, 5, 6
     on conflict on constraint subscription_traffic_pkey do update
        set attempts = t.attempts + excluded.attempts, timed = t.timed + excluded.timed,
-         duration_ms = t.duration_ms + excluded.duration_ms,
+           duration_ms = t.duration_ms + excluded.duration_ms,
            latencies = odoo_eventd.add_latencies(t.latencies, excluded.latencies)
-  ), classes as (
-    select c.hour, c.model, c.event_type, c.host, c.error, l.class, sum(l.attempts) as attempts
-      from counted c cross join lateral unnest(c.latencies) with ordinality l (attempts, class)
-     group by 1, 2, 3, 4, 5, 6
   )
   insert into odoo_eventd.traffic as t (hour, model, event_type, host, error, attempts, timed, duration_ms, latencies)
-  select c.hour, c.model, c.event_type, c.host, c.error, sum(c.attempts), sum(c.timed), sum(c.duration_ms),
-         array(select l.attempts from classes l
-                where (l.hour, l.model, l.event_type, l.host, l.error) = (c.hour, c.model, c.event_type, c.host, c.error)
-                  order by l.class)
-    from counted c group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+  select c.hour, c.model, c.event_type, c.host, c.error, c.attempts, c.timed, c.duration_ms, c.latencies
+    from counted c where c.is_of_all order by 1, 2, 3, 4, 5
   on conflict on constraint traffic_pkey do update
      set attempts = t.attempts + excluded.attempts, timed = t.timed + excluded.timed,
-       duration_ms = t.duration_ms + excluded.duration_ms,
+         duration_ms = t.duration_ms + excluded.duration_ms,
          latencies = odoo_eventd.add_latencies(t.latencies, excluded.latencies);
 end $$;
 comment on function odoo_eventd.count_attempts(timestamp[], integer[], text[], text[], text[], text[], integer[]) is
   'Counts attempts that ended, each in the hour in which it was logged; no error = the receiver took it. Belongs to the '
-  'transaction that '
-  'ends them.';
+  'transaction that ends them.';
 
 create or replace function odoo_eventd.count_logged(dates timestamp[], ids bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -83,11 +80,15 @@ declare
   ended record;
 begin
   perform odoo_eventd.assert_listener();
-  -- What an attempt was sent to stands nowhere in the log: it is where its subscription sends now.
+  -- What an attempt was sent to stands nowhere in the log: it is where its subscription sends now. What was ended by the service
+  -- took no time and was sent nowhere.
   select array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids, array_agg(l.model) as models,
-         array_agg(coalesce(d.event_type, '')) as event_types, array_agg(odoo_eventd.host_of(s.webhook_url)) as hosts,
-         array_agg(case when l.status = 'failed' then coalesce(l.error, 'unknown') end) as errors, array_agg(l.duration_ms)
-           as durations
+         array_agg(coalesce(d.event_type, '')) as event_types,
+         array_agg(case when l.status <> 'success' and l.duration_ms = 0 then ''
+                        when s.endpoint_source = 'record' then 'record callbacks'
+                        else odoo_eventd.host_of(s.webhook_url) end) as hosts,
+         array_agg(case when l.status = 'failed' then coalesce(l.error, 'unknown') end) as errors,
+         array_agg(l.duration_ms) as durations
     into ended
     from unnest(dates, ids) k (create_date, id)
     join public.mcp_webhook_delivery l on l.create_date = k.create_date and l.id = k.id and l.status <> 'pending'
@@ -96,8 +97,7 @@ begin
     left join public.mcp_event_subscription s on s.id = l.subscription_id;
   if ended.dates is not null then
     perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types, ended.hosts,
-      ended.errors,
-                                       ended.durations);
+                                       ended.errors, ended.durations);
   end if;
 end $$;
 comment on function odoo_eventd.count_logged(timestamp[], bigint[]) is
@@ -243,5 +243,5 @@ begin
 end $$;
 comment on function odoo_eventd.dashboard(jsonb, integer, text) is
   'Attempts of the last so many days of a time zone, today included, as an operator sees them. A zone that is off by half an '
-  'hour has the '
-  'hour of midnight in the day that it begins in. Not complete while what is older than the counting is being counted.';
+  'hour has the hour of midnight in the day that it begins in. Not complete while what is older than the counting is being '
+  'counted.';

@@ -9,7 +9,7 @@ create or replace function odoo_eventd.fail_unsendable(
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  ended record;
+  failed record;
 begin
   perform odoo_eventd.assert_term(of_term);
   perform odoo_eventd.ensure_log_days(0);
@@ -22,7 +22,7 @@ begin
     select i.event_id, i.subscription_id, i.part, i.delivery_id, i.model, i.event_type, i.records::bigint[], 'failed', 1, of_term
     from input i
     on conflict on constraint delivery_is_made_once do nothing
-    returning delivery.delivery_id, delivery.event_type
+    returning delivery.delivery_id
   ), logged as (
     insert into public.mcp_webhook_delivery as l
            (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, error, error_detail, duration_ms,
@@ -30,17 +30,11 @@ begin
     select i.delivery_id, i.subscription_id, i.event_id, i.model, i.records::bigint[], 1, 'failed', i.error, i.detail, 0,
            now() at time zone 'utc'
     from input i join made m on m.delivery_id = i.delivery_id
-    returning l.delivery_id, l.create_date, l.subscription_id, l.model, l.error, l.duration_ms
+    returning l.create_date, l.id
   )
-  select count(*) as failed, array_agg(l.create_date) as dates, array_agg(l.subscription_id) as subscription_ids,
-         array_agg(l.model) as models, array_agg(m.event_type) as event_types, array_agg(l.error) as errors,
-           array_agg(l.duration_ms) as durations
-    into ended from logged l join made m on m.delivery_id = l.delivery_id;
-  if ended.failed > 0 then
-    perform odoo_eventd.count_attempts(ended.dates, ended.subscription_ids, ended.models, ended.event_types,
-                                       array_fill(''::text, array[ended.failed::integer]), ended.errors, ended.durations);
-  end if;
-  return ended.failed;
+  select array_agg(l.create_date) as dates, array_agg(l.id) as ids into failed from logged l;
+  perform odoo_eventd.count_logged(failed.dates, failed.ids);
+  return coalesce(cardinality(failed.ids), 0);
 end $$;
 comment on function odoo_eventd.fail_unsendable(bigint, uuid[], integer[], bigint[], uuid[], text[], text[], text[], text[],
   text[]) is

@@ -40,11 +40,9 @@ comment on column odoo_eventd.capture_generation.whole is
   'The columns that are kept in full, however long; others beyond 16 KiB as a digest.';
 comment on column odoo_eventd.capture_generation.format is
   'How outbox.old and outbox.new are to be read. 1: a value that begins with U+0001 is a mark. 2: with op I, U, D values are as '
-  'they '
-  'are, and of an update the old image has null = unchanged, empty = was NULL, else a tagged value; with i, u, d each value is '
-  'tagged. Tags: = the value, # its SHA-256, ~ a digest of a huge one, - the column is gone, ? it could not be read. One value '
-  'more '
-  'than there are columns tells columns that were retyped since, as JSON.';
+  'they are, and of an update the old image has null = unchanged, empty = was NULL, else a tagged value; with i, u, d each '
+  'value is tagged. Tags: = the value, # its SHA-256, ~ a digest of a huge one, - the column is gone, ? it could not be read. '
+  'One value more than there are columns tells columns that were retyped since, as JSON.';
 
 create type odoo_eventd.captured_row as (op "char", record_id bigint, user_id integer, old text[], new text[]);
 comment on type odoo_eventd.captured_row is 'What a capture function gathers before it writes.';
@@ -98,8 +96,7 @@ create table odoo_eventd.capture_check (
 );
 comment on table odoo_eventd.capture_check is
   'When every captured table was last seen to have its triggers, but for those with an open gap, so that a gap can be dated. '
-  'Kept by '
-  'the service, every few seconds.';
+  'Kept by the service, every few seconds.';
 comment on column odoo_eventd.capture_check.seen is 'Transactions seen by this snapshot had ended before the look.';
 insert into odoo_eventd.capture_check default values;
 

@@ -24,9 +24,8 @@ comment on table odoo_eventd.outbox_0 is 'Outbox: one row for each record and st
 comment on column odoo_eventd.outbox_0.xid is 'The writer''s transaction. Rows are read by snapshot, never by "id > last".';
 comment on column odoo_eventd.outbox_0.op is
   'I, U, D, T (truncate); i, u, d when values are tagged; R: an insert (old is null) or an update whose images are one text '
-  'each, the '
-  'row as PostgreSQL writes a composite value. Of one transaction the ids do not tell the order of a record''s rows: an inner '
-  'statement''s trigger fires first.';
+  'each, the row as PostgreSQL writes a composite value. Of one transaction the ids do not tell the order of a record''s rows: '
+  'an inner statement''s trigger fires first.';
 comment on column odoo_eventd.outbox_0.at is 'When the transaction began; Odoo''s write_date.';
 comment on column odoo_eventd.outbox_0.user_id is 'Odoo''s user, where this transaction itself wrote it; else null.';
 comment on column odoo_eventd.outbox_0.old is 'The same columns before; see capture_generation.format.';

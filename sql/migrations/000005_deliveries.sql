@@ -48,12 +48,10 @@ comment on column odoo_eventd.delivery.due_at is
 comment on column odoo_eventd.delivery.term is 'The leader that claimed it.';
 comment on column odoo_eventd.delivery.lane_position is
   'Ordered subscriptions only: the place among the deliveries of the same subscription and part (the record): the outbox id of '
-  'the '
-  'record''s own row.';
+  'the record''s own row.';
 comment on column odoo_eventd.delivery.held_in is
-  'Ordered subscriptions only: made while a stretch of the outbox was read in pages, and kept until its last page, because pages '
-  'come in '
-  'the order of transaction ids; the stretch is named by the xmax of position.done.';
+  'Ordered subscriptions only: made while a stretch of the outbox was read in pages, and kept until its last page, because '
+  'pages come in the order of transaction ids; the stretch is named by the xmax of position.done.';
 comment on column odoo_eventd.delivery.redelivered is 'true: an operator asked for it, so its age is no reason not to send it.';
 
 -- One row for each attempt, partitioned by day so that old days are dropped, not deleted. Days are in the schema odoo_eventd and
@@ -95,8 +93,7 @@ comment on column public.mcp_webhook_delivery.response_body is 'The beginning of
 comment on column public.mcp_webhook_delivery.error is 'Why it failed: one of the words that RECEIVERS.md lists';
 comment on column public.mcp_webhook_delivery.error_detail is
   'What exactly went wrong, where more than the word of error is known: which address was blocked, what is wrong with a '
-  'certificate, '
-  'which line of a template; never a value of a record';
+  'certificate, which line of a template; never a value of a record';
 comment on column public.mcp_webhook_delivery.duration_ms is 'From the name look-up to the last byte of the answer';
 comment on column public.mcp_webhook_delivery.next_attempt_at is 'When it is tried again; null = it is not';
 
@@ -125,5 +122,5 @@ create table odoo_eventd.assistant (
 );
 comment on table odoo_eventd.assistant is
   'Instances that deliver what the leading one leaves. In odoo_eventd.delivery.term their number stands with a minus. One is '
-  'alive while '
-  'its session holds an advisory lock (functions/assistants.sql); what it wants to write after it was taken for dead is refused.';
+  'alive while its session holds an advisory lock (functions/assistants.sql); what it wants to write after it was taken for '
+  'dead is refused.';

@@ -61,7 +61,7 @@ pub struct Summary {
 /// Of one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OfEndpoint {
-    /// Its name or address.
+    /// Its name or address; `record callbacks` for all of those together.
     pub host: String,
     /// Attempts that ended.
     pub total: i64,

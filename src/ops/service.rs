@@ -90,9 +90,10 @@ impl Service {
 
     /// Odoo's metadata as they are now. They are read anew only where they have changed: that takes as long as hundreds of other calls.
     pub(super) async fn registry(&self, session: &Session) -> Result<Arc<Registry>> {
-        let mut known = self.known.lock().await;
         // The stamp first: what changes in between is read anew at the next call.
         let stamp = registry::stamp(session, admission::LOCK_WAIT).await?;
+        // Held while they are read: whoever comes meanwhile needs the same.
+        let mut known = self.known.lock().await;
         if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
             return Ok(Arc::clone(&known.registry));
         }

@@ -110,7 +110,7 @@ pub struct Finished {
     pub error_detail: Option<String>,
     /// Whole milliseconds.
     pub duration_ms: i32,
-    /// The host that it was for; empty where none is known.
+    /// The host that it was for; `record callbacks` for all of those, and empty where none is known.
     pub host: String,
     /// When to try again; `None` = it is over.
     pub retry_in: Option<Duration>,

@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::deliveries::array_text;
 use super::domain::params::Params;
 use super::domain::sql::{Row, compile};
 use crate::domain::check::TypedDomain;
@@ -194,10 +195,4 @@ pub async fn count_unsent(client: &Client, subscription: i32, at_most: i32) -> R
         .await
         .map_err(|e| Error::database("count unsent deliveries", e))?;
     Ok(row.get(0))
-}
-
-/// PostgreSQL's text of an array of ids.
-fn array_text(ids: &[i64]) -> String {
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("{{{}}}", ids.join(","))
 }

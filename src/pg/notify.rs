@@ -15,17 +15,6 @@ pub async fn listen(client: &Client) -> Result<()> {
         .map_err(|e| Error::database("listen", e))
 }
 
-/// The same for another channel of ours, by its name.
-///
-/// # Errors
-/// Database errors.
-pub async fn listen_to(client: &Client, channel: &'static str) -> Result<()> {
-    client
-        .batch_execute(&format!("listen {channel}"))
-        .await
-        .map_err(|e| Error::database("listen for new events", e))
-}
-
 /// Sends to the channel; without a `payload` it only asks the session for an answer.
 ///
 /// # Errors
