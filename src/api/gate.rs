@@ -16,8 +16,8 @@ use crate::ops::tokens::{LiveToken, PREFIX, TokenDigest, digest_of};
 /// What was read is good for so long.
 const GOOD_FOR: Duration = Duration::from_millis(900);
 
-/// Where a token is not among what was read it is read anew, so often at most, however many come.
-const GOOD_FOR_STRANGERS: Duration = Duration::from_millis(100);
+/// Where a token is not among what was read it is read anew, so often at most, however many come: they wait for it together.
+const PAUSE_FOR_STRANGERS: Duration = Duration::from_millis(100);
 
 /// Somebody who may come in.
 #[derive(Debug, Clone)]
@@ -75,10 +75,11 @@ impl Gate {
             return Err(Refused::Wrong);
         }
         let digest = digest_of(token);
+        let asked_at = Instant::now();
         let mut known = self.book(service, GOOD_FOR).await?.token(&digest);
         if known.is_none() {
-            // It may have been made since.
-            known = self.book(service, GOOD_FOR_STRANGERS).await?.token(&digest);
+            // It may have been made since that was read.
+            known = self.book_read_since(service, asked_at).await?.token(&digest);
         }
         let known = known.ok_or(Refused::Wrong)?;
         let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,10 +107,31 @@ impl Gate {
     /// The tokens, as they were so long ago at most.
     async fn book(&self, service: &Service, good_for: Duration) -> Result<Book, Refused> {
         let mut read = self.read.lock().await;
-        let now = Instant::now();
-        if let Some(book) = read.as_ref().filter(|book| now.duration_since(book.read_at) < good_for) {
-            return Ok(book.clone());
+        match read.as_ref().filter(|book| book.read_at.elapsed() < good_for) {
+            Some(book) => Ok(book.clone()),
+            None => self.read_anew(service, &mut read).await,
         }
+    }
+
+    /// The tokens, as they were at this time or later.
+    async fn book_read_since(&self, service: &Service, since: Instant) -> Result<Book, Refused> {
+        loop {
+            let mut read = self.read.lock().await;
+            let pause = match read.as_ref() {
+                Some(book) if book.read_at >= since => return Ok(book.clone()),
+                Some(book) => PAUSE_FOR_STRANGERS.saturating_sub(book.read_at.elapsed()),
+                None => Duration::ZERO,
+            };
+            if pause.is_zero() {
+                return self.read_anew(service, &mut read).await;
+            }
+            drop(read);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn read_anew(&self, service: &Service, read: &mut Option<Book>) -> Result<Book, Refused> {
+        let now = Instant::now();
         let used = std::mem::take(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner).used);
         let used: Vec<i32> = used.into_iter().collect();
         let live = service.live_tokens(&used).await.map_err(Refused::Unknown)?;

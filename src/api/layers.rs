@@ -89,11 +89,35 @@ async fn to_a_database(State(databases): State<Arc<Databases>>, mut request: Req
     request.extensions_mut().insert(door);
     request.extensions_mut().insert(mount);
     *request.uri_mut() = target;
-    let answer = databases.routes.clone().oneshot(request);
-    match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(never)) => match never {},
+    match tokio::time::timeout(ANSWER_WITHIN, answered(databases.routes.clone(), request)).await {
+        Ok(answer) => answer,
         Err(_) => Problem::unavailable("it took too long").into_response(),
+    }
+}
+
+/// What changes something is done to its end, also when nobody waits for the answer any more: cut off, it would be half done.
+async fn answered(routes: Router, request: Request) -> Response {
+    let only_reads = request.method().is_safe();
+    let answer = async {
+        match routes.oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        }
+    };
+    if only_reads {
+        return answer.await;
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with its own work, which is bounded by the limits of a session's statements"
+    )]
+    let done = tokio::spawn(answer.in_current_span());
+    match done.await {
+        Ok(answer) => answer,
+        Err(died) => match died.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Problem::unavailable("the service is stopping").into_response(),
+        },
     }
 }
 

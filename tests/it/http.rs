@@ -293,12 +293,10 @@ async fn retry_after_is_reported_in_both_forms() {
 
 #[tokio::test]
 async fn an_address_nobody_listens_at_is_refused() {
-    // A port that was free a moment ago and is bound by nobody else in this test.
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let attempt = client(&[LOOPBACK]).send(post(&format!("http://{free}/"), AMPLE)).await;
+    let free = crate::support::pages::free_port().await;
+    let attempt = client(&[LOOPBACK])
+        .send(post(&format!("http://127.0.0.1:{free}/"), AMPLE))
+        .await;
     assert_eq!(attempt.outcome.failure, Some(Failure::ConnectionRefused), "{attempt:?}");
 }
 

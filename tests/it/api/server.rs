@@ -170,3 +170,43 @@ async fn of_several_databases_each_has_its_own_place_tokens_and_rows() {
     assert_eq!(document.json()["servers"][0]["url"], "/eventd/d/one");
     std::fs::remove_file(&file).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_is_done_to_its_end_when_the_client_goes_away() {
+    let database = Database::fixture().await;
+    let api = Api::of(&database).await;
+    let anna = token(&database, "anna", EVERYTHING, &[]).await;
+    let mut holder = database.admin_client().await;
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute("lock table mcp_event_subscription in share mode")
+        .await
+        .unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", api.port)).await.unwrap();
+    let body = orders().to_string();
+    let request = format!(
+        "POST /api/v1/subscriptions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {anna}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let waits =
+        "select count(*)::text from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    eventually("the request to wait for the table", SOON, async || {
+        (database.psql(waits).await.trim() == "1").then_some(())
+    })
+    .await;
+    // An end of the connection, which the server sees at once.
+    socket2::SockRef::from(&stream)
+        .set_linger(Some(std::time::Duration::ZERO))
+        .unwrap();
+    drop(stream);
+    // Answered after it.
+    api.document().await;
+    held.commit().await.unwrap();
+    // No service runs: only the request itself looks at what it wrote.
+    eventually("the subscription to be captured", SOON, async || {
+        let state = database.psql("select state from mcp_event_subscription").await;
+        (state.trim() == "ready").then_some(())
+    })
+    .await;
+}
