@@ -5,6 +5,8 @@ mod documented;
 mod events;
 mod hostile;
 mod once;
+mod oracles;
+mod reach;
 mod routes;
 mod server;
 mod subscriptions;
@@ -12,6 +14,7 @@ mod tokens;
 mod tools;
 mod walls;
 mod webhooks;
+mod written_back;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
