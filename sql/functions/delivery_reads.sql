@@ -67,19 +67,40 @@ begin
       select l.* from public.mcp_webhook_delivery l
        where l.delivery_id = delivery and (seen is null or l.subscription_id = any (seen))
          and (models is null or l.model = any (models))
+    ), whole as (
+      select a.payload from attempts a where a.payload is not null order by a.create_date desc, a.id desc limit 1
+    ), compared as (
+      select a.*, a.payload = w.payload as is_shared from attempts a left join whole w on true
+    ), weighed as (
+      -- A hundred attempts have a hundred times the body: it is told once, and of others no more than one could have.
+      select c.*, sum(octet_length(c.payload)) filter (where not c.is_shared) over newest_first <= 16777216 as is_light
+        from compared c window newest_first as (order by c.create_date desc, c.id desc)
+    ), told as (
+      select t.id, t.create_date, jsonb_build_object(
+               'id', t.id, 'delivery_id', t.delivery_id, 'subscription_id', t.subscription_id, 'event_id', t.event_id,
+               'model', t.model, 'record_ids', t.record_ids, 'attempt', t.attempt, 'status', t.status,
+               'response_code', t.response_code, 'response_body', t.response_body, 'error', t.error,
+               'error_detail', t.error_detail, 'duration_ms', t.duration_ms, 'create_date', t.create_date,
+               'finished_at', t.finished_at, 'next_attempt_at', t.next_attempt_at,
+               'payload', case when not t.is_shared and t.is_light then t.payload end,
+               'payload_is', case when t.payload is null then 'cleared' when t.is_shared then 'shared'
+                                  when t.is_light then 'own' else 'left_out' end) as attempt
+        from weighed t
     )
     select jsonb_build_object(
-             'delivery_id', delivery, 'event_id', a.event_id, 'subscription_id', a.subscription_id, 'model', a.model,
-             'record_ids', a.record_ids, 'event_type', d.event_type, 'state', d.state,
+             'payload', (select w.payload from whole w), 'delivery_id', delivery, 'event_id', a.event_id,
+             'subscription_id', a.subscription_id, 'model', a.model, 'record_ids', a.record_ids,
+             'event_type', d.event_type, 'state', d.state,
              -- An infinite time is that of one behind another of its lane.
              'due_at', case when d.state = 'waiting' and isfinite(d.due_at) then d.due_at at time zone 'utc' end,
-             'attempts', (select jsonb_agg(to_jsonb(e) order by e.create_date, e.id) from attempts e))
+             'attempts', (select jsonb_agg(t.attempt order by t.create_date, t.id) from told t))
       from (select * from attempts order by create_date desc, id desc limit 1) a
       left join odoo_eventd.delivery d
         on d.event_id = a.event_id and d.subscription_id = a.subscription_id and d.delivery_id = a.delivery_id);
 end $$;
 comment on function odoo_eventd.find_delivery(jsonb, uuid) is
-  'One delivery with all of its attempts, the oldest first; null where none was logged, or the operator does not see it.';
+  'One delivery with its body and all of its attempts, the oldest first, each with its own body where it was another; null where '
+  'none was logged, or the operator does not see it.';
 
 create or replace function odoo_eventd.seen_deliveries(operator jsonb, deliveries uuid[]) returns uuid[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

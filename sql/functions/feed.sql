@@ -122,7 +122,7 @@ begin
         from unnest(operators, subscriptions, epochs, after, limits) with ordinality a (operator, subscription_id, epoch, after,
           most, reader)
         left join public.mcp_event_subscription s
-          on s.id = a.subscription_id and odoo_eventd.sees(a.operator, s.user_id, s.connection, s.model)
+          on s.id = a.subscription_id and odoo_eventd.sees(a.operator, s)
     ), placed as materialized (
       select a.*, greatest(case when not a.is_lost then a.after end, a.dropped) as begins_after,
              a.is_lost or coalesce(a.after < a.dropped, false) as is_cut
@@ -171,7 +171,7 @@ begin
     select i.epoch, greatest((select l.seq from odoo_eventd.last_in_feed(array[s.id]) l),
                              odoo_eventd.dropped_of_feed(s.id))
       from public.mcp_event_subscription s, odoo_eventd.installation i
-     where s.id = subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+     where s.id = subscription and odoo_eventd.sees(operator, s);
 end $$;
 comment on function odoo_eventd.end_of_feed(jsonb, integer) is
   'The place in the feed behind all that a subscription has in it now; nothing where the operator sees no such subscription.';

@@ -1,7 +1,8 @@
 -- Purpose: the operator's verbs. Each is one call: `odoo-eventd` has no SQL of its own for them.
 
 drop function if exists odoo_eventd.add_subscription(jsonb);
-create or replace function odoo_eventd.add_subscription(operator jsonb, options jsonb) returns integer
+drop function if exists odoo_eventd.add_subscription(jsonb, jsonb);
+create or replace function odoo_eventd.add_subscription(operator jsonb, options jsonb, reach jsonb) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -27,14 +28,15 @@ begin
             given.paused,
           given.in_session)
   returning id into made;
+  perform odoo_eventd.note_reach(made, reach);
   if (operator ->> 'leases')::boolean then
     perform odoo_eventd.lease_subscription(made);
   end if;
   return made;
 end $$;
-comment on function odoo_eventd.add_subscription(jsonb, jsonb) is
-  'Adds a subscription; keys are the columns of mcp_event_subscription, what is not given is the table''s default. Returns its '
-  'id.';
+comment on function odoo_eventd.add_subscription(jsonb, jsonb, jsonb) is
+  'Adds a subscription that was looked at and found to read these models; keys are the columns of mcp_event_subscription, what is '
+  'not given is the table''s default. Returns its id.';
 
 create or replace function odoo_eventd.enable_subscription(subscription integer) returns timestamp
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -2,21 +2,37 @@
 -- Locks: none here; act_on() locks the row of one subscription, for whoever changes it next.
 --
 -- An operator comes as {"user_id", "connection", "sees_all", "models"}. He sees the subscriptions of his Odoo user, or those of
--- his connection where he has no user; with sees_all everybody's; and of them only those of his models, where he is bound to
--- some. What he does not see is not there for him: whoever asks for it hears the same as of a subscription that never was.
+-- his connection where he has no user; with sees_all everybody's. Where he is bound to models, he sees of them only those of his
+-- models, and only as far as they have read no other: bodies, domains and states tell of what was read. What he does not see is not there for him: whoever asks for it hears the same as of a subscription that never was.
 
-create or replace function odoo_eventd.sees(operator jsonb, of_user integer, of_connection text, of_model text) returns boolean
-language sql immutable set search_path = pg_catalog, pg_temp
+create or replace function odoo_eventd.is_within_reach(models jsonb, subscription integer) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from odoo_eventd.subscription_reach r
+     where r.subscription_id = subscription and r.is_known
+       and not exists (select from jsonb_array_elements(r.models) one_of
+                        where not models ?| array(select jsonb_array_elements_text(one_of))))
+$$;
+comment on function odoo_eventd.is_within_reach(jsonb, integer) is
+  'Whether a subscription has read records of these models alone, beside its own; false while that is not known.';
+revoke all on function odoo_eventd.is_within_reach(jsonb, integer) from public;
+
+drop function if exists odoo_eventd.sees(jsonb, integer, text, text);
+create or replace function odoo_eventd.sees(operator jsonb, subscription public.mcp_event_subscription) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
     ((operator ->> 'sees_all')::boolean
-     or case when operator ->> 'user_id' is not null then of_user = (operator ->> 'user_id')::integer
-             else of_user is null and of_connection = operator ->> 'connection' end)
-    and (operator -> 'models' is null or operator -> 'models' = 'null' or operator -> 'models' ? of_model), false)
+     or case when operator ->> 'user_id' is not null then (subscription).user_id = (operator ->> 'user_id')::integer
+             else (subscription).user_id is null and (subscription).connection = operator ->> 'connection' end)
+    and case when operator -> 'models' is null or operator -> 'models' = 'null' then true
+             when not operator -> 'models' ? (subscription).model then false
+             else odoo_eventd.is_within_reach(operator -> 'models', (subscription).id) end, false)
 $$;
-comment on function odoo_eventd.sees(jsonb, integer, text, text) is
-  'Whether an operator sees a subscription of this user, connection and model.';
-revoke all on function odoo_eventd.sees(jsonb, integer, text, text) from public;
+comment on function odoo_eventd.sees(jsonb, public.mcp_event_subscription) is
+  'Whether an operator sees a subscription: whose it is, of which model, and which others it reads.';
+revoke all on function odoo_eventd.sees(jsonb, public.mcp_event_subscription) from public;
 
 create or replace function odoo_eventd.sees_everything(operator jsonb) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -31,7 +47,7 @@ create or replace function odoo_eventd.seen_subscriptions(operator jsonb) return
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select case when not odoo_eventd.sees_everything(operator) then array(
-    select s.id from public.mcp_event_subscription s where odoo_eventd.sees(operator, s.user_id, s.connection, s.model)) end
+    select s.id from public.mcp_event_subscription s where odoo_eventd.sees(operator, s)) end
 $$;
 comment on function odoo_eventd.seen_subscriptions(jsonb) is
   'The subscriptions that an operator sees; null = whichever there are or were.';
@@ -69,7 +85,7 @@ as $$
 begin
   perform odoo_eventd.assert_listener();
   perform from public.mcp_event_subscription s
-    where s.id = subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model) for update;
+    where s.id = subscription and odoo_eventd.sees(operator, s) for update;
   if not found then
     raise exception 'there is no subscription %', subscription using errcode = 'no_data_found';
   end if;

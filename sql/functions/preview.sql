@@ -36,7 +36,7 @@ begin
     given := odoo_eventd.drafted_subscription(options);
   else
     select * into was from public.mcp_event_subscription s
-      where s.id = of_subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+      where s.id = of_subscription and odoo_eventd.sees(operator, s);
     if not found then
       return;
     end if;

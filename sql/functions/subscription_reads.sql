@@ -70,7 +70,7 @@ begin
                when 'create_date' then to_jsonb(s.create_date)
                when 'write_date' then to_jsonb(s.write_date) end, 'null') as key
         from public.mcp_event_subscription s
-       where odoo_eventd.sees(operator, s.user_id, s.connection, s.model)
+       where odoo_eventd.sees(operator, s)
          and (filter = '{}' or odoo_eventd.fits(s, filter))
     ), page as (
       select f.id, f.key,
@@ -95,7 +95,7 @@ as $$
 begin
   perform odoo_eventd.assert_listener();
   return (select count(*) from public.mcp_event_subscription s
-           where odoo_eventd.sees(operator, s.user_id, s.connection, s.model) and (filter = '{}' or odoo_eventd.fits(s, filter)));
+           where odoo_eventd.sees(operator, s) and (filter = '{}' or odoo_eventd.fits(s, filter)));
 end $$;
 comment on function odoo_eventd.count_subscriptions(jsonb, jsonb) is 'How many find_subscriptions() would find.';
 
@@ -159,7 +159,7 @@ begin
            s.failure_count, s.failures_in_a_row, s.last_delivery, s.last_delivery_status, s.active_from,
            s.disabled_at, s.create_date, s.write_date, s.create_uid, s.write_uid
       from public.mcp_event_subscription s
-     where odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+     where odoo_eventd.sees(operator, s);
 end $$;
 comment on function odoo_eventd.searched_subscriptions(jsonb) is
   'The subscriptions that an operator sees, in the columns that a domain may speak of: none that holds a secret.';

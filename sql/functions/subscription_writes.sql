@@ -37,29 +37,39 @@ begin
   perform odoo_eventd.assert_listener();
   perform odoo_eventd.act_for(operator);
   perform from public.mcp_event_subscription s
-    where s.id = any (subscriptions) and odoo_eventd.sees(operator, s.user_id, s.connection, s.model) order by s.id for update;
+    where s.id = any (subscriptions) and odoo_eventd.sees(operator, s) order by s.id for update;
 end $$;
 comment on function odoo_eventd.lock_subscriptions(jsonb, integer[]) is
   'Locks those of these subscriptions that an operator sees.';
 revoke all on function odoo_eventd.lock_subscriptions(jsonb, integer[]) from public;
 
-create or replace function odoo_eventd.change_subscriptions(operator jsonb, subscriptions integer[], versions text[], patch jsonb)
+drop function if exists odoo_eventd.change_subscriptions(jsonb, integer[], text[], jsonb);
+create or replace function odoo_eventd.change_subscriptions(operator jsonb, subscriptions integer[], versions text[],
+  reaches jsonb[], patches jsonb[], places integer[], all_or_none boolean)
 returns table (id integer, outcome text, version text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  told record;
 begin
   -- A statement of its own: the next one sees what whoever had the locks has committed.
   perform odoo_eventd.lock_subscriptions(operator, subscriptions);
-  return query
+  for told in
     with asked as (
-      select a.id, a.version from unnest(subscriptions, versions) a (id, version)
+      select a.id, a.version, a.reach, a.place from unnest(subscriptions, versions, reaches, places) a (id, version, reach, place)
     ), known as (
       select s.id, s as was, odoo_eventd.subscription_version(s) as version
         from public.mcp_event_subscription s
-       where s.id = any (subscriptions) and odoo_eventd.sees(operator, s.user_id, s.connection, s.model)
+       where s.id = any (subscriptions) and odoo_eventd.sees(operator, s)
+    ), judged as (
+      select a.*, k.was, k.version as known_version,
+             case when k.id is null then 'not_found'
+                  when coalesce(a.version, k.version) <> k.version then 'conflict'
+                  else 'done' end as outcome
+        from asked a left join known k on k.id = a.id
     ), wanted as (
-      select p.* from asked a join known k on k.id = a.id and coalesce(a.version, k.version) = k.version
-       cross join lateral odoo_eventd.patched_subscription(k.was, patch) p
+      select p.* from judged j cross join lateral odoo_eventd.patched_subscription(j.was, patches[j.place]) p
+       where j.outcome = 'done' and not (all_or_none and exists (select from judged o where o.outcome <> 'done'))
     ), changed as (
       update public.mcp_event_subscription s
          set name = w.name, model = w.model, event_type = w.event_type, domain = w.domain, fields = w.fields,
@@ -76,15 +86,28 @@ begin
         from wanted w where s.id = w.id
       returning s.id, odoo_eventd.subscription_version(s) as version
     )
-    select a.id, case when k.id is null then 'not_found' when c.id is null then 'conflict' else 'done' end,
-           coalesce(c.version, k.version)
-      from asked a left join known k on k.id = a.id left join changed c on c.id = a.id;
+    select j.id, case when j.outcome = 'done' and c.id is null then 'left' else j.outcome end as outcome,
+           coalesce(c.version, j.known_version) as version, j.reach
+      from judged j left join changed c on c.id = j.id
+  loop
+    -- Of what was written without a look, which changes nothing of that, it is null.
+    if told.outcome = 'done' and told.reach is not null then
+      perform odoo_eventd.note_reach(told.id, told.reach);
+    end if;
+    id := told.id;
+    outcome := told.outcome;
+    version := told.version;
+    return next;
+  end loop;
 end $$;
-comment on function odoo_eventd.change_subscriptions(jsonb, integer[], text[], jsonb) is
-  'Writes the same columns of these subscriptions, each where it is still the version that is named, or none is. Says of each '
-  'whether it was done, is not there, or is another version by now, and which one it is then.';
+comment on function odoo_eventd.change_subscriptions(jsonb, integer[], text[], jsonb[], jsonb[], integer[], boolean) is
+  'Writes to each of these subscriptions the patch at its place, where it is still the version that is named, or none is, and '
+  'notes which models it was found to read. Says of each whether it was done, is not there, or is another version by now, and '
+  'which one it is then. all_or_none: nothing is written unless all can be; those that could are left.';
 
-create or replace function odoo_eventd.delete_subscriptions(operator jsonb, subscriptions integer[], versions text[])
+drop function if exists odoo_eventd.delete_subscriptions(jsonb, integer[], text[]);
+create or replace function odoo_eventd.delete_subscriptions(operator jsonb, subscriptions integer[], versions text[],
+  all_or_none boolean)
 returns table (id integer, outcome text, version text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -96,14 +119,21 @@ begin
     ), known as (
       select s.id, odoo_eventd.subscription_version(s) as version
         from public.mcp_event_subscription s
-       where s.id = any (subscriptions) and odoo_eventd.sees(operator, s.user_id, s.connection, s.model)
+       where s.id = any (subscriptions) and odoo_eventd.sees(operator, s)
+    ), judged as (
+      select a.id, k.version,
+             case when k.id is null then 'not_found'
+                  when coalesce(a.version, k.version) <> k.version then 'conflict'
+                  else 'done' end as outcome
+        from asked a left join known k on k.id = a.id
     ), gone as (
-      delete from public.mcp_event_subscription s using asked a, known k
-       where a.id = s.id and k.id = s.id and coalesce(a.version, k.version) = k.version
+      delete from public.mcp_event_subscription s using judged j
+       where j.id = s.id and j.outcome = 'done' and not (all_or_none and exists (select from judged o where o.outcome <> 'done'))
       returning s.id
     )
-    select a.id, case when k.id is null then 'not_found' when g.id is null then 'conflict' else 'done' end, k.version
-      from asked a left join known k on k.id = a.id left join gone g on g.id = a.id;
+    select j.id, case when j.outcome = 'done' and g.id is null then 'left' else j.outcome end, j.version
+      from judged j left join gone g on g.id = j.id;
 end $$;
-comment on function odoo_eventd.delete_subscriptions(jsonb, integer[], text[]) is
-  'Deletes subscriptions, each where it is still the version that is named, or none is. Says of each what became of it.';
+comment on function odoo_eventd.delete_subscriptions(jsonb, integer[], text[], boolean) is
+  'Deletes subscriptions, each where it is still the version that is named, or none is. Says of each what became of it. '
+  'all_or_none: none is deleted unless all can be; those that could are left.';

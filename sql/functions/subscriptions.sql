@@ -54,6 +54,10 @@ begin
       new.write_date := now() at time zone 'utc';
       new.state := null;
       new.error := null;
+      if (new.model, new.domain, new.fields, new.payload_fields, new.enrich_fields, new.webhook_payload_template) is distinct from
+         (old.model, old.domain, old.fields, old.payload_fields, old.enrich_fields, old.webhook_payload_template) then
+        update odoo_eventd.subscription_reach r set is_known = false where r.subscription_id = new.id;
+      end if;
       new.last_delivery := old.last_delivery;
       new.last_delivery_status := old.last_delivery_status;
       new.active_from := case when new.active and not old.active or new.model <> old.model then null else old.active_from end;
@@ -117,6 +121,7 @@ as $$
 begin
   delete from odoo_eventd.subscription_secret s where s.secret_ref = old.secret_ref;
   delete from odoo_eventd.subscription_need n where n.subscription_id = old.id;
+  delete from odoo_eventd.subscription_reach r where r.subscription_id = old.id;
   -- Whoever makes another under the same number does not read this one's events.
   insert into odoo_eventd.feed_dropped (subscription_id, seq) select old.id, s.last_value from odoo_eventd.feed_seq s;
   return null;
@@ -132,6 +137,8 @@ begin
      and not exists (select from public.mcp_record_callback c where c.secret_ref = k.secret_ref);
   delete from odoo_eventd.subscription_need n
     where not exists (select from public.mcp_event_subscription s where s.id = n.subscription_id);
+  delete from odoo_eventd.subscription_reach r
+    where not exists (select from public.mcp_event_subscription s where s.id = r.subscription_id);
   if tg_table_name = 'mcp_event_subscription' then
     insert into odoo_eventd.feed_dropped (subscription_id, seq) select 0, s.last_value from odoo_eventd.feed_seq s;
   end if;
@@ -260,6 +267,7 @@ begin
                                               'columns', n.columns, 'compared', n.compared, 'whole', n.whole)), '{}')
                                        from odoo_eventd.subscription_need n where n.subscription_id = s.id
                                          and n.model <> s.model),
+                'reach', (select r.models from odoo_eventd.subscription_reach r where r.subscription_id = s.id and r.is_known),
                 'captured_from', greatest(s.captured_from, j.captured_from)::text)
     from unnest(of_ids) wanted (id)
     join public.mcp_event_subscription s on s.id = wanted.id
@@ -270,6 +278,18 @@ begin
 end $$;
 comment on function odoo_eventd.load_subscriptions(integer[]) is
   'Subscriptions with their secrets, and since which transaction each is judged: all, or these.';
+
+create or replace function odoo_eventd.note_reach(subscription integer, found jsonb) returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+  insert into odoo_eventd.subscription_reach as r (subscription_id, models, is_known) values (subscription, found, true)
+    on conflict (subscription_id) do update
+      set models = (select coalesce(jsonb_agg(distinct one_of), '[]') from jsonb_array_elements(r.models || found) one_of),
+          is_known = true
+$$;
+comment on function odoo_eventd.note_reach(integer, jsonb) is
+  'Adds which other models a subscription reads, as whoever looked at this version of its row has found it.';
+revoke all on function odoo_eventd.note_reach(integer, jsonb) from public;
 
 -- Until now one at a time, which cost a commit for each of the thousands that somebody may write at once.
 drop function if exists odoo_eventd.judge_subscription(integer, text, text, text, text, name[], name[], name[]);
@@ -302,11 +322,13 @@ begin
      cross join jsonb_each(case jsonb_typeof(v.needs) when 'object' then v.needs else '{}' end) of_table (name, need)
      cross join jsonb_to_record(of_table.need) n (columns name[], compared name[], whole name[])
      where v.id = any (judged);
+  perform odoo_eventd.note_reach(v.id, v.reach) from jsonb_to_recordset(verdicts) v (id integer, reach jsonb)
+    where v.id = any (judged) and v.reach is not null order by v.id;
   return query select unnest(judged);
 end $$;
 comment on function odoo_eventd.judge_subscriptions(jsonb) is
-  'Records what the service found subscriptions to be: which columns of which tables each needs, or the reason why it cannot be '
-  'served. Returns those that have not changed meanwhile.';
+  'Records what the service found subscriptions to be: which columns of which tables each needs and which models it reads, or '
+  'the reason why it cannot be served. Returns those that have not changed meanwhile.';
 
 create or replace function odoo_eventd.mark_ready(subscriptions integer[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -212,6 +212,21 @@ comment on column odoo_eventd.subscription_history.changed is
   'The columns that differ; "credentials" when a secret was replaced by another.';
 comment on column odoo_eventd.subscription_history.before is 'Of an update what differs, of a delete everything.';
 
+create table odoo_eventd.subscription_reach (
+  subscription_id integer primary key,
+  models          jsonb not null,
+  is_known        boolean not null,
+  constraint reach_is_a_list check (jsonb_typeof(models) = 'array')
+);
+comment on table odoo_eventd.subscription_reach is
+  'Which other models each subscription has judged or sent records of. Who is bound to models sees no subscription that reaches '
+  'beyond them, nor what is left of it.';
+comment on column odoo_eventd.subscription_reach.models is
+  'Lists of models: whoever may use one of each list may see what was read. Only added to, for the log and the history keep '
+  'what was read before.';
+comment on column odoo_eventd.subscription_reach.is_known is
+  'false: what it reads was written and not looked at yet.';
+
 create table odoo_eventd.looking (
   subscription_id integer primary key,
   write_stamp     text not null,

@@ -163,7 +163,7 @@ fn require_json(parts: &Parts) -> Result<(), Problem> {
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let essence = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if matches!(essence.as_str(), "application/json" | "application/merge-patch+json") {
+    if essence == "application/json" {
         return Ok(());
     }
     let fault = Fault::at("header:content-type", "a body is application/json");
@@ -209,7 +209,7 @@ fn parsed(bytes: &[u8]) -> Result<Value, Problem> {
 /// It is text, and yet none that PostgreSQL can keep.
 fn has_nul(pointer: impl Into<String>) -> Problem {
     let detail = "no text can have a NUL in it";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with(vec![Fault::at(pointer, detail)])
+    Problem::refused(pointer, detail)
 }
 
 /// Where there is a NUL in it. JSON is 128 levels deep at most when it was parsed.
@@ -259,8 +259,7 @@ pub fn shaped<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
         {
             pointer.push_str(&format!("/{}", escaped(key)));
         }
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", message.clone())
-            .with(vec![Fault::at(pointer, message)])
+        Problem::refused(pointer, message)
     })
 }
 

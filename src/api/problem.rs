@@ -41,7 +41,7 @@ pub struct Problem {
 /// One thing that is wrong with what was sent.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Fault {
-    /// Where: `#/fields/1` in the body, `?limit` in the query, `header:If-Match` in the headers.
+    /// Where: `#/fields/1` in the body, `?limit` in the query, `header:If-Match` in the headers, `path:delivery_id` in the path.
     #[schema(example = "#/domain")]
     pointer: String,
     /// What is wrong, in a sentence.
@@ -110,6 +110,12 @@ impl Problem {
     /// What was sent cannot be read.
     pub fn unreadable(fault: Fault) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unreadable", fault.detail.clone()).with(vec![fault])
+    }
+
+    /// What was sent can be read, and is not what it must be.
+    pub fn refused(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        let fault = Fault::at(pointer, detail);
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", fault.detail.clone()).with(vec![fault])
     }
 
     /// There is no such thing, or not for whoever asks.
@@ -207,6 +213,17 @@ impl Problem {
     #[must_use]
     pub fn with(mut self, errors: Vec<Fault>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// Points to other places, where what was looked at came in under other names: each is asked for its new one.
+    #[must_use]
+    pub fn pointing(mut self, name: impl Fn(&str) -> Option<String>) -> Self {
+        for fault in &mut self.errors {
+            if let Some(pointer) = name(&fault.pointer) {
+                fault.pointer = pointer;
+            }
+        }
         self
     }
 

@@ -5,3 +5,4 @@ pub mod known;
 pub(crate) mod nearest;
 pub mod pulled;
 pub mod registry;
+mod whose_records;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::error::{Error, Missing, Result};
 use super::operator::{Operator, Scope};
 use super::service::Service;
+use crate::domain::check::Context;
 use crate::odoo::registry::Model;
 use crate::pg::subscription_rows;
 use crate::subscription::{Refusal, known_model, why_not_watched};
@@ -28,7 +29,7 @@ pub struct FieldInfo {
     /// Its type, as Odoo names it.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The model that it leads to.
+    /// The model that it leads to, if the operator may use that one.
     pub relation: Option<String>,
     /// Whether its value is stored.
     pub stored: bool,
@@ -88,15 +89,17 @@ impl Service {
         let registry = self.registry(&session).await?;
         let known = registry.model(model).filter(|_| operator.may_use_model(model));
         let known = known.ok_or_else(|| Error::NotFound(Missing::Model(model.to_owned())))?;
+        let mut context = Context::at(jiff::Timestamp::now());
+        context.models = operator.readable_models(&registry);
         let mut fields: Vec<FieldInfo> = known
             .fields()
             .map(|field| FieldInfo {
                 field: field.name.clone(),
                 kind: field.kind.name(),
-                relation: field.relation.clone(),
+                relation: field.relation.clone().filter(|comodel| operator.may_use_model(comodel)),
                 stored: field.stored,
                 translated: field.translate,
-                unusable: why_not_watched(known, field, &registry)
+                unusable: why_not_watched(known, field, &registry, &context)
                     .and_then(|error| Refusal::all_of(&error.of("fields")).into_iter().next()),
             })
             .collect();

@@ -57,9 +57,9 @@ impl Service {
         if let Some(lang) = &question.lang {
             context.lang.clone_from(lang);
         }
+        context.models = operator.readable_models(&registry);
         let domain = check_text(&question.domain, &model.name, &registry, &context)
             .map_err(|error| refused_domain(&error, &question.domain))?;
-        operator.refuse_beyond_in_domain(&domain, &registry)?;
         let (matching_records, not_counted) = count_matching(&session, &domain).await?;
         Ok(DomainAnswer {
             matching_records,

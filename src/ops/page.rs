@@ -4,6 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::civil::DateTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,15 @@ impl PageRequest {
         let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         place.map(Some).ok_or_else(unknown_cursor)
     }
+}
+
+/// A time in a cursor, as PostgreSQL can have one.
+///
+/// # Errors
+/// Where it is none, or of a year before 1.
+pub(super) fn time_of(text: &str) -> Result<DateTime> {
+    let at: Option<DateTime> = text.parse().ok();
+    at.filter(|at| at.year() >= 1).ok_or_else(unknown_cursor)
 }
 
 /// It was made by somebody else, or for another list.

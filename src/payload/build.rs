@@ -8,7 +8,7 @@ use super::path::{Item, Selection};
 use super::plan::{Filter, Level, Output, Step, Via};
 use super::transform::{Kind, Shape};
 use super::value::Column;
-use crate::domain::check::{Context, shown_by};
+use crate::domain::check::{BEYOND, BEYOND_HINT, Context, shown_by};
 use crate::domain::image::image_columns;
 use crate::odoo::known;
 use crate::odoo::nearest::nearest;
@@ -168,6 +168,10 @@ impl<'a> Builder<'a> {
         if field.kind == FieldType::Many2one && ends_here && !field.company_dependent {
             return Ok((Step::Column(self.column(level, model, field)?), single(Kind::Number)));
         }
+        let is_id = ends_here || records.is_none() && matches!(path.as_slice(), [last] if last.name == "id");
+        if !is_id {
+            self.enter(field)?;
+        }
         let next = self.follow(level, model, field)?;
         if let (true, Some(selection)) = (path.is_empty(), records) {
             let shape = Shape {
@@ -205,6 +209,14 @@ impl<'a> Builder<'a> {
         Ok((Step::Through(next, Box::new(step)), shape))
     }
 
+    /// Refuses to go on into a model whose records may not be read, before anything is looked up there.
+    fn enter(&self, field: &Field) -> Result<()> {
+        match &field.relation {
+            Some(comodel) if !self.context.may_read(comodel) => Err(Error::usage(BEYOND).with_hint(BEYOND_HINT)),
+            _ => Ok(()),
+        }
+    }
+
     /// What Odoo shows where the way to a value ends early: false and 0 of booleans and numbers.
     fn empty(&self, level: usize, step: &Step) -> Value {
         match step {
@@ -231,6 +243,13 @@ impl<'a> Builder<'a> {
             })
     }
 
+    /// What a field that is not stored is made from; what lies behind the wall is no advice.
+    fn stored_dependencies(&self, model: &str, field: &str) -> Vec<String> {
+        let mut paths = self.registry.stored_dependencies(model, field);
+        paths.retain(|path| self.context.models.is_none() || !path.contains('.'));
+        paths
+    }
+
     fn why_not(&self, model: &Model, field: &Field) -> Error {
         let (name, of) = (&field.name, &model.name);
         match field.kind {
@@ -244,7 +263,7 @@ impl<'a> Builder<'a> {
             _ if field.stored => Error::usage(format!("field \"{name}\" of \"{of}\" has no column of its own")),
             _ => {
                 let error = Error::usage(format!("field \"{name}\" of \"{of}\" is not stored in the database"));
-                match self.registry.stored_dependencies(of, name) {
+                match self.stored_dependencies(of, name) {
                     fields if fields.is_empty() => error.with_hint("send stored fields"),
                     fields => error.with_hint(format!("send what it is made from: {}", fields.join(", "))),
                 }
@@ -327,7 +346,18 @@ impl<'a> Builder<'a> {
         if field.kind == FieldType::Many2one {
             return Ok(());
         }
-        let shown = shown_by(model, field, self.registry, self.context).map_err(|error| {
+        // Which records a field lists is the model's own, whatever it depends on.
+        let of_field = Context {
+            models: None,
+            ..self.context.clone()
+        };
+        let shown = shown_by(model, field, self.registry, &of_field).map_err(|error| {
+            if self.context.models.is_some() {
+                return Error::usage(format!(
+                    "which records field \"{}\" of \"{}\" lists cannot be read from the database",
+                    field.name, model.name
+                ));
+            }
             let refused = Error::usage(error.to_string());
             match error.hint_text() {
                 Some(_) => refused.with_hint("`odoo-eventd registry pull` asks Odoo itself"),

@@ -5,7 +5,7 @@
 
 use jiff::civil::DateTime;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
@@ -14,7 +14,7 @@ use super::domain::params::Params;
 use super::domain::sql::{self, compile};
 use super::sqlstate::{BAD_INTERVAL, BAD_VALUE};
 use crate::domain::check::TypedDomain;
-use crate::subscription::{View, draft};
+use crate::subscription::{Reach, View, draft};
 use crate::{Error, Result};
 
 /// A subscription, its version, and its place in the order that was asked for.
@@ -214,22 +214,31 @@ pub async fn allowed_models(client: &Client) -> Result<Option<Vec<String>>> {
     Ok(row.get(0))
 }
 
-/// Adds a row, and notes in the same transaction which request has made it. Returns its id.
+/// Adds a row that was found to read this, and notes in the same transaction which request has made it. Returns its id.
 ///
 /// # Errors
 /// [`Error::is_usage`] for values that the table does not take; database errors.
-pub async fn insert(client: &Client, operator: &Value, options: &Value, request: Option<Claimed<'_>>) -> Result<i32> {
+pub async fn insert(
+    client: &Client,
+    operator: &Value,
+    (options, reach): (&Value, &Reach),
+    request: Option<Claimed<'_>>,
+) -> Result<i32> {
+    let reach = json!(reach);
     let added = match request {
         None => {
             client
-                .query_one("select odoo_eventd.add_subscription($1, $2)", &[operator, options])
+                .query_one(
+                    "select odoo_eventd.add_subscription($1, $2, $3)",
+                    &[operator, options, &reach],
+                )
                 .await
         }
         Some(Claimed { request, at }) => {
             client
                 .query_one(
-                    "select odoo_eventd.made_by_request($3, $4, $5, odoo_eventd.add_subscription($1, $2))",
-                    &[operator, options, &request.token, &request.key, &at],
+                    "select odoo_eventd.made_by_request($4, $5, $6, odoo_eventd.add_subscription($1, $2, $3))",
+                    &[operator, options, &reach, &request.token, &request.key, &at],
                 )
                 .await
         }
@@ -247,6 +256,8 @@ pub enum Fate {
     NotFound,
     /// It is another version by now: this one.
     Conflict(String),
+    /// It could have been done, and another of those that go together could not.
+    Left,
 }
 
 fn fates(rows: Vec<Row>) -> Result<Vec<(i32, Fate)>> {
@@ -257,6 +268,7 @@ fn fates(rows: Vec<Row>) -> Result<Vec<(i32, Fate)>> {
                 ("done", Some(version)) => Fate::Done(version),
                 ("conflict", Some(version)) => Fate::Conflict(version),
                 ("not_found", _) => Fate::NotFound,
+                ("left", _) => Fate::Left,
                 (other, _) => return Err(Error::other(format!("the database answered \"{other}\""))),
             };
             Ok((row.get(0), fate))
@@ -264,27 +276,50 @@ fn fates(rows: Vec<Row>) -> Result<Vec<(i32, Fate)>> {
         .collect()
 }
 
-/// Writes the same columns of several rows in one transaction, each where it is still the version that is named, or none is.
+/// A row to change.
+#[derive(Debug)]
+pub struct Change {
+    /// Its id.
+    pub id: i32,
+    /// The version that it must still be; none = whichever.
+    pub version: Option<String>,
+    /// What it was found to read, where it was looked at.
+    pub reach: Option<Reach>,
+    /// Which of the patches is for it.
+    pub patch: usize,
+}
+
+/// Writes columns of several rows in one transaction, each where it is still the version that is named, or none is; `together`: of all,
+/// or of none.
 ///
 /// # Errors
 /// [`Error::is_usage`] for values that the table does not take; database errors: nothing was written.
 pub async fn change(
     client: &Client,
     operator: &Value,
-    (ids, versions): (&[i32], &[Option<String>]),
-    patch: &Value,
+    changes: Vec<Change>,
+    patches: &[Value],
+    together: bool,
 ) -> Result<Vec<(i32, Fate)>> {
+    let (mut ids, mut versions, mut reaches, mut places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for change in changes {
+        ids.push(change.id);
+        versions.push(change.version);
+        reaches.push(change.reach.map(|reach| json!(reach)));
+        // PostgreSQL counts from 1.
+        places.push(i32::try_from(change.patch + 1).unwrap_or(i32::MAX));
+    }
     let rows = client
         .query(
-            "select id, outcome, version from odoo_eventd.change_subscriptions($1, $2, $3, $4)",
-            &[operator, &ids, &versions, patch],
+            "select id, outcome, version from odoo_eventd.change_subscriptions($1, $2, $3, $4, $5, $6, $7)",
+            &[operator, &ids, &versions, &reaches, &patches, &places, &together],
         )
         .await
         .map_err(|e| refused_values(e, "change the subscription"))?;
     fates(rows)
 }
 
-/// Deletes several rows in one transaction, each where it is still the version that is named, or none is.
+/// Deletes several rows in one transaction, each where it is still the version that is named, or none is; `together`: all, or none.
 ///
 /// # Errors
 /// Database errors: nothing was deleted.
@@ -293,11 +328,12 @@ pub async fn delete(
     operator: &Value,
     ids: &[i32],
     versions: &[Option<String>],
+    together: bool,
 ) -> Result<Vec<(i32, Fate)>> {
     let rows = client
         .query(
-            "select id, outcome, version from odoo_eventd.delete_subscriptions($1, $2, $3)",
-            &[operator, &ids, &versions],
+            "select id, outcome, version from odoo_eventd.delete_subscriptions($1, $2, $3, $4)",
+            &[operator, &ids, &versions, &together],
         )
         .await
         .map_err(|e| Error::database("delete subscriptions", e))?;

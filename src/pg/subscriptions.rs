@@ -150,7 +150,7 @@ async fn load_some(client: &Client, ids: Option<&[i32]>) -> Result<(Vec<Subscrip
 pub struct Verdict(serde_json::Value);
 
 impl Verdict {
-    /// It can be served, and this is what it needs captured.
+    /// It can be served, and this is what it needs captured and reads.
     pub fn accepted(accepted: &ResolvedSubscription) -> Self {
         let need =
             |need: &Need| serde_json::json!({"columns": need.columns, "compared": need.compared, "whole": need.whole});
@@ -159,7 +159,7 @@ impl Verdict {
         let elsewhere = accepted.elsewhere.iter().map(|(name, of)| (name.clone(), need(of)));
         let row = &accepted.row;
         let needs: serde_json::Map<_, _> = elsewhere.chain([(row.model.clone(), own)]).collect();
-        Self(serde_json::json!({"id": row.id, "write_stamp": row.write_stamp, "needs": needs}))
+        Self(serde_json::json!({"id": row.id, "write_stamp": row.write_stamp, "needs": needs, "reach": accepted.reach}))
     }
 
     /// It cannot be served, for this reason.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::choices::{EndpointSource, Grouping};
+use super::reach::Reach;
 use super::resolved::ResolvedSubscription;
 use super::row::Subscription;
 use crate::backoff::Backoff;
@@ -44,7 +45,7 @@ impl ResolvedSubscription {
         let Some(model) = model else {
             return Err(faults.into_error());
         };
-        let watched = faults.keep("fields", watched_fields(&row, model, registry));
+        let watched = faults.keep("fields", watched_fields(&row, model, registry, context));
         let domain = faults.keep("domain", judged_domain(&row, registry, context));
         let content = Content::new(row.wishes(), model, registry, context);
         let content = faults.keep("payload_fields", content);
@@ -113,6 +114,7 @@ impl ResolvedSubscription {
         own.add(elsewhere.remove(&row.model).unwrap_or_default());
         let watched = derived.iter().map(|watch| watch.field.to_string());
         let watched = watched.chain(watched_columns).collect();
+        let reach = Reach::of(&row.model, domain.as_ref(), content.plan.as_deref(), registry);
         Ok(Self {
             endpoint: route.endpoint,
             target: route.target,
@@ -132,6 +134,7 @@ impl ResolvedSubscription {
             derived,
             inherited,
             elsewhere,
+            reach,
         })
     }
 }
@@ -313,7 +316,12 @@ fn in_one_language(row: &Subscription, model: &Model) -> BTreeMap<String, value:
 }
 
 /// The watched columns of the model's own table, and the watched fields that are kept elsewhere.
-fn watched_fields(row: &Subscription, model: &Model, registry: &Registry) -> Result<(BTreeSet<String>, Vec<Watch>)> {
+fn watched_fields(
+    row: &Subscription,
+    model: &Model,
+    registry: &Registry,
+    context: &Context,
+) -> Result<(BTreeSet<String>, Vec<Watch>)> {
     let mut columns = BTreeSet::new();
     let mut derived: Vec<Watch> = Vec::new();
     // Nothing but a write has changed fields.
@@ -336,7 +344,7 @@ fn watched_fields(row: &Subscription, model: &Model, registry: &Registry) -> Res
                 columns.insert(column.name.clone());
             }
             _ => {
-                let watch = watch_elsewhere(model, field, registry)?;
+                let watch = watch_elsewhere(model, field, registry, context)?;
                 if watches_writes && !derived.contains(&watch) {
                     derived.push(watch);
                 }
@@ -347,8 +355,16 @@ fn watched_fields(row: &Subscription, model: &Model, registry: &Registry) -> Res
 }
 
 /// Where changes of a field show that has no column of its own.
-fn watch_elsewhere(model: &Model, field: &Field, registry: &Registry) -> Result<Watch> {
+fn watch_elsewhere(model: &Model, field: &Field, registry: &Registry, context: &Context) -> Result<Watch> {
     Watch::of(model, field, registry).map_err(|error| {
+        if context.models.is_some() {
+            // Why, and what it depends on, may be other models' matter.
+            return Error::usage(format!(
+                "changes of field \"{}\" of \"{}\" show in no table that can be watched",
+                field.name, model.name
+            ))
+            .with_hint("watch stored fields of this model");
+        }
         error.with_hint(match registry.stored_dependencies(&model.name, &field.name) {
             fields if fields.is_empty() => "watch stored fields of this model".to_owned(),
             fields => format!("watch what it depends on: {}", fields.join(", ")),
@@ -356,12 +372,12 @@ fn watch_elsewhere(model: &Model, field: &Field, registry: &Registry) -> Result<
     })
 }
 
-/// Why a field of a model cannot be watched; `None` = it can.
-pub fn why_not_watched(model: &Model, field: &Field, registry: &Registry) -> Option<Error> {
+/// Why a field of a model cannot be watched, as far as it may be told; `None` = it can.
+pub fn why_not_watched(model: &Model, field: &Field, registry: &Registry, context: &Context) -> Option<Error> {
     let watchable = watchable(&field.name, model);
     let watched = watchable.and_then(|field| match &field.column {
         Some(_) if field.stored => Ok(()),
-        _ => watch_elsewhere(model, field, registry).map(drop),
+        _ => watch_elsewhere(model, field, registry, context).map(drop),
     });
     watched.err()
 }

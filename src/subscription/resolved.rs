@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::choices::{EndpointSource, Grouping, TriggerMode};
+use super::reach::Reach;
 use super::row::Subscription;
 use crate::backoff::Backoff;
 use crate::domain::check::TypedDomain;
@@ -55,6 +56,8 @@ pub struct ResolvedSubscription {
     pub inherited: Vec<Inherited>,
     /// What has to be captured of other tables than the model's own, by the name under which each is captured.
     pub elsewhere: BTreeMap<String, Need>,
+    /// What it reads beside its own model.
+    pub reach: Reach,
 }
 
 impl ResolvedSubscription {
@@ -63,13 +66,14 @@ impl ResolvedSubscription {
         self.row.grouping == Grouping::Record || self.content.is_per_record()
     }
 
-    /// Whether the database knows already what this subscription needs.
+    /// Whether the database knows already what this subscription needs and reads.
     pub fn is_recorded(&self) -> bool {
         let row = &self.row;
         row.needed.as_ref() == Some(&self.columns)
             && row.needed_compared.as_ref() == Some(&self.compared)
             && row.needed_whole.as_ref() == Some(&self.whole)
             && row.needed_elsewhere == self.elsewhere
+            && row.reach.as_ref().is_some_and(|known| self.reach.is_part_of(known))
     }
 
     /// Whether it needs the capture of that name: its own model's or another table's.

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::choices::{BodyFormat, EndpointSource, Grouping, HttpMethod, State, TriggerMode, WantedEvents};
+use super::reach::Reach;
 use crate::payload::content::Wishes;
 use crate::relations::Need;
 use crate::sealing::{self, Kept, Keyring, Kind, Place};
@@ -108,6 +109,9 @@ pub struct Subscription {
     /// What was recorded as needed of other tables, by name.
     #[serde(default)]
     pub needed_elsewhere: BTreeMap<String, Need>,
+    /// What was recorded that it reads beside its own model; none = not known of this version.
+    #[serde(default)]
+    pub reach: Option<Reach>,
 }
 
 impl Subscription {

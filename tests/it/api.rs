@@ -6,6 +6,8 @@ mod events;
 mod hangups;
 mod hostile;
 mod once;
+mod oracles;
+mod reach;
 mod routes;
 mod server;
 mod subscriptions;
@@ -13,6 +15,7 @@ mod tokens;
 mod tools;
 mod walls;
 mod webhooks;
+mod written_back;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;

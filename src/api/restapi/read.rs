@@ -58,6 +58,8 @@ pub(super) enum Listed {
 async fn list(caller: Caller<ReadsSubscriptions>, Query(query): Query<ListQuery>) -> Result<Json<Listed>, Problem> {
     let fields = properties(query.fields.as_deref())?;
     let (offset, limit) = (number("offset", query.offset)?, number("limit", query.limit)?);
+    // As in Odoo, 0 is no limit.
+    let limit = limit.filter(|limit| *limit > 0);
     let wants_count = is_set("count", query.count.as_deref())?;
     let named = query.ids.clone();
     let wanted = filter(query.ids, query.domain.as_deref())?;

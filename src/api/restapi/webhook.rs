@@ -135,12 +135,35 @@ fn condition(value: &Value) -> Option<Value> {
     }
 }
 
-/// What is sent is watched too, of a webhook on writes: the fields that its paths begin with.
-pub(super) fn watched(paths: &[Value]) -> Value {
-    let first = |path: &str| path.split(['.', '{']).next().unwrap_or_default().trim().to_owned();
-    let mut watched: Vec<String> = paths.iter().filter_map(Value::as_str).map(first).collect();
-    watched.dedup();
-    json!(watched)
+/// What is sent is watched too, of a webhook on writes: the fields that its paths begin with, each once.
+pub(super) fn watched(paths: &[&str]) -> Vec<String> {
+    let mut watched: Vec<String> = Vec::new();
+    for path in paths {
+        let first = path.split(['.', '{']).next().unwrap_or_default().trim();
+        if !watched.iter().any(|known| known == first) {
+            watched.push(first.to_owned());
+        }
+    }
+    watched
+}
+
+/// The watched fields of a webhook that is there, once these columns are written; none where they stay. Where another door has chosen
+/// what is watched, only who says anew what is sent changes it.
+pub(super) fn watched_after(row: &View, columns: &Map<String, Value>) -> Option<Value> {
+    let of = |event: &str, paths: &[&str]| match event == WantedEvents::Write.as_str() {
+        true => watched(paths),
+        false => Vec::new(),
+    };
+    let kept: Vec<&str> = row.payload_fields.iter().map(String::as_str).collect();
+    let given = columns.get("payload_fields").and_then(Value::as_array);
+    let given: Option<Vec<&str>> = given.map(|paths| paths.iter().filter_map(Value::as_str).collect());
+    let event = columns.get("event_type").and_then(Value::as_str);
+    let is_ours = row.fields == of(row.event_type.as_str(), &kept);
+    if given.is_none() && (event.is_none() || !is_ours) {
+        return None;
+    }
+    let paths = given.as_deref().unwrap_or(&kept);
+    Some(json!(of(event.unwrap_or(row.event_type.as_str()), paths)))
 }
 
 /// A domain over webhooks as one over our columns.

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::asked::{filter, python};
 use super::read::{Id, One, Webhook};
-use super::webhook::{columns, shown, watched};
+use super::webhook::{columns, shown, watched, watched_after};
 use crate::api::Shared;
 use crate::api::ask::{MaybeBody, Place, Query, comma_separated, shaped};
 use crate::api::caller::{Caller, WritesSubscriptions};
 use crate::api::problem::{Fault, Problem};
-use crate::ops::subscriptions::bulk::{BulkResult, Outcome, Target};
+use crate::ops::subscriptions::bulk::Target;
 use crate::subscription::choices::WantedEvents;
 use crate::subscription::{Draft, Patch, View};
 
@@ -105,8 +105,8 @@ async fn create(
     if columns.get("event_type") == Some(&Value::from(WantedEvents::Write.as_str()))
         && let Some(Value::Array(paths)) = columns.get("payload_fields")
     {
-        let watched = watched(paths);
-        columns.insert("fields".to_owned(), watched);
+        let paths: Vec<&str> = paths.iter().filter_map(Value::as_str).collect();
+        columns.insert("fields".to_owned(), json!(watched(&paths)));
     }
     for needed in ["model", "event_type", "webhook_url"] {
         if columns.get(needed).is_none_or(Value::is_null) {
@@ -121,64 +121,46 @@ async fn create(
         }
     }
     let draft: Draft = shaped(Value::Object(columns))?;
-    let created = Box::pin(caller.service.create_subscription(&caller.operator, draft)).await?;
+    let created = Box::pin(caller.service.create_subscription(&caller.operator, draft)).await;
+    let created = created.map_err(in_vals)?;
     let webhook = Webhook(shown(&created.row.subscription));
     Ok(Json(One { webhook }))
 }
 
-/// Writes the same values to webhooks that are there; each keeps what is sent and what is watched in step.
+/// Writes the same values to webhooks that are there, to all or to none; each keeps what is sent and what is watched in step.
 async fn write(
     caller: &Caller<WritesSubscriptions>,
     rows: &[View],
     columns: Map<String, Value>,
 ) -> Result<(), Problem> {
-    let names_fields = columns.contains_key("payload_fields") || columns.contains_key("event_type");
     let mut groups: Vec<(Map<String, Value>, Vec<Target>)> = Vec::new();
     for row in rows {
         let mut own = columns.clone();
-        if names_fields {
-            let event = columns
-                .get("event_type")
-                .cloned()
-                .unwrap_or_else(|| Value::from(row.event_type.as_str()));
-            let kept: Vec<Value> = row.payload_fields.iter().cloned().map(Value::from).collect();
-            let paths = columns.get("payload_fields").and_then(Value::as_array).unwrap_or(&kept);
-            let watched = if event == WantedEvents::Write.as_str() {
-                watched(paths)
-            } else {
-                Value::Array(Vec::new())
-            };
-            own.insert("fields".to_owned(), watched);
+        if let Some(fields) = watched_after(row, &columns) {
+            own.insert("fields".to_owned(), fields);
         }
         match groups.iter_mut().find(|(same, _)| *same == own) {
             Some((_, targets)) => targets.push(Target::any(row.id)),
             None => groups.push((own, vec![Target::any(row.id)])),
         }
     }
+    let mut changes = Vec::new();
     for (columns, targets) in groups {
         shaped::<Draft>(Value::Object(columns.clone()))?;
         let patch = Patch::parse(Value::Object(columns)).map_err(crate::ops::Error::from)?;
-        let results = Box::pin(caller.service.update_subscriptions(&caller.operator, &targets, &patch)).await?;
-        all_done(results)?;
+        changes.push((targets, patch));
     }
-    Ok(())
+    let written = Box::pin(caller.service.update_together(&caller.operator, &changes)).await;
+    written.map_err(in_vals)
 }
 
-/// The first of them that was not done, as a problem.
-fn all_done(results: Vec<BulkResult>) -> Result<(), Problem> {
-    for BulkResult { id, outcome } in results {
-        match outcome {
-            Outcome::Done { .. } => {}
-            Outcome::NotFound => return Err(Problem::not_found(format!("there is no webhook {id}"))),
-            Outcome::Conflict { .. } => {
-                return Err(Problem::changed(format!(
-                    "webhook {id} was changed by somebody meanwhile"
-                )));
-            }
-            Outcome::Refused { refusals } => return Err(crate::ops::Error::Refused(refusals).into()),
-        }
-    }
-    Ok(())
+/// What a verb did not do, by the names that a webhook's values have here.
+fn in_vals(error: crate::ops::Error) -> Problem {
+    Problem::from(error).pointing(|pointer| {
+        let column = pointer.strip_prefix("#/")?.split('/').next()?;
+        let (name, _) = super::webhook::PROPERTIES.iter().find(|(_, known)| *known == column)?;
+        Some(format!("?vals/{name}"))
+    })
 }
 
 /// The webhooks with these ids, in the order of the ids; all of them, or none.
@@ -255,6 +237,6 @@ async fn delete_these(
     let ids = ids_of(query.ids)?;
     these(&caller, &ids).await?;
     let targets: Vec<Target> = ids.into_iter().map(Target::any).collect();
-    all_done(Box::pin(caller.service.delete_subscriptions(&caller.operator, &targets)).await?)?;
+    Box::pin(caller.service.delete_together(&caller.operator, &targets)).await?;
     Ok(Json(Nothing {}))
 }

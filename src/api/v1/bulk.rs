@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,9 +12,9 @@ use utoipa_axum::routes;
 use crate::api::Shared;
 use crate::api::ask::{Body, shaped};
 use crate::api::caller::{Caller, WritesSubscriptions};
-use crate::api::problem::{Fault, Problem};
+use crate::api::problem::Problem;
 use crate::ops::Error;
-use crate::ops::subscriptions::bulk::{BulkResult, Target};
+use crate::ops::subscriptions::bulk::{BulkResult, Target, refuse_too_many};
 use crate::ops::subscriptions::read::Filter;
 use crate::subscription::{Draft, Patch};
 
@@ -62,7 +61,11 @@ async fn targets(
     domain: Option<String>,
 ) -> Result<Vec<Target>, Problem> {
     match (ids, domain) {
-        (Some(ids), None) => Ok(ids.into_iter().map(Target::any).collect()),
+        (Some(ids), None) => {
+            let targets: Vec<Target> = ids.into_iter().map(Target::any).collect();
+            refuse_too_many(&targets)?;
+            Ok(targets)
+        }
         (None, Some(domain)) => {
             let filter = Filter {
                 domain: Some(domain),
@@ -72,8 +75,7 @@ async fn targets(
         }
         _ => {
             let detail = "either ids or a domain says which";
-            let refused = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail);
-            Err(refused.with(vec![Fault::at("#/ids", detail)]))
+            Err(Problem::refused("#/ids", detail))
         }
     }
 }

@@ -16,7 +16,7 @@ use super::subscriptions::page_of;
 use crate::api::Shared;
 use crate::api::ask::{Body, Place, Query, comma_separated, instant};
 use crate::api::caller::{Caller, ReadsDeliveries, Redelivers};
-use crate::api::problem::{Fault, Problem, in_query};
+use crate::api::problem::{Problem, in_query};
 use crate::ops::deliveries::read::{Attempt, AttemptFilter, Code, Delivery, Status};
 use crate::ops::deliveries::redeliver::{DeadFilter, Redelivered, RedeliveredCount};
 
@@ -119,7 +119,7 @@ pub struct Id {
     delivery_id: Uuid,
 }
 
-/// One delivery with all of its attempts, the exact payload and the answer of each.
+/// One delivery with all of its attempts: the exact payload, and the answer to each.
 #[utoipa::path(get, path = "/deliveries/{delivery_id}", params(Id), security(("token" = ["deliveries:read"])),
     responses((status = 200, description = "The delivery", body = Delivery)))]
 async fn get(caller: Caller<ReadsDeliveries>, Place(at): Place<Id>) -> Result<Json<Delivery>, Problem> {
@@ -140,7 +140,11 @@ async fn redeliver_one(caller: Caller<Redelivers>, Place(at): Place<Id>) -> Resu
     let _: Redelivered = caller
         .service
         .redeliver_one(&caller.operator, at.delivery_id, false)
-        .await?;
+        .await
+        .map_err(|error| {
+            let in_path = |pointer: &str| (pointer == "#/delivery_id").then(|| "path:delivery_id".to_owned());
+            Problem::from(error).pointing(in_path)
+        })?;
     Ok((StatusCode::ACCEPTED, Json(Sent { count: 1 })))
 }
 
@@ -178,7 +182,7 @@ pub struct RedeliveryFilter {
 
 fn no_beginning() -> Problem {
     let detail = "since says where to begin, and must not be null";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with(vec![Fault::at("#/filter/since", detail)])
+    Problem::refused("#/filter/since", detail)
 }
 
 /// Sends the deliveries that ended without success and fit a filter once more; with `dry_run` only counts them.

@@ -17,7 +17,7 @@ use crate::api::Shared;
 use crate::api::ask::{self, MaybeBody, Place, Query, shaped};
 use crate::api::caller::{Caller, ReadsSubscriptions, WritesSubscriptions};
 use crate::api::condition::{Tags, tagged};
-use crate::api::problem::{Fault, Problem, in_query};
+use crate::api::problem::{Problem, in_query};
 use crate::ops::error::Version;
 use crate::ops::subscriptions::history::Change;
 use crate::ops::subscriptions::secret::Rotated;
@@ -101,9 +101,9 @@ async fn expected<N>(caller: &Caller<N>, id: i32, headers: &HeaderMap) -> Result
     }
 }
 
-/// Changes columns; null clears one, `********` and `***` leave what they stand for.
+/// Changes columns; null clears one, a list or an object replaces what is there, `********` and `***` leave what they stand for.
 #[utoipa::path(patch, path = "/subscriptions/{id}", params(Id, IfMatch), security(("token" = ["subscriptions:write"])),
-    request_body(content((Draft = "application/json"), (Draft = "application/merge-patch+json"))),
+    request_body = Draft,
     responses((status = 200, description = "The subscription as it is now", body = Shown,
         headers(("ETag" = String, description = "Its version")))))]
 async fn patch(
@@ -211,8 +211,7 @@ async fn rotate_secret(
         .transpose();
     let secret = secret.map_err(|error| {
         let detail = error.to_string();
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail.clone())
-            .with(vec![Fault::at("#/secret", detail)])
+        Problem::refused("#/secret", detail)
     })?;
     let overlap = Duration::from_secs(overlap.into());
     let rotated = caller

@@ -23,9 +23,12 @@ mod search;
 mod shown;
 mod stored;
 mod user;
+mod wall;
 mod x2many;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -39,6 +42,7 @@ use crate::odoo::nearest::nearest;
 use crate::odoo::registry::{Field, FieldType, Model, Registry};
 use literal::Literal;
 pub use shown::shown_by;
+pub use wall::{BEYOND, BEYOND_HINT};
 
 /// How many relational steps (paths, sub-domains, name searches) may be nested: each is a sub-query for PostgreSQL to plan.
 const MAX_STEPS: usize = 20;
@@ -60,6 +64,9 @@ pub struct Context {
     pub tz: String,
     /// The moment `context_today()` and `datetime` speak of. An argument, never read from the clock here.
     pub now: Timestamp,
+    /// The models whose records may be read for him, those that they inherit from included; none = all. What leads to another is
+    /// refused without a word of what is there.
+    pub models: Option<Arc<BTreeSet<String>>>,
 }
 
 impl Context {
@@ -71,7 +78,13 @@ impl Context {
             company: 1,
             tz: "UTC".to_owned(),
             now,
+            models: None,
         }
+    }
+
+    /// Whether records of this model may be read for him.
+    pub fn may_read(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|models| models.contains(model))
     }
 }
 
@@ -173,6 +186,8 @@ struct Checker<'a> {
     leaves: Cell<usize>,
     /// A text stood for a moment that moves on: `today`, `-3d`.
     spoke_of_now: Cell<bool>,
+    /// The leaf under way has come to a model that may not be read.
+    met_foreign: Cell<bool>,
 }
 
 /// A leaf under way: its path may have been shortened and its operator negated.
@@ -213,10 +228,14 @@ impl<'a> Checker<'a> {
             version: registry.facts().rules(),
             leaves: Cell::new(MAX_LEAVES),
             spoke_of_now: Cell::new(false),
+            met_foreign: Cell::new(false),
         })
     }
 
     fn model(&self, name: &str) -> Result<&'a Model, DomainError> {
+        if !self.context.may_read(name) {
+            self.met_foreign.set(true);
+        }
         self.registry.model(name).ok_or_else(|| {
             let error = DomainError::new(format!("unknown model {name}"));
             match self.registry.nearest_model(&name.replace('_', ".")) {
@@ -269,7 +288,7 @@ impl<'a> Checker<'a> {
             Domain::And(items) => Ok(Plan::all(each(items, false)?)),
             Domain::Or(items) if negate => Ok(Plan::all(each(items, false)?)),
             Domain::Or(items) => Ok(Plan::any(each(items, true)?)),
-            Domain::Leaf(leaf) => self.lower_leaf(model, leaf, negate, depth),
+            Domain::Leaf(leaf) => self.within_the_wall(leaf, || self.lower_leaf(model, leaf, negate, depth)),
         }
     }
 

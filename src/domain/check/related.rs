@@ -42,7 +42,9 @@ impl Checker<'_> {
         }
         let whole = format!("{}.{}", model.name, field.name);
         let error = DomainError::new(format!("{whole} is computed by Odoo and stored nowhere")).at(step.spans.path);
-        let dependencies = self.registry.stored_dependencies(&model.name, &field.name);
+        let mut dependencies = self.registry.stored_dependencies(&model.name, &field.name);
+        // What lies behind the wall is no advice.
+        dependencies.retain(|path| self.context.models.is_none() || !path.contains('.'));
         Err(match dependencies.is_empty() {
             true => error.hint("use a stored field"),
             false => error.hint(format!("it depends on {}: use those", dependencies.join(", "))),

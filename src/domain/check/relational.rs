@@ -41,6 +41,9 @@ impl Checker<'_> {
             });
         }
         let comodel = self.comodel(model, field, step.spans)?;
+        if rest != "id" {
+            self.enter(comodel, step.spans)?;
+        }
         self.expect_same_in_python(model, field, step)?;
         if rest == "id" && !negate {
             if let Some(plan) = self.link_without_zero(model, field, step)? {
@@ -81,6 +84,9 @@ impl Checker<'_> {
             .at(step.spans.operator));
         }
         let comodel = self.comodel(model, field, step.spans)?;
+        if matches!(step.value, Operand::Domain(_)) {
+            self.enter(comodel, step.spans)?;
+        }
         self.expect_same_in_python(model, field, step)?;
         let inner = match step.value {
             Operand::Domain(domain) if self.is_joined(model, field) => {

@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use uuid::Uuid;
 
 use crate::ops::error::{Error, Missing, Result};
 use crate::ops::operator::{Operator, Scope};
-use crate::ops::page::{Page, PageRequest, unknown_cursor};
+use crate::ops::page::{Page, PageRequest, time_of};
 use crate::ops::service::Service;
 use crate::pg::delivery_log;
 use crate::subscription::Refusal;
@@ -58,9 +57,13 @@ pub struct Attempt {
     pub status: Status,
     /// The HTTP status, if one came.
     pub response_code: Option<i32>,
-    /// The body exactly as it was sent; none once it was cleared, and in lists.
+    /// The body exactly as it was sent; none in lists, and where `payload_is` says so.
     #[serde(default)]
     pub payload: Option<String>,
+    /// Where the body is; none in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub payload_is: Option<PayloadIs>,
     /// The beginning of the answer's body; none in lists.
     #[serde(default)]
     pub response_body: Option<String>,
@@ -76,6 +79,20 @@ pub struct Attempt {
     pub finished_at: Option<String>,
     /// When it is tried again; none = it is not.
     pub next_attempt_at: Option<String>,
+}
+
+/// Where the body of an attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadIs {
+    /// It is the delivery's, and there.
+    Shared,
+    /// It is another one, and here.
+    Own,
+    /// It is another one, and more than is told at once; the log has it.
+    LeftOut,
+    /// It was cleared.
+    Cleared,
 }
 
 /// One delivery: an event to a subscription.
@@ -97,6 +114,9 @@ pub struct Delivery {
     pub state: Option<DeliveryState>,
     /// When it is sent next (UTC), if it waits for a time.
     pub due_at: Option<String>,
+    /// The body of its last attempt of which one is kept, exactly as it was sent; none once all were cleared.
+    #[serde(default)]
+    pub payload: Option<String>,
     /// All of its attempts, the oldest first.
     pub attempts: Vec<Attempt>,
 }
@@ -210,7 +230,7 @@ impl Service {
         operator.require(Scope::DeliveriesRead)?;
         let place: Option<Place> = page.place()?;
         let before = match place {
-            Some(Place { date, id }) => Some((date.parse::<DateTime>().map_err(|_| unknown_cursor())?, id)),
+            Some(Place { date, id }) => Some((time_of(&date)?, id)),
             None => None,
         };
         if filter
@@ -236,7 +256,7 @@ impl Service {
         }))
     }
 
-    /// One delivery with all of its attempts, the exact payload and the answer of each.
+    /// One delivery with all of its attempts, the exact payload and the answer to each.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] without `deliveries:read`.

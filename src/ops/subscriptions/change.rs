@@ -27,16 +27,6 @@ impl Service {
         expected: Option<&Version>,
     ) -> Result<Versioned> {
         operator.require(Scope::SubscriptionsWrite)?;
-        let patch = &*self.unmasked(operator, &[id], patch).await?;
-        if patch.columns().next().is_none() {
-            // It is written as it was shown.
-            let session = self.session().await?;
-            let row = Self::versioned(&session, operator, id).await?;
-            return match expected.filter(|expected| **expected != row.version) {
-                None => Ok(row),
-                Some(_) => Err(Error::Conflict(Conflict::Changed { id, now: row.version })),
-            };
-        }
         for _ in 0..TRIES {
             let target = Target {
                 id,

@@ -41,8 +41,9 @@ impl Service {
         let options = operator.sign(draft)?.to_json();
         let session = self.session().await?;
         let registry = self.registry(&session).await?;
-        Box::pin(look_at(&session, self.rules(), operator, (&options, None), &registry)).await?;
-        let id = subscription_rows::insert(&session, &operator.to_json(), &options, request).await?;
+        let looked = Box::pin(look_at(&session, self.rules(), operator, (&options, None), &registry)).await?;
+        let reach = looked.map(|looked| looked.accepted.reach).unwrap_or_default();
+        let id = subscription_rows::insert(&session, &operator.to_json(), (&options, &reach), request).await?;
         let followed = self.let_capture_follow(&session, &[id]).await;
         let row = Self::versioned(&session, operator, id).await?;
         match (row.subscription.state, followed) {

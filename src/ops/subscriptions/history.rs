@@ -55,6 +55,10 @@ impl Service {
         }
         let (before, most) = (page.place()?, page.fetched()?);
         let rows = subscription_rows::history(&session, &operator.to_json(), of, before, most).await?;
+        if let Some(id) = of.filter(|_| rows.is_empty() && before.is_none()) {
+            // Nothing is known of it, not even that it was.
+            Self::versioned(&session, operator, id).await?;
+        }
         let changes: Result<Vec<Change>, _> = rows.into_iter().map(serde_json::from_value).collect();
         let mut changes = changes.map_err(|e| Failure::unfit("the history cannot be read").with_source(e))?;
         if !operator.may(Scope::Admin) {

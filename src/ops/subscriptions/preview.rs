@@ -15,6 +15,7 @@ use crate::odoo::registry::Registry;
 use crate::ops::error::{Conflict, Error as OpsError, Result, Version};
 
 use super::bulk::Target;
+use super::masks::refused_as_masked;
 use crate::ops::operator::Operator;
 use crate::pg::Client;
 use crate::pg::domain::search;
@@ -23,7 +24,6 @@ use crate::pg::subscription_rows;
 use crate::subscription::choices::{TriggerMode, WantedEvents};
 use crate::subscription::{ResolvedSubscription, Subscription};
 use crate::worker::upkeep::admission::{self, ServiceRules};
-use crate::worker::upkeep::quarantine::Quarantine;
 
 /// What a subscription would be.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -65,7 +65,7 @@ pub struct Preview {
 pub(super) struct Looked {
     /// The version that it would replace.
     pub(super) version: Option<Version>,
-    accepted: ResolvedSubscription,
+    pub(super) accepted: ResolvedSubscription,
     registry: Arc<Registry>,
     capture: Value,
 }
@@ -96,10 +96,16 @@ pub(super) async fn look_at(
             now: now.clone(),
         }));
     }
-    let mut faults: Vec<Error> = previewed
-        .broken
+    let url = options.get("webhook_url").and_then(Value::as_str);
+    let mut faults: Vec<Error> = refused_as_masked(url)
+        .map(crate::subscription::Refusal::into_error)
         .into_iter()
-        .map(subscription_rows::BrokenRule::into_error)
+        .chain(
+            previewed
+                .broken
+                .into_iter()
+                .map(subscription_rows::BrokenRule::into_error),
+        )
         .collect();
     // The row may hold secrets: serde's error names the column only.
     let row: Result<Subscription, _> = serde_path_to_error::deserialize(previewed.row);
@@ -119,8 +125,8 @@ pub(super) async fn look_at(
     };
     let mut accepted = None;
     if let Some(row) = row {
-        let quarantine = Quarantine::default();
-        match Box::pin(admission::look_at(client, &row, registry, Some(&rules), &quarantine)).await? {
+        let models = operator.readable_models(registry);
+        match Box::pin(admission::look_at(client, &row, registry, &rules, models)).await? {
             Ok(found) => accepted = Some(found),
             Err(error) => faults.push(error),
         }
@@ -135,7 +141,6 @@ pub(super) async fn look_at(
         _ => return Err(all_of(faults).into()),
     };
     looked.refuse_what_is_not_captured()?;
-    operator.refuse_beyond(&looked.accepted, registry)?;
     Ok(Some(looked))
 }
 

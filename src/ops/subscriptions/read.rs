@@ -181,6 +181,18 @@ struct Place {
     id: i32,
 }
 
+impl Place {
+    /// Whether a column can have this value: whoever makes a cursor up is told so, and not by PostgreSQL.
+    fn is_possible(&self) -> bool {
+        match &self.key {
+            Value::Null | Value::Bool(_) => true,
+            Value::Number(number) => number.is_i64(),
+            Value::String(text) => !text.contains('\0'),
+            Value::Array(_) | Value::Object(_) => false,
+        }
+    }
+}
+
 /// So many are asked for at once where all of them are wanted.
 const ALL_BY: u32 = 500;
 
@@ -238,7 +250,10 @@ impl Service {
     ) -> Result<Page<Versioned>> {
         operator.require(Scope::SubscriptionsRead)?;
         let place: Option<Place> = page.place()?;
-        if place.as_ref().is_some_and(|place| place.order != order) {
+        if place
+            .as_ref()
+            .is_some_and(|place| place.order != order || !place.is_possible())
+        {
             return Err(unknown_cursor());
         }
         let stretch = Stretch {

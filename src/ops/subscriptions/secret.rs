@@ -12,7 +12,7 @@ use crate::ops::operator::{Operator, Scope};
 use crate::ops::service::Service;
 use crate::pg::secrets;
 use crate::signature::{SECRET_PREFIX, Secret};
-use crate::subscription::Refusal;
+use crate::subscription::{MASK, Refusal};
 
 /// The bytes of a secret that is made here: as many as the hash has, more would gain nothing (RFC 2104, section 3).
 const SECRET_BYTES: usize = 32;
@@ -50,7 +50,7 @@ impl Service {
     /// Gives it this secret, or one that is made here; for as long as `overlap` the old one signs as well.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Refused`] for an overlap of more than [`OVERLAP_AT_MOST`]; [`Error::Forbidden`] without
+    /// [`Error::NotFound`]; [`Error::Refused`] for an overlap of more than [`OVERLAP_AT_MOST`], or the mask of a secret; [`Error::Forbidden`] without
     /// `subscriptions:write`.
     pub async fn rotate_secret(
         &self,
@@ -62,9 +62,15 @@ impl Service {
         operator.require(Scope::SubscriptionsWrite)?;
         if overlap > OVERLAP_AT_MOST {
             return Err(Error::refused(Refusal::of(
-                "overlap",
+                "overlap_s",
                 "old secrets sign for at most a year",
             )));
+        }
+        if secret.is_some_and(|secret| secret.expose() == MASK) {
+            let refusal = Refusal::of("secret", "it is what is shown in the place of a secret");
+            return Err(Error::refused(
+                refusal.with_hint("write the new one, or leave secret out to have one made"),
+            ));
         }
         let made = match secret {
             Some(_) => None,

@@ -359,20 +359,26 @@ fn put_aside() -> Error {
     )
 }
 
-/// Looks at one subscription.
+/// Looks at one subscription, for somebody who may read records of these models, or of all.
 ///
 /// The outer error is the database's; the inner one the subscription's.
 pub(crate) async fn look_at(
     client: &Client,
     row: &Subscription,
     registry: &Registry,
-    rules: Option<&ServiceRules>,
-    quarantine: &Quarantine,
+    rules: &ServiceRules,
+    models: Option<Arc<BTreeSet<String>>>,
 ) -> Result<Result<ResolvedSubscription>> {
-    let mut looked = look_at_some(client, &[row], registry, rules, quarantine).await?;
-    Ok(looked
-        .pop()
-        .map_or_else(|| Err(Error::other("nothing was looked at")), |(_, outcome)| outcome))
+    let context = Context {
+        models,
+        ..context_of(row)
+    };
+    let outcome = look_at_row(row, registry, Some(rules), &Quarantine::default(), &context);
+    let mut refused = readable::refusals(client, outcome.iter(), registry).await?;
+    Ok(match refused.remove(&row.id) {
+        Some(refusal) => Err(refusal),
+        None => outcome,
+    })
 }
 
 /// Looks at subscriptions: each alone as far as its row tells, all together where the database has to be asked.
@@ -387,7 +393,7 @@ async fn look_at_some<'r>(
 ) -> Result<Vec<(&'r Subscription, Result<ResolvedSubscription>)>> {
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
-        outcomes.push((*row, look_at_row(row, registry, rules, quarantine)));
+        outcomes.push((*row, look_at_row(row, registry, rules, quarantine, &context_of(row))));
         // Thousands are looked at while others' events are matched and sent by the same threads.
         tokio::task::yield_now().await;
     }
@@ -409,6 +415,7 @@ fn look_at_row(
     registry: &Registry,
     rules: Option<&ServiceRules>,
     quarantine: &Quarantine,
+    context: &Context,
 ) -> Result<ResolvedSubscription> {
     if rules.is_some() {
         failpoint::reach(Step::WhileLooking);
@@ -417,7 +424,7 @@ fn look_at_row(
         return Err(Error::usage(reason));
     }
     // A panic is a bug of ours, and no reason to serve nobody.
-    let checked = catch_unwind(AssertUnwindSafe(|| check(row.clone(), registry, rules)));
+    let checked = catch_unwind(AssertUnwindSafe(|| check_in(row.clone(), registry, rules, context)));
     checked.unwrap_or_else(|_| {
         Err(
             Error::usage("the service failed while it looked at this subscription: that is a bug of odoo-eventd")
@@ -428,15 +435,24 @@ fn look_at_row(
 
 /// Looks at one subscription, for the user who made it and at this moment.
 pub(crate) fn check(
+    row: Subscription,
+    registry: &Registry,
+    rules: Option<&ServiceRules>,
+) -> Result<ResolvedSubscription> {
+    let context = context_of(&row);
+    check_in(row, registry, rules, &context)
+}
+
+fn check_in(
     mut row: Subscription,
     registry: &Registry,
     rules: Option<&ServiceRules>,
+    context: &Context,
 ) -> Result<ResolvedSubscription> {
     if let Some(rules) = rules {
         row.open_secrets(rules.keyring.as_deref())?;
     }
-    let context = context_of(&row);
-    ResolvedSubscription::check(row, registry, &context, rules.map(|rules| &rules.guard))
+    ResolvedSubscription::check(row, registry, context, rules.map(|rules| &rules.guard))
 }
 
 /// For whom and when a subscription's domain is meant.

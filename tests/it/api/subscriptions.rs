@@ -294,7 +294,7 @@ async fn many_are_changed_and_deleted_at_once_and_each_is_answered() {
         (json!({"ids": [1], "set": {}}), "#/set"),
         (
             json!({"ids": (0..501).collect::<Vec<_>>(), "set": {"name": "x"}}),
-            "#/set/ids",
+            "#/ids",
         ),
         (json!({"domain": "[(", "set": {"name": "x"}}), "#/domain"),
     ] {
@@ -442,7 +442,7 @@ async fn an_endpoint_is_tried_and_its_deliveries_are_found_and_sent_again() {
         .await
         .json();
     assert_eq!(one["event_type"], "test");
-    assert_eq!(one["attempts"][0]["payload"], tested.json()["body"]);
+    assert_eq!(one["payload"], tested.json()["body"]);
     for (query, count) in [
         ("?code=500", 0),
         ("?status=failed,pending", 0),
