@@ -59,6 +59,7 @@ pub mod failpoint;
 pub mod health;
 pub mod http;
 pub mod matching;
+pub mod mcp;
 pub mod metrics;
 pub mod odoo;
 pub mod ops;

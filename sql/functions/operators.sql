@@ -4,6 +4,8 @@
 -- An operator comes as {"user_id", "connection", "sees_all", "models"}. He sees the subscriptions of his Odoo user, or those of
 -- his connection where he has no user; with sees_all everybody's; and of them only those of his models, where he is bound to
 -- some. What he does not see is not there for him: whoever asks for it hears the same as of a subscription that never was.
+-- A connection may name the client behind it: 'anna / claude-code 2.1'. No connection's own name has ' /' in it (ops::tokens), so
+-- what is before it is whose it is.
 
 create or replace function odoo_eventd.sees(operator jsonb, of_user integer, of_connection text, of_model text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -11,7 +13,8 @@ as $$
   select coalesce(
     ((operator ->> 'sees_all')::boolean
      or case when operator ->> 'user_id' is not null then of_user = (operator ->> 'user_id')::integer
-             else of_user is null and of_connection = operator ->> 'connection' end)
+             else of_user is null and (of_connection = operator ->> 'connection'
+                    or starts_with(of_connection, (operator ->> 'connection') || ' / ')) end)
     and (operator -> 'models' is null or operator -> 'models' = 'null' or operator -> 'models' ? of_model), false)
 $$;
 comment on function odoo_eventd.sees(jsonb, integer, text, text) is

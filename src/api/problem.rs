@@ -122,6 +122,15 @@ impl Problem {
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
+    /// The same, with a challenge that is not always the same; one that is no header is left out.
+    pub fn unauthorized_with(detail: &str, challenge: &str) -> Self {
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => problem.with_header(WWW_AUTHENTICATE, challenge),
+            Err(_) => problem,
+        }
+    }
+
     /// The token is not for this.
     pub fn forbidden(scope: Scope) -> Self {
         Self::new(

@@ -12,6 +12,7 @@ pub mod erase;
 pub mod install;
 pub mod listen;
 pub mod manual;
+pub mod mcp;
 pub mod output;
 pub mod receive;
 pub mod registry;
@@ -95,6 +96,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Serves the HTTP API alone, beside a service that runs elsewhere
     Serve(Box<run::Run>),
+    /// Speaks MCP with an assistant's client, on standard input and output
+    Mcp(mcp::Mcp),
     /// Shows triggers, drift, queues, the service and every subscription's health
     Status(output::Json),
     /// Looks for what would go wrong here, and says what to do about it
@@ -179,6 +182,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
         Command::Serve(args) => block_on(serve::serve(url, *args, log))?,
+        Command::Mcp(args) => block_on(mcp::mcp(url, args))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
         Command::Dashboard(args) => block_on(dashboard::dashboard(database(&url)?, args))?,
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{ApiSettings, RawConfig, secret_key_file};
+use super::{ApiSettings, McpSettings, RawConfig, secret_key_file};
 use crate::health::limits::ALARM_AFTER;
 use crate::http::client::DEFAULT_RESPONSE_CAP_BYTES;
 use crate::http::tls::HostTls;
@@ -73,6 +73,8 @@ pub struct Settings {
     pub log: Option<String>,
     /// The HTTP server.
     pub api: ApiSettings,
+    /// The door for assistants.
+    pub mcp: McpSettings,
 }
 
 impl Settings {
@@ -130,6 +132,7 @@ impl Settings {
                 .unwrap_or(ALARM_AFTER.as_secs()),
             log: file.log,
             api: ApiSettings::resolve(said.api, file.api)?,
+            mcp: McpSettings::resolve(said.mcp, file.mcp)?,
         };
         settings.check()?;
         Ok(settings)

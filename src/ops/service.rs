@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::{Conflict, Error, Result};
 use super::feed::Readers;
@@ -25,6 +25,7 @@ pub struct Service {
     client: Client,
     readers: Readers,
     known: Arc<Mutex<Option<Known>>>,
+    assistants: Arc<Mutex<()>>,
 }
 
 /// Odoo's metadata as they were read last.
@@ -50,6 +51,7 @@ impl Service {
             rules,
             client,
             known: Arc::default(),
+            assistants: Arc::default(),
         })
     }
 
@@ -78,6 +80,11 @@ impl Service {
     /// A session for one verb.
     pub(super) async fn session(&self) -> Result<Session> {
         Ok(self.sessions.get().await?)
+    }
+
+    /// Held by an assistant who is about to look for a subscription, and to make it.
+    pub(super) async fn turn_of_assistants(&self) -> MutexGuard<'_, ()> {
+        self.assistants.lock().await
     }
 
     pub(super) fn database(&self) -> &Database {
