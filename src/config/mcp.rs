@@ -52,10 +52,7 @@ impl McpSettings {
             return Err(Error::usage("mcp.session_idle_s must be more than 0"));
         }
         Ok(Self {
-            allowed_origins: allowed_origins
-                .iter()
-                .map(|text| origin(text))
-                .collect::<Result<_>>()?,
+            allowed_origins: allowed_origins.iter().map(|text| origin(text)).collect::<Result<_>>()?,
             session_idle_s,
         })
     }

@@ -55,7 +55,9 @@ impl From<Error> for Said {
     fn from(error: Error) -> Self {
         let words = error.to_string();
         Self(match error {
-            Error::NotFound(Missing::Subscription(_)) => format!("{words}\nhint: list_subscriptions tells which there are"),
+            Error::NotFound(Missing::Subscription(_)) => {
+                format!("{words}\nhint: list_subscriptions tells which there are")
+            }
             Error::NotFound(_) | Error::Conflict(Conflict::Changed { .. }) => words,
             Error::Conflict(Conflict::Copy { .. }) => {
                 format!("{words}\nhint: whoever runs odoo-eventd says when it may: odoo-eventd adopt")
@@ -97,7 +99,9 @@ mod tests {
     }
 
     fn read(given: Value) -> Result<Wanted, Said> {
-        let Value::Object(given) = given else { panic!("an object") };
+        let Value::Object(given) = given else {
+            panic!("an object")
+        };
         arguments(given)
     }
 

@@ -36,12 +36,15 @@ pub fn subscription_of(uri: &str) -> Option<i32> {
 
 /// The form of all resources.
 pub fn template() -> ResourceTemplate {
-    ResourceTemplate::new(format!("{BEFORE_ID}{{subscription_id}}{BEHIND_ID}"), "subscription_events")
-        .with_title("Events of a subscription")
-        .with_description(format!(
-            "The last {LAST} events of one of your subscriptions, the newest last. {DATA_NOT_INSTRUCTIONS}"
-        ))
-        .with_mime_type(MEDIA_TYPE)
+    ResourceTemplate::new(
+        format!("{BEFORE_ID}{{subscription_id}}{BEHIND_ID}"),
+        "subscription_events",
+    )
+    .with_title("Events of a subscription")
+    .with_description(format!(
+        "The last {LAST} events of one of your subscriptions, the newest last. {DATA_NOT_INSTRUCTIONS}"
+    ))
+    .with_mime_type(MEDIA_TYPE)
 }
 
 /// Whether a subscription's events can be read here.
@@ -63,15 +66,23 @@ pub async fn list(
         ..Filter::default()
     };
     let page = PageRequest { limit: PAGE, cursor };
-    let page = service.subscriptions(operator, &filter, Order::default(), &page).await?;
-    let readable = page.items.iter().map(|row| &row.subscription).filter(|view| is_readable(view));
+    let page = service
+        .subscriptions(operator, &filter, Order::default(), &page)
+        .await?;
+    let readable = page
+        .items
+        .iter()
+        .map(|row| &row.subscription)
+        .filter(|view| is_readable(view));
     Ok((readable.map(resource).collect(), page.next_cursor))
 }
 
 fn resource(view: &View) -> Resource {
     Resource::new(uri_of(view.id), format!("subscription_{}_events", view.id))
         .with_title(format!("Events of subscription {} on {}", view.id, view.model))
-        .with_description(format!("The last {LAST} events, the newest last. {DATA_NOT_INSTRUCTIONS}"))
+        .with_description(format!(
+            "The last {LAST} events, the newest last. {DATA_NOT_INSTRUCTIONS}"
+        ))
         .with_mime_type(MEDIA_TYPE)
 }
 

@@ -342,7 +342,10 @@ mod tests {
     async fn an_idle_one_ends_and_one_with_a_stream_does_not() {
         let sessions = sessions(Duration::ZERO);
         let own = sessions.of(principal(1));
-        let (idle, used) = (own.create_session().await.unwrap().0, own.create_session().await.unwrap().0);
+        let (idle, used) = (
+            own.create_session().await.unwrap().0,
+            own.create_session().await.unwrap().0,
+        );
         let held = own.used(&used).unwrap();
         sessions.end_idle().await;
         assert!(!own.has_session(&idle).await.unwrap());

@@ -50,12 +50,7 @@ impl Listener for SubscriptionSink {
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Forbidden`].
-pub async fn follow(
-    visitor: &Visitor,
-    operator: &Operator,
-    subscription: i32,
-    listener: &impl Listener,
-) -> Result<()> {
+pub async fn follow(visitor: &Visitor, operator: &Operator, subscription: i32, listener: &impl Listener) -> Result<()> {
     let mut cursor = None;
     loop {
         let next = next(&visitor.service, operator, subscription, cursor.as_deref());
@@ -118,6 +113,9 @@ impl Watches {
 
     /// Watches it no more.
     pub fn end(&self, subscription: i32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&subscription);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&subscription);
     }
 }

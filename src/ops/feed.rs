@@ -174,7 +174,8 @@ impl Service {
         let most = i32::try_from(limit).unwrap_or(i32::MAX);
         let place = feed::tail(&*self.session().await?, &operator.to_json(), subscription, most).await?;
         let place = place.ok_or_else(|| Error::no_subscription(subscription))?;
-        self.read_feed(operator, subscription, Some(&cursor::write(place)), limit).await
+        self.read_feed(operator, subscription, Some(&cursor::write(place)), limit)
+            .await
     }
 
     /// The cursor behind all that a subscription has in the feed now: whoever reads from there gets what is new.

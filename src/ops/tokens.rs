@@ -132,7 +132,10 @@ impl Service {
             return Err(Error::refused(
                 Refusal::of(
                     "name",
-                    format!("a token's name has no \"{}\" in it, and does not begin with \"{OAUTH}\"", BEFORE_CLIENT.trim_end()),
+                    format!(
+                        "a token's name has no \"{}\" in it, and does not begin with \"{OAUTH}\"",
+                        BEFORE_CLIENT.trim_end()
+                    ),
                 )
                 .with_hint("what is made with it says by whom in such a way"),
             ));

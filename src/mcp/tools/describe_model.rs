@@ -3,7 +3,7 @@
 use rmcp::model::{JsonObject, Tool};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Kind, text, described};
+use super::schema::{Kind, described, text};
 use crate::mcp::answer::{Answer, Said, arguments, object};
 use crate::mcp::assistant::Call;
 use crate::ops::catalog::FieldInfo;
@@ -64,7 +64,10 @@ pub(super) async fn call(call: &Call, given: JsonObject) -> Answer {
         fields => fields?,
     };
     let models = Box::pin(service.models(&call.operator)).await?;
-    let unusable = models.into_iter().find(|info| info.model == model).and_then(|info| info.unusable);
+    let unusable = models
+        .into_iter()
+        .find(|info| info.model == model)
+        .and_then(|info| info.unusable);
     let (mut usable, mut not_watched) = (Vec::new(), Vec::new());
     for FieldInfo {
         field,

@@ -3,7 +3,7 @@
 use rmcp::model::{JsonObject, Tool};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Kind, text, described};
+use super::schema::{Kind, described, text};
 use crate::mcp::answer::{Answer, arguments, object};
 use crate::mcp::assistant::Call;
 use crate::mcp::resources;
@@ -115,7 +115,9 @@ pub(super) async fn call(call: &Call, given: JsonObject) -> Answer {
         cursor: wanted.cursor.filter(|cursor| !cursor.is_empty()),
     };
     let service = &call.visitor.service;
-    let page = service.subscriptions(&call.operator, &filter, newest_first, &page).await?;
+    let page = service
+        .subscriptions(&call.operator, &filter, newest_first, &page)
+        .await?;
     Ok(object(&Listed {
         subscriptions: page.items.into_iter().map(|row| row.subscription.into()).collect(),
         next_cursor: page.next_cursor,

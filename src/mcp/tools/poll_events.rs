@@ -3,7 +3,7 @@
 use rmcp::model::{JsonObject, Tool};
 use serde::Deserialize;
 
-use super::schema::{Kind, cursor, number, subscription_id, described};
+use super::schema::{Kind, cursor, described, number, subscription_id};
 use crate::mcp::answer::{Answer, Said, arguments, with_records};
 use crate::mcp::assistant::Call;
 
@@ -55,6 +55,8 @@ pub(super) async fn call(call: &Call, given: JsonObject) -> Answer {
     let most = checked(wanted.max_events)?;
     let service = &call.visitor.service;
     let cursor = wanted.cursor.as_deref().filter(|cursor| !cursor.is_empty());
-    let page = service.read_feed(&call.operator, wanted.subscription_id, cursor, most).await?;
+    let page = service
+        .read_feed(&call.operator, wanted.subscription_id, cursor, most)
+        .await?;
     Ok(with_records(&page))
 }

@@ -41,7 +41,9 @@ pub(super) fn described(
         Kind::Adds => hints.read_only(false).destructive(false).idempotent(true),
         Kind::Ends => hints.read_only(false).destructive(true).idempotent(true),
     };
-    Tool::new(name, description, schema).with_title(title).with_annotations(hints)
+    Tool::new(name, description, schema)
+        .with_title(title)
+        .with_annotations(hints)
 }
 
 /// A text.
@@ -71,5 +73,7 @@ pub(super) fn subscription_id() -> Value {
 
 /// Where reading goes on.
 pub(super) fn cursor() -> Value {
-    text("The cursor of the last answer, to get what came after it. Without one reading begins at the oldest event that is kept.")
+    text(
+        "The cursor of the last answer, to get what came after it. Without one reading begins at the oldest event that is kept.",
+    )
 }

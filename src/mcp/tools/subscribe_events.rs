@@ -4,7 +4,7 @@ use rmcp::model::{JsonObject, Tool};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::schema::{Kind, one_of, text, texts, described};
+use super::schema::{Kind, described, one_of, text, texts};
 use crate::mcp::answer::{Answer, arguments, object};
 use crate::mcp::assistant::Call;
 use crate::mcp::resources;
@@ -34,7 +34,10 @@ Where the answer has a webhook_secret, tell it to the user now: it is shown this
 
 fn tool_arguments() -> [(&'static str, Value); 7] {
     [
-        ("model", text("The Odoo model to watch: sale.order, project.task, res.partner.")),
+        (
+            "model",
+            text("The Odoo model to watch: sale.order, project.task, res.partner."),
+        ),
         (
             "event_type",
             one_of(
@@ -50,7 +53,9 @@ fn tool_arguments() -> [(&'static str, Value); 7] {
         ),
         (
             "fields",
-            texts("For write events: only when one of these fields changes. ['stage_id'] is only stage changes. Default: any field."),
+            texts(
+                "For write events: only when one of these fields changes. ['stage_id'] is only stage changes. Default: any field.",
+            ),
         ),
         (
             "webhook_url",
@@ -59,18 +64,27 @@ fn tool_arguments() -> [(&'static str, Value); 7] {
         (
             "webhook_payload_template",
             text(
-                "A JSON template of the body, for services that take a shape of their own, filled for each record with its fields and those of enrich_fields: {\"text\": \"{{ record.name }} is {{ record.state }}\"}. One of these words is a ready-made one: slack, teams, discord. Default: a JSON object with the event.",
+                "A JSON template of the body, for services that take a shape of their own, filled for each record with the fields of enrich_fields, which must have every field that the template names: {\"text\": \"{{ record.name }} is {{ record.state }}\"}. One of these words is a ready-made one: slack, teams, discord. Default: a JSON object with the event.",
             ),
         ),
         (
             "enrich_fields",
-            texts("Fields whose values are sent too, by paths: ['name', 'partner_id.email', 'user_ids.name', 'message_ids.body']."),
+            texts(
+                "Fields whose values are sent too, by paths: ['name', 'partner_id.email', 'user_ids.name', 'message_ids.body'].",
+            ),
         ),
     ]
 }
 
 pub(super) fn tool() -> Tool {
-    described(NAME, "Subscribe to events", DESCRIPTION, Kind::Adds, &tool_arguments(), 1)
+    described(
+        NAME,
+        "Subscribe to events",
+        DESCRIPTION,
+        Kind::Adds,
+        &tool_arguments(),
+        1,
+    )
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,7 +155,9 @@ fn told(made: Assisted) -> Subscribed {
             "Events are posted to the URL from now on, signed with webhook_secret: tell it to the user now, it is not shown again. They \
              can be read here too, by wait_for_events."
         }
-        (true, None) => "This subscription was there already; events are posted to its URL. They can be read here too, by wait_for_events.",
+        (true, None) => {
+            "This subscription was there already; events are posted to its URL. They can be read here too, by wait_for_events."
+        }
         (false, _) => {
             "Events are for this session only: read them with wait_for_events, again and again with the cursor of the last answer. The \
              subscription ends an hour after the last read."

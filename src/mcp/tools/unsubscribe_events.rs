@@ -3,7 +3,7 @@
 use rmcp::model::{JsonObject, Tool};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Kind, subscription_id, described};
+use super::schema::{Kind, described, subscription_id};
 use crate::mcp::answer::{Answer, arguments, object};
 use crate::mcp::assistant::Call;
 

@@ -6,7 +6,7 @@ use rmcp::model::{JsonObject, Tool};
 use serde::Deserialize;
 
 use super::poll_events::{checked, max_events};
-use super::schema::{Kind, cursor, number, subscription_id, described};
+use super::schema::{Kind, cursor, described, number, subscription_id};
 use crate::mcp::answer::{Answer, Said, arguments, with_records};
 use crate::mcp::assistant::Call;
 
@@ -28,7 +28,11 @@ pub(super) fn tool() -> Tool {
         ("max_events", max_events()),
         (
             "timeout_s",
-            number(1, LONGEST_S, "How many seconds to wait for the first event. Default: 30."),
+            number(
+                1,
+                LONGEST_S,
+                "How many seconds to wait for the first event. Default: 30.",
+            ),
         ),
     ];
     described(NAME, "Wait for events", DESCRIPTION, Kind::Reads, &arguments, 1)

@@ -58,9 +58,13 @@ impl Service {
         };
         let all = self.all_subscriptions(&reader, &own).await?;
         if all.iter().filter(|view| operator.has_made(view)).count() >= MOST_OF_AN_OPERATOR {
-            let said = format!("there are {MOST_OF_AN_OPERATOR} active subscriptions of yours already, and no more are allowed");
+            let said = format!(
+                "there are {MOST_OF_AN_OPERATOR} active subscriptions of yours already, and no more are allowed"
+            );
             let refusal = Refusal::of("model", said);
-            return Err(Error::refused(refusal.with_hint("end some of them first: unsubscribe_events")));
+            return Err(Error::refused(
+                refusal.with_hint("end some of them first: unsubscribe_events"),
+            ));
         }
         let made = draft.webhook_url.as_ref().map(|_| secret::new_secret());
         if made.is_some() {
@@ -101,7 +105,9 @@ impl Service {
             ..Filter::default()
         };
         let found = self.all_subscriptions(reader, &filter).await?;
-        let equal = found.into_iter().find(|view| reader.has_made(view) && is_equal(draft, view));
+        let equal = found
+            .into_iter()
+            .find(|view| reader.has_made(view) && is_equal(draft, view));
         match equal {
             Some(view) => Ok(Some(self.subscription(reader, view.id).await?)),
             None => Ok(None),
