@@ -27,7 +27,7 @@ mod settings;
 
 pub use api::{ApiSettings, RawApi};
 pub use databases::{ForAll, Guards, RawDatabase, Served};
-pub use mcp::{McpSettings, RawMcp};
+pub use mcp::{McpSettings, OauthSettings, RawMcp};
 pub use settings::Settings;
 
 /// Two failures a week apart are no endpoint that is gone: so many in a row it takes at least.

@@ -122,12 +122,17 @@ impl Problem {
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
-    /// The same, with a challenge that is not always the same; one that is no header is left out.
+    /// The same, with a challenge that is not always the same.
     pub fn unauthorized_with(detail: &str, challenge: &str) -> Self {
-        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenging(challenge)
+    }
+
+    /// Says how somebody would be let do it; what is no header is left out.
+    #[must_use]
+    pub fn challenging(self, challenge: &str) -> Self {
         match HeaderValue::try_from(challenge) {
-            Ok(challenge) => problem.with_header(WWW_AUTHENTICATE, challenge),
-            Err(_) => problem,
+            Ok(challenge) => self.with_header(WWW_AUTHENTICATE, challenge),
+            Err(_) => self,
         }
     }
 

@@ -36,7 +36,14 @@ impl ApiServer {
         let speaks_mcp = settings.mcp;
         let mut api = Api::new(settings, DoorOptions::all(config)?, stop.clone());
         if speaks_mcp {
-            api = api.beside(door::annex(config.settings.mcp.clone(), stop.clone()));
+            let mcp = config.settings.mcp.clone();
+            let annex = door::annex(
+                mcp,
+                &config.client,
+                config.settings.api.requests_per_second,
+                stop.clone(),
+            )?;
+            api = api.beside(annex);
         }
         let mut task = JoinSet::new();
         task.spawn(until_stopped(

@@ -5,25 +5,32 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
-use axum::{Extension, Router};
+use axum::routing::{any, get};
+use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::Full;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::assistant::Assistant;
+use super::oauth::ResourceServer;
+use super::oauth::metadata::{Metadata, WELL_KNOWN, url_of};
 use super::origin;
 use super::sessions::{Full as NoRoom, MOST, MOST_OF_ONE, Sessions};
-use super::visitor::Visitor;
+use super::tools;
+use super::visitor::{Challenge, Visitor};
+use crate::Result;
 use crate::api::layers::Mount;
 use crate::api::problem::Problem;
 use crate::api::{Annex, Shared};
 use crate::config::McpSettings;
+use crate::http::client::ClientConfig;
 use crate::http::server::{BodyFault, read_body};
+use crate::ops::Scope;
 
 /// Where assistants come in.
 pub const PATH: &str = "/mcp";
@@ -36,23 +43,51 @@ const MESSAGE_AT_MOST: usize = 1024 * 1024;
 struct Mcp {
     settings: McpSettings,
     sessions: Arc<Sessions>,
+    oauth: Option<ResourceServer>,
 }
 
-/// The door, to be put beside the API. What waits ends with `stop`.
-pub fn annex(settings: McpSettings, stop: CancellationToken) -> Annex {
+/// The door, to be put beside the API, whose settings these are. Keys of another server's tokens are fetched as `client` says. What waits
+/// ends with `stop`.
+///
+/// # Errors
+/// As [`ResourceServer::new`].
+pub fn annex(
+    settings: McpSettings,
+    client: &ClientConfig,
+    requests_per_second: u32,
+    stop: CancellationToken,
+) -> Result<Annex> {
     let idle = Duration::from_secs(settings.session_idle_s);
     let sessions = Arc::new(Sessions::new(idle, stop));
+    let oauth = settings.oauth.clone();
+    let oauth = oauth.map(|oauth| ResourceServer::new(oauth, client.clone(), requests_per_second));
     let mcp = Arc::new(Mcp {
         settings,
         sessions: Arc::clone(&sessions),
+        oauth: oauth.transpose()?,
     });
-    Annex {
-        routes: Router::new().route(PATH, any(answer)).layer(Extension(mcp)),
+    let routes = Router::new()
+        .route(PATH, any(answer))
+        .route(WELL_KNOWN, get(metadata))
+        .route(&format!("{WELL_KNOWN}{PATH}"), get(metadata))
+        .layer(Extension(mcp));
+    Ok(Annex {
+        routes,
         tidy: Arc::new(move || {
             let sessions = Arc::clone(&sessions);
             async move { sessions.end_idle().await }.boxed()
         }),
-    }
+    })
+}
+
+async fn metadata(
+    State(shared): State<Arc<Shared>>,
+    Extension(mcp): Extension<Arc<Mcp>>,
+    Extension(mount): Extension<Mount>,
+    headers: HeaderMap,
+) -> Json<Metadata> {
+    let here = url_of(&shared.settings, &mount, &headers);
+    Metadata::of(&here, mcp.oauth.as_ref().map(ResourceServer::issuer))
 }
 
 async fn answer(
@@ -73,9 +108,15 @@ async fn answered(shared: &Shared, mcp: &Mcp, mount: &Mount, request: Request) -
         return Err(Problem::new(StatusCode::FORBIDDEN, "origin", told));
     }
     let (mut parts, body) = request.into_parts();
-    let metadata = format!("{}/.well-known/oauth-protected-resource", mount.0);
-    let visitor = Arc::new(Visitor::of_request(shared, &parts, &metadata).await?);
+    let metadata = format!("{}{WELL_KNOWN}", url_of(&shared.settings, mount, &parts.headers));
+    let visitor = Visitor::of_request(shared, mcp.oauth.as_ref(), &parts, &metadata).await?;
+    let visitor = Arc::new(visitor);
     let message = message(body).await?;
+    if visitor.can_step_up()
+        && let Some(scope) = needed(&message).filter(|scope| !visitor.operator.may(*scope))
+    {
+        return Err(Challenge { metadata: &metadata }.needs(scope));
+    }
     parts.extensions.insert(Arc::clone(&visitor));
     let own = mcp.sessions.of(visitor.principal.clone());
     let stop = shared.stop.clone();
@@ -99,6 +140,27 @@ fn protocol() -> StreamableHttpServerConfig {
         .with_json_response(true);
     config.max_request_body_bytes = MESSAGE_AT_MOST;
     config
+}
+
+/// The scope that a message cannot do without, so far as one can tell before it is understood.
+fn needed(message: &[u8]) -> Option<Scope> {
+    #[derive(Deserialize)]
+    struct Call {
+        method: String,
+        #[serde(default)]
+        params: Named,
+    }
+    #[derive(Deserialize, Default)]
+    struct Named {
+        name: Option<String>,
+    }
+    let call: Call = serde_json::from_slice(message).ok()?;
+    match call.method.as_str() {
+        "tools/call" => tools::scope_of(&call.params.name?),
+        "resources/list" => Some(Scope::SubscriptionsRead),
+        "resources/read" | "resources/subscribe" | "subscriptions/listen" => Some(Scope::EventsRead),
+        _ => None,
+    }
 }
 
 async fn message(body: Body) -> Result<Bytes, Problem> {

@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod assistant;
 pub mod door;
+pub mod oauth;
 pub mod origin;
 pub mod resources;
 pub mod sessions;

@@ -50,7 +50,7 @@ mod tests {
             allowed_origins: vec!["https://app.example.com".to_owned()],
             ..RawMcp::default()
         };
-        let mcp = McpSettings::resolve(mcp, RawMcp::default()).unwrap();
+        let mcp = McpSettings::resolve(mcp, RawMcp::default(), None).unwrap();
         let may = |origin: &str| {
             let headers = HeaderMap::from_iter([(ORIGIN, origin.parse().unwrap())]);
             is_allowed(&headers, &api, &mcp)

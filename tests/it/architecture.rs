@@ -93,6 +93,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("rmcp", &["mcp"]),
+    ("jsonwebtoken", &["mcp"]),
 ];
 
 /// Where statements stand that are a client's own, not the service's.

@@ -1,6 +1,7 @@
 //! The door for assistants, as their clients meet it: messages of both eras, the program itself, real sockets, real tokens.
 
 mod hostile;
+mod oauth;
 mod schemas;
 mod sessions;
 mod tools;

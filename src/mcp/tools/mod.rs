@@ -14,6 +14,7 @@ use rmcp::model::{JsonObject, Tool};
 
 use super::answer::Answer;
 use super::assistant::Call;
+use crate::ops::Scope;
 
 /// All of them, in the order in which clients show them.
 pub fn all() -> Vec<Tool> {
@@ -25,6 +26,16 @@ pub fn all() -> Vec<Tool> {
         list_subscriptions::tool(),
         describe_model::tool(),
     ]
+}
+
+/// What somebody has to be allowed to call one.
+pub fn scope_of(name: &str) -> Option<Scope> {
+    match name {
+        subscribe_events::NAME | unsubscribe_events::NAME => Some(Scope::SubscriptionsWrite),
+        poll_events::NAME | wait_for_events::NAME => Some(Scope::EventsRead),
+        list_subscriptions::NAME | describe_model::NAME => Some(Scope::SubscriptionsRead),
+        _ => None,
+    }
 }
 
 /// Does what one is for; none where there is no tool of this name.
