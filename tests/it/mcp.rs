@@ -1,5 +1,6 @@
 //! The door for assistants, as their clients meet it: messages of both eras, the program itself, real sockets, real tokens.
 
+mod clients;
 mod hostile;
 mod oauth;
 mod schemas;
@@ -54,9 +55,12 @@ impl Home {
     }
 
     async fn with(arguments: &[&str]) -> Self {
+        Self::on(free_port().await, arguments).await
+    }
+
+    async fn on(port: u16, arguments: &[&str]) -> Self {
         let database = Database::fixture().await;
         eventd_ok(&database.url(), &["install"]).await;
-        let port = free_port().await;
         let port_text = port.to_string();
         let mut all = vec!["--api-listen", &port_text];
         all.extend(arguments);
