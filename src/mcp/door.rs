@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Json, Router};
@@ -125,7 +125,12 @@ async fn answered(shared: &Shared, mcp: &Mcp, mount: &Mount, request: Request) -
         Arc::clone(&own),
         protocol(),
     );
-    let response = service.handle(Request::from_parts(parts, Full::new(message))).await;
+    let ends_session = parts.method == Method::DELETE;
+    let mut response = service.handle(Request::from_parts(parts, Full::new(message))).await;
+    if ends_session && response.status() == StatusCode::ACCEPTED {
+        // It has ended, and is not about to: clients warn of anything else.
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
     match own.full() {
         Some(full) => Err(no_room(full)),
         None => Ok(response.map(Body::new)),

@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+import warnings
 
 import anyio
 import httpx2
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+
+# It warns of what only the old era has.
+warnings.simplefilter("ignore")
 
 URL = os.environ["MCP_URL"]
 TOKEN = os.environ["MCP_TOKEN"]
