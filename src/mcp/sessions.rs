@@ -101,7 +101,7 @@ impl Sessions {
         let is_over = |known: &Known| known.is_idle() && known.used_at.elapsed() >= self.idle;
         let over: Vec<SessionId> = self.with_known(|known| {
             let over = known.iter().filter(|(_, known)| is_over(known));
-            over.map(|(id, _)| id.clone()).collect()
+            over.map(|(id, _)| SessionId::clone(id)).collect()
         });
         for id in over {
             self.end(&id).await;
@@ -127,7 +127,9 @@ impl Sessions {
                 let is_meant = |of: &Known| whose.is_none_or(|whose| of.principal == *whose);
                 while known.values().filter(|of| is_meant(of)).count() >= most {
                     let idle = known.iter().filter(|(_, of)| is_meant(of) && of.is_idle());
-                    let oldest = idle.min_by_key(|(_, of)| of.used_at).map(|(id, _)| id.clone());
+                    let oldest = idle
+                        .min_by_key(|(_, of)| of.used_at)
+                        .map(|(id, _)| SessionId::clone(id));
                     let oldest = oldest.ok_or(full)?;
                     known.remove(&oldest);
                     ended.push(oldest);
@@ -208,7 +210,7 @@ impl SessionManager for Own {
             used_at: Instant::now(),
             open: Arc::default(),
         };
-        self.sessions.with_known(|all| all.insert(id.clone(), known));
+        self.sessions.with_known(|all| all.insert(SessionId::clone(&id), known));
         Ok((id, transport))
     }
 

@@ -5,6 +5,7 @@ mod hostile;
 mod oauth;
 mod schemas;
 mod sessions;
+mod stdio;
 mod tools;
 mod updates;
 

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use odoo_eventd::demo::scratch::Scratch;
+
 use super::{Home, OLD};
-use crate::support::scratch;
 use crate::support::service::{SOON, eventd, eventd_ok, program};
 
 /// The program, as a client has it.
@@ -31,7 +32,8 @@ impl Spoken {
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut spoken = Self { child, input, output };
-        let params = json!({"protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "desktop", "version": "3"}});
+        let params =
+            json!({"protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "desktop", "version": "3"}});
         let told = spoken.ask("initialize", params).await;
         assert_eq!(told["result"]["serverInfo"]["name"], "odoo-eventd", "{told}");
         spoken
@@ -65,7 +67,9 @@ impl Spoken {
     }
 
     async fn done(&mut self, tool: &str, arguments: Value) -> Value {
-        let told = self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await;
+        let told = self
+            .ask("tools/call", json!({"name": tool, "arguments": arguments}))
+            .await;
         assert_ne!(told["result"]["isError"], true, "{told}");
         told["result"]["structuredContent"].clone()
     }
@@ -74,11 +78,14 @@ impl Spoken {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_on_this_machine_subscribes_and_is_told() {
     let home = Home::new().await;
-    let file = scratch("token", &home.token);
+    let scratch = Scratch::new(None).unwrap();
+    let file = scratch.write("token", &home.token).unwrap();
     let mut spoken = Spoken::start(&home, &["--token-file", file.to_str().unwrap()]).await;
     let wanted = json!({"model": "sale.order", "event_type": "write", "fields": ["client_order_ref"]});
     let told = spoken.done("subscribe_events", wanted).await;
-    spoken.ask("resources/subscribe", json!({"uri": told["resource_uri"]})).await;
+    spoken
+        .ask("resources/subscribe", json!({"uri": told["resource_uri"]}))
+        .await;
     home.change("by somebody").await;
     let updated = spoken
         .hear(|message| message["method"] == "notifications/resources/updated")
@@ -88,7 +95,10 @@ async fn a_program_on_this_machine_subscribes_and_is_told() {
         .done("poll_events", json!({"subscription_id": told["subscription_id"]}))
         .await;
     assert_eq!(page["events"].as_array().unwrap().len(), 1);
-    let kept = home.database.psql("select connection from mcp_event_subscription").await;
+    let kept = home
+        .database
+        .psql("select connection from mcp_event_subscription")
+        .await;
     assert_eq!(kept.trim(), "anna / desktop 3");
     // Its client closes its end, and it goes.
     drop(spoken.input);
@@ -120,7 +130,8 @@ async fn the_databases_own_login_acts_for_the_user_that_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_revoked_ends_it() {
     let home = Home::new().await;
-    let file = scratch("revoked", &home.token);
+    let scratch = Scratch::new(None).unwrap();
+    let file = scratch.write("token", &home.token).unwrap();
     let mut spoken = Spoken::start(&home, &["--token-file", file.to_str().unwrap()]).await;
     eventd_ok(&home.database.url(), &["token", "revoke", "1"]).await;
     let ended = tokio::time::timeout(SOON, spoken.child.wait()).await.unwrap().unwrap();
