@@ -13,7 +13,7 @@ const SESSION_IDLE_S: u64 = 600;
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMcp {
-    /// Web pages whose scripts may come by MCP, beside those of this machine and of the public URL: https://app.example.com
+    /// Web pages whose scripts may come by MCP, beside those of this machine and of the public URL
     #[arg(
         long = "mcp-allowed-origins",
         env = "ODOO_EVENTD_MCP_ALLOWED_ORIGINS",
@@ -28,10 +28,10 @@ pub struct RawMcp {
         value_name = "S"
     )]
     pub session_idle_s: Option<u64>,
-    /// Another server whose tokens are taken beside our own, as it calls itself: https://login.example.com
+    /// Another server whose tokens are taken beside our own, as it calls itself: `iss` of its tokens
     #[arg(long = "mcp-oauth-issuer", env = "ODOO_EVENTD_MCP_OAUTH_ISSUER", value_name = "URL")]
     pub oauth_issuer: Option<String>,
-    /// Where that server publishes its keys: https://login.example.com/jwks
+    /// Where that server publishes its keys: `jwks_uri` of its metadata
     #[arg(
         long = "mcp-oauth-jwks-url",
         env = "ODOO_EVENTD_MCP_OAUTH_JWKS_URL",
