@@ -22,10 +22,12 @@ use crate::{Error, Result};
 
 mod api;
 mod databases;
+mod mcp;
 mod settings;
 
 pub use api::{ApiSettings, RawApi};
 pub use databases::{ForAll, Guards, RawDatabase, Served};
+pub use mcp::{McpSettings, OauthSettings, RawMcp};
 pub use settings::Settings;
 
 /// Two failures a week apart are no endpoint that is gone: so many in a row it takes at least.
@@ -121,6 +123,10 @@ pub struct RawConfig {
     #[command(flatten)]
     #[serde(default)]
     pub api: RawApi,
+    /// The door for assistants.
+    #[command(flatten)]
+    #[serde(default)]
+    pub mcp: RawMcp,
 }
 
 /// Where the database's URL comes from. A file can be a systemd credential; it is read again by a reload.

@@ -40,7 +40,7 @@
 //!
 //! # How the code is laid out
 //!
-//! Dependencies point inward: [`cli`], [`web`], [`api`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
+//! Dependencies point inward: [`cli`], [`web`], [`mcp`], [`api`] → [`ops`] and [`worker`] → [`pg`], [`http`] → the pure centre ([`event`], [`subscription`],
 //! [`endpoint`], [`relations`], [`matching`], [`delivery`], [`backoff`], [`signature`], [`sealing`], [`payload`], [`odoo`], [`domain`], [`health`]). The database's side is `sql/`: it is
 //! the list of all that the service may do there, and reads top to bottom without the Rust.
 
@@ -59,6 +59,7 @@ pub mod failpoint;
 pub mod health;
 pub mod http;
 pub mod matching;
+pub mod mcp;
 pub mod metrics;
 pub mod odoo;
 pub mod ops;

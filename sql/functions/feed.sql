@@ -176,6 +176,28 @@ end $$;
 comment on function odoo_eventd.end_of_feed(jsonb, integer) is
   'The place in the feed behind all that a subscription has in it now; nothing where the operator sees no such subscription.';
 
+create or replace function odoo_eventd.tail_of_feed(operator jsonb, subscription integer, most integer)
+returns table (epoch uuid, seq bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- See read_feed().
+set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  perform odoo_eventd.hold_feed();
+  return query
+    select i.epoch, greatest((select e.seq from odoo_eventd.feed e
+                               where e.subscription_id = s.id
+                                 and (odoo_eventd.models_of(operator) is null or e.model = any (odoo_eventd.models_of(operator)))
+                               order by e.seq desc offset most limit 1),
+                             odoo_eventd.dropped_of_feed(s.id))
+      from public.mcp_event_subscription s, odoo_eventd.installation i
+     where s.id = subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+end $$;
+comment on function odoo_eventd.tail_of_feed(jsonb, integer, integer) is
+  'The place in the feed behind which a subscription has so many events, or all that are kept; nothing where the operator sees no '
+  'such subscription.';
+
 create or replace function odoo_eventd.note_feed_readers(subscriptions integer[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -3,7 +3,10 @@
 --
 -- An operator comes as {"user_id", "connection", "sees_all", "models"}. He sees the subscriptions of his Odoo user, or those of
 -- his connection where he has no user; with sees_all everybody's. Where he is bound to models, he sees of them only those of his
--- models, and only as far as they have read no other: bodies, domains and states tell of what was read. What he does not see is not there for him: whoever asks for it hears the same as of a subscription that never was.
+-- models, and only as far as they have read no other: bodies, domains and states tell of what was read. What he does not see is not
+-- there for him: whoever asks for it hears the same as of a subscription that never was.
+-- A connection may name the client behind it: 'anna / claude-code 2.1'. No connection's own name has ' /' in it (ops::tokens), so
+-- what is before it is whose it is.
 
 create or replace function odoo_eventd.is_within_reach(models jsonb, subscription integer) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
@@ -25,7 +28,9 @@ as $$
   select coalesce(
     ((operator ->> 'sees_all')::boolean
      or case when operator ->> 'user_id' is not null then (subscription).user_id = (operator ->> 'user_id')::integer
-             else (subscription).user_id is null and (subscription).connection = operator ->> 'connection' end)
+             else (subscription).user_id is null
+                  and ((subscription).connection = operator ->> 'connection'
+                       or starts_with((subscription).connection, (operator ->> 'connection') || ' / ')) end)
     and case when operator -> 'models' is null or operator -> 'models' = 'null' then true
              when not operator -> 'models' ? (subscription).model then false
              else odoo_eventd.is_within_reach(operator -> 'models', (subscription).id) end, false)

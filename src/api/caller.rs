@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -115,17 +115,9 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
 }
 
 impl<N> Caller<N> {
-    /// Waits until his token lets nobody in any more: who has come in for long is shown out. So is he of whom nobody knows for too long.
+    /// As [`super::gate::Gate::dismissed`], with his token.
     pub async fn dismissed(&self) {
-        let mut known_at = Instant::now();
-        while known_at.elapsed() < STAYS_UNKNOWN {
-            match self.door.gate.is_live(&self.service, self.token).await {
-                Some(true) => known_at = Instant::now(),
-                Some(false) => return,
-                None => {}
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        self.door.gate.dismissed(&self.service, self.token).await;
     }
 
     /// His request has become a stream, which may last: it is counted as a connection, and not as a request any more.
@@ -133,12 +125,6 @@ impl<N> Caller<N> {
         self.place = None;
     }
 }
-
-/// While the database does not say who may stay, whoever is in stays for so long.
-const STAYS_UNKNOWN: Duration = Duration::from_secs(10);
-
-/// How often it is looked whether somebody may stay.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The token of a request.
 fn bearer(parts: &Parts) -> Result<&str, Problem> {

@@ -1,6 +1,7 @@
 //! One database as the API has it: its verbs, made when they are first asked for, and its gate.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gate::Gate;
@@ -42,7 +43,7 @@ pub struct DoorOptions {
 pub struct Door {
     options: DoorOptions,
     /// Who comes in.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     opened: tokio::sync::Mutex<Opened>,
 }
 
@@ -79,10 +80,15 @@ impl Door {
     /// Closed until somebody asks.
     pub fn new(options: DoorOptions) -> Self {
         Self {
-            gate: Gate::new(options.requests_per_second),
+            gate: Arc::new(Gate::new(options.requests_per_second)),
             options,
             opened: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// What its path and the logs call it.
+    pub fn name(&self) -> &str {
+        &self.options.name
     }
 
     /// Its verbs.

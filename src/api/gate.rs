@@ -27,6 +27,12 @@ const FAILED_FOR: Duration = Duration::from_secs(1);
 /// So many requests with one token may be under way at once; a stream is none once it has begun.
 const UNDER_WAY: usize = 64;
 
+/// How often it is looked whether somebody may stay.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// While the database does not say who may stay, whoever is in stays for so long.
+const STAYS_UNKNOWN: Duration = Duration::from_secs(10);
+
 /// Somebody who may come in.
 #[derive(Debug)]
 pub struct Admitted {
@@ -122,8 +128,21 @@ impl Gate {
         })
     }
 
+    /// Waits until a token lets nobody in any more: who has come in for long is shown out. So is he of whom nobody knows for too long.
+    pub async fn dismissed(&self, service: &Service, token: i32) {
+        let mut known_at = Instant::now();
+        while known_at.elapsed() < STAYS_UNKNOWN {
+            match self.is_live(service, token).await {
+                Some(true) => known_at = Instant::now(),
+                Some(false) => return,
+                None => {}
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Whether this token lets somebody in; none while nobody knows.
-    pub async fn is_live(&self, service: &Service, token: i32) -> Option<bool> {
+    async fn is_live(&self, service: &Service, token: i32) -> Option<bool> {
         let book = self.book(service, GOOD_FOR).await.ok()?;
         Some(book.tokens.values().any(|known| known.id == token))
     }

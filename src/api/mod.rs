@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -78,23 +79,52 @@ impl Shared {
     }
 }
 
+/// Another door at the same address: routes of one database, as those of the API are.
+#[derive(Clone)]
+pub struct Annex {
+    /// What it answers.
+    pub routes: Router<Arc<Shared>>,
+    /// Lets go of what nobody uses; called every ten seconds.
+    pub tidy: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Annex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Annex").finish_non_exhaustive()
+    }
+}
+
 /// The HTTP server of the API. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Api(Arc<Shared>);
+pub struct Api {
+    shared: Arc<Shared>,
+    annexes: Vec<Annex>,
+}
 
 impl Api {
     /// Serves these databases, once it is run.
     pub fn new(settings: ApiSettings, databases: Vec<DoorOptions>, stop: CancellationToken) -> Self {
-        let api = Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             settings,
             strangers: Strangers::new(Instant::now()),
             stop,
             places: Semaphore::new(UNDER_WAY),
             changes: TaskTracker::new(),
             doors: Mutex::default(),
-        }));
+        });
+        let api = Self {
+            shared,
+            annexes: Vec::new(),
+        };
         api.serve_these(databases);
         api
+    }
+
+    /// Has another door beside it.
+    #[must_use]
+    pub fn beside(mut self, annex: Annex) -> Self {
+        self.annexes.push(annex);
+        self
     }
 
     /// Serves these from now on. What is being asked of others is answered.
@@ -102,17 +132,18 @@ impl Api {
         let doors = databases
             .into_iter()
             .map(|options| (options.name.clone(), Arc::new(Door::new(options))));
-        *self.0.doors.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(doors.collect());
+        *self.shared.doors.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(doors.collect());
     }
 
     /// Everything that it answers.
     pub fn router(&self) -> Router {
-        layers::around(Arc::clone(&self.0), openapi::routes(&self.0))
+        let beside = self.annexes.iter().map(|annex| annex.routes.clone());
+        layers::around(Arc::clone(&self.shared), openapi::routes(&self.shared, beside))
     }
 
     /// Serves until it is stopped, and then until what was asked is answered. Dropped, it cuts off what is left.
     pub async fn run(self, listener: TcpListener) {
-        let settings = &self.0.settings;
+        let settings = &self.shared.settings;
         let limits = Limits {
             connections: settings.max_connections,
             request_within: Duration::from_secs(15),
@@ -120,19 +151,24 @@ impl Api {
             connection_within: None,
             head_bytes: 32 * 1024,
         };
-        let served = server::serve(listener, self.router(), limits, self.0.stop.clone());
+        let served = server::serve(listener, self.router(), limits, self.shared.stop.clone());
         tokio::pin!(served);
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         loop {
             tokio::select! {
                 () = &mut served => break,
-                _ = tidy.tick() => for door in self.0.doors().values() {
-                    door.close_idle().await;
-                },
+                _ = tidy.tick() => {
+                    for door in self.shared.doors().values() {
+                        door.close_idle().await;
+                    }
+                    for annex in &self.annexes {
+                        (annex.tidy)().await;
+                    }
+                }
             }
         }
-        self.0.changes.close();
-        self.0.changes.wait().await;
+        self.shared.changes.close();
+        self.shared.changes.wait().await;
     }
 }
 

@@ -30,10 +30,11 @@ use crate::subscription::choices::CreatedFrom;
 /// Where the document is.
 pub const PATH: &str = "/api/v1/openapi.json";
 
-/// All routes of a database.
-pub fn routes(shared: &Arc<Shared>) -> Router {
+/// All routes of a database, with those of other doors `beside`, which are not in the document.
+pub fn routes(shared: &Arc<Shared>, beside: impl Iterator<Item = Router<Arc<Shared>>>) -> Router {
     let (router, document) = documented();
-    router
+    beside
+        .fold(router, Router::merge)
         .fallback(async || Problem::not_found("there is nothing here; what there is, is in openapi.json"))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(Arc::new(document)))

@@ -137,6 +137,20 @@ impl Problem {
         )
     }
 
+    /// The same, with a challenge that is not always the same.
+    pub fn unauthorized_with(detail: &str, challenge: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenging(challenge)
+    }
+
+    /// Says how somebody would be let do it; what is no header is left out.
+    #[must_use]
+    pub fn challenging(self, challenge: &str) -> Self {
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => self.with_header(WWW_AUTHENTICATE, challenge),
+            Err(_) => self,
+        }
+    }
+
     /// The token is not for this.
     pub fn forbidden(scope: Scope) -> Self {
         Self::new(

@@ -12,6 +12,7 @@ pub mod erase;
 pub mod install;
 pub mod listen;
 pub mod manual;
+pub mod mcp;
 pub mod output;
 pub mod receive;
 pub mod registry;
@@ -30,6 +31,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::{DatabaseUrl, ignoring_empty_variables, no_database};
 use crate::endpoint::guard::Guard;
@@ -95,6 +97,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Serves the HTTP API alone, beside a service that runs elsewhere
     Serve(Box<run::Run>),
+    /// Speaks MCP with an assistant's client, on standard input and output
+    Mcp(mcp::Mcp),
     /// Shows triggers, drift, queues, the service and every subscription's health
     Status(output::Json),
     /// Looks for what would go wrong here, and says what to do about it
@@ -179,6 +183,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Emit(args) => block_on(emit::emit(database(&url)?, args))?,
         Command::Run(args) => block_on(run::run(url, *args, log))?,
         Command::Serve(args) => block_on(serve::serve(url, *args, log))?,
+        Command::Mcp(args) => block_on_reader(mcp::mcp(url, args))?,
         Command::Status(args) => return block_on(status::status(database(&url)?, args)),
         Command::Dashboard(args) => block_on(dashboard::dashboard(database(&url)?, args))?,
         Command::Deliveries(args) => block_on(deliveries::list(database(&url)?, args))?,
@@ -199,11 +204,22 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
 }
 
 fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime()?.block_on(task)
+}
+
+/// The same for a command that reads standard input: a read of it that waits cannot be called off, and is left behind.
+fn block_on_reader<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(task);
+    runtime.shutdown_background();
+    done
+}
+
+fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| Error::other("cannot start the runtime").with_source(e))?
-        .block_on(task)
+        .map_err(|e| Error::other("cannot start the runtime").with_source(e))
 }
 
 fn database(url: &DatabaseUrl) -> Result<Database> {

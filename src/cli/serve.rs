@@ -10,6 +10,7 @@ use super::run::{Asked, Run, Signals, shown, stopped_at_once};
 use crate::api::door::DoorOptions;
 use crate::api::{self, Api};
 use crate::config::{DatabaseUrl, RunConfig};
+use crate::mcp::door;
 use crate::telemetry::Log;
 use crate::{Error, Result, systemd};
 
@@ -32,7 +33,18 @@ impl ApiServer {
         };
         let listener = api::listen(address).await?;
         tracing::info!(%address, "the API is served");
-        let api = Api::new(settings, DoorOptions::all(config)?, stop.clone());
+        let speaks_mcp = settings.mcp;
+        let mut api = Api::new(settings, DoorOptions::all(config)?, stop.clone());
+        if speaks_mcp {
+            let mcp = config.settings.mcp.clone();
+            let annex = door::annex(
+                mcp,
+                &config.client,
+                config.settings.api.requests_per_second,
+                stop.clone(),
+            )?;
+            api = api.beside(annex);
+        }
         let mut task = JoinSet::new();
         task.spawn(until_stopped(
             api.clone(),

@@ -48,6 +48,9 @@ pub struct RawApi {
         value_name = "CIDR"
     )]
     pub trusted_proxies: Vec<String>,
+    /// Whether assistants may come by MCP, at /mcp [default: true]
+    #[arg(long = "api-mcp", env = "ODOO_EVENTD_API_MCP", value_name = "true|false")]
+    pub mcp: Option<bool>,
     /// Its sessions to each database at most [default: 8]
     #[arg(long = "api-max-sessions", env = "ODOO_EVENTD_API_MAX_SESSIONS", value_name = "N")]
     pub max_sessions: Option<usize>,
@@ -80,6 +83,8 @@ pub struct ApiSettings {
     pub allowed_hosts: Vec<String>,
     /// Networks of proxies that are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether assistants may come by MCP.
+    pub mcp: bool,
     /// Sessions to each database at most.
     pub max_sessions: usize,
     /// Connections at most.
@@ -121,6 +126,7 @@ impl ApiSettings {
                 .iter()
                 .map(|text| network(text))
                 .collect::<Result<_>>()?,
+            mcp: said.mcp.or(file.mcp).unwrap_or(true),
             max_sessions: said.max_sessions.or(file.max_sessions).unwrap_or(SESSIONS),
             max_connections: said.max_connections.or(file.max_connections).unwrap_or(CONNECTIONS),
             requests_per_second: said

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{ApiSettings, RawConfig, secret_key_file};
+use super::{ApiSettings, McpSettings, RawConfig, secret_key_file};
 use crate::health::limits::ALARM_AFTER;
 use crate::http::client::DEFAULT_RESPONSE_CAP_BYTES;
 use crate::http::tls::HostTls;
@@ -73,12 +73,15 @@ pub struct Settings {
     pub log: Option<String>,
     /// The HTTP server.
     pub api: ApiSettings,
+    /// The door for assistants.
+    pub mcp: McpSettings,
 }
 
 impl Settings {
     /// What the command line and the environment say, else the file, else the default.
     pub(super) fn of(said: RawConfig, file: RawConfig) -> Result<Self> {
         let either = |said: Vec<String>, file: Vec<String>| if said.is_empty() { file } else { said };
+        let api = ApiSettings::resolve(said.api, file.api)?;
         let settings = Self {
             allow_networks: either(said.allow_networks, file.allow_networks),
             allow_ports: if said.allow_ports.is_empty() {
@@ -129,7 +132,8 @@ impl Settings {
                 .or(file.alarm_after_s)
                 .unwrap_or(ALARM_AFTER.as_secs()),
             log: file.log,
-            api: ApiSettings::resolve(said.api, file.api)?,
+            mcp: McpSettings::resolve(said.mcp, file.mcp, api.public_url.as_deref())?,
+            api,
         };
         settings.check()?;
         Ok(settings)

@@ -165,6 +165,19 @@ impl Service {
             .await
     }
 
+    /// The last events of a subscription, as many as these at most.
+    ///
+    /// # Errors
+    /// As [`Service::read_feed`].
+    pub async fn last_of_feed(&self, operator: &Operator, subscription: i32, limit: u32) -> Result<FeedPage> {
+        operator.require(Scope::EventsRead)?;
+        let most = i32::try_from(limit).unwrap_or(i32::MAX);
+        let place = feed::tail(&*self.session().await?, &operator.to_json(), subscription, most).await?;
+        let place = place.ok_or_else(|| Error::no_subscription(subscription))?;
+        self.read_feed(operator, subscription, Some(&cursor::write(place)), limit)
+            .await
+    }
+
     /// The cursor behind all that a subscription has in the feed now: whoever reads from there gets what is new.
     ///
     /// # Errors

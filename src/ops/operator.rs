@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::error::{Error, Result};
 use crate::subscription::choices::CreatedFrom;
-use crate::subscription::{Draft, Patch, Refusal};
+use crate::subscription::{Draft, Patch, Refusal, View};
 
 /// What an operator may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,10 +88,17 @@ enum Login {
     Connection(String),
 }
 
+/// What stands between the name of a connection and the client behind it, in what is made through it. No connection's name has it.
+pub const BEFORE_CLIENT: &str = " / ";
+
+/// More of a client's name is not kept.
+const CLIENT_CHARS: usize = 80;
+
 /// Who calls.
 #[derive(Debug, Clone)]
 pub struct Operator {
     login: Login,
+    client: Option<String>,
     user_id: Option<i32>,
     created_from: CreatedFrom,
     scopes: BTreeSet<Scope>,
@@ -104,6 +111,7 @@ impl Operator {
     pub fn of_database() -> Self {
         Self {
             login: Login::Database,
+            client: None,
             user_id: None,
             created_from: CreatedFrom::Manual,
             scopes: BTreeSet::from([Scope::Admin]),
@@ -116,6 +124,7 @@ impl Operator {
     pub fn of_connection(name: impl Into<String>, scopes: impl IntoIterator<Item = Scope>) -> Self {
         Self {
             login: Login::Connection(name.into()),
+            client: None,
             user_id: None,
             created_from: CreatedFrom::Manual,
             scopes: scopes.into_iter().collect(),
@@ -142,6 +151,15 @@ impl Operator {
     #[must_use]
     pub fn as_assistant(mut self) -> Self {
         self.created_from = CreatedFrom::Ai;
+        self
+    }
+
+    /// Comes by this program, which names itself: what he makes tells of it. It decides nothing.
+    #[must_use]
+    pub fn by_client(mut self, client: &str) -> Self {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let client: String = client.chars().map(plain).take(CLIENT_CHARS).collect();
+        self.client = Some(client.trim().to_owned()).filter(|client| !client.is_empty());
         self
     }
 
@@ -201,6 +219,27 @@ impl Operator {
         }
     }
 
+    /// The same, with the client that he comes by.
+    fn signature(&self) -> Option<String> {
+        match (self.connection(), &self.client) {
+            (Some(connection), Some(client)) => Some(format!("{connection}{BEFORE_CLIENT}{client}")),
+            (Some(only), None) => Some(only.to_owned()),
+            (None, client) => client.clone(),
+        }
+    }
+
+    /// Whether a subscription is one that he made himself, and not only one that he sees.
+    pub(super) fn has_made(&self, view: &View) -> bool {
+        let is_of_connection = || match (self.connection(), view.connection.as_deref()) {
+            (Some(own), Some(named)) => named
+                .strip_prefix(own)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(BEFORE_CLIENT)),
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        view.created_from == self.created_from && view.user_id == self.user_id && is_of_connection()
+    }
+
     /// As the database's functions take it.
     pub(super) fn to_json(&self) -> Value {
         json!({
@@ -215,11 +254,11 @@ impl Operator {
     /// [`Error::Refused`] where he names somebody else, or a model that he may not use.
     pub(super) fn sign(&self, mut draft: Draft) -> Result<Draft> {
         self.refuse_foreign_model(draft.model.as_deref())?;
-        if self.login == Login::Database {
+        if self.login == Login::Database && self.created_from == CreatedFrom::Manual {
             return Ok(draft);
         }
         let is_admin = self.may(Scope::Admin);
-        let connection = self.connection().map(str::to_owned);
+        let connection = self.signature();
         if !is_admin {
             same_or_refused("user_id", draft.user_id, self.user_id)?;
             same_or_refused("connection", draft.connection.as_ref(), connection.as_ref())?;

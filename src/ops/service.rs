@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::error::{Conflict, Error, Result};
 use super::feed::Readers;
@@ -32,6 +32,7 @@ pub struct Service {
     /// Test events that may be under way at once.
     tests: Arc<Semaphore>,
     known: Arc<Mutex<Option<Known>>>,
+    assistants: Arc<Mutex<()>>,
 }
 
 /// Odoo's metadata as they were read last.
@@ -60,6 +61,7 @@ impl Service {
             client,
             tests: Arc::new(Semaphore::new(TESTS_AT_ONCE)),
             known: Arc::default(),
+            assistants: Arc::default(),
         })
     }
 
@@ -102,6 +104,11 @@ impl Service {
             crate::Error::busy(format!("{TESTS_AT_ONCE} test events are under way")).with_hint("try again in a moment")
         };
         Ok(Arc::clone(&self.tests).try_acquire_owned().map_err(|_| busy())?)
+    }
+
+    /// Held by an assistant who is about to look for a subscription, and to make it.
+    pub(super) async fn turn_of_assistants(&self) -> MutexGuard<'_, ()> {
+        self.assistants.lock().await
     }
 
     pub(super) fn database(&self) -> &Database {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
-use super::operator::{Operator, Scope};
+use super::operator::{BEFORE_CLIENT, Operator, Scope};
 use super::service::Service;
 use crate::Error as Failure;
 use crate::pg::{registry, tokens};
@@ -22,6 +22,9 @@ use crate::subscription::{Refusal, known_model};
 
 /// What every token begins with, so that scanners for leaked secrets know it.
 pub const PREFIX: &str = "oet_";
+
+/// What the connection of whoever comes with another server's token begins with; no token of ours is called so.
+pub const OAUTH: &str = "oauth:";
 
 const RANDOM_BYTES: usize = 32;
 
@@ -125,6 +128,18 @@ impl Service {
                 "a token has a name of 1 to 100 characters",
             )));
         }
+        if name.contains(BEFORE_CLIENT.trim_end()) || name.starts_with(OAUTH) {
+            return Err(Error::refused(
+                Refusal::of(
+                    "name",
+                    format!(
+                        "a token's name has no \"{}\" in it, and does not begin with \"{OAUTH}\"",
+                        BEFORE_CLIENT.trim_end()
+                    ),
+                )
+                .with_hint("what is made with it says by whom in such a way"),
+            ));
+        }
         if new.scopes.is_empty() {
             return Err(Error::refused(Refusal::of(
                 "scopes",
@@ -133,12 +148,7 @@ impl Service {
         }
         let session = self.session().await?;
         let user_id = match &new.user {
-            Some(who) => Some(tokens::user_named(&session, who).await?.ok_or_else(|| {
-                Error::refused(Refusal::of(
-                    "user",
-                    format!("there is no Odoo user with the login or id \"{who}\""),
-                ))
-            })?),
+            Some(who) => Some(tokens::user_named(&session, who).await?.ok_or_else(|| no_user(who))?),
             None => None,
         };
         if let Some(models) = &new.models {
@@ -172,6 +182,16 @@ impl Service {
         })
     }
 
+    /// The Odoo user with this login, or else with this id.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there is none; [`Error::Forbidden`] without `admin`.
+    pub async fn user_named(&self, operator: &Operator, who: &str) -> Result<i32> {
+        operator.require(Scope::Admin)?;
+        let found = tokens::user_named(&*self.session().await?, who).await?;
+        found.ok_or_else(|| no_user(who))
+    }
+
     /// Every token, revoked ones too.
     ///
     /// # Errors
@@ -200,6 +220,11 @@ impl Service {
         let rows = tokens::live(&*self.session_of_doors().await?, used).await?;
         Ok(rows.into_iter().filter_map(live).collect())
     }
+}
+
+fn no_user(who: &str) -> Error {
+    let message = format!("there is no Odoo user with the login or id \"{who}\"");
+    Error::refused(Refusal::of("user", message))
 }
 
 fn read(row: serde_json::Value) -> Result<TokenInfo> {

@@ -234,6 +234,24 @@ pub async fn end(client: &Client, operator: &Value, subscription: i32) -> Result
     }))
 }
 
+/// The place behind which a subscription has so many events, or all that are kept; none where the operator sees no such subscription.
+///
+/// # Errors
+/// Database errors.
+pub async fn tail(client: &Client, operator: &Value, subscription: i32, most: i32) -> Result<Option<Place>> {
+    let row = client
+        .query_opt(
+            "select epoch, seq from odoo_eventd.tail_of_feed($1, $2, $3)",
+            &[operator, &subscription, &most],
+        )
+        .await
+        .map_err(|e| Error::database("look for the last events of the feed", e))?;
+    Ok(row.map(|row| Place {
+        epoch: row.get(0),
+        seq: row.get(1),
+    }))
+}
+
 /// The newest event of each of these subscriptions that has any.
 ///
 /// # Errors

@@ -29,32 +29,32 @@ use crate::support::service::{SOON, Service, eventd_ok, program};
 use crate::support::{Database, eventually};
 
 /// What somebody with every scope but `admin` has.
-const EVERYTHING: &str =
+pub(crate) const EVERYTHING: &str =
     "subscriptions:read,subscriptions:write,deliveries:read,deliveries:redeliver,events:read,inbound";
 
 /// An address that nobody listens at.
 const NOWHERE: &str = "http://127.0.0.1:9/hook";
 
 /// An API that serves one database.
-struct Api {
-    service: Service,
-    port: u16,
+pub(crate) struct Api {
+    pub(crate) service: Service,
+    pub(crate) port: u16,
 }
 
 /// What was answered.
 #[derive(Debug)]
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
@@ -73,13 +73,13 @@ impl Answer {
 
 impl Api {
     /// Installs and serves.
-    async fn of(database: &Database) -> Self {
+    pub(crate) async fn of(database: &Database) -> Self {
         eventd_ok(&database.url(), &["install"]).await;
         Self::beside(database, &[]).await
     }
 
     /// Serves what is installed.
-    async fn beside(database: &Database, arguments: &[&str]) -> Self {
+    pub(crate) async fn beside(database: &Database, arguments: &[&str]) -> Self {
         let port = free_port().await;
         let mut command = program();
         command
@@ -102,7 +102,7 @@ impl Api {
         api
     }
 
-    async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         eventually("the API to listen", SOON, async || {
             TcpStream::connect(("127.0.0.1", self.port)).await.ok().map(drop)
         })
@@ -110,12 +110,12 @@ impl Api {
     }
 
     /// Asks, with a token.
-    async fn ask(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
         self.ask_with(token, method, path, &[], body).await
     }
 
     /// Asks, with headers beside.
-    async fn ask_with(
+    pub(crate) async fn ask_with(
         &self,
         token: &str,
         method: &str,
@@ -157,7 +157,7 @@ impl Api {
     }
 
     /// Makes a subscription; its id.
-    async fn subscribe(&self, token: &str, draft: Value) -> i64 {
+    pub(crate) async fn subscribe(&self, token: &str, draft: Value) -> i64 {
         let made = self.ask(token, "POST", "/api/v1/subscriptions", Some(draft)).await;
         assert_eq!(made.status, 201, "{}", made.text);
         made.json()["id"].as_i64().unwrap()
@@ -172,7 +172,7 @@ impl Api {
 }
 
 /// A new token.
-async fn token(database: &Database, name: &str, scopes: &str, options: &[&str]) -> String {
+pub(crate) async fn token(database: &Database, name: &str, scopes: &str, options: &[&str]) -> String {
     let mut arguments = vec!["token", "create", "--name", name, "--scope", scopes];
     arguments.extend(options);
     eventd_ok(&database.url(), &arguments).await.trim().to_owned()

@@ -42,10 +42,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("web", &["http", "worker"]),
     ("config", &["pg", "http", "worker", "web"]),
     ("api", &["pg", "http", "worker", "ops", "config", "telemetry"]),
+    ("mcp", &["http", "ops", "config", "api"]),
     (
         "cli",
         &[
             "pg",
+            "mcp",
             "http",
             "worker",
             "systemd",
@@ -85,10 +87,13 @@ const EDGES: &[(&str, &[&str])] = &[
             "ops",
             "web",
             "api",
+            "mcp",
             "cli",
             "demo",
         ],
     ),
+    ("rmcp", &["mcp"]),
+    ("jsonwebtoken", &["mcp"]),
 ];
 
 /// Where statements stand that are a client's own, not the service's.

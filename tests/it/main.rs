@@ -57,6 +57,7 @@ mod liveness;
 mod looking;
 mod main_job;
 mod many_databases;
+mod mcp;
 mod odoo_values;
 mod outbox;
 mod outcomes;

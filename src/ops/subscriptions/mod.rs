@@ -1,5 +1,6 @@
 //! The verbs on subscriptions.
 
+pub mod assisted;
 pub mod bulk;
 pub mod change;
 pub mod create;

@@ -116,7 +116,7 @@ async fn a_key_stays_with_what_was_made_whatever_failed_afterwards_and_with_who_
     let make = |key: &str, at: &str| {
         format!(
             "select odoo_eventd.made_by_request(1, '{key}', '{at}', odoo_eventd.add_subscription('{{}}', \
-             '{{\"model\": \"sale.order\", \"webhook_url\": \"http://127.0.0.1:9/\"}}', '[\"sale.order\"]'))"
+             '{{\"model\": \"sale.order\", \"webhook_url\": \"http://127.0.0.1:9/\"}}', '[[\"sale.order\"]]'))"
         )
     };
     assert_eq!(claim("made").await, "claimed 0");
