@@ -3,6 +3,7 @@
 mod clients;
 mod hostile;
 mod oauth;
+mod paths;
 mod schemas;
 mod sessions;
 mod stdio;
