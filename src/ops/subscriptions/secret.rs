@@ -46,6 +46,12 @@ impl std::fmt::Debug for Rotated {
     }
 }
 
+/// A secret that nobody had before.
+pub fn new_secret() -> String {
+    let bytes = rand::random::<[u8; SECRET_BYTES]>();
+    format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes))
+}
+
 impl Service {
     /// Gives it this secret, or one that is made here; for as long as `overlap` the old one signs as well.
     ///
@@ -68,10 +74,7 @@ impl Service {
         }
         let made = match secret {
             Some(_) => None,
-            None => {
-                let bytes = rand::random::<[u8; SECRET_BYTES]>();
-                Some(format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes)))
-            }
+            None => Some(new_secret()),
         };
         let text = secret.map(Secret::expose).or(made.as_deref()).unwrap_or_default();
         let session = self.session().await?;
