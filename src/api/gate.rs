@@ -96,6 +96,20 @@ impl Gate {
         })
     }
 
+    /// Counts a request of somebody who came in by other means than his token, a session, and yet is known by it.
+    ///
+    /// # Errors
+    /// How long to wait, where he asks too fast.
+    pub fn count(&self, token: i32) -> Result<(), Duration> {
+        let now = Instant::now();
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = visits
+            .buckets
+            .entry(token)
+            .or_insert_with(|| Bucket::new(self.rate, now));
+        bucket.take(self.rate, now)
+    }
+
     /// Whether this token lets somebody in. While nobody knows, whoever is in may stay.
     pub async fn is_live(&self, service: &Service, token: i32) -> bool {
         match self.book(service, GOOD_FOR).await {

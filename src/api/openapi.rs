@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use super::layers::Mount;
 use super::problem::{Fault, PROBLEM_JSON, Problem};
-use super::{Shared, restapi, v1};
+use super::{Shared, page, restapi, v1};
 use crate::ops::deliveries::read::Status;
 use crate::ops::subscriptions::read::ListedState;
 use crate::subscription::choices::CreatedFrom;
@@ -32,7 +32,10 @@ pub const PATH: &str = "/api/v1/openapi.json";
 
 /// All routes of a database.
 pub fn routes(shared: &Arc<Shared>) -> Router {
-    let (router, document) = documented();
+    let (mut router, document) = documented();
+    if shared.settings.ui {
+        router = router.merge(page::routes());
+    }
     router
         .fallback(async || Problem::not_found("there is nothing here; what there is, is in openapi.json"))
         .method_not_allowed_fallback(method_not_allowed)
