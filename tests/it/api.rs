@@ -5,6 +5,7 @@ mod documented;
 mod events;
 mod hostile;
 mod once;
+mod page;
 mod routes;
 mod server;
 mod subscriptions;
