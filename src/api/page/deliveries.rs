@@ -71,6 +71,8 @@ struct ListPage {
     /// What `Redeliver all that match` asks for; none where it cannot be asked.
     redeliver: Option<String>,
     has_filter: bool,
+    /// The same search in all of the log, where nobody has said in which time.
+    wider: Option<String>,
 }
 
 impl ListPage {
@@ -94,8 +96,8 @@ struct Wanted {
 /// The list.
 pub async fn list(visitor: Visitor) -> Result<Response, Turned> {
     let mut query = visitor.query();
-    if query.some("q").is_some() && query.some("since").is_none() && query.some("time").is_none() {
-        // A text is looked for in every body: not in all of the log, where nobody has said so.
+    let is_narrowed = is_about_few(&query) && query.some("since").is_none() && query.some("time").is_none();
+    if is_narrowed {
         query.set("time", "24h");
     }
     let request = PageRequest {
@@ -164,8 +166,26 @@ pub async fn list(visitor: Visitor) -> Result<Response, Turned> {
         first: query.some("cursor").map(|_| query.query_with("cursor", "")),
         redeliver: super::redeliver::question(&query),
         has_filter: NAMES.iter().any(|name| query.some(name).is_some()),
+        wider: is_narrowed.then(|| query.query_with("time", "all")),
         typed: query,
     })?)
+}
+
+/// Whether the newest attempts need not be among those that are looked for: the log would be read until enough are found. Nobody waits for
+/// all of it who has not said so.
+fn is_about_few(query: &Fields) -> bool {
+    const ABOUT_FEW: [&str; 8] = [
+        "q",
+        "record",
+        "model",
+        "subscription",
+        "status",
+        "code",
+        "error",
+        "event_id",
+    ];
+    // Dead letters are looked up by their ids.
+    query.some("dead").is_none() && ABOUT_FEW.iter().any(|name| query.some(name).is_some())
 }
 
 /// When a search begins: the time that was chosen, or typed.

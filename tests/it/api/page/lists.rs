@@ -190,3 +190,59 @@ async fn listed(visitor: &super::Visitor<'_>, path: &str) -> Vec<i32> {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_of_the_log_reads_a_day_unless_somebody_wants_all_of_it() {
+    let database = Database::fixture().await;
+    let api = Api::of(&database).await;
+    let client = database.admin_client().await;
+    client
+        .batch_execute(
+            "select odoo_eventd.ensure_log_days(1);
+             do $$ begin
+               execute format('create table odoo_eventd.mcp_webhook_delivery_old partition of mcp_webhook_delivery
+                               for values from (%L) to (%L)', current_date - 9, current_date - 8);
+             end $$;
+             insert into mcp_webhook_delivery (delivery_id, subscription_id, event_id, model, record_ids, attempt, status, create_date)
+             select gen_random_uuid(), 1, gen_random_uuid(), 'sale.order', '{42}', 1, 'success', current_date - 9 + interval '1 hour'",
+        )
+        .await
+        .unwrap();
+    let admin = token(&database, "admin", "admin", &[]).await;
+    let visitor = api.visitor(&admin).await;
+    let day = visitor.page("/deliveries?record=42").await;
+    assert!(
+        !day.contains("<tr data-id") && day.contains("No attempt of the last 24 hours"),
+        "{day}"
+    );
+    let link = day
+        .split("href=\"")
+        .find(|link| link.contains("time=all"))
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let all = visitor.page(&link.replace("&#38;", "&").replace("&amp;", "&")).await;
+    assert_eq!(all.matches("<tr data-id").count(), 1, "{all}");
+    let name: String = client
+        .query_one(
+            "select name from sale_order where id = (select min(id) from sale_order)",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    let named = visitor
+        .page(&format!(
+            "/deliveries?model=sale.order&record={}&time=all",
+            super::encoded(&name)
+        ))
+        .await;
+    assert!(named.contains("is record"), "{named}");
+    assert!(
+        visitor
+            .page("/deliveries?record=S99999&model=sale.order")
+            .await
+            .contains("is called")
+    );
+}
