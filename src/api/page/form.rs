@@ -1,7 +1,5 @@
 //! The form of a subscription: a new one, and one that is there. It is complete without the script; the script only asks sooner.
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
@@ -12,8 +10,7 @@ use super::fields::Fields;
 use super::frame::{Frame, Section};
 use super::shown::{Badge, When, sentence};
 use super::visitor::{Posted, Turned, Visitor};
-use super::{compose, entry};
-use crate::ops::catalog::FieldInfo;
+use super::{compose, entry, models, picker};
 use crate::ops::error::{Conflict, Error, Version};
 use crate::ops::operator::Scope;
 use crate::ops::subscriptions::once::Once;
@@ -25,34 +22,7 @@ use crate::pg::answered_requests::RequestKey;
 use crate::subscription::{Refusal, View};
 
 /// The language that names are shown in.
-const LANG: &str = "en_US";
-
-/// A model that one can choose, or why not.
-struct ModelChoice {
-    model: String,
-    label: String,
-    reason: String,
-}
-
-#[derive(Template)]
-#[template(path = "models.html", config = ".askama.toml")]
-struct ModelsPage {
-    frame: Frame,
-    q: String,
-    usable: Vec<ModelChoice>,
-    refused: Vec<ModelChoice>,
-    is_cut: bool,
-}
-
-/// A field that one can tick, or why not.
-struct FieldChoice {
-    name: String,
-    label: String,
-    kind: &'static str,
-    relation: String,
-    is_ticked: bool,
-    reason: String,
-}
+pub(super) const LANG: &str = "en_US";
 
 /// One thing that is wrong, beside its field.
 struct Fault {
@@ -112,7 +82,7 @@ struct FormPage {
     model: String,
     model_label: String,
     typed: Fields,
-    fields: Vec<FieldChoice>,
+    fields: Vec<picker::FieldChoice>,
     shapes: Vec<&'static str>,
     faults: Vec<Fault>,
     outcome: Outcome,
@@ -174,7 +144,7 @@ pub async fn new(visitor: Visitor) -> Result<Response, Turned> {
     require_writer(&visitor)?;
     let query = visitor.query();
     if query.some("model").is_none() {
-        return models(&visitor, &query).await;
+        return models::choose(&visitor, &query).await;
     }
     let mut typed = query;
     if typed.some("secret").is_none() {
@@ -188,36 +158,6 @@ fn require_writer(visitor: &Visitor) -> Result<(), Turned> {
         true => Ok(()),
         false => Err(Trouble::from(Error::Forbidden(Scope::SubscriptionsWrite)).into()),
     }
-}
-
-/// The models, by what people or Odoo call them.
-async fn models(visitor: &Visitor, query: &Fields) -> Result<Response, Turned> {
-    const MOST: usize = 200;
-    let (service, operator) = (&visitor.service, visitor.operator());
-    let models = service.models(operator).await.map_err(Trouble::from)?;
-    let labels = service.model_labels(operator, LANG).await.map_err(Trouble::from)?;
-    let q = query.get("q").to_lowercase();
-    let mut choices: Vec<ModelChoice> = models
-        .into_iter()
-        .map(|model| ModelChoice {
-            label: labels.get(&model.model).cloned().unwrap_or_default(),
-            reason: model.unusable.map(|refusal| refusal.message).unwrap_or_default(),
-            model: model.model,
-        })
-        .filter(|choice| choice.model.to_lowercase().contains(&q) || choice.label.to_lowercase().contains(&q))
-        .collect();
-    choices.sort_by_key(|choice| (choice.label.to_lowercase(), choice.model.clone()));
-    let (mut usable, mut refused): (Vec<_>, Vec<_>) = choices.into_iter().partition(|choice| choice.reason.is_empty());
-    let is_cut = usable.len() > MOST || refused.len() > MOST;
-    usable.truncate(MOST);
-    refused.truncate(MOST);
-    Ok(page(&ModelsPage {
-        frame: visitor.frame(Section::Subscriptions, "New subscription"),
-        q: query.get("q").to_owned(),
-        usable,
-        refused,
-        is_cut,
-    })?)
 }
 
 /// The form of one that is there.
@@ -467,7 +407,7 @@ pub(super) async fn shown(
         row,
         user,
         model_label: names.get(&model).cloned().unwrap_or_default(),
-        fields: choices(known, &labels, &typed),
+        fields: picker::choices(known, &labels, &typed),
         model,
         typed,
         shapes: PayloadTemplate::shapes().collect(),
@@ -480,43 +420,6 @@ pub(super) async fn shown(
         *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
     }
     Ok(response)
-}
-
-/// The fields of the model, those that can be ticked first.
-fn choices(known: Vec<FieldInfo>, labels: &HashMap<String, String>, typed: &Fields) -> Vec<FieldChoice> {
-    let mut choices: Vec<FieldChoice> = known
-        .into_iter()
-        .map(|field| FieldChoice {
-            label: labels.get(&field.field).cloned().unwrap_or_default(),
-            is_ticked: typed.has("fields", &field.field),
-            kind: field.kind,
-            relation: field.relation.unwrap_or_default(),
-            reason: field.unusable.map(|refusal| refusal.message).unwrap_or_default(),
-            name: field.field,
-        })
-        .collect();
-    // A field that is gone, and still watched: it can only be taken away.
-    let gone: Vec<&str> = typed
-        .all("fields")
-        .filter(|name| !choices.iter().any(|choice| choice.name == *name))
-        .collect();
-    choices.extend(gone.into_iter().map(|name| FieldChoice {
-        name: name.to_owned(),
-        label: String::new(),
-        kind: "unknown",
-        relation: String::new(),
-        is_ticked: true,
-        reason: String::new(),
-    }));
-    choices.sort_by_key(|choice| {
-        (
-            !choice.is_ticked,
-            !choice.reason.is_empty(),
-            choice.label.to_lowercase(),
-            choice.name.clone(),
-        )
-    });
-    choices
 }
 
 /// Refusals beside the fields that they are about; and those about none that the form has.

@@ -30,7 +30,7 @@ struct LoginPage<'a> {
 }
 
 /// The page that asks for a token; opened by a link it only asks to go on.
-pub async fn ask(request: Request) -> Result<Response, Turned> {
+pub async fn ask(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Turned> {
     let (parts, _) = request.into_parts();
     let (_, base) = place(&parts)?;
     let query = Fields::of_query(&parts.uri);
@@ -41,8 +41,14 @@ pub async fn ask(request: Request) -> Result<Response, Turned> {
         link: query.get("link"),
         wrong: None,
         is_out: query.get("done") == "out",
-        is_plain: Way::of(&parts.headers) == Way::Plain && parts.headers.get("x-forwarded-proto").is_none(),
+        // A browser says with which scheme it came only when it sends the form; a proxy with TLS is one that the settings know of.
+        is_plain: Way::of(&parts.headers) == Way::Plain && !is_behind_tls(&shared),
     })?)
+}
+
+fn is_behind_tls(shared: &Shared) -> bool {
+    let url = shared.settings.public_url.as_deref();
+    url.is_some_and(|url| url.starts_with("https://"))
 }
 
 /// Begins a session.
