@@ -6,10 +6,10 @@ use crate::ops::dashboard::OfDay;
 
 /// The picture's width and height, in its own units.
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 190.0;
-const LEFT: f64 = 44.0;
-const BOTTOM: f64 = 24.0;
-const TOP: f64 = 8.0;
+const HEIGHT: f64 = 210.0;
+const LEFT: f64 = 60.0;
+const BOTTOM: f64 = 34.0;
+const TOP: f64 = 18.0;
 
 /// A column for each day, what failed upon what arrived. What is in it are numbers and dates of ours alone.
 pub fn daily(days: &[OfDay]) -> String {
@@ -66,7 +66,7 @@ pub fn daily(days: &[OfDay]) -> String {
                 svg,
                 "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                 x + width / 2.0,
-                HEIGHT - 6.0,
+                HEIGHT - 8.0,
                 day.date.get(5..).unwrap_or(&day.date)
             );
         }
