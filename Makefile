@@ -9,7 +9,7 @@ SEED ?=
 SCRIPT ?=
 SHRINK ?=
 FAULTS ?=
-.PHONY: help demo test test-api test-mcp soak faults differential domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
+.PHONY: help demo test test-api test-mcp test-ui screenshots soak faults differential domain-report fuzz fmt lint doc deny audit sbom package unit check bench clean
 
 # Where the server programs are. `make test PG_MAJOR=16` asks for a major version, `make test ARGS='-- capture'` passes
 # arguments on to cargo.
@@ -35,6 +35,12 @@ test-api: ## hold the HTTP API against its document, with openapi-spec-validator
 
 test-mcp: ## hold the door for assistants against official clients and suites of MCP (from npm and PyPI), in both eras
 	@$(with_postgres) cargo test --locked --test it -- --ignored --nocapture mcp::clients $(ARGS)
+
+test-ui: ## look at the web page with Debian's chromium, playwright-core and axe-core (from npm), light and dark, with and without JavaScript
+	@$(with_postgres) cargo test --locked --test it -- --ignored --nocapture api::page::browser $(ARGS)
+
+screenshots: ## take the pictures of the documents anew, of the demonstration's page
+	@$(with_postgres) && export ODOO_EVENTD_PG_BINDIR && cargo build --quiet --locked && tests/ui/screenshots target/debug/odoo-eventd
 
 soak: ## run what takes minutes: a million rows in one transaction, 50,000 interleavings with the doorbell in each test
 	@$(with_postgres) ODOO_EVENTD_TEST_INTERLEAVINGS=$${ODOO_EVENTD_TEST_INTERLEAVINGS:-50000} \
@@ -100,7 +106,7 @@ package: ## build a Debian package in target/debian (needs cargo-deb)
 unit: ## see the package's service do its work under a systemd in a container (needs root and systemd-nspawn)
 	@.ci/unit target/debian/odoo-eventd_*.deb
 
-check: lint doc deny test-api test-mcp test ## everything that .ci/run does
+check: lint doc deny test-api test-mcp test-ui test ## everything that .ci/run does
 
 bench: ## measure, with a PostgreSQL that flushes to disk
 	@$(with_postgres) cargo bench --locked $(ARGS)

@@ -53,6 +53,8 @@ select to_regclass('odoo_eventd.schema_migration') is not null as begun \gset
 \ir migration.sql
 \set migration 000008_tokens
 \ir migration.sql
+\set migration 000009_page_sessions
+\ir migration.sql
 
 select :version > :number as newer \gset
 \if :newer
@@ -98,6 +100,8 @@ select :version > :number as newer \gset
 \ir functions/delivery_reads.sql
 \ir functions/history.sql
 \ir functions/tokens.sql
+\ir functions/page_sessions.sql
+\ir functions/labels.sql
 \ir functions/answered_requests.sql
 \ir functions/views.sql
 \ir functions/retention.sql

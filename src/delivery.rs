@@ -20,6 +20,8 @@
 //!
 //! Pure: no clock, no network.
 
+pub mod meaning;
+
 use std::fmt;
 
 /// Why an attempt failed: the values of `mcp_webhook_delivery.error`.

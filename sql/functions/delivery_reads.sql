@@ -6,17 +6,25 @@
 create or replace function odoo_eventd.find_attempts(operator jsonb, filter jsonb, after_date timestamp, after_id bigint,
   most integer)
 returns setof jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+-- Planned for what is asked, each time: a plan for any question reads the whole log.
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
 as $$
 declare
   seen constant integer[] := odoo_eventd.seen_subscriptions(operator);
   models constant text[] := odoo_eventd.models_of(operator);
   wanted record;
+  dead uuid[];
 begin
   perform odoo_eventd.assert_listener();
   select * into wanted from jsonb_to_record(filter) f (
     subscription integer, statuses text[], codes integer[], code_classes integer[], errors text[], model text, record_id bigint,
     event_id uuid, delivery_id uuid, since timestamptz, until timestamptz, text text, is_dead boolean, without_bodies boolean);
+  if wanted.is_dead then
+    -- Few of many: they are looked up by their ids.
+    dead := array(select d.delivery_id from odoo_eventd.delivery d
+                   where d.state = 'failed' and d.event_type <> 'test' and (seen is null or d.subscription_id = any (seen))
+                     and (wanted.subscription is null or d.subscription_id = wanted.subscription));
+  end if;
   return query
     -- What is left out of the answer is not read either: it lies beside the table.
     select case when wanted.without_bodies then
@@ -43,6 +51,7 @@ begin
       and (wanted.text is null
            or position(lower(wanted.text) in lower(concat_ws(' ', l.error_detail, l.response_body, l.payload))) > 0)
       -- The last attempts of those that ended without success.
+      and (dead is null or l.delivery_id = any (dead))
       and (wanted.is_dead is not true or l.status = 'failed' and exists (
              select from odoo_eventd.delivery d
               where d.event_id = l.event_id and d.subscription_id = l.subscription_id and d.delivery_id = l.delivery_id

@@ -99,6 +99,23 @@ begin
 end $$;
 comment on function odoo_eventd.count_subscriptions(jsonb, jsonb) is 'How many find_subscriptions() would find.';
 
+create or replace function odoo_eventd.count_subscriptions_apart(operator jsonb) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform odoo_eventd.assert_listener();
+  return (select jsonb_build_object(
+            'all', count(*), 'ai', count(*) filter (where s.created_from = 'ai'),
+            'manual', count(*) filter (where s.created_from = 'manual'),
+            'active', count(*) filter (where s.active), 'inactive', count(*) filter (where not s.active),
+            'invalid', count(*) filter (where s.active and s.state = 'invalid'),
+            'disabled', count(*) filter (where s.active and s.state = 'disabled'),
+            'paused', count(*) filter (where s.active and s.paused))
+            from public.mcp_event_subscription s where odoo_eventd.sees(operator, s.user_id, s.connection, s.model));
+end $$;
+comment on function odoo_eventd.count_subscriptions_apart(jsonb) is
+  'How many subscriptions an operator sees, altogether and by each of the filters that the web page has.';
+
 create or replace function odoo_eventd.subscription_overview(operator jsonb) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$

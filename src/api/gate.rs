@@ -141,6 +141,20 @@ impl Gate {
         }
     }
 
+    /// Counts a request of somebody who came in by other means than his token, a session, and yet is known by it.
+    ///
+    /// # Errors
+    /// How long to wait, where he asks too fast.
+    pub fn count(&self, token: i32) -> Result<(), Duration> {
+        let now = Instant::now();
+        let mut visits = self.visits();
+        let bucket = visits
+            .buckets
+            .entry(token)
+            .or_insert_with(|| Bucket::new(self.rate, now));
+        bucket.take(self.rate, now)
+    }
+
     /// Whether this token lets somebody in; none while nobody knows.
     async fn is_live(&self, service: &Service, token: i32) -> Option<bool> {
         let book = self.book(service, GOOD_FOR).await.ok()?;

@@ -189,7 +189,7 @@ async fn check_host(State(shared): State<Arc<Shared>>, request: Request, next: N
 }
 
 /// The host of a Host header, without the port.
-fn host_of(header: &str) -> String {
+pub(in crate::api) fn host_of(header: &str) -> String {
     let end = match header.rfind(':') {
         Some(colon) if !header[colon..].contains(']') => colon,
         _ => header.len(),

@@ -16,6 +16,7 @@ pub mod gate;
 pub mod layers;
 pub mod openapi;
 pub mod pace;
+pub mod page;
 pub mod problem;
 pub mod restapi;
 pub mod v1;

@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use super::layers::Mount;
 use super::problem::{Fault, PROBLEM_JSON, Problem};
-use super::{Shared, restapi, v1};
+use super::{Shared, page, restapi, v1};
 use crate::ops::deliveries::read::Status;
 use crate::ops::subscriptions::read::ListedState;
 use crate::subscription::choices::CreatedFrom;
@@ -30,9 +30,12 @@ use crate::subscription::choices::CreatedFrom;
 /// Where the document is.
 pub const PATH: &str = "/api/v1/openapi.json";
 
-/// All routes of a database, with those of other doors `beside`, which are not in the document.
+/// All routes of a database, with the page where it is wanted, and with those of other doors `beside`; neither is in the document.
 pub fn routes(shared: &Arc<Shared>, beside: impl Iterator<Item = Router<Arc<Shared>>>) -> Router {
-    let (router, document) = documented();
+    let (mut router, document) = documented();
+    if shared.settings.ui {
+        router = router.merge(page::routes());
+    }
     beside
         .fold(router, Router::merge)
         .fallback(async || Problem::not_found("there is nothing here; what there is, is in openapi.json"))

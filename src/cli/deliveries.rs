@@ -1,5 +1,7 @@
 //! `deliveries` and `redeliver`.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, ValueEnum};
 use jiff::{Span, Timestamp};
 use serde_json::Value;
@@ -7,6 +9,7 @@ use uuid::Uuid;
 
 use super::output::{self, cell, say};
 use super::{pages, verbs};
+use crate::delivery::meaning::{Meaning, meaning_of};
 use crate::ops::Operator;
 use crate::ops::deliveries::read::{Attempt, AttemptFilter, Status};
 use crate::ops::deliveries::redeliver::{AT_ONCE, DeadFilter};
@@ -117,7 +120,23 @@ pub async fn list(database: Database, args: Deliveries) -> Result<()> {
     if args.output.json {
         return output::json(&rows);
     }
-    print(&rows)
+    print(&rows)?;
+    explain(&rows);
+    Ok(())
+}
+
+/// What each failure among the attempts means and what to do, once.
+fn explain(rows: &[Attempt]) {
+    let failures: BTreeSet<(&str, Option<i32>)> = rows
+        .iter()
+        .filter_map(|row| row.error.as_deref().map(|error| (error, row.response_code)))
+        .collect();
+    for (error, status) in failures {
+        if let Some(Meaning { what, next }) = meaning_of(error, status) {
+            let status = status.map(|status| format!(" {status}")).unwrap_or_default();
+            say(format_args!("{error}{status}: {what} {next}"));
+        }
+    }
 }
 
 /// Prints attempts as a table.

@@ -10,8 +10,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::demo_page::{self, DemoPage};
 use super::output::{data, say};
 use super::receive::{Style, render};
+use crate::api::door::DoorOptions;
 use crate::demo::{Cluster, Durability, ODOO_SHAPED, Options as ClusterOptions};
 use crate::endpoint::guard::Guard;
 use crate::http::client::{Client, ClientConfig};
@@ -32,9 +34,13 @@ use crate::worker::upkeep::admission::ServiceRules;
 use crate::worker::vitals::Vitals;
 use crate::{Error, Result};
 
-/// The demonstration has no options: everything it uses is its own.
+/// How long to show it: everything it uses is its own.
 #[derive(Debug, Args)]
-pub struct Demo {}
+pub struct Demo {
+    /// Keep changes coming until Ctrl-C, so that the web page has something to show
+    #[arg(long)]
+    stay: bool,
+}
 
 /// Long enough for a laptop that is busy with something else; everything takes milliseconds.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(20);
@@ -90,17 +96,20 @@ const ACTS: [Act; 5] = [
 ///
 /// # Errors
 /// No PostgreSQL server programs (the hint says what to install); anything that does not go as it should.
-pub async fn demo(_: Demo) -> Result<()> {
+pub async fn demo(args: Demo) -> Result<()> {
     let stop = CancellationToken::new();
-    let shown = show(stop.clone());
+    let shown = show(args.stay, stop.clone());
     tokio::select! {
         shown = shown => shown,
-        // The cluster is removed when `show` is dropped.
-        _ = tokio::signal::ctrl_c() => Err(Error::other("stopped; nothing was left behind")),
+        // The cluster is removed when `show` is dropped. Who asked it to stay ends it so.
+        _ = tokio::signal::ctrl_c() => match args.stay {
+            true => Ok(()),
+            false => Err(Error::other("stopped; nothing was left behind")),
+        },
     }
 }
 
-async fn show(stop: CancellationToken) -> Result<()> {
+async fn show(stays: bool, stop: CancellationToken) -> Result<()> {
     let (cluster, database, odoo) = start().await?;
     let client = install(&database).await?;
 
@@ -120,6 +129,15 @@ async fn show(stop: CancellationToken) -> Result<()> {
         guard: guard.clone(),
         keyring: None,
     };
+    let client_of_service = Client::new(ClientConfig::new(guard.clone()))?;
+    let door = DoorOptions {
+        name: database.name().to_owned(),
+        database: database.clone(),
+        rules: rules.clone(),
+        client: client_of_service.clone(),
+        sessions: 8,
+        requests_per_second: 50,
+    };
     let (verbs, operator) = (
         super::verbs_under(database.clone(), rules).await?,
         Operator::of_database(),
@@ -131,7 +149,7 @@ async fn show(stop: CancellationToken) -> Result<()> {
     let (_, options) = tokio::sync::watch::channel(Options {
         name: database.name().to_owned(),
         database: database.clone(),
-        client: Client::new(ClientConfig::new(guard.clone()))?,
+        client: client_of_service,
         guard,
         keyring: None,
         poll_interval: Duration::from_secs(2),
@@ -151,8 +169,18 @@ async fn show(stop: CancellationToken) -> Result<()> {
     });
     let vitals = Arc::new(Vitals::new(Duration::from_secs(300)));
     service.spawn(supervisor::run(options, Budget::new(64), vitals, stop.clone()));
+    let page = DemoPage::serve(door, stop.clone()).await?;
     let arrived = act_and_show(&odoo, &mut deliveries).await?;
+    if stays {
+        demo_page::subscribe_to_more(&verbs, &operator, &url, SECRET).await?;
+        page.invite(&verbs).await?;
+        demo_page::keep_going(&odoo, &mut deliveries).await?;
+    } else if demo_page::somebody_looks() {
+        page.invite(&verbs).await?;
+        demo_page::until_enter().await;
+    }
     stop.cancel();
+    page.ended().await;
     while let Some(ended) = service.join_next().await {
         ended.map_err(|e| Error::other("the service died").with_source(e))??;
     }

@@ -1,18 +1,15 @@
 //! `doctor`: looks at everything that is known to go wrong.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 
-use super::connect_installed;
 use super::output::{self, data};
 use crate::Result;
-use crate::health::{Facts, Finding, Level, judge, limits};
+use crate::health::{Finding, Level, limits};
+use crate::ops::health::examine;
 use crate::pg::connect::Database;
-use crate::pg::connections::MOST;
-use crate::pg::tls::Mode;
-use crate::pg::{health, pooler};
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -32,21 +29,7 @@ pub struct Doctor {
 /// # Errors
 /// When the database cannot be reached or has no installation.
 pub async fn doctor(database: Database, args: Doctor) -> Result<ExitCode> {
-    // First: with a pooler in between, anything below may fail for no other reason.
-    let pooler = pooler::find(&database).await?;
-    let client = connect_installed(&database).await?;
-    let told = health::examine(&client).await?;
-    let clock = clock_skew(&client).await?;
-    drop(client);
-    let findings = judge(&Facts {
-        database: &told,
-        clock,
-        sslmode: database.tls_mode().to_string(),
-        server_is_verified: database.tls_mode() == Mode::VerifyFull,
-        connections_needed: MOST,
-        pooler,
-        alarm_after: Duration::from_secs(args.alarm_after_s),
-    });
+    let findings = examine(&database, Duration::from_secs(args.alarm_after_s)).await?;
     let is_wrong = findings.iter().any(|finding| finding.level == Level::Wrong);
     if args.output.json {
         output::json(&findings)?;
@@ -54,17 +37,6 @@ pub async fn doctor(database: Database, args: Doctor) -> Result<ExitCode> {
         print(&findings, args.all)?;
     }
     Ok(if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// This host's clock minus the server's, and how exact that is, in seconds: half of what asking took.
-async fn clock_skew(client: &crate::pg::Client) -> Result<(f64, f64)> {
-    let asked = Instant::now();
-    let theirs = health::measure(client).await?.server_time;
-    let took = asked.elapsed().as_secs_f64();
-    let ours = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |since| since.as_secs_f64());
-    Ok((ours - took / 2.0 - theirs, took / 2.0))
 }
 
 fn print(findings: &[Finding], all: bool) -> Result<()> {

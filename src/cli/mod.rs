@@ -4,6 +4,7 @@ pub mod capture;
 pub mod dashboard;
 pub mod deliveries;
 pub mod demo;
+mod demo_page;
 pub mod doctor;
 pub mod domain;
 pub mod domain_args;
@@ -11,6 +12,7 @@ pub mod emit;
 pub mod erase;
 pub mod install;
 pub mod listen;
+pub mod login_link;
 pub mod manual;
 pub mod mcp;
 pub mod output;
@@ -125,6 +127,8 @@ enum Command {
     /// Makes, lists and revokes tokens for the HTTP API
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Prints a link that logs in on the web page, once
+    LoginLink(login_link::LoginLinkArgs),
     /// A receiver for development: verifies what arrives and prints it
     Receive(receive::ReceiveArgs),
     /// Checks a signature; the body comes on stdin
@@ -192,6 +196,7 @@ fn run_command(cli: Cli, log: &Log) -> Result<ExitCode> {
         Command::Registry(command) => block_on(registry::registry(database(&url)?, command))?,
         Command::Secret(command) => block_on(secrets::secret(database(&url)?, command))?,
         Command::Token(command) => block_on(token::token(database(&url)?, command))?,
+        Command::LoginLink(args) => block_on(login_link::login_link(database(&url)?, args))?,
         Command::Doctor(args) => return block_on(doctor::doctor(database(&url)?, args)),
         Command::Erase(args) => block_on(erase::erase(database(&url)?, args))?,
         Command::History(args) => block_on(erase::history(database(&url)?, args))?,

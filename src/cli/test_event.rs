@@ -9,6 +9,7 @@ use super::output::{self, Json, data, say};
 use super::verbs_under;
 use crate::Result;
 use crate::config::{DatabaseUrl, RawConfig, RunConfig};
+use crate::delivery::meaning::{Meaning, meaning_of};
 use crate::ops::Operator;
 use crate::ops::test_event::Tested;
 use crate::worker::upkeep::admission::ServiceRules;
@@ -60,6 +61,10 @@ pub async fn test(url: DatabaseUrl, args: Test) -> Result<ExitCode> {
         output::json(&tested)?;
     } else {
         print(&tested)?;
+    }
+    let status = tested.response_code.map(i32::from);
+    if let Some(Meaning { what, next }) = tested.error.and_then(|error| meaning_of(error, status)) {
+        say(format_args!("{what} {next}"));
     }
     say(format_args!(
         "{} in {} ms; `odoo-eventd deliveries --subscription {}` shows it in the log",

@@ -68,6 +68,9 @@ pub struct RawApi {
         value_name = "N"
     )]
     pub requests_per_second: Option<u32>,
+    /// Whether it has the web page [default: true]
+    #[arg(long = "api-ui", env = "ODOO_EVENTD_API_UI", value_name = "true|false")]
+    pub ui: Option<bool>,
 }
 
 /// The table, validated.
@@ -91,6 +94,8 @@ pub struct ApiSettings {
     pub max_connections: usize,
     /// Requests a second with one token.
     pub requests_per_second: u32,
+    /// Whether it has the web page.
+    pub ui: bool,
 }
 
 impl ApiSettings {
@@ -133,6 +138,7 @@ impl ApiSettings {
                 .requests_per_second
                 .or(file.requests_per_second)
                 .unwrap_or(REQUESTS_PER_SECOND),
+            ui: said.ui.or(file.ui).unwrap_or(true),
         };
         for (name, value) in [
             ("max_sessions", settings.max_sessions),

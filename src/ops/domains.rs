@@ -6,7 +6,8 @@ use super::error::{Error, Result};
 use super::operator::{Operator, Scope};
 use super::service::Service;
 use super::subscriptions::preview::count_matching;
-use crate::domain::check::{Context, check_text};
+use crate::domain::check::{Context, TypedDomain, check_text};
+use crate::odoo::registry::Registry;
 use crate::subscription::{known_model, refused_domain};
 
 /// A domain that somebody asks about.
@@ -51,15 +52,11 @@ impl Service {
                 format!("unknown model \"{}\"", question.model),
             )));
         }
-        let model = known_model(&question.model, &registry).map_err(|error| error.of("model"))?;
-        let mut context = Context::at(jiff::Timestamp::now());
-        context.uid = question.user_id.or(operator.user_id());
-        if let Some(lang) = &question.lang {
-            context.lang.clone_from(lang);
-        }
-        context.models = operator.readable_models(&registry);
-        let domain = check_text(&question.domain, &model.name, &registry, &context)
-            .map_err(|error| refused_domain(&error, &question.domain))?;
+        let question = &DomainQuestion {
+            user_id: question.user_id.or(operator.user_id()),
+            ..question.clone()
+        };
+        let domain = judged(question, operator, &registry)?;
         let (matching_records, not_counted) = count_matching(&session, &domain).await?;
         Ok(DomainAnswer {
             matching_records,
@@ -67,4 +64,20 @@ impl Service {
             reads_other_records: domain.reads_related(),
         })
     }
+}
+
+/// The domain of a question, as it would be judged.
+///
+/// # Errors
+/// [`Error::Refused`] with the message and the place in the text.
+pub(super) fn judged(question: &DomainQuestion, operator: &Operator, registry: &Registry) -> Result<TypedDomain> {
+    let model = known_model(&question.model, registry).map_err(|error| error.of("model"))?;
+    let mut context = Context::at(jiff::Timestamp::now());
+    context.uid = question.user_id;
+    if let Some(lang) = &question.lang {
+        context.lang.clone_from(lang);
+    }
+    context.models = operator.readable_models(registry);
+    let checked = check_text(&question.domain, &model.name, registry, &context);
+    Ok(checked.map_err(|error| refused_domain(&error, &question.domain))?)
 }

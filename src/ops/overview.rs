@@ -47,7 +47,40 @@ pub struct DeliveryCounts {
     pub dead: i64,
 }
 
+/// How many subscriptions there are, altogether and by each quick filter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountsApart {
+    /// All of them.
+    pub all: i64,
+    /// Made by an assistant.
+    pub ai: i64,
+    /// Made by a person.
+    pub manual: i64,
+    /// Active.
+    pub active: i64,
+    /// Kept for audit.
+    pub inactive: i64,
+    /// Active, and cannot be served.
+    pub invalid: i64,
+    /// Active, and the endpoint was given up.
+    pub disabled: i64,
+    /// Active, and their deliveries wait.
+    pub paused: i64,
+}
+
 impl Service {
+    /// How many subscriptions the operator sees, by each quick filter.
+    ///
+    /// # Errors
+    /// [`super::Error::Forbidden`] without `subscriptions:read`.
+    pub async fn count_subscriptions_apart(&self, operator: &Operator) -> Result<CountsApart> {
+        operator.require(Scope::SubscriptionsRead)?;
+        let session = self.session().await?;
+        let told = subscription_rows::count_apart(&session, &operator.to_json()).await?;
+        let read = serde_json::from_value(told);
+        Ok(read.map_err(|e| Failure::unfit("the counts cannot be read").with_source(e))?)
+    }
+
     /// It at a glance, of what the operator sees.
     ///
     /// # Errors

@@ -232,7 +232,7 @@ fn read(row: serde_json::Value) -> Result<TokenInfo> {
 }
 
 /// Scopes that this program does not know let nobody do anything.
-fn live(row: tokens::Live) -> Option<LiveToken> {
+pub(super) fn live(row: tokens::Live) -> Option<LiveToken> {
     let scopes = row.scopes.iter().filter_map(|scope| scope.parse::<Scope>().ok());
     let mut operator = Operator::of_connection(row.name, scopes);
     if let Some(user_id) = row.user_id {

@@ -103,7 +103,7 @@ impl Session {
     }
 
     /// The session as its pool has it.
-    pub(super) fn pooled(&self) -> &Object {
+    pub(crate) fn pooled(&self) -> &Object {
         self.session.as_ref().expect("it goes when this is dropped")
     }
 }

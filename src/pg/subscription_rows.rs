@@ -367,6 +367,18 @@ pub async fn enable(client: &Client, operator: &Value, id: i32) -> Result<Option
     Ok(row.get(0))
 }
 
+/// How many subscriptions an operator sees, by each filter of the web page, as JSON.
+///
+/// # Errors
+/// Database errors.
+pub async fn count_apart(client: &Client, operator: &Value) -> Result<Value> {
+    let row = client
+        .query_one("select odoo_eventd.count_subscriptions_apart($1)", &[operator])
+        .await
+        .map_err(|e| Error::database("count subscriptions by filter", e))?;
+    Ok(row.get(0))
+}
+
 /// What an operator's subscriptions have come to, as JSON.
 ///
 /// # Errors

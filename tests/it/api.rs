@@ -7,6 +7,7 @@ mod hangups;
 mod hostile;
 mod once;
 mod oracles;
+mod page;
 mod reach;
 mod routes;
 mod server;

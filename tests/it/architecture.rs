@@ -99,6 +99,7 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Where statements stand that are a client's own, not the service's.
 const CLIENTS: &[(&str, &str)] = &[
     ("src/cli/demo.rs", "what it does as Odoo, in Odoo's session"),
+    ("src/cli/demo_page.rs", "the same, while somebody looks at the page"),
     (
         "src/cli/listen.rs",
         "a statement that it shows to the person who has to run it",

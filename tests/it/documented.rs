@@ -194,3 +194,28 @@ fn the_dbas_page_lists_every_column_of_the_public_tables() {
         );
     }
 }
+
+#[test]
+fn the_page_of_the_page_says_of_each_error_what_the_program_says() {
+    use odoo_eventd::delivery::Failure;
+    use odoo_eventd::delivery::meaning::{Meaning, meaning_of};
+    let page = std::fs::read_to_string(root().join(".packaging/PAGE.md")).unwrap();
+    for failure in Failure::ALL {
+        let Meaning { what, next } = failure.meaning();
+        let row = format!("| `{failure}` | {what} | {next} |");
+        assert!(page.contains(&row), "PAGE.md has no {row}");
+    }
+    for (status, code) in [
+        ("400, 422", 422),
+        ("401, 403", 401),
+        ("404, 405", 404),
+        ("410", 410),
+        ("413", 413),
+        ("408, 425, 429", 429),
+        ("5xx", 503),
+    ] {
+        let Meaning { what, next } = meaning_of("http_status", Some(code)).unwrap();
+        let row = format!("| {status} | {what} | {next} |");
+        assert!(page.contains(&row), "PAGE.md has no {row}");
+    }
+}

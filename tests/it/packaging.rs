@@ -106,6 +106,9 @@ fn the_package_holds_every_document() {
     assert!(shipped.contains(named.lines().next().unwrap()));
     // Beside them in the package.
     std::fs::copy(packaging("alerts.yml"), scratch.path().join("alerts.yml")).unwrap();
+    for picture in ["page-dashboard.png", "page-delivery.png", "page-subscriptions.png"] {
+        std::fs::copy(packaging(picture), scratch.path().join(picture)).unwrap();
+    }
     std::fs::copy(root.join("LICENSE"), scratch.path().join("copyright")).unwrap();
     assert_links_lead_somewhere(scratch.path());
 }

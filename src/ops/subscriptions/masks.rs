@@ -13,7 +13,7 @@ use crate::ops::error::{Error, Result};
 use crate::ops::operator::Operator;
 use crate::ops::service::Service;
 use crate::pg::session_pool::Session;
-use crate::subscription::Refusal;
+use crate::subscription::{Patch, Refusal};
 
 /// Why a URL is no URL to send to: it is what is shown of one.
 pub(super) fn refused_as_masked(url: Option<&str>) -> Option<Refusal> {
@@ -68,5 +68,19 @@ impl Service {
             wanted.patches[place] = Cow::Owned(without);
         }
         Ok(results)
+    }
+
+    /// The same of one row, of which nothing is written.
+    pub(super) async fn unmasked(session: &Session, operator: &Operator, id: i32, patch: &Patch) -> Result<Patch> {
+        let mut patch = patch.clone();
+        let given = patch.set.webhook_url.as_deref();
+        if let Some(refusal) = refused_as_masked(given) {
+            let row = Self::versioned(session, operator, id).await?;
+            if row.subscription.webhook_url.as_deref() != given {
+                return Err(Error::refused(refusal));
+            }
+            patch.set.webhook_url = None;
+        }
+        Ok(patch)
     }
 }

@@ -10,6 +10,7 @@ pub mod once;
 pub mod preview;
 pub mod read;
 pub mod remove;
+pub mod sample;
 pub mod search;
 pub mod secret;
 pub mod test;

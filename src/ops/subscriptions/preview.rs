@@ -183,6 +183,11 @@ impl Looked {
         Ok(())
     }
 
+    /// The row, resolved.
+    pub(super) fn into_accepted(self) -> ResolvedSubscription {
+        self.accepted
+    }
+
     /// What it would be, and how many records match now.
     pub(super) async fn describe(self, client: &Client) -> Result<Preview> {
         let (matching_records, not_counted) = count(client, &self.accepted, &self.registry).await?;

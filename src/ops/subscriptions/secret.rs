@@ -47,7 +47,7 @@ impl std::fmt::Debug for Rotated {
 }
 
 /// One that nobody can guess.
-pub(super) fn new_secret() -> String {
+pub fn new_secret() -> String {
     let bytes = rand::random::<[u8; SECRET_BYTES]>();
     format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes))
 }

@@ -36,6 +36,21 @@ pub async fn count_matching(client: &Client, domain: &TypedDomain) -> Result<i64
     Ok(rows.first().map_or(0, |row| row.get(0)))
 }
 
+/// The newest of the records that match now, by its id.
+///
+/// # Errors
+/// As [`matching_ids`].
+pub async fn newest_matching(client: &Client, domain: &TypedDomain) -> Result<Option<i64>> {
+    let (sql, params) = statement(domain);
+    let typed: Vec<(&(dyn ToSql + Sync), Type)> = params.as_sql().into_iter().zip(params.types()).collect();
+    let newest = format!("select matching.id from ({sql} desc limit 1) matching");
+    let rows = client
+        .query_typed(&newest, &typed)
+        .await
+        .map_err(|e| Error::database(format!("look for a record of {} that matches", domain.model()), e))?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
 /// The statement that finds the matching ids, ascending, and its parameters.
 pub(crate) fn statement(domain: &TypedDomain) -> (String, Params) {
     let mut params = Params::new();

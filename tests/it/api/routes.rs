@@ -77,7 +77,6 @@ async fn every_documented_route_is_there_and_no_other_method_is() {
         }
     }
     for nowhere in [
-        "/",
         "/api",
         "/api/v1",
         "/api/v1/",
@@ -103,7 +102,10 @@ fn every_route_is_made_with_its_documentation() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                // Pages are for people, and are in no document.
+                if !path.ends_with("page") {
+                    folders.push(path);
+                }
             } else {
                 let text = std::fs::read_to_string(&path).unwrap();
                 assert!(

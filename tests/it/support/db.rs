@@ -64,6 +64,11 @@ impl Server {
         })
     }
 
+    /// A psql that speaks to it.
+    pub(crate) fn psql(&self) -> PathBuf {
+        psql_program(&self.cluster)
+    }
+
     /// The server itself: its port, its log, its end.
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
