@@ -7,6 +7,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::api::Shared;
 use crate::api::door::Door;
 use crate::api::gate::{Gate, Refused};
@@ -17,6 +19,9 @@ use crate::ops::{Operator, Scope, Service};
 
 /// How often it is looked whether somebody may stay.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// While the database does not say who may stay, whoever is in stays for so long.
+const STAYS_UNKNOWN: Duration = Duration::from_secs(10);
 
 /// Whom a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,7 +78,7 @@ impl Visitor {
         }
     }
 
-    /// Who brings this token.
+    /// Who brings this token, and his place among those with it whose requests are under way.
     ///
     /// # Errors
     /// As [`Gate::admit`].
@@ -82,9 +87,9 @@ impl Visitor {
         gate: &Arc<Gate>,
         database: &str,
         token: &str,
-    ) -> std::result::Result<Self, Refused> {
+    ) -> std::result::Result<(Self, OwnedSemaphorePermit), Refused> {
         let admitted = gate.admit(&service, token).await?;
-        Ok(Self {
+        let visitor = Self {
             principal: Principal::Token {
                 database: database.to_owned(),
                 id: admitted.token,
@@ -92,10 +97,11 @@ impl Visitor {
             operator: admitted.operator,
             service,
             stays: Stays::WhileLive(Arc::clone(gate), admitted.token),
-        })
+        };
+        Ok((visitor, admitted.place))
     }
 
-    /// Who sends a request: with a token of ours, or of the other server that is believed.
+    /// Who sends a request: with a token of ours, or of the other server that is believed; and his place, until it is answered.
     ///
     /// # Errors
     /// 401 without a token, or with a wrong one; 403 with one that lets him do nothing; 404, 429 and 503 as elsewhere.
@@ -104,7 +110,7 @@ impl Visitor {
         oauth: Option<&ResourceServer>,
         parts: &Parts,
         metadata: &str,
-    ) -> Result<Self, Problem> {
+    ) -> Result<(Self, Option<OwnedSemaphorePermit>), Problem> {
         let door = parts.extensions.get::<Arc<Door>>().cloned();
         let door = door.ok_or_else(|| Problem::not_found("there is no such database"))?;
         let challenge = Challenge { metadata };
@@ -119,7 +125,7 @@ impl Visitor {
                     Ok(admitted) => admitted,
                     Err(refused) => return Err(challenge.of_other(shared, refused).await),
                 };
-                Ok(Self {
+                let visitor = Self {
                     principal: Principal::Subject {
                         database: door.name().to_owned(),
                         subject: admitted.subject,
@@ -127,10 +133,15 @@ impl Visitor {
                     operator: admitted.operator,
                     service,
                     stays: Stays::Until(admitted.until),
-                })
+                };
+                Ok((visitor, None))
             }
             _ => match Self::with_token(service, &door.gate, door.name(), token).await {
-                Ok(visitor) => Ok(visitor),
+                Ok((visitor, place)) => Ok((visitor, Some(place))),
+                Err(Refused::TooMany) => {
+                    let told = "too many requests with this token are under way";
+                    Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", told).retry_after(1))
+                }
                 Err(Refused::Wrong) => {
                     tokio::time::sleep(shared.strangers.pause(Instant::now())).await;
                     let told = "the token is none, or it was revoked, or its time is over";
@@ -153,7 +164,13 @@ impl Visitor {
             Stays::Always => std::future::pending().await,
             Stays::Until(end) => tokio::time::sleep_until((*end).into()).await,
             Stays::WhileLive(gate, token) => {
-                while gate.is_live(&self.service, *token).await {
+                let mut known_at = Instant::now();
+                while known_at.elapsed() < STAYS_UNKNOWN {
+                    match gate.is_live(&self.service, *token).await {
+                        Some(true) => known_at = Instant::now(),
+                        Some(false) => return,
+                        None => {}
+                    }
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             }
