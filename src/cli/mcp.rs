@@ -84,6 +84,7 @@ async fn with_token(service: Service, file: &Path) -> Result<Visitor> {
     let database = "";
     Visitor::with_token(service, &gate, database, text.trim())
         .await
+        .map(|(visitor, _place)| visitor)
         .map_err(|refused| match refused {
             Refused::Unknown(error) => error.into(),
             Refused::Wrong | Refused::TooFast(_) | Refused::TooMany => Error::usage(format!(

@@ -29,6 +29,7 @@ use crate::api::problem::Problem;
 use crate::api::{Annex, Shared};
 use crate::config::McpSettings;
 use crate::http::client::ClientConfig;
+use crate::http::crowd::Member;
 use crate::http::server::{BodyFault, read_body};
 use crate::ops::Scope;
 
@@ -109,7 +110,11 @@ async fn answered(shared: &Shared, mcp: &Mcp, mount: &Mount, request: Request) -
     }
     let (mut parts, body) = request.into_parts();
     let metadata = format!("{}{WELL_KNOWN}", url_of(&shared.settings, mount, &parts.headers));
-    let visitor = Visitor::of_request(shared, mcp.oauth.as_ref(), &parts, &metadata).await?;
+    // His place is given back with the answer: a stream is no request any more once it has begun.
+    let (visitor, _place) = Visitor::of_request(shared, mcp.oauth.as_ref(), &parts, &metadata).await?;
+    if let Some(connection) = parts.extensions.get::<Arc<Member>>() {
+        connection.is_known();
+    }
     let visitor = Arc::new(visitor);
     let message = message(body).await?;
     if visitor.can_step_up()

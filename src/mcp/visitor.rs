@@ -7,6 +7,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::api::Shared;
 use crate::api::door::Door;
 use crate::api::gate::{Gate, Refused};
@@ -71,7 +73,7 @@ impl Visitor {
         }
     }
 
-    /// Who brings this token.
+    /// Who brings this token, and his place among those with it whose requests are under way.
     ///
     /// # Errors
     /// As [`Gate::admit`].
@@ -80,9 +82,9 @@ impl Visitor {
         gate: &Arc<Gate>,
         database: &str,
         token: &str,
-    ) -> std::result::Result<Self, Refused> {
+    ) -> std::result::Result<(Self, OwnedSemaphorePermit), Refused> {
         let admitted = gate.admit(&service, token).await?;
-        Ok(Self {
+        let visitor = Self {
             principal: Principal::Token {
                 database: database.to_owned(),
                 id: admitted.token,
@@ -90,10 +92,11 @@ impl Visitor {
             operator: admitted.operator,
             service,
             stays: Stays::WhileLive(Arc::clone(gate), admitted.token),
-        })
+        };
+        Ok((visitor, admitted.place))
     }
 
-    /// Who sends a request: with a token of ours, or of the other server that is believed.
+    /// Who sends a request: with a token of ours, or of the other server that is believed; and his place, until it is answered.
     ///
     /// # Errors
     /// 401 without a token, or with a wrong one; 403 with one that lets him do nothing; 404, 429 and 503 as elsewhere.
@@ -102,7 +105,7 @@ impl Visitor {
         oauth: Option<&ResourceServer>,
         parts: &Parts,
         metadata: &str,
-    ) -> Result<Self, Problem> {
+    ) -> Result<(Self, Option<OwnedSemaphorePermit>), Problem> {
         let door = parts.extensions.get::<Arc<Door>>().cloned();
         let door = door.ok_or_else(|| Problem::not_found("there is no such database"))?;
         let challenge = Challenge { metadata };
@@ -117,7 +120,7 @@ impl Visitor {
                     Ok(admitted) => admitted,
                     Err(refused) => return Err(challenge.of_other(shared, refused).await),
                 };
-                Ok(Self {
+                let visitor = Self {
                     principal: Principal::Subject {
                         database: door.name().to_owned(),
                         subject: admitted.subject,
@@ -125,14 +128,19 @@ impl Visitor {
                     operator: admitted.operator,
                     service,
                     stays: Stays::Until(admitted.until),
-                })
+                };
+                Ok((visitor, None))
             }
             _ => match Self::with_token(service, &door.gate, door.name(), token).await {
-                Ok(visitor) => {
+                Ok((visitor, place)) => {
                     if let Some(connection) = parts.extensions.get::<Arc<Member>>() {
                         connection.is_known();
                     }
-                    Ok(visitor)
+                    Ok((visitor, Some(place)))
+                }
+                Err(Refused::TooMany) => {
+                    let told = "too many requests with this token are under way";
+                    Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", told).retry_after(1))
                 }
                 Err(Refused::Wrong) => {
                     tokio::time::sleep(shared.strangers.pause(Instant::now())).await;
