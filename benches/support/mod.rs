@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub(crate) mod grown;
 pub(crate) mod peer;
 pub(crate) mod profile;
 pub(crate) mod receiver;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use odoo_eventd::demo::{Cluster, Durability, ODOO_SHAPED, Options};
@@ -49,6 +51,13 @@ pub(crate) fn more_orders(records: u64) -> String {
     )
 }
 
+static API_PORT: OnceLock<u16> = OnceLock::new();
+
+/// Services that are started from now on serve the API at this port.
+pub(crate) fn serve_api_at(port: u16) {
+    API_PORT.set(port).unwrap();
+}
+
 /// The program under test; `ODOO_EVENTD_BENCH_PROGRAM` names another build of it, to compare.
 pub(crate) fn program(cluster: &Cluster, arguments: &[&str]) -> Command {
     let other = std::env::var_os("ODOO_EVENTD_BENCH_PROGRAM");
@@ -59,6 +68,9 @@ pub(crate) fn program(cluster: &Cluster, arguments: &[&str]) -> Command {
         .env("ODOO_EVENTD_ALLOW_NETWORKS", "127.0.0.0/8")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
+    if let Some(port) = API_PORT.get() {
+        command.env("ODOO_EVENTD_API_LISTEN", port.to_string());
+    }
     command
 }
 

@@ -59,6 +59,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform odoo_eventd.assert_listener();
+  -- Whoever asked for it with an Idempotency-Key is told that it was refused, and may ask again.
+  update odoo_eventd.answered_request r set subscription_id = null where r.subscription_id = subscription and r.answer is null;
   delete from public.mcp_event_subscription s where s.id = subscription;
   return found;
 end $$;

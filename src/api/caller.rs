@@ -8,11 +8,13 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
 use super::door::Door;
 use super::gate::Refused;
 use super::problem::{Problem, in_query};
+use crate::http::crowd::Member;
 use crate::ops::Service;
 use crate::ops::operator::{Operator, Scope};
 
@@ -59,6 +61,7 @@ pub struct Caller<N> {
     /// The verbs of the database that he asks.
     pub service: Service,
     door: Arc<Door>,
+    place: Option<OwnedSemaphorePermit>,
     needs: PhantomData<N>,
 }
 
@@ -74,10 +77,7 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
             Ok(admitted) => admitted,
             Err(Refused::Wrong) => {
                 tokio::time::sleep(shared.strangers.pause(Instant::now())).await;
-                return Err(Problem::unauthorized(
-                    "the token is none, or it was revoked, or its time is over",
-                    "Bearer realm=\"odoo-eventd\", error=\"invalid_token\"",
-                ));
+                return Err(Problem::dismissed());
             }
             Err(Refused::TooFast(wait)) => {
                 let problem = Problem::new(
@@ -87,8 +87,19 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
                 );
                 return Err(problem.retry_after(wait.as_secs() + 1));
             }
+            Err(Refused::TooMany) => {
+                let problem = Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too-many",
+                    "too many requests with this token are under way",
+                );
+                return Err(problem.retry_after(1));
+            }
             Err(Refused::Unknown(error)) => return Err(in_query(error)),
         };
+        if let Some(connection) = parts.extensions.get::<Arc<Member>>() {
+            connection.is_known();
+        }
         if !admitted.operator.may(N::SCOPE) {
             return Err(Problem::forbidden(N::SCOPE));
         }
@@ -97,19 +108,34 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
             operator: admitted.operator,
             service,
             door,
+            place: Some(admitted.place),
             needs: PhantomData,
         })
     }
 }
 
 impl<N> Caller<N> {
-    /// Waits until his token lets nobody in any more: who has come in for long is shown out.
+    /// Waits until his token lets nobody in any more: who has come in for long is shown out. So is he of whom nobody knows for too long.
     pub async fn dismissed(&self) {
-        while self.door.gate.is_live(&self.service, self.token).await {
+        let mut known_at = Instant::now();
+        while known_at.elapsed() < STAYS_UNKNOWN {
+            match self.door.gate.is_live(&self.service, self.token).await {
+                Some(true) => known_at = Instant::now(),
+                Some(false) => return,
+                None => {}
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+
+    /// His request has become a stream, which may last: it is counted as a connection, and not as a request any more.
+    pub fn goes_on(&mut self) {
+        self.place = None;
+    }
 }
+
+/// While the database does not say who may stay, whoever is in stays for so long.
+const STAYS_UNKNOWN: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether somebody may stay.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hint::black_box;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pace::Bucket;
 use crate::ops::Service;
@@ -19,13 +21,21 @@ const GOOD_FOR: Duration = Duration::from_millis(900);
 /// Where a token is not among what was read it is read anew, so often at most, however many come: they wait for it together.
 const PAUSE_FOR_STRANGERS: Duration = Duration::from_millis(100);
 
+/// A failure to read them holds for so long.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+
+/// So many requests with one token may be under way at once; a stream is none once it has begun.
+const UNDER_WAY: usize = 64;
+
 /// Somebody who may come in.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Admitted {
     /// The token's id.
     pub token: i32,
     /// Who he is.
     pub operator: Operator,
+    /// His place among those with this token whose requests are under way.
+    pub place: OwnedSemaphorePermit,
 }
 
 /// Why somebody may not.
@@ -35,6 +45,8 @@ pub enum Refused {
     Wrong,
     /// He asks too fast.
     TooFast(Duration),
+    /// Too many of his requests are under way.
+    TooMany,
     /// Nobody knows now.
     Unknown(crate::ops::Error),
 }
@@ -43,8 +55,15 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Gate {
     rate: u32,
-    read: tokio::sync::Mutex<Option<Book>>,
+    read: tokio::sync::Mutex<Read>,
     visits: Mutex<Visits>,
+}
+
+/// What was read last, and when it could not be read.
+#[derive(Debug, Default)]
+struct Read {
+    book: Option<Book>,
+    failed: Option<(Instant, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +75,7 @@ struct Book {
 #[derive(Debug, Default)]
 struct Visits {
     buckets: HashMap<i32, Bucket>,
+    under_way: HashMap<i32, Arc<Semaphore>>,
     used: BTreeSet<i32>,
 }
 
@@ -82,46 +102,46 @@ impl Gate {
             known = self.book_read_since(service, asked_at).await?.token(&digest);
         }
         let known = known.ok_or(Refused::Wrong)?;
-        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut visits = self.visits();
         visits.used.insert(known.id);
-        let now = Instant::now();
-        let bucket = visits
-            .buckets
-            .entry(known.id)
-            .or_insert_with(|| Bucket::new(self.rate, now));
-        bucket.take(self.rate, now).map_err(Refused::TooFast)?;
+        let place = Self::place(&mut visits, self.rate, known.id)?;
         Ok(Admitted {
             token: known.id,
             operator: known.operator.clone(),
+            place,
         })
     }
 
-    /// Counts a request of somebody who came in by other means than his token, a session, and yet is known by it.
+    /// Lets in somebody who came by other means than his token, a session, and yet is known by it.
     ///
     /// # Errors
-    /// How long to wait, where he asks too fast.
-    pub fn count(&self, token: i32) -> Result<(), Duration> {
-        let now = Instant::now();
-        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = visits
-            .buckets
-            .entry(token)
-            .or_insert_with(|| Bucket::new(self.rate, now));
-        bucket.take(self.rate, now)
+    /// [`Refused::TooFast`], [`Refused::TooMany`].
+    pub fn enter(&self, token: i32) -> Result<OwnedSemaphorePermit, Refused> {
+        Self::place(&mut self.visits(), self.rate, token)
     }
 
-    /// Whether this token lets somebody in. While nobody knows, whoever is in may stay.
-    pub async fn is_live(&self, service: &Service, token: i32) -> bool {
-        match self.book(service, GOOD_FOR).await {
-            Ok(book) => book.tokens.values().any(|known| known.id == token),
-            Err(_) => true,
-        }
+    /// A place for one request of this token's.
+    fn place(visits: &mut Visits, rate: u32, token: i32) -> Result<OwnedSemaphorePermit, Refused> {
+        let now = Instant::now();
+        let bucket = visits.buckets.entry(token).or_insert_with(|| Bucket::new(rate, now));
+        bucket.take(rate, now).map_err(Refused::TooFast)?;
+        let places = visits
+            .under_way
+            .entry(token)
+            .or_insert_with(|| Arc::new(Semaphore::new(UNDER_WAY)));
+        Arc::clone(places).try_acquire_owned().map_err(|_| Refused::TooMany)
+    }
+
+    /// Whether this token lets somebody in; none while nobody knows.
+    pub async fn is_live(&self, service: &Service, token: i32) -> Option<bool> {
+        let book = self.book(service, GOOD_FOR).await.ok()?;
+        Some(book.tokens.values().any(|known| known.id == token))
     }
 
     /// The tokens, as they were so long ago at most.
     async fn book(&self, service: &Service, good_for: Duration) -> Result<Book, Refused> {
         let mut read = self.read.lock().await;
-        match read.as_ref().filter(|book| book.read_at.elapsed() < good_for) {
+        match read.book.as_ref().filter(|book| book.read_at.elapsed() < good_for) {
             Some(book) => Ok(book.clone()),
             None => self.read_anew(service, &mut read).await,
         }
@@ -131,7 +151,7 @@ impl Gate {
     async fn book_read_since(&self, service: &Service, since: Instant) -> Result<Book, Refused> {
         loop {
             let mut read = self.read.lock().await;
-            let pause = match read.as_ref() {
+            let pause = match read.book.as_ref() {
                 Some(book) if book.read_at >= since => return Ok(book.clone()),
                 Some(book) => PAUSE_FOR_STRANGERS.saturating_sub(book.read_at.elapsed()),
                 None => Duration::ZERO,
@@ -144,21 +164,44 @@ impl Gate {
         }
     }
 
-    async fn read_anew(&self, service: &Service, read: &mut Option<Book>) -> Result<Book, Refused> {
+    async fn read_anew(&self, service: &Service, read: &mut Read) -> Result<Book, Refused> {
         let now = Instant::now();
-        let used = std::mem::take(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner).used);
-        let used: Vec<i32> = used.into_iter().collect();
-        let live = service.live_tokens(&used).await.map_err(Refused::Unknown)?;
+        // Whoever waited in line behind a failure need not wait for the same.
+        if let Some((at, why)) = read.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILED_FOR) {
+            let again = FAILED_FOR.saturating_sub(at.elapsed());
+            tracing::debug!(why, again_ms = again.as_millis(), "the tokens are not read anew yet");
+            return Err(Refused::Unknown(
+                crate::Error::database("read the tokens", why.clone()).into(),
+            ));
+        }
+        let used = std::mem::take(&mut self.visits().used);
+        let noted: Vec<i32> = used.iter().copied().collect();
+        let live = match service.live_tokens(&noted).await {
+            Ok(live) => live,
+            Err(error) => {
+                self.visits().used.extend(used);
+                read.failed = Some((Instant::now(), error.to_string()));
+                return Err(Refused::Unknown(error));
+            }
+        };
         let ids: BTreeSet<i32> = live.iter().map(|token| token.id).collect();
-        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut visits = self.visits();
         visits.buckets.retain(|id, _| ids.contains(id));
+        visits.under_way.retain(|id, _| ids.contains(id));
         drop(visits);
         let book = Book {
             read_at: now,
             tokens: Arc::new(live.into_iter().map(|token| (shelf(&token.digest), token)).collect()),
         };
-        *read = Some(book.clone());
+        *read = Read {
+            book: Some(book.clone()),
+            failed: None,
+        };
         Ok(book)
+    }
+
+    fn visits(&self) -> MutexGuard<'_, Visits> {
+        self.visits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -89,16 +89,33 @@ async fn to_a_database(State(databases): State<Arc<Databases>>, mut request: Req
     request.extensions_mut().insert(door);
     request.extensions_mut().insert(mount);
     *request.uri_mut() = target;
-    match tokio::time::timeout(ANSWER_WITHIN, answered(databases.routes.clone(), request)).await {
+    let Ok(_place) = databases.shared.places.try_acquire() else {
+        let problem = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too much is being asked at once",
+        );
+        return problem.retry_after(1).into_response();
+    };
+    let only_reads = request.method().is_safe();
+    let answer = answered(&databases, request, only_reads);
+    match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer,
-        Err(_) => Problem::unavailable("it took too long").into_response(),
+        Err(_) if only_reads => Problem::unavailable("it took too long").into_response(),
+        // Nobody is asked to try again: it would be done twice.
+        Err(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "under-way",
+            "it takes long and goes on: look what came of it before you ask for it again",
+        )
+        .into_response(),
     }
 }
 
 /// What changes something is done to its end, also when nobody waits for the answer any more: cut off, it would be half done.
-async fn answered(routes: Router, request: Request) -> Response {
-    let only_reads = request.method().is_safe();
-    let answer = async {
+async fn answered(databases: &Databases, request: Request, only_reads: bool) -> Response {
+    let routes = databases.routes.clone();
+    let answer = async move {
         match routes.oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
@@ -107,11 +124,8 @@ async fn answered(routes: Router, request: Request) -> Response {
     if only_reads {
         return answer.await;
     }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "ends with its own work, which is bounded by the limits of a session's statements"
-    )]
-    let done = tokio::spawn(answer.in_current_span());
+    // It ends with its own work, which is bounded by the limits of a session's statements; a stop waits for it.
+    let done = databases.shared.changes.spawn(answer.in_current_span());
     match done.await {
         Ok(answer) => answer,
         Err(died) => match died.try_into_panic() {

@@ -27,9 +27,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::door::{Door, DoorOptions};
+use self::layers::Mount;
 use self::pace::Strangers;
 use crate::Result;
 use crate::config::ApiSettings;
@@ -37,6 +40,9 @@ use crate::http::server::{self, Limits};
 
 /// How often sessions that nobody uses are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
+
+/// Requests that are under way at once: each may hold a body of 1 MiB.
+const UNDER_WAY: usize = 1_024;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -47,6 +53,10 @@ pub struct Shared {
     pub strangers: Strangers,
     /// Cancelled when the server is asked to stop: streams end then.
     pub stop: CancellationToken,
+    /// For requests under way; streams that have begun are none.
+    pub places: Semaphore,
+    /// What changes something, and is done to its end also when whoever asked has gone.
+    pub changes: TaskTracker,
     doors: Mutex<Arc<BTreeMap<String, Arc<Door>>>>,
 }
 
@@ -54,6 +64,18 @@ impl Shared {
     /// The databases that are served, by name.
     pub fn doors(&self) -> Arc<BTreeMap<String, Arc<Door>>> {
         Arc::clone(&self.doors.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What clients reach as the root of the database that is mounted here: a URL where `public_url` says which, else a path.
+    pub fn root(&self, mount: &Mount) -> String {
+        match &self.settings.public_url {
+            // What a proxy takes away is before the path that we see.
+            Some(public) => {
+                let own = mount.0.strip_prefix(self.settings.base_path.as_str());
+                format!("{public}{}", own.unwrap_or(&mount.0))
+            }
+            None => mount.0.clone(),
+        }
     }
 }
 
@@ -68,6 +90,8 @@ impl Api {
             settings,
             strangers: Strangers::new(Instant::now()),
             stop,
+            places: Semaphore::new(UNDER_WAY),
+            changes: TaskTracker::new(),
             doors: Mutex::default(),
         }));
         api.serve_these(databases);
@@ -102,12 +126,14 @@ impl Api {
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         loop {
             tokio::select! {
-                () = &mut served => return,
+                () = &mut served => break,
                 _ = tidy.tick() => for door in self.0.doors().values() {
                     door.close_idle().await;
                 },
             }
         }
+        self.0.changes.close();
+        self.0.changes.wait().await;
     }
 }
 

@@ -63,18 +63,8 @@ async fn document(
     Extension(mount): Extension<Mount>,
     Extension(document): Extension<Arc<OpenApi>>,
 ) -> impl IntoResponse {
-    let url = match &shared.settings.public_url {
-        // What a proxy takes away is before the path that we see.
-        Some(public) => {
-            let own = mount
-                .0
-                .strip_prefix(shared.settings.base_path.as_str())
-                .unwrap_or(&mount.0);
-            format!("{public}{own}")
-        }
-        None if mount.0.is_empty() => "/".to_owned(),
-        None => mount.0,
-    };
+    let root = shared.root(&mount);
+    let url = if root.is_empty() { "/".to_owned() } else { root };
     let mut document = OpenApi::clone(&document);
     document.servers = Some(vec![ServerBuilder::new().url(url).build()]);
     (

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::condition::etag;
 use crate::ops::error::{Conflict, Error};
 use crate::ops::operator::Scope;
+use crate::pg::sqlstate::CUT_OFF;
 use crate::subscription::Refusal;
 
 /// The media type of problems.
@@ -122,6 +123,14 @@ impl Problem {
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
+    /// The token lets nobody in any more.
+    pub fn dismissed() -> Self {
+        Self::unauthorized(
+            "the token is none, or it was revoked, or its time is over",
+            "Bearer realm=\"odoo-eventd\", error=\"invalid_token\"",
+        )
+    }
+
     /// The token is not for this.
     pub fn forbidden(scope: Scope) -> Self {
         Self::new(
@@ -168,6 +177,15 @@ impl Problem {
                     .map(|refusal| Fault::of(refusal, asked))
                     .collect();
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with(faults)
+            }
+            Error::Busy(error) if error.means(CUT_OFF) => {
+                tracing::info!(error = %error.chain(), "a request was cut off");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too-slow",
+                    "it took too long and was cut off: ask for less, for example with since and until",
+                )
+                .retry_after(30)
             }
             Error::Busy(error) => {
                 tracing::info!(error = %error.chain(), "a request was refused: busy");

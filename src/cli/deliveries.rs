@@ -203,24 +203,35 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
     let until = args.until.as_deref().map(parse_since).transpose()?;
     let service = verbs(database).await?;
     let operator = Operator::of_database();
-    let ids = match since.filter(|_| args.failed) {
-        None => args.ids,
-        Some(since) => {
-            let filter = DeadFilter {
-                subscription: args.subscription,
-                model: args.model,
-                record_id: args.id,
-                since,
-                until,
-            };
-            service.dead_letters(&operator, &filter).await?
-        }
-    };
-    let (mut again, mut refused, mut unknown) = (0, 0, 0);
+    let dead = since.filter(|_| args.failed).map(|since| {
+        let filter = DeadFilter {
+            subscription: args.subscription,
+            model: args.model,
+            record_id: args.id,
+            since,
+            until,
+        };
+        filter.until_now()
+    });
+    let mut named = args.ids.chunks(AT_ONCE);
+    let (mut asked, mut again, mut refused, mut unknown) = (0, 0, 0, 0);
     let mut shown = Vec::new();
+    let mut after = None;
     // What is shown of a block is gone from memory before the next is asked for, unless one JSON document is wanted.
-    for block in ids.chunks(AT_ONCE) {
-        let found = service.redeliver(&operator, block, args.dry_run).await?;
+    loop {
+        let block = match &dead {
+            Some(filter) => {
+                let (block, last) = service.dead_letters(&operator, filter, after).await?;
+                after = last;
+                block
+            }
+            None => named.next().unwrap_or_default().to_vec(),
+        };
+        if block.is_empty() {
+            break;
+        }
+        asked += block.len();
+        let found = service.redeliver(&operator, &block, args.dry_run).await?;
         unknown += block.len() - found.len();
         for delivery in found {
             if let Some(reason) = &delivery.refused {
@@ -254,7 +265,7 @@ pub async fn redeliver(database: Database, args: Redeliver) -> Result<()> {
     });
     if unknown > 0 {
         return Err(
-            Error::usage(format!("{unknown} of {} deliveries are not in the log", ids.len()))
+            Error::usage(format!("{unknown} of {asked} deliveries are not in the log"))
                 .with_hint("`odoo-eventd deliveries` lists delivery ids"),
         );
     }

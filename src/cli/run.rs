@@ -71,6 +71,11 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
         tokio::select! {
             ended = fleet.ended() => return ended,
             () = &mut beside => {}
+            // Deliveries do not end for it.
+            () = ApiServer::ended_early(api.as_mut()) => {
+                tracing::error!("the API has ended by a mistake in this program and is not served any more: restart the service");
+                api = None;
+            }
             asked = signals.next() => {
                 if asked == Asked::Stop {
                     break;
@@ -78,27 +83,14 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
                 systemd::reloading();
                 let read = resolve().and_then(|new| {
                     let options = options_of(&new)?;
+                    // Both or none: what one door cannot read must not end what the other does.
+                    api.as_ref().map_or(Ok(()), |api| api.reload(&new))?;
                     log.set(new.settings.log.as_deref())?;
                     Ok((new, options))
                 });
                 match read {
                     Ok((new, options)) => {
-                        if new.settings.listen_http != config.settings.listen_http
-                            || new.settings.alarm_after_s != config.settings.alarm_after_s
-                            || new.settings.max_in_flight != config.settings.max_in_flight
-                            || new.settings.state_directory != config.settings.state_directory
-                            || new.serves_many != config.serves_many
-                        {
-                            tracing::warn!(
-                                "listen_http, alarm_after_s, state_directory, max_in_flight of the process, and whether it serves many databases change with a restart only"
-                            );
-                        }
-                        if let Some(api) = &api {
-                            api.reload(&new)?;
-                        }
-                        if new.settings.api != config.settings.api {
-                            tracing::warn!("the settings of [api] change with a restart only");
-                        }
+                        warn_of_what_needs_a_restart(&config, &new);
                         fleet.serve(options);
                         tracing::info!("the configuration was read again");
                     }
@@ -134,6 +126,22 @@ pub async fn run(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()> 
         }
     }
     Ok(())
+}
+
+fn warn_of_what_needs_a_restart(old: &RunConfig, new: &RunConfig) {
+    if new.settings.listen_http != old.settings.listen_http
+        || new.settings.alarm_after_s != old.settings.alarm_after_s
+        || new.settings.max_in_flight != old.settings.max_in_flight
+        || new.settings.state_directory != old.settings.state_directory
+        || new.serves_many != old.serves_many
+    {
+        tracing::warn!(
+            "listen_http, alarm_after_s, state_directory, max_in_flight of the process, and whether it serves many databases change with a restart only"
+        );
+    }
+    if new.settings.api != old.settings.api {
+        tracing::warn!("the settings of [api] change with a restart only");
+    }
 }
 
 pub(super) fn stopped_at_once() -> Error {

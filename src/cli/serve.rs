@@ -52,6 +52,14 @@ impl ApiServer {
         Ok(())
     }
 
+    /// Waits until it has stopped although nobody asked it to; for ever where there is none.
+    pub async fn ended_early(server: Option<&mut Self>) {
+        match server {
+            Some(server) => server.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits until it has stopped.
     pub async fn ended(&mut self) {
         while self.task.join_next().await.is_some() {}
@@ -93,6 +101,9 @@ pub async fn serve(database_url: DatabaseUrl, args: Run, log: &Log) -> Result<()
     loop {
         let asked = tokio::select! {
             () = &mut informed => continue,
+            () = server.ended() => {
+                return Err(Error::other("the API has ended by a mistake in this program; its log says which"));
+            }
             asked = signals.next() => asked,
         };
         if asked == Asked::Stop {

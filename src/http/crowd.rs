@@ -24,6 +24,8 @@ pub struct Member(Mutex<State>);
 #[derive(Debug)]
 struct State {
     requests: usize,
+    /// Whether it was let in: a stranger goes before it.
+    is_known: bool,
     heard_at: Instant,
 }
 
@@ -42,7 +44,8 @@ impl Crowd {
         }
     }
 
-    /// Serves a connection; when there are too many, one that is not being answered and was silent for longest is closed for it.
+    /// Serves a connection; when there are too many, one is closed for it: the longest silent of those that are not
+    /// being answered, else of those that no token has let in.
     pub fn admit<F>(&mut self, serve: impl FnOnce(Arc<Member>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -57,6 +60,7 @@ impl Crowd {
         }
         let member = Arc::new(Member(Mutex::new(State {
             requests: 0,
+            is_known: false,
             heard_at: Instant::now(),
         })));
         let connection = self.tasks.spawn(serve(Arc::clone(&member)));
@@ -72,9 +76,7 @@ impl Crowd {
         };
         self.members.remove(&id);
     }
-}
 
-impl Crowd {
     /// Waits until all of them have ended.
     pub async fn drained(&mut self) {
         while self.tasks.join_next().await.is_some() {}
@@ -89,10 +91,16 @@ impl Member {
         Answering(Arc::clone(self))
     }
 
+    /// Whoever sends on it was let in by a token.
+    pub fn is_known(&self) {
+        self.change(|state| state.is_known = true);
+    }
+
     /// Who comes first here has to go first.
-    fn standing(&self) -> (bool, Instant) {
+    fn standing(&self) -> (bool, bool, Instant) {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.requests > 0, state.heard_at)
+        let is_asking = state.requests > 0;
+        (is_asking && state.is_known, is_asking, state.heard_at)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

@@ -118,6 +118,7 @@ async fn connection(
         hears.notify_one();
         let answering = member.answering();
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Arc::clone(&member));
         let answered = router.clone().oneshot(request.map(Body::new));
         async move {
             let answered = answered.await?;

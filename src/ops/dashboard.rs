@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use super::operator::{Operator, Scope};
 use super::service::Service;
 use crate::Error as Failure;
+use crate::pg::sqlstate::NO_SUCH_SETTING;
 use crate::pg::{subscription_rows, traffic};
 use crate::subscription::Refusal;
 
@@ -123,14 +124,19 @@ impl Service {
             )));
         };
         // PostgreSQL also takes offsets and abbreviations, each with a meaning of its own.
+        let unknown = || {
+            let refusal = Refusal::of("tz", format!("unknown time zone \"{}\"", tz.escape_debug()));
+            Error::refused(refusal.with_hint("zones have names like Europe/Paris and UTC"))
+        };
         if jiff::tz::TimeZone::get(tz).is_err() {
-            let unknown = Refusal::of("tz", format!("unknown time zone \"{}\"", tz.escape_debug()));
-            return Err(Error::refused(
-                unknown.with_hint("zones have names like Europe/Paris and UTC"),
-            ));
+            return Err(unknown());
         }
         let session = self.session().await?;
-        let told = traffic::dashboard(&session, &operator.to_json(), asked, tz).await?;
+        let told = match traffic::dashboard(&session, &operator.to_json(), asked, tz).await {
+            // Each of both has zones of its own.
+            Err(error) if error.means(NO_SUCH_SETTING) => return Err(unknown()),
+            told => told?,
+        };
         let mut dashboard: Dashboard = read(told)?;
         let now: super::overview::Overview = read(subscription_rows::overview(&session, &operator.to_json()).await?)?;
         dashboard.summary.pending_count = now.deliveries.unfinished;

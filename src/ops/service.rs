@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::error::{Conflict, Error, Result};
 use super::feed::Readers;
@@ -14,6 +14,9 @@ use crate::pg::session_pool::{Session, SessionPool};
 use crate::pg::{registry, schema};
 use crate::worker::upkeep::admission::{self, ServiceRules};
 
+/// A test event waits for an endpoint, which may take its time.
+const TESTS_AT_ONCE: usize = 8;
+
 /// The operators' verbs on one database. Cheap to clone; clones share their sessions.
 ///
 /// A verb takes who calls and what he asks, and answers a value that a door can print; it prints nothing itself. Verbs lie by what they are
@@ -21,9 +24,13 @@ use crate::worker::upkeep::admission::{self, ServiceRules};
 #[derive(Debug, Clone)]
 pub struct Service {
     sessions: SessionPool,
+    /// Whoever reads the tokens waits for no verb.
+    session_of_doors: SessionPool,
     rules: ServiceRules,
     client: Client,
     readers: Readers,
+    /// Test events that may be under way at once.
+    tests: Arc<Semaphore>,
     known: Arc<Mutex<Option<Known>>>,
 }
 
@@ -41,14 +48,17 @@ impl Service {
     /// # Errors
     /// The database cannot be reached, or has no installation that this program knows.
     pub async fn open(database: Database, rules: ServiceRules, sessions: usize) -> crate::Result<Self> {
+        let session_of_doors = SessionPool::of(database.clone(), 1)?;
         let sessions = SessionPool::open(database, sessions).await?;
         schema::require_installed(&*sessions.get().await?).await?;
         let client = Client::new(ClientConfig::new(rules.guard.clone()))?;
         Ok(Self {
             readers: Readers::new(sessions.clone()),
             sessions,
+            session_of_doors,
             rules,
             client,
+            tests: Arc::new(Semaphore::new(TESTS_AT_ONCE)),
             known: Arc::default(),
         })
     }
@@ -64,6 +74,7 @@ impl Service {
     /// Closes the sessions that nobody has used for so long.
     pub fn close_idle(&self, unused: Duration) {
         self.sessions.close_idle(unused);
+        self.session_of_doors.close_idle(unused);
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -78,6 +89,19 @@ impl Service {
     /// A session for one verb.
     pub(super) async fn session(&self) -> Result<Session> {
         Ok(self.sessions.get().await?)
+    }
+
+    /// The session for who may come in.
+    pub(super) async fn session_of_doors(&self) -> Result<Session> {
+        Ok(self.session_of_doors.get().await?)
+    }
+
+    /// Leave to send a test event; given back when it is dropped.
+    pub(super) fn leave_to_test(&self) -> Result<OwnedSemaphorePermit> {
+        let busy = || {
+            crate::Error::busy(format!("{TESTS_AT_ONCE} test events are under way")).with_hint("try again in a moment")
+        };
+        Ok(Arc::clone(&self.tests).try_acquire_owned().map_err(|_| busy())?)
     }
 
     pub(super) fn database(&self) -> &Database {

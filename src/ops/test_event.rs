@@ -4,7 +4,7 @@
 //! alone. It is marked three ways: `"test": true` in the body, the header `X-MCP-Test: true`, and `X-MCP-Event: <model>.test`. It
 //! names no record and counts neither as a dead letter nor for the health of the endpoint.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -12,17 +12,21 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::error::Result as Outcome;
+use super::service::Service;
+use crate::Error;
 use crate::endpoint::mask::mask_url;
 use crate::event::{self, EventType};
-use crate::http::client::Client;
 use crate::payload::body::Micros;
-use crate::pg::connect::Database;
-use crate::pg::deliveries::{self, Claimed, Finished, LogKey};
-use crate::pg::{self, Client as Connection, registry, subscriptions};
+use crate::pg::deliveries::{Claimed, Finished, LogKey};
+use crate::pg::session_pool::Session;
+use crate::pg::{self, subscriptions};
 use crate::subscription::ResolvedSubscription;
 use crate::worker::deliver::request;
-use crate::worker::upkeep::admission::{self, ServiceRules};
-use crate::{Error, Result};
+use crate::worker::upkeep::admission;
+
+/// Whoever tries an endpoint waits for the answer: no longer than this, whatever the subscription's own timeout.
+const WAITED_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Headers whose values are shown; others may hold secrets.
 const SHOWN_HEADERS: [&str; 9] = [
@@ -73,10 +77,10 @@ pub struct Tested {
 /// # Errors
 /// [`Error::is_usage`] when there is no such subscription, it has no URL or cannot be served; database errors. An endpoint that
 /// fails is no error: see [`Tested::success`].
-pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id: i32) -> Result<Tested> {
-    // Recording works on pooled connections; looking needs a plain one.
-    let connection = database.connect().await?;
-    let subscription = load(&connection, rules, id).await?;
+pub(super) async fn send(service: &Service, id: i32) -> Outcome<Tested> {
+    let _leave = service.leave_to_test()?;
+    let session = service.session().await?;
+    let subscription = load(service, &session, id).await?;
     let now = SystemTime::now();
     let unix_now = now
         .duration_since(UNIX_EPOCH)
@@ -89,7 +93,7 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         Timestamp::now(),
     );
     let delivery_id = event::delivery_id(event_id, id, 0);
-    let body = body(&subscription, event_id, database.name());
+    let body = body(&subscription, event_id, service.database().name());
     let mut claimed = Claimed {
         event_id,
         subscription_id: id,
@@ -112,10 +116,13 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
     request
         .headers
         .insert(HeaderName::from_static("x-mcp-test"), HeaderValue::from_static("true"));
+    request.timeout = request.timeout.min(WAITED_AT_MOST);
     let shown = show(&request, &claimed.body);
     let host = request.url.host_str().unwrap_or_default().to_owned();
-    let term = pg::test_event::begin(&connection, &mut claimed, request.timeout).await?;
-    let ended = client.send(request).await;
+    let term = pg::test_event::begin(&session, &mut claimed, request.timeout).await?;
+    // Nobody else goes without a session while the endpoint takes its time.
+    drop(session);
+    let ended = service.client().send(request).await;
     let duration_ms = i32::try_from(ended.duration.as_millis()).unwrap_or(i32::MAX);
     let finished = Finished {
         event_id,
@@ -135,12 +142,8 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
         sent: true,
         ended_at: SystemTime::now(),
     };
-    let pooled = database
-        .pool(1)?
-        .get()
-        .await
-        .map_err(|e| Error::database("record the test", e))?;
-    deliveries::record(&pooled, term, std::slice::from_ref(&finished)).await?;
+    let session = service.session().await?;
+    pg::test_event::record(&session, term, &finished).await?;
     Ok(Tested {
         delivery_id,
         success: finished.success,
@@ -153,15 +156,15 @@ pub async fn send(database: &Database, rules: &ServiceRules, client: &Client, id
     })
 }
 
-async fn load(connection: &Connection, rules: &ServiceRules, id: i32) -> Result<ResolvedSubscription> {
-    let registry = registry::load(connection).await?;
-    let row = subscriptions::load_one(connection, id)
+async fn load(service: &Service, session: &Session, id: i32) -> Outcome<ResolvedSubscription> {
+    let registry = service.registry(session).await?;
+    let row = subscriptions::load_one(session, id)
         .await?
         .ok_or_else(|| super::no_subscription(id))?;
     if row.webhook_url.as_deref().unwrap_or_default().is_empty() {
-        return Err(Error::usage(format!("subscription {id} has no webhook_url to send to")));
+        return Err(Error::usage(format!("subscription {id} has no webhook_url to send to")).into());
     }
-    admission::check(row, &registry, Some(rules))
+    Ok(admission::check(row, &registry, Some(service.rules()))?)
 }
 
 /// The default envelope without records, and the mark.

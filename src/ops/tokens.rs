@@ -197,7 +197,7 @@ impl Service {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn live_tokens(&self, used: &[i32]) -> Result<Vec<LiveToken>> {
-        let rows = tokens::live(&*self.session().await?, used).await?;
+        let rows = tokens::live(&*self.session_of_doors().await?, used).await?;
         Ok(rows.into_iter().filter_map(live).collect())
     }
 }

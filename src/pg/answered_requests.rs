@@ -1,5 +1,6 @@
 //! Requests with an Idempotency-Key: `sql/functions/answered_requests.sql`.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Client;
 
@@ -16,11 +17,20 @@ pub struct RequestKey<'a> {
     pub digest: &'a [u8],
 }
 
+/// A request that was claimed: nobody else does it, until that was so long ago that whoever claimed it must have died.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimed<'a> {
+    /// The request.
+    pub request: RequestKey<'a>,
+    /// When it was claimed, which tells this claim from a later one.
+    pub at: Timestamp,
+}
+
 /// What is known of a request.
 #[derive(Debug)]
 pub enum Claim {
-    /// Nothing: it is the caller's to do, and to settle.
-    Claimed,
+    /// Nothing: it is the caller's to do, and to settle by this.
+    Claimed(Timestamp),
     /// It was done.
     Answered {
         /// The subscription that it made.
@@ -41,16 +51,16 @@ pub enum Claim {
 pub async fn claim(client: &Client, request: RequestKey<'_>) -> Result<Claim> {
     let row = client
         .query_one(
-            "select outcome, subscription_id, answer from odoo_eventd.claim_request($1, $2, $3)",
+            "select outcome, claim, subscription_id, answer from odoo_eventd.claim_request($1, $2, $3)",
             &[&request.token, &request.key, &request.digest],
         )
         .await
         .map_err(|e| Error::database("look whether the request was answered already", e))?;
     match row.get::<_, &str>(0) {
-        "claimed" => Ok(Claim::Claimed),
+        "claimed" => Ok(Claim::Claimed(row.get(1))),
         "answered" => Ok(Claim::Answered {
-            subscription: row.get(1),
-            answer: row.get(2),
+            subscription: row.get(2),
+            answer: row.get(3),
         }),
         "under_way" => Ok(Claim::UnderWay),
         "other" => Ok(Claim::Other),
@@ -58,15 +68,15 @@ pub async fn claim(client: &Client, request: RequestKey<'_>) -> Result<Claim> {
     }
 }
 
-/// Keeps the answer of a claimed request; with none its key is free again.
+/// Keeps the answer of a claimed request; with none its key is free again, unless it has made something.
 ///
 /// # Errors
 /// Database errors.
-pub async fn settle(client: &Client, token: i32, key: &str, answer: Option<&Value>) -> Result<()> {
+pub async fn settle(client: &Client, claimed: Claimed<'_>, answer: Option<&Value>) -> Result<()> {
     client
         .execute(
-            "select odoo_eventd.settle_request($1, $2, $3)",
-            &[&token, &key, &answer],
+            "select odoo_eventd.settle_request($1, $2, $3, $4)",
+            &[&claimed.request.token, &claimed.request.key, &claimed.at, &answer],
         )
         .await
         .map_err(|e| Error::database("keep the answer of the request", e))?;

@@ -75,14 +75,27 @@ pub struct Dead<'a> {
     pub until: Option<Timestamp>,
 }
 
-/// The delivery ids of the dead letters that an operator sees, the oldest first.
+/// Behind which dead letter the next ones are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaceInLog {
+    date: DateTime,
+    id: i64,
+}
+
+/// The delivery ids of the next dead letters that an operator sees, the oldest first, and the place of the last; none = there are no more.
 ///
 /// # Errors
 /// Database errors.
-pub async fn find_dead(client: &Client, operator: &Value, dead: Dead<'_>) -> Result<Vec<Uuid>> {
+pub async fn find_dead(
+    client: &Client,
+    operator: &Value,
+    dead: Dead<'_>,
+    after: Option<PlaceInLog>,
+    most: i32,
+) -> Result<(Vec<Uuid>, Option<PlaceInLog>)> {
     let rows = client
         .query(
-            "select odoo_eventd.find_dead_letters($1, $2, $3, $4, $5, $6)",
+            "select delivery_id, create_date, id from odoo_eventd.find_dead_letters($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             &[
                 operator,
                 &dead.subscription,
@@ -90,22 +103,36 @@ pub async fn find_dead(client: &Client, operator: &Value, dead: Dead<'_>) -> Res
                 &dead.record,
                 &dead.since,
                 &dead.until,
+                &after.map(|place| place.date),
+                &after.map(|place| place.id),
+                &most,
             ],
         )
         .await
         .map_err(|e| Error::database("look for dead letters", e))?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    let last = rows.last().map(|row| PlaceInLog {
+        date: row.get(1),
+        id: row.get(2),
+    });
+    Ok((rows.into_iter().map(|row| row.get(0)).collect(), last))
 }
 
-/// Sends ended deliveries once more, those of them that an operator sees; with `only_show` only tells what would be sent.
+/// Sends ended deliveries once more, those of them that an operator sees; without `sends` only tells which
+/// would be sent, and with `payloads` what.
 ///
 /// # Errors
 /// Database errors.
-pub async fn redeliver(client: &Client, operator: &Value, deliveries: &[Uuid], only_show: bool) -> Result<Vec<Row>> {
+pub async fn redeliver(
+    client: &Client,
+    operator: &Value,
+    deliveries: &[Uuid],
+    sends: bool,
+    payloads: bool,
+) -> Result<Vec<Row>> {
     client
         .query(
-            "select r.* from odoo_eventd.redeliver(odoo_eventd.seen_deliveries($1, $2), $3) r",
-            &[operator, &deliveries, &only_show],
+            "select r.* from odoo_eventd.redeliver(odoo_eventd.seen_deliveries($1, $2), $3, $4) r",
+            &[operator, &deliveries, &!sends, &payloads],
         )
         .await
         .map_err(|e| Error::database("redeliver", e))

@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// How long a call waits for a session that others use.
 const WAIT: Duration = Duration::from_secs(5);
 
+/// A session with nothing under way answers within this; it is a round trip. One that does not is not given to anybody else.
+const PROMPT: Duration = Duration::from_millis(100);
+
 /// Sessions of one database. Clones share them.
 #[derive(Clone)]
 pub struct SessionPool {
@@ -27,11 +30,19 @@ impl SessionPool {
     /// # Errors
     /// As [`Database::connect`].
     pub async fn open(database: Database, most: usize) -> Result<Self> {
-        let pool = database.pool(most)?;
-        let sessions = Self { database, pool, most };
+        let sessions = Self::of(database, most)?;
         let first = sessions.get().await?;
         sessions.database.require_version(&first).await?;
         Ok(sessions)
+    }
+
+    /// At most `most` sessions, each made when it is needed.
+    ///
+    /// # Errors
+    /// As [`Database::pool`].
+    pub fn of(database: Database, most: usize) -> Result<Self> {
+        let pool = database.pool(most)?;
+        Ok(Self { database, pool, most })
     }
 
     /// A session for one call; it goes back when it is dropped.
@@ -44,7 +55,10 @@ impl SessionPool {
             ..self.pool.timeouts()
         };
         match self.pool.timeout_get(&timeouts).await {
-            Ok(session) => Ok(Session(session)),
+            Ok(session) => Ok(Session {
+                session: Some(session),
+                database: self.database.clone(),
+            }),
             Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => Err(Error::busy(format!(
                 "all {} sessions of {} are in use",
                 self.most, self.database
@@ -73,13 +87,24 @@ impl std::fmt::Debug for SessionPool {
 }
 
 /// A session that was taken out of a [`SessionPool`].
-#[derive(Debug)]
-pub struct Session(Object);
+///
+/// A call that is dropped half way leaves its statement under way. Whoever had the session next would wait for it, so it is cancelled and
+/// the session closed.
+pub struct Session {
+    /// There until it is dropped.
+    session: Option<Object>,
+    database: Database,
+}
 
 impl Session {
     /// The session as one that keeps prepared statements.
     pub(super) fn caching(&self) -> &ClientWrapper {
-        &self.0
+        self.pooled()
+    }
+
+    /// The session as its pool has it.
+    pub(super) fn pooled(&self) -> &Object {
+        self.session.as_ref().expect("it goes when this is dropped")
     }
 }
 
@@ -87,6 +112,33 @@ impl Deref for Session {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.0
+        self.pooled()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        // It ends after a round trip or a cancelled statement.
+        runtime.spawn(put_back(session, self.database.clone()));
+    }
+}
+
+/// Gives a session back to its pool, or closes it where a statement is still under way.
+async fn put_back(session: Object, database: Database) {
+    if let Ok(Ok(_)) = tokio::time::timeout(PROMPT, session.simple_query("")).await {
+        return;
+    }
+    let cancel = session.cancel_token();
+    // Out of the pool first: a statement that is cancelled takes its time to end.
+    drop(Object::take(session));
+    let _ = tokio::time::timeout(WAIT, database.cancel(&cancel)).await;
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({})", self.database)
     }
 }

@@ -34,6 +34,10 @@ pub const OF_THE_NAMES: Meaning = Meaning(&["42"]);
 pub const OF_THE_DATA: Meaning = Meaning(&["42", "22"]);
 /// Setting up capture failed for a reason that lies in the one model: column (42703) or table (42P01) gone, or not the owner's (42501).
 pub const OF_THE_MODEL: Meaning = Meaning(&["42703", "42P01", "42501"]);
+/// A statement was cut off: it took longer than its session lets one take, or somebody cancelled it (57014).
+pub const CUT_OFF: Meaning = Meaning(&["57014"]);
+/// A setting has no such value (22023): a time zone that the server does not know.
+pub const NO_SUCH_SETTING: Meaning = Meaning(&["22023"]);
 /// An interval or a date cannot be read: of the columns of a subscription only `max_event_age` is one.
 pub const BAD_INTERVAL: Meaning = Meaning(&["22007", "22008"]);
 /// The table does not take a value: a constraint (23514, 23502), a text that is none of the type (22P02), a number out of range (22003), a

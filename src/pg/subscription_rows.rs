@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::answered_requests::RequestKey;
+use super::answered_requests::Claimed;
 use super::domain::params::Params;
 use super::domain::sql::{self, compile};
 use super::sqlstate::{BAD_INTERVAL, BAD_VALUE};
@@ -218,23 +218,18 @@ pub async fn allowed_models(client: &Client) -> Result<Option<Vec<String>>> {
 ///
 /// # Errors
 /// [`Error::is_usage`] for values that the table does not take; database errors.
-pub async fn insert(
-    client: &Client,
-    operator: &Value,
-    options: &Value,
-    request: Option<RequestKey<'_>>,
-) -> Result<i32> {
+pub async fn insert(client: &Client, operator: &Value, options: &Value, request: Option<Claimed<'_>>) -> Result<i32> {
     let added = match request {
         None => {
             client
                 .query_one("select odoo_eventd.add_subscription($1, $2)", &[operator, options])
                 .await
         }
-        Some(request) => {
+        Some(Claimed { request, at }) => {
             client
                 .query_one(
-                    "select odoo_eventd.made_by_request($3, $4, odoo_eventd.add_subscription($1, $2))",
-                    &[operator, options, &request.token, &request.key],
+                    "select odoo_eventd.made_by_request($3, $4, $5, odoo_eventd.add_subscription($1, $2))",
+                    &[operator, options, &request.token, &request.key, &at],
                 )
                 .await
         }

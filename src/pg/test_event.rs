@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::deliveries::{Claimed, LogKey, lease_ms};
+use super::deliveries::{self, Claimed, Finished, LogKey, lease_ms};
+use super::session_pool::Session;
 use crate::{Error, Result};
 
 /// Logs the attempt of a test event as pending. Returns the term that it belongs to.
@@ -31,4 +32,13 @@ pub(crate) async fn begin(client: &Client, claimed: &mut Claimed, timeout: Durat
         date: row.get("log_date"),
     };
     Ok(row.get("term"))
+}
+
+/// Notes what came of it.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn record(session: &Session, term: i64, finished: &Finished) -> Result<()> {
+    deliveries::record(session.pooled(), term, std::slice::from_ref(finished)).await?;
+    Ok(())
 }

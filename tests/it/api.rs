@@ -3,6 +3,7 @@
 mod conditional;
 mod documented;
 mod events;
+mod hangups;
 mod hostile;
 mod once;
 mod page;

@@ -243,7 +243,14 @@ async fn days_are_those_of_the_time_zone_that_is_asked_for() {
         assert_eq!(days, [24, hours.trim().parse().unwrap()], "{tz}");
         assert_eq!(dashboard.top_endpoints[0].avg_ms, Some(7.0));
     }
-    for (days, tz) in [(0, "UTC"), (91, "UTC"), (7, "Mars/Olympus"), (7, "a\0b"), (7, "")] {
+    for (days, tz) in [
+        (0, "UTC"),
+        (91, "UTC"),
+        (7, "Mars/Olympus"),
+        (7, "Etc/Unknown"),
+        (7, "a\0b"),
+        (7, ""),
+    ] {
         let refused = verbs.dashboard(&admin, days, tz).await;
         assert!(matches!(refused, Err(Error::Refused(_))), "{days} {tz:?}: {refused:?}");
     }

@@ -22,6 +22,7 @@ use crate::api::Shared;
 use crate::api::ask::Query;
 use crate::api::caller::{Caller, ReadsEvents};
 use crate::api::problem::{Fault, Problem, in_query};
+use crate::ops::Error;
 use crate::ops::feed::{FEED_LIMIT_AT_MOST, FeedEvent, FeedPage};
 
 /// How long a page may be waited for.
@@ -32,6 +33,12 @@ const STREAM_PAGE: u32 = 50;
 
 /// A stream that has nothing to tell says so as often: proxies close what is silent.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
+
+/// A stream that cannot be read for tries again after this, and up to as long more.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// A client that was cut off is asked to wait so long before it connects again.
+const CONNECT_AGAIN: Duration = Duration::from_secs(3);
 
 /// Its routes.
 pub fn routes() -> OpenApiRouter<Arc<Shared>> {
@@ -104,6 +111,7 @@ async fn read(
             let waited = Box::pin(caller.service.wait_feed(&caller.operator, of, cursor, limit, wait));
             tokio::select! {
                 page = waited => page,
+                () = caller.dismissed() => return Err(Problem::dismissed()),
                 // Whoever waits is told that there is nothing, and not cut off.
                 () = shared.stop.cancelled() => caller.service.read_feed(&caller.operator, of, cursor, limit).await,
             }
@@ -114,7 +122,7 @@ async fn read(
 
 /// A stream, whose first page is read before it is answered: what is refused is a problem.
 async fn stream_of(
-    caller: Caller<ReadsEvents>,
+    mut caller: Caller<ReadsEvents>,
     of: i32,
     cursor: Option<String>,
     stop: CancellationToken,
@@ -124,11 +132,12 @@ async fn stream_of(
         .read_feed(&caller.operator, of, cursor.as_deref(), STREAM_PAGE)
         .await
         .map_err(in_query)?;
+    caller.goes_on();
     let mut reading = Reading {
         caller,
         of,
         cursor: first.cursor.clone(),
-        told: VecDeque::new(),
+        told: VecDeque::from([Told::Retry]),
         is_over: false,
         stop,
     };
@@ -137,11 +146,22 @@ async fn stream_of(
     Ok(Sse::new(reading.events()).keep_alive(alive).into_response())
 }
 
+/// What a stream has still to say. The text is made when it is sent: until then all streams share the events.
+enum Told {
+    /// How long to wait before connecting again.
+    Retry,
+    /// Events before the next are not kept any more.
+    Truncated,
+    Event(FeedEvent),
+    /// Why it ends.
+    End(String),
+}
+
 struct Reading {
     caller: Caller<ReadsEvents>,
     of: i32,
     cursor: String,
-    told: VecDeque<Event>,
+    told: VecDeque<Told>,
     is_over: bool,
     stop: CancellationToken,
 }
@@ -151,7 +171,7 @@ impl Reading {
         stream::unfold(self, async |mut reading| {
             loop {
                 if let Some(event) = reading.told.pop_front() {
-                    return Some((Ok(event), reading));
+                    return Some((Ok(event.into()), reading));
                 }
                 if reading.is_over {
                     return None;
@@ -163,18 +183,14 @@ impl Reading {
 
     fn tell(&mut self, page: FeedPage) {
         if page.truncated {
-            self.told.push_back(Event::default().event("truncated").data("{}"));
+            self.told.push_back(Told::Truncated);
         }
-        self.told.extend(page.events.iter().map(told));
+        self.told.extend(page.events.into_iter().map(Told::Event));
         self.cursor = page.cursor;
     }
 
     fn end(&mut self, reason: &str) {
-        self.told.push_back(
-            Event::default()
-                .event("end")
-                .data(serde_json::json!({ "reason": reason }).to_string()),
-        );
+        self.told.push_back(Told::End(reason.to_owned()));
         self.is_over = true;
     }
 
@@ -194,6 +210,15 @@ impl Reading {
         };
         match read {
             Ok(page) => self.tell(page),
+            // It passes: a stream that ended for it would only be asked for again, by everybody at once.
+            Err(error @ (Error::Busy(_) | Error::Unavailable(_))) => {
+                tracing::debug!(%error, "a stream waits for the database");
+                tokio::select! {
+                    () = tokio::time::sleep(TRY_AGAIN + rand::random_range(Duration::ZERO..TRY_AGAIN)) => {}
+                    () = self.stop.cancelled() => {}
+                    () = self.caller.dismissed() => {}
+                }
+            }
             Err(error) => {
                 let problem = in_query(error);
                 self.end(problem.detail());
@@ -202,8 +227,21 @@ impl Reading {
     }
 }
 
+impl From<Told> for Event {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Retry => Self::default().retry(CONNECT_AGAIN),
+            Told::Truncated => Self::default().event("truncated").data("{}"),
+            Told::Event(event) => of_event(&event),
+            Told::End(reason) => Self::default()
+                .event("end")
+                .data(serde_json::json!({ "reason": reason }).to_string()),
+        }
+    }
+}
+
 /// Its id is never missing: a stream goes on after the last one.
-fn told(event: &FeedEvent) -> Event {
+fn of_event(event: &FeedEvent) -> Event {
     // Line breaks of a body are white space between its tokens, or escaped.
     let data = serde_json::to_string(event)
         .unwrap_or_default()

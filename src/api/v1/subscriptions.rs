@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -198,6 +199,7 @@ pub struct CreateQuery {
         )),
     ))]
 async fn create(
+    State(shared): State<Arc<Shared>>,
     caller: Caller<WritesSubscriptions>,
     Extension(mount): Extension<Mount>,
     Query(query): Query<CreateQuery>,
@@ -210,7 +212,7 @@ async fn create(
         return Ok(Json(preview).into_response());
     }
     let (row, is_repeated) = once::create(&caller, &headers, &body.bytes, draft).await?;
-    let location = format!("{}/api/v1/subscriptions/{}", mount.0, row.subscription.id);
+    let location = format!("{}/api/v1/subscriptions/{}", shared.root(&mount), row.subscription.id);
     let location =
         HeaderValue::try_from(location).map_err(|_| Problem::unavailable("the path of this API is no header"))?;
     let repeated = is_repeated.then_some([(once::REPLAYED, HeaderValue::from_static("true"))]);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::ops::error::{Error, Missing, Result};
 use crate::ops::operator::{Operator, Scope};
 use crate::ops::service::Service;
-use crate::pg::delivery_log::{self, Dead};
+use crate::pg::delivery_log::{self, Dead, PlaceInLog};
 use crate::subscription::Refusal;
 
 /// So many are asked for in one statement.
@@ -26,6 +26,16 @@ pub struct DeadFilter {
     pub since: Timestamp,
     /// The last attempt was begun before then.
     pub until: Option<Timestamp>,
+}
+
+impl DeadFilter {
+    /// Those of them that are there by now: one that is sent once more and fails again is not met again by whoever goes through them.
+    #[must_use]
+    pub fn until_now(&self) -> Self {
+        let mut filter = self.clone();
+        filter.until = filter.until.or_else(|| Some(Timestamp::now()));
+        filter
+    }
 }
 
 /// A delivery that was asked to be sent once more.
@@ -69,14 +79,29 @@ impl Service {
     /// [`Error::Conflict`] in a copy; [`Error::Forbidden`] without `deliveries:redeliver`.
     pub async fn redeliver(&self, operator: &Operator, ids: &[Uuid], dry_run: bool) -> Result<Vec<Redelivered>> {
         operator.require(Scope::DeliveriesRedeliver)?;
-        let session = self.session().await?;
-        if !dry_run {
-            self.require_adopted(&session).await?;
-        }
         let mut all = Vec::new();
         for block in ids.chunks(AT_ONCE) {
-            let rows = delivery_log::redeliver(&session, &operator.to_json(), block, dry_run).await?;
-            all.extend(rows.into_iter().map(|row| Redelivered {
+            all.extend(self.redeliver_block(operator, block, !dry_run, dry_run).await?);
+        }
+        Ok(all)
+    }
+
+    /// At most [`AT_ONCE`] of them; what would be sent is only told where it was asked for: it may be long.
+    async fn redeliver_block(
+        &self,
+        operator: &Operator,
+        block: &[Uuid],
+        sends: bool,
+        payloads: bool,
+    ) -> Result<Vec<Redelivered>> {
+        let session = self.session().await?;
+        if sends {
+            self.require_adopted(&session).await?;
+        }
+        let rows = delivery_log::redeliver(&session, &operator.to_json(), block, sends, payloads).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Redelivered {
                 delivery_id: row.get("delivery_id"),
                 subscription_id: row.get("subscription_id"),
                 event_id: row.get("event_id"),
@@ -87,9 +112,8 @@ impl Service {
                 attempts: row.get("attempts"),
                 payload: row.get("payload"),
                 refused: row.get("refused"),
-            }));
-        }
-        Ok(all)
+            })
+            .collect())
     }
 
     /// Sends one once more; with `dry_run` only tells what would be sent.
@@ -105,11 +129,16 @@ impl Service {
         }
     }
 
-    /// The dead letters that fit, the oldest first.
+    /// The next [`AT_ONCE`] dead letters that fit, the oldest first, and the place behind them; none = there are no more.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without `deliveries:redeliver`.
-    pub async fn dead_letters(&self, operator: &Operator, filter: &DeadFilter) -> Result<Vec<Uuid>> {
+    pub async fn dead_letters(
+        &self,
+        operator: &Operator,
+        filter: &DeadFilter,
+        after: Option<PlaceInLog>,
+    ) -> Result<(Vec<Uuid>, Option<PlaceInLog>)> {
         operator.require(Scope::DeliveriesRedeliver)?;
         let session = self.session().await?;
         let dead = Dead {
@@ -119,7 +148,8 @@ impl Service {
             since: filter.since,
             until: filter.until,
         };
-        Ok(delivery_log::find_dead(&session, &operator.to_json(), dead).await?)
+        let most = i32::try_from(AT_ONCE).unwrap_or(i32::MAX);
+        Ok(delivery_log::find_dead(&session, &operator.to_json(), dead, after, most).await?)
     }
 
     /// Sends the dead letters that fit once more; with `dry_run` only counts them.
@@ -132,17 +162,22 @@ impl Service {
         filter: &DeadFilter,
         dry_run: bool,
     ) -> Result<RedeliveredCount> {
-        let ids = self.dead_letters(operator, filter).await?;
         let mut counted = RedeliveredCount::default();
+        let mut after = None;
+        let filter = &filter.until_now();
         // What is told of a block is gone from memory before the next is asked for.
-        for block in ids.chunks(AT_ONCE) {
-            for delivery in self.redeliver(operator, block, dry_run).await? {
+        loop {
+            let (block, last) = self.dead_letters(operator, filter, after).await?;
+            if last.is_none() {
+                return Ok(counted);
+            }
+            for delivery in self.redeliver_block(operator, &block, !dry_run, false).await? {
                 match delivery.refused {
                     None => counted.count += 1,
                     Some(_) => counted.refused += 1,
                 }
             }
+            after = last;
         }
-        Ok(counted)
     }
 }

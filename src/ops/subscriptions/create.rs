@@ -7,7 +7,7 @@ use super::read::Versioned;
 use crate::ops::error::{Error, Result};
 use crate::ops::operator::{Operator, Scope};
 use crate::ops::service::Service;
-use crate::pg::answered_requests::RequestKey;
+use crate::pg::answered_requests::Claimed;
 use crate::pg::subscription_rows;
 use crate::subscription::choices::State;
 use crate::subscription::{Draft, Refusal};
@@ -35,7 +35,7 @@ impl Service {
         &self,
         operator: &Operator,
         draft: Draft,
-        request: Option<RequestKey<'_>>,
+        request: Option<Claimed<'_>>,
     ) -> Result<Created> {
         operator.require(Scope::SubscriptionsWrite)?;
         let options = operator.sign(draft)?.to_json();

@@ -7,7 +7,7 @@ use crate::Error as Failure;
 use crate::ops::error::Result;
 use crate::ops::operator::{Operator, Scope};
 use crate::ops::service::Service;
-use crate::pg::answered_requests::{self, Claim, RequestKey};
+use crate::pg::answered_requests::{self, Claim, Claimed, RequestKey};
 use crate::subscription::Draft;
 
 /// What became of a request with a key.
@@ -37,7 +37,7 @@ impl Service {
     ) -> Result<Once> {
         operator.require(Scope::SubscriptionsWrite)?;
         let claim = answered_requests::claim(&*self.session().await?, request).await?;
-        match claim {
+        let at = match claim {
             Claim::UnderWay => return Ok(Once::UnderWay),
             Claim::Other => return Ok(Once::OtherRequest),
             Claim::Answered { subscription, answer } => {
@@ -50,13 +50,14 @@ impl Service {
                 let row = Self::versioned(&self.session().await?, operator, id).await?;
                 return Ok(Once::Repeated(row));
             }
-            Claim::Claimed => {}
-        }
-        let created = Box::pin(self.create_for(operator, draft, Some(request))).await;
+            Claim::Claimed(at) => at,
+        };
+        let claimed = Claimed { request, at };
+        let created = Box::pin(self.create_for(operator, draft, Some(claimed))).await;
         let answer = created.as_ref().ok().map(|created| json!(created.row));
         // The row knows its request already: without an answer a repetition is told of the row.
         let settled = async {
-            answered_requests::settle(&*self.session().await?, request.token, request.key, answer.as_ref()).await?;
+            answered_requests::settle(&*self.session().await?, claimed, answer.as_ref()).await?;
             Ok::<_, crate::ops::Error>(())
         };
         if let Err(error) = settled.await {

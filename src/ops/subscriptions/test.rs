@@ -19,6 +19,6 @@ impl Service {
             Self::versioned(&session, operator, id).await?;
             self.require_adopted(&session).await?;
         }
-        Ok(Box::pin(test_event::send(self.database(), self.rules(), self.client(), id)).await?)
+        Box::pin(test_event::send(self, id)).await
     }
 }

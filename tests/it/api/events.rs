@@ -168,9 +168,17 @@ async fn a_stream_goes_on_where_it_was_cut_off_and_says_why_it_ends() {
     // The one after the last, once.
     assert_eq!(stream.text.matches("event: event").count(), 1, "{}", stream.text);
     assert_ne!(stream.last_id(), last);
-    // Who may not stay is shown out.
-    eventd_ok(&database.url(), &["token", "revoke", "1"]).await;
-    stream.until("event: end").await;
+    // Who may not stay is shown out, from a stream and from a wait.
+    let end = format!("/api/v1/events?{query}&cursor={}&wait_s=30", stream.last_id());
+    let waits = api.ask(&anna, "GET", &end, None);
+    let revoked = async {
+        // He is let in before: his token is asked for once more behind him.
+        api.ask(&anna, "GET", "/api/v1/models", None).await;
+        eventd_ok(&database.url(), &["token", "revoke", "1"]).await;
+        stream.until("event: end").await;
+    };
+    let (waited, ()) = tokio::join!(waits, revoked);
+    assert_eq!(waited.status, 401, "{}", waited.text);
     let bert = token(&database, "bert", "admin", &[]).await;
     let mut stream = Stream::open(&api, &bert, &query, None).await;
     stream.until("event: event").await;

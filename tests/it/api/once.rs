@@ -98,3 +98,66 @@ async fn a_key_is_of_one_token_and_one_request_and_free_where_nothing_was_done()
         "other"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_stays_with_what_was_made_whatever_failed_afterwards_and_with_who_claimed_it_last() {
+    let database = Database::fixture().await;
+    crate::support::service::eventd_ok(&database.url(), &["install"]).await;
+    let claim = async |key: &str| {
+        let sql = format!(
+            "select outcome || ' ' || coalesce(subscription_id, 0) from odoo_eventd.claim_request(1, '{key}', 'x')"
+        );
+        database.psql(&sql).await
+    };
+    let claimed_at = async |key: &str| {
+        let sql = format!("select claimed_at from odoo_eventd.answered_request where key = '{key}'");
+        database.psql(&sql).await
+    };
+    let make = |key: &str, at: &str| {
+        format!(
+            "select odoo_eventd.made_by_request(1, '{key}', '{at}', odoo_eventd.add_subscription('{{}}', \
+             '{{\"model\": \"sale.order\", \"webhook_url\": \"http://127.0.0.1:9/\"}}'))"
+        )
+    };
+    assert_eq!(claim("made").await, "claimed 0");
+    let at = claimed_at("made").await;
+    let id = database.psql(&make("made", &at)).await;
+    // Reading the row failed: it is there all the same.
+    database
+        .psql(&format!("select odoo_eventd.settle_request(1, 'made', '{at}', null)"))
+        .await;
+    assert_eq!(claim("made").await, format!("answered {id}"));
+    // It was refused and taken back: the key is free.
+    database
+        .psql(&format!("select odoo_eventd.remove_subscription({id})"))
+        .await;
+    database
+        .psql(&format!("select odoo_eventd.settle_request(1, 'made', '{at}', null)"))
+        .await;
+    assert_eq!(claim("made").await, "claimed 0");
+
+    assert_eq!(claim("late").await, "claimed 0");
+    let first = claimed_at("late").await;
+    let earlier =
+        "update odoo_eventd.answered_request set claimed_at = claimed_at - interval '3 minutes' where key = 'late'";
+    database.psql(earlier).await;
+    assert_eq!(claim("late").await, "claimed 0");
+    let second = claimed_at("late").await;
+    let id = database.psql(&make("late", &second)).await;
+    // The first comes late: it makes nothing and frees nothing.
+    assert!(database.try_psql(&make("late", &first)).await.is_err());
+    database
+        .psql(&format!(
+            "select odoo_eventd.settle_request(1, 'late', '{first}', null)"
+        ))
+        .await;
+    assert_eq!(claim("late").await, format!("answered {id}"));
+    assert_eq!(database.psql("select count(*) from mcp_event_subscription").await, "1");
+
+    // After 24 hours it is free, also behind others that nobody has forgotten yet.
+    let old = "insert into odoo_eventd.answered_request (token_id, key, digest, claimed_at)
+                 select 1, 'old' || n, 'x', now() - interval '3 days' from generate_series(1, 200) n;
+               update odoo_eventd.answered_request set claimed_at = now() - interval '25 hours' where key = 'late'";
+    database.psql(old).await;
+    assert_eq!(claim("late").await, "claimed 0");
+}

@@ -116,7 +116,7 @@ async fn foreign_deliveries_are_not_there() {
         since: jiff::Timestamp::UNIX_EPOCH,
         until: None,
     };
-    assert!(verbs.dead_letters(&ben, &dead).await.unwrap().is_empty());
+    assert!(verbs.dead_letters(&ben, &dead, None).await.unwrap().0.is_empty());
     assert_eq!(verbs.redeliver_dead(&ben, &dead, false).await.unwrap().count, 0);
     assert_eq!(verbs.redeliver_dead(&anna, &dead, true).await.unwrap().count, 1);
     assert_eq!(verbs.overview(&ben).await.unwrap().deliveries.dead, 0);
