@@ -110,17 +110,7 @@ impl Gate {
         let known = known.ok_or(Refused::Wrong)?;
         let mut visits = self.visits();
         visits.used.insert(known.id);
-        let now = Instant::now();
-        let bucket = visits
-            .buckets
-            .entry(known.id)
-            .or_insert_with(|| Bucket::new(self.rate, now));
-        bucket.take(self.rate, now).map_err(Refused::TooFast)?;
-        let places = visits
-            .under_way
-            .entry(known.id)
-            .or_insert_with(|| Arc::new(Semaphore::new(UNDER_WAY)));
-        let place = Arc::clone(places).try_acquire_owned().map_err(|_| Refused::TooMany)?;
+        let place = Self::place(&mut visits, self.rate, known.id)?;
         Ok(Admitted {
             token: known.id,
             operator: known.operator.clone(),
@@ -141,22 +131,28 @@ impl Gate {
         }
     }
 
-    /// Counts a request of somebody who came in by other means than his token, a session, and yet is known by it.
+    /// Lets in somebody who came by other means than his token, a session, and yet is known by it.
     ///
     /// # Errors
-    /// How long to wait, where he asks too fast.
-    pub fn count(&self, token: i32) -> Result<(), Duration> {
+    /// [`Refused::TooFast`], [`Refused::TooMany`].
+    pub fn enter(&self, token: i32) -> Result<OwnedSemaphorePermit, Refused> {
+        Self::place(&mut self.visits(), self.rate, token)
+    }
+
+    /// A place for one request of this token's.
+    fn place(visits: &mut Visits, rate: u32, token: i32) -> Result<OwnedSemaphorePermit, Refused> {
         let now = Instant::now();
-        let mut visits = self.visits();
-        let bucket = visits
-            .buckets
+        let bucket = visits.buckets.entry(token).or_insert_with(|| Bucket::new(rate, now));
+        bucket.take(rate, now).map_err(Refused::TooFast)?;
+        let places = visits
+            .under_way
             .entry(token)
-            .or_insert_with(|| Bucket::new(self.rate, now));
-        bucket.take(self.rate, now)
+            .or_insert_with(|| Arc::new(Semaphore::new(UNDER_WAY)));
+        Arc::clone(places).try_acquire_owned().map_err(|_| Refused::TooMany)
     }
 
     /// Whether this token lets somebody in; none while nobody knows.
-    async fn is_live(&self, service: &Service, token: i32) -> Option<bool> {
+    pub async fn is_live(&self, service: &Service, token: i32) -> Option<bool> {
         let book = self.book(service, GOOD_FOR).await.ok()?;
         Some(book.tokens.values().any(|known| known.id == token))
     }

@@ -148,7 +148,6 @@ impl Visitor {
                     Err(challenge.unauthorized(told, Some("invalid_token")))
                 }
                 Err(Refused::TooFast(wait)) => Err(too_fast(wait)),
-                Err(Refused::TooMany) => Err(too_fast(Duration::ZERO)),
                 Err(Refused::Unknown(error)) => Err(in_query(error)),
             },
         }

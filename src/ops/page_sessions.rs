@@ -123,7 +123,7 @@ impl Service {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn visit(&self, key: &SessionKey) -> Result<Option<Visit>> {
-        let found = page_sessions::visitor(&*self.session().await?, &key.digest()).await?;
+        let found = page_sessions::visitor(&*self.session_of_doors().await?, &key.digest()).await?;
         Ok(found.and_then(|(row, user)| {
             let name = row.name.clone();
             let token = live(row)?;

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::dress::Trouble;
 use super::fields::Fields;
@@ -14,7 +15,9 @@ use super::frame::{Frame, Section};
 use super::{origin, session};
 use crate::api::Shared;
 use crate::api::door::Door;
+use crate::api::gate::Refused;
 use crate::api::layers::Mount;
+use crate::http::crowd::Member;
 use crate::ops::Service;
 use crate::ops::operator::{Operator, Scope};
 use crate::ops::page_sessions::{SessionKey, Visit};
@@ -32,6 +35,13 @@ pub struct Visitor {
     pub base: String,
     /// What he asks for, below that.
     pub uri: Uri,
+    /// Among the requests of his token that are under way.
+    _place: OwnedSemaphorePermit,
+}
+
+fn too_much(seconds: u64) -> Trouble {
+    let detail = "too many requests with this token";
+    Trouble::new(StatusCode::TOO_MANY_REQUESTS, "Too much at once", detail).retry_after(seconds)
 }
 
 /// Why somebody does not get his page.
@@ -81,13 +91,13 @@ impl FromRequestParts<Arc<Shared>> for Visitor {
         let Some(visit) = service.visit(&key).await.map_err(Trouble::from)? else {
             return Err(unknown(parts, &base));
         };
-        if let Err(wait) = door.gate.count(visit.token) {
-            let trouble = Trouble::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too fast",
-                "too many requests with this token",
-            );
-            return Err(trouble.retry_after(wait.as_secs() + 1).into());
+        let place = match door.gate.enter(visit.token) {
+            Ok(place) => place,
+            Err(Refused::TooFast(wait)) => return Err(too_much(wait.as_secs() + 1).into()),
+            Err(_) => return Err(too_much(1).into()),
+        };
+        if let Some(connection) = parts.extensions.get::<Arc<Member>>() {
+            connection.is_known();
         }
         Ok(Self {
             visit,
@@ -95,6 +105,7 @@ impl FromRequestParts<Arc<Shared>> for Visitor {
             service,
             base,
             uri: parts.uri.clone(),
+            _place: place,
         })
     }
 }
