@@ -192,7 +192,7 @@ begin
                                order by e.seq desc offset most limit 1),
                              odoo_eventd.dropped_of_feed(s.id))
       from public.mcp_event_subscription s, odoo_eventd.installation i
-     where s.id = subscription and odoo_eventd.sees(operator, s.user_id, s.connection, s.model);
+     where s.id = subscription and odoo_eventd.sees(operator, s);
 end $$;
 comment on function odoo_eventd.tail_of_feed(jsonb, integer, integer) is
   'The place in the feed behind which a subscription has so many events, or all that are kept; nothing where the operator sees no '

@@ -111,7 +111,7 @@ begin
             'invalid', count(*) filter (where s.active and s.state = 'invalid'),
             'disabled', count(*) filter (where s.active and s.state = 'disabled'),
             'paused', count(*) filter (where s.active and s.paused))
-            from public.mcp_event_subscription s where odoo_eventd.sees(operator, s.user_id, s.connection, s.model));
+            from public.mcp_event_subscription s where odoo_eventd.sees(operator, s));
 end $$;
 comment on function odoo_eventd.count_subscriptions_apart(jsonb) is
   'How many subscriptions an operator sees, altogether and by each of the filters that the web page has.';

@@ -91,11 +91,7 @@ pub async fn show(visitor: Visitor, Path(id): Path<String>) -> Result<Response, 
 }
 
 fn filled(visitor: &Visitor, delivery: Delivery, subscription: Option<&View>, is_whole: bool) -> DeliveryPage {
-    let payload = delivery
-        .attempts
-        .iter()
-        .rev()
-        .find_map(|attempt| attempt.payload.clone());
+    let payload = delivery.payload.clone();
     let json: Option<Value> = payload.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let at_most = if is_whole { usize::MAX } else { SHOWN_BYTES };
     let shown = |text: &str| cut(text, at_most).0.to_owned();
