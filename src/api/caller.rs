@@ -95,7 +95,7 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
                 );
                 return Err(problem.retry_after(1));
             }
-            Err(Refused::Unknown(error)) => return Err(in_query(error)),
+            Err(Refused::Unknown(error)) => return Err(in_query(*error)),
         };
         if let Some(connection) = parts.extensions.get::<Arc<Member>>() {
             connection.is_known();

@@ -54,7 +54,7 @@ pub enum Refused {
     /// Too many of his requests are under way.
     TooMany,
     /// Nobody knows now.
-    Unknown(crate::ops::Error),
+    Unknown(Box<crate::ops::Error>),
 }
 
 /// See the [module documentation](self).
@@ -189,9 +189,9 @@ impl Gate {
         if let Some((at, why)) = read.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILED_FOR) {
             let again = FAILED_FOR.saturating_sub(at.elapsed());
             tracing::debug!(why, again_ms = again.as_millis(), "the tokens are not read anew yet");
-            return Err(Refused::Unknown(
+            return Err(Refused::Unknown(Box::new(
                 crate::Error::database("read the tokens", why.clone()).into(),
-            ));
+            )));
         }
         let used = std::mem::take(&mut self.visits().used);
         let noted: Vec<i32> = used.iter().copied().collect();
@@ -200,7 +200,7 @@ impl Gate {
             Err(error) => {
                 self.visits().used.extend(used);
                 read.failed = Some((Instant::now(), error.to_string()));
-                return Err(Refused::Unknown(error));
+                return Err(Refused::Unknown(Box::new(error)));
             }
         };
         let ids: BTreeSet<i32> = live.iter().map(|token| token.id).collect();

@@ -86,7 +86,7 @@ async fn with_token(service: Service, file: &Path) -> Result<Visitor> {
         .await
         .map(|(visitor, _place)| visitor)
         .map_err(|refused| match refused {
-            Refused::Unknown(error) => error.into(),
+            Refused::Unknown(error) => (*error).into(),
             Refused::Wrong | Refused::TooFast(_) | Refused::TooMany => Error::usage(format!(
                 "the token in {} is none, or it was revoked, or its time is over",
                 file.display()

@@ -148,7 +148,7 @@ impl Visitor {
                     Err(challenge.unauthorized(told, Some("invalid_token")))
                 }
                 Err(Refused::TooFast(wait)) => Err(too_fast(wait)),
-                Err(Refused::Unknown(error)) => Err(in_query(error)),
+                Err(Refused::Unknown(error)) => Err(in_query(*error)),
             },
         }
     }
