@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use tokio::sync::OwnedSemaphorePermit;
@@ -69,7 +69,12 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let token = bearer(parts)?;
+        let token = bearer(&parts.headers).ok_or_else(|| {
+            Problem::unauthorized(
+                "a token is needed: Authorization: Bearer oet_..",
+                "Bearer realm=\"odoo-eventd\"",
+            )
+        })?;
         let door = parts.extensions.get::<Arc<Door>>().cloned();
         let door = door.ok_or_else(|| Problem::not_found("there is no such database"))?;
         let service = door.service().await?;
@@ -79,22 +84,8 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Caller<N> {
                 tokio::time::sleep(shared.strangers.pause(Instant::now())).await;
                 return Err(Problem::dismissed());
             }
-            Err(Refused::TooFast(wait)) => {
-                let problem = Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too-fast",
-                    "too many requests with this token",
-                );
-                return Err(problem.retry_after(wait.as_secs() + 1));
-            }
-            Err(Refused::TooMany) => {
-                let problem = Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too-many",
-                    "too many requests with this token are under way",
-                );
-                return Err(problem.retry_after(1));
-            }
+            Err(Refused::TooFast(wait)) => return Err(Problem::too_fast(wait)),
+            Err(Refused::TooMany) => return Err(Problem::too_many()),
             Err(Refused::Unknown(error)) => return Err(in_query(*error)),
         };
         if let Some(connection) = parts.extensions.get::<Arc<Member>>() {
@@ -126,21 +117,10 @@ impl<N> Caller<N> {
     }
 }
 
-/// The token of a request.
-fn bearer(parts: &Parts) -> Result<&str, Problem> {
-    let missing = || {
-        Problem::unauthorized(
-            "a token is needed: Authorization: Bearer oet_..",
-            "Bearer realm=\"odoo-eventd\"",
-        )
-    };
-    let said = parts
-        .headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .ok_or_else(missing)?;
-    match said.trim().split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
-        _ => Err(missing()),
-    }
+/// The token of a request (RFC 6750, section 2.1); none where there is no header that has one.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let said = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = said.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }

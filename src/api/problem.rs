@@ -1,5 +1,7 @@
 //! What is answered when something is not done: a problem after RFC 9457, with a pointer to each thing that is wrong.
 
+use std::time::Duration;
+
 use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -149,6 +151,18 @@ impl Problem {
             Ok(challenge) => self.with_header(WWW_AUTHENTICATE, challenge),
             Err(_) => self,
         }
+    }
+
+    /// He asks too fast with his token, and may go on after this.
+    pub fn too_fast(wait: Duration) -> Self {
+        let told = "too many requests with this token";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-fast", told).retry_after(wait.as_secs() + 1)
+    }
+
+    /// Too much of what he asked with his token is not answered yet.
+    pub fn too_many() -> Self {
+        let told = "too many requests with this token are under way";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", told).retry_after(1)
     }
 
     /// The token is not for this.

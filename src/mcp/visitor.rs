@@ -1,15 +1,15 @@
 //! Who comes: a request's token to an operator, and for how long he may stay.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::http::header::AUTHORIZATION;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Shared;
+use crate::api::caller::bearer;
 use crate::api::door::Door;
 use crate::api::gate::{Gate, Refused};
 use crate::api::problem::{Problem, in_query};
@@ -138,16 +138,13 @@ impl Visitor {
                     }
                     Ok((visitor, Some(place)))
                 }
-                Err(Refused::TooMany) => {
-                    let told = "too many requests with this token are under way";
-                    Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", told).retry_after(1))
-                }
+                Err(Refused::TooMany) => Err(Problem::too_many()),
                 Err(Refused::Wrong) => {
                     tokio::time::sleep(shared.strangers.pause(Instant::now())).await;
                     let told = "the token is none, or it was revoked, or its time is over";
                     Err(challenge.unauthorized(told, Some("invalid_token")))
                 }
-                Err(Refused::TooFast(wait)) => Err(too_fast(wait)),
+                Err(Refused::TooFast(wait)) => Err(Problem::too_fast(wait)),
                 Err(Refused::Unknown(error)) => Err(in_query(*error)),
             },
         }
@@ -166,11 +163,6 @@ impl Visitor {
             Stays::WhileLive(gate, token) => gate.dismissed(&self.service, *token).await,
         }
     }
-}
-
-fn too_fast(wait: Duration) -> Problem {
-    let told = "too many requests with this token";
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-fast", told).retry_after(wait.as_secs() + 1)
 }
 
 /// Says where it is written who gives tokens (RFC 9728, section 5.1), and for what one is needed (RFC 6750, section 3).
@@ -209,18 +201,10 @@ impl Challenge<'_> {
                 let header = self.header(Some("insufficient_scope"), &scopes.join(" "));
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", told).challenging(&header)
             }
-            oauth::Refused::TooFast(wait) => too_fast(wait),
+            oauth::Refused::TooFast(wait) => Problem::too_fast(wait),
             oauth::Refused::Unknown => {
                 Problem::unavailable("whether this token is right cannot be told now; the log of the service says why")
             }
         }
     }
-}
-
-/// The token of a request.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let said = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = said.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
